@@ -1,0 +1,114 @@
+"""What can go wrong, sorted by what to do next.
+
+::
+
+    BcImagesError
+    ├── SettingsError          exit 2  change a setting, then run again
+    ├── Stopped                exit 3  nothing more can be done in this run
+    │   ├── AuthError                  give a valid token with the right scope, or the right store hash
+    │   ├── StoreSuspended             the store itself is switched off: ask its owner
+    │   ├── StoreUnreachable           network, TLS, or out of retries: run again later
+    │   ├── UnexpectedResponse         the reply is not what the API promises: nothing was guessed
+    │   ├── DamagedInput               the input is no Singer stream, or was cut short
+    │   └── DamagedFiles               the file store lies or cannot be used: run `bc-images check`
+    ├── SomeFailed             exit 1  the run finished; what is listed needs a second look
+    ├── RequestRejected                this one request will never work: the record is rejected, others go on
+    │   └── NotFound                   the product or image does not exist
+    ├── FileUnavailable                this one picture cannot be had or sent: the record says so, others go on
+    └── OutcomeUnknown                 a write may or may not have happened: look, never just repeat it
+
+Callers choose by type and never by text. The message is one line: what is wrong, then what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AuthError",
+    "BcImagesError",
+    "DamagedFiles",
+    "DamagedInput",
+    "FileUnavailable",
+    "NotFound",
+    "OutcomeUnknown",
+    "RequestRejected",
+    "SettingsError",
+    "SomeFailed",
+    "Stopped",
+    "StoreSuspended",
+    "StoreUnreachable",
+    "UnexpectedResponse",
+]
+
+
+class BcImagesError(Exception):
+    """Anything this project raises on purpose; ``str()`` of it is one line for the user."""
+
+    exit_code = 3
+
+
+class SettingsError(BcImagesError):
+    """A setting is missing, unknown or contradicts another: found before the first request."""
+
+    exit_code = 2
+
+
+class Stopped(BcImagesError):
+    """The run cannot go on."""
+
+
+class AuthError(Stopped):
+    """The store refused the token (401) or its scope (403)."""
+
+
+class StoreSuspended(Stopped):
+    """The store is suspended or in maintenance: repeating the request will not help."""
+
+
+class StoreUnreachable(Stopped):
+    """No usable answer within the stated retries: name resolution, TLS, time-outs, 5xx, 429."""
+
+
+class UnexpectedResponse(Stopped):
+    """An answer that does not fit the API: HTML, a page without ``data``, a field of a wrong type."""
+
+
+class DamagedInput(Stopped):
+    """The Singer input is broken: a line that is no JSON, a RECORD before its SCHEMA."""
+
+
+class DamagedFiles(Stopped):
+    """The file store cannot be used, or holds bytes that do not match their digest."""
+
+
+class SomeFailed(BcImagesError):
+    """The run finished, but some records were rejected or failed; they are listed."""
+
+    exit_code = 1
+
+
+class RequestRejected(BcImagesError):
+    """The store will never accept this request (4xx); ``status`` is the HTTP status.
+
+    Attributes:
+        status: the HTTP status, or None where the refusal is ours, made before any request.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class NotFound(RequestRejected):
+    """The product or the image does not exist (404)."""
+
+
+class FileUnavailable(BcImagesError):
+    """One picture cannot be downloaded, stored or sent."""
+
+    exit_code = 1
+
+
+class OutcomeUnknown(BcImagesError):
+    """A write ended in a 5xx, a time-out or a lost reply: it may have been done."""

@@ -1,0 +1,1 @@
+"""Picture bytes: kept by content, downloaded from the store, uploaded to it."""

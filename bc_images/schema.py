@@ -1,0 +1,39 @@
+"""The record definitions, read from ``schemas/`` by both sides.
+
+In a checkout the folder stands beside the packages; a wheel carries it inside ``bc_images``.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+__all__ = ["SCHEMAS_DIR", "load", "writable_fields"]
+
+
+def _schemas_dir() -> Path:
+    package = Path(__file__).parent
+    packaged = package / "schemas"
+    return packaged if packaged.is_dir() else package.parent / "schemas"
+
+
+SCHEMAS_DIR = _schemas_dir()
+
+
+@cache
+def load(stream: str) -> dict[str, Any]:
+    """Return the JSON Schema of a stream (``product_images`` or ``products``).
+
+    The returned dict is shared: copy it before changing it.
+    """
+    schema: dict[str, Any] = json.loads((SCHEMAS_DIR / f"{stream}.json").read_text(encoding="utf-8"))
+    return schema
+
+
+@cache
+def writable_fields() -> tuple[str, ...]:
+    """Return the names of the image fields that a restore writes, in schema order."""
+    properties = load("product_images")["properties"]
+    return tuple(name for name, field in properties.items() if field["x-writable"])

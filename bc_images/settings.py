@@ -1,0 +1,165 @@
+"""The settings that tap and target share: their definition, their checks, and their values as one object.
+
+`PROPERTIES` is plain JSON Schema, so that ``--about``, meltano.yml and the README's table all come from it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from bc_images.errors import SettingsError
+
+__all__ = ["PROPERTIES", "REQUIRED", "Settings", "check_known"]
+
+REQUIRED = ["store_hash", "access_token"]
+
+PROPERTIES: dict[str, dict[str, Any]] = {
+    "store_hash": {
+        "type": "string",
+        "title": "Store hash",
+        "description": "The store's hash: the part after /stores/ in its API path.",
+    },
+    "access_token": {
+        "type": "string",
+        "secret": True,
+        "writeOnly": True,
+        "title": "Access token",
+        "description": "API token (X-Auth-Token) with the scope store_v2_products, or its read-only form for the tap.",
+    },
+    "api_url": {
+        "type": "string",
+        "default": "https://api.bigcommerce.com",
+        "title": "API address",
+        "description": "Address of the API, without a path.",
+    },
+    "api_version": {
+        "type": "string",
+        "enum": ["v3", "v2"],
+        "default": "v3",
+        "title": "API version",
+        "description": "Which API is used: v3 (one request per 250 products) or v2 (one request per product).",
+    },
+    "store_url": {
+        "type": "string",
+        "default": "https://store-{store_hash}.mybigcommerce.com",
+        "title": "Store address",
+        "description": "Address of the store itself: originals are below product_images/, WebDAV at dav.",
+    },
+    "concurrency": {
+        "type": "integer",
+        "default": 8,
+        "minimum": 1,
+        "maximum": 100,
+        "title": "Concurrency",
+        "description": "How many requests may be under way at once.",
+    },
+    "request_timeout": {
+        "type": "number",
+        "default": 60,
+        "exclusiveMinimum": 0,
+        "title": "Request timeout",
+        "description": "Seconds to wait for a connection, and between two pieces of an answer.",
+    },
+    "max_retries": {
+        "type": "integer",
+        "default": 6,
+        "minimum": 0,
+        "maximum": 20,
+        "title": "Retries",
+        "description": "How often a failed request that is safe to repeat is sent again before the run stops.",
+    },
+    "rate_limit_reserve": {
+        "type": "number",
+        "default": 0.1,
+        "minimum": 0,
+        "exclusiveMaximum": 1,
+        "title": "Rate limit reserve",
+        "description": "Share of the store's request quota that is left to other apps.",
+    },
+    "files": {
+        "type": "string",
+        "default": "",
+        "title": "File store",
+        "description": "Where picture bytes are kept: a folder or an fsspec URL such as s3://bucket/prefix. "
+        "Empty: no files.",
+    },
+    "user_agent": {
+        "type": "string",
+        "default": "bc-images",
+        "title": "User agent",
+        "description": "How requests name themselves.",
+    },
+}
+
+
+def check_known(config: Mapping[str, Any], known: Iterable[str]) -> None:
+    """Refuse a setting that does not exist: a misspelt name must never be ignored.
+
+    Raises:
+        SettingsError: names the setting and the closest known one.
+    """
+    names = set(known)
+    for name in config:
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
+            hint = f"did you mean {close[0]}?" if close else "see --about for all settings."
+            raise SettingsError(f"Unknown setting {name!r}: {hint}")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The shared settings, checked. Times are in seconds; addresses carry no trailing slash."""
+
+    store_hash: str
+    access_token: str = field(repr=False)
+    api_url: str = "https://api.bigcommerce.com"
+    api_version: str = "v3"
+    store_url: str = "https://store-{store_hash}.mybigcommerce.com"
+    concurrency: int = 8
+    request_timeout: float = 60.0
+    max_retries: int = 6
+    rate_limit_reserve: float = 0.1
+    files: str = field(default="", repr=False)  # an fsspec URL may carry credentials
+    user_agent: str = "bc-images"
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Take the shared settings out of a plugin's configuration, already valid by its JSON Schema.
+
+        Raises:
+            SettingsError: a value that JSON Schema cannot judge is unusable.
+        """
+        values = {name: config[name] for name in PROPERTIES if config.get(name) is not None}
+        for name in REQUIRED:
+            if not values.get(name):
+                raise SettingsError(f"The setting {name} is missing: give it in --config or in the environment.")
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", values["store_hash"]):
+            raise SettingsError("store_hash may hold letters, digits, '-' and '_' only: give the hash, not an address.")
+        if not re.fullmatch(r"[\x21-\x7e]+", values["access_token"]):
+            raise SettingsError("access_token holds a blank, a line break or a character that no header can carry.")
+        if not re.fullmatch(r"[\x20-\x7e]+", values.get("user_agent", "bc-images")):
+            raise SettingsError("user_agent holds a line break or a character that no header can carry.")
+        values["api_url"] = _address("api_url", values.get("api_url", cls.default("api_url")))
+        values["store_url"] = _address(
+            "store_url", values.get("store_url", cls.default("store_url")).replace("{store_hash}", values["store_hash"])
+        )
+        return cls(**values)
+
+    @staticmethod
+    def default(name: str) -> Any:
+        """Return the documented default of a shared setting."""
+        return PROPERTIES[name]["default"]
+
+
+def _address(name: str, value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise SettingsError(f"{name} is no http(s) address: give something like https://example.com.")
+    if parts.username or parts.password:
+        raise SettingsError(f"{name} must not carry a user name or password: use the settings meant for them.")
+    return value.rstrip("/")

@@ -1,0 +1,94 @@
+"""The V3 sweep: contiguous id ranges walked side by side, products yielded in id order.
+
+Each range is walked by key (``id:greater``), so nothing that exists throughout is missed or repeated, whatever is
+added or deleted meanwhile. Where the ranges meet is asked of the store once, by rank; a drift after that only makes
+a range longer or shorter. Pages ahead of their turn wait on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from bc_images.store import PAGE
+from bc_images.store.spool import Spool
+
+__all__ = ["Page", "sweep"]
+
+_SLACK = 2  # a range of whole pages would need one more request to see its end: make each this much shorter
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of products in id order, as the store describes them."""
+
+    products: list[dict[str, Any]]
+    total: int  # how many products matched the request
+    is_last: bool  # shorter than a page may be: nothing follows
+
+
+FetchPage = Callable[[int, int | None], Page]
+"""``fetch_page(after, before)``: the first products with ``after < id``, and ``id < before`` unless None."""
+
+FindRank = Callable[[int, int | None, int], int | None]
+"""``find_rank(after, before, rank)``: the id of the product at that place from 0, or None past the end."""
+
+
+def sweep(
+    fetch_page: FetchPage, find_rank: FindRank, after: int, before: int | None, concurrency: int
+) -> Iterator[dict[str, Any]]:
+    """Yield every product with ``after < id < before`` in id order, in about one request per page.
+
+    At most ``ceil(P / 250) + concurrency + 1`` requests for P products while nothing is added.
+    """
+    page = fetch_page(after, before)
+    yield from page.products
+    if page.is_last:
+        return
+    after = page.products[-1]["id"]
+    with ThreadPoolExecutor(concurrency, "sweep") as executor, ExitStack() as spools:
+        cuts = _cuts(executor, find_rank, after, before, page.total - len(page.products), concurrency)
+        walks = []
+        for start, end in zip([after, *cuts], [*cuts, None], strict=True):
+            spool = spools.enter_context(Spool())
+            upper = before if end is None else end + 1
+            walks.append((spool, executor.submit(_walk, fetch_page, start, upper, spool)))
+        try:
+            for spool, _ in walks:
+                for raw in spool:
+                    yield from orjson.loads(raw)
+        finally:  # where the reader leaves early, no walk may go on into a closed spool
+            for spool, walk in walks:
+                spool.abandon()
+                walk.cancel()
+
+
+def _cuts(
+    executor: ThreadPoolExecutor, find_rank: FindRank, after: int, before: int | None, left: int, concurrency: int
+) -> list[int]:
+    """Return the last ids of all ranges but the last, ascending."""
+    ranges = min(concurrency, max(1, -(-left // PAGE)))
+    pages_each = left / PAGE / ranges
+    ranks = [round(number * pages_each) * PAGE - _SLACK * number - 1 for number in range(1, ranges)]
+    found = executor.map(lambda rank: find_rank(after, before, rank), ranks)
+    return sorted({cut for cut in found if cut is not None})
+
+
+def _walk(fetch_page: FetchPage, after: int, before: int | None, spool: Spool) -> None:
+    """Put every page of one range into its spool; an error is handed to the reader."""
+    try:
+        while not spool.abandoned:
+            page = fetch_page(after, before)
+            if page.products:
+                spool.put(orjson.dumps(page.products))
+                after = page.products[-1]["id"]
+            if page.is_last:
+                break
+        spool.finish()
+    except BaseException as error:  # noqa: BLE001 - raised again where the page would have been read
+        spool.finish(error)

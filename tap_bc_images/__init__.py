@@ -1,0 +1,1 @@
+"""The Singer tap: every image of every product, complete and in order."""

@@ -1,0 +1,1 @@
+"""The Singer target: plan what differs, apply it exactly once, prove it."""
