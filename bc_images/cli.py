@@ -1,0 +1,104 @@
+"""The command ``bc-images``: one door to everything that is no Singer command.
+
+A command is loaded when it is run and not before, so that ``--help`` is quick and works without any extra.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import NoReturn, cast
+
+import click
+
+from bc_images.errors import BcImagesError, SettingsError
+
+__all__ = ["COMMANDS", "cli", "main"]
+
+PROG = "bc-images"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a command is found, what it does in one line, and the extra that it needs (empty: none)."""
+
+    module: str
+    attribute: str
+    help: str
+    extra: str = ""
+
+
+COMMANDS: dict[str, Entry] = {
+    "check": Entry("bc_images.files.check", "check", "Re-hash the file store and compare it with backups."),
+    "demo": Entry("bc_images.demo", "demo", "Back up, wreck and restore a store on this machine.", "sandbox"),
+    "retry": Entry("target_bc_images.retry", "retry", "Restore again what a report lists as failed."),
+    "sandbox": Entry(
+        "bc_images.sandbox.command", "sandbox", "Start a store that answers like the real API.", "sandbox"
+    ),
+    "verify": Entry("target_bc_images.verify", "verify", "Compare a backup with the live store; write nothing."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are the table above: named at once, imported when used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of all commands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Import one command; None when there is none of that name.
+
+        Raises:
+            SettingsError: the command needs an extra that is not installed.
+        """
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        try:
+            module = importlib.import_module(entry.module)
+        except ModuleNotFoundError as error:
+            missing = error.name or ""
+            if not entry.extra or missing.partition(".")[0] in {"bc_images", "target_bc_images"}:
+                raise
+            raise SettingsError(
+                f"{cmd_name} needs {missing}, which is not installed. Run: pip install 'bc-images[{entry.extra}]'"
+            ) from error
+        return cast("click.Command", getattr(module, entry.attribute))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them, as click's own version would."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in sorted(COMMANDS.items())])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version(PROG), prog_name=PROG)
+def cli() -> None:
+    """Product images out of a BigCommerce store, and back in: what is no Singer command.
+
+    The Singer commands are tap-bc-images and target-bc-images.
+    """
+
+
+def main() -> NoReturn:
+    """Run ``bc-images``; end with an exit code of the documented table and never with a traceback."""
+    try:
+        code = cli.main(prog_name=PROG, standalone_mode=False)
+    except BcImagesError as error:
+        code = _say(str(error), error.exit_code)
+    except click.ClickException as error:
+        asked = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else PROG
+        code = _say(f"{error.format_message()} See {asked} --help.", SettingsError.exit_code)
+    except click.Abort:
+        code = _say("Interrupted.", 130)
+    except OSError as error:
+        code = _say(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 3)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(message: str, code: int) -> int:
+    click.echo(f"{PROG}: {message}", err=True)
+    return code
