@@ -1,0 +1,160 @@
+"""The ASGI application: every request passes the log, the latency, the fault script and the quota."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from bc_images.sandbox import files, gateway
+from bc_images.sandbox.dav import PREFIX as DAV
+from bc_images.sandbox.faults import Faults
+from bc_images.sandbox.names import STATUS_PAGE
+from bc_images.sandbox.wire import HTML, TEXT, Header, Reply, json_reply, reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from bc_images.sandbox.api import Shop
+    from bc_images.sandbox.dav import Dav
+    from bc_images.sandbox.quota import Quota
+
+ADMIN: Final = "/_sandbox"
+LOG_LENGTH: Final = 1_000_000
+
+
+def _problem(status: int, title: str, *headers: Header) -> Reply:
+    return json_reply({"status": status, "title": title, "type": STATUS_PAGE}, status, *headers)
+
+
+def _page(status: int, title: str) -> Reply:
+    return reply(status, f"<html><head><title>{title}</title></head><body>{title}</body></html>".encode(), HTML)
+
+
+class App:
+    """Sends each request to the API, the files, WebDAV or the admin routes, and spoils it as the script says."""
+
+    def __init__(self, shop: Shop, quota: Quota, dav: Dav, admin: ASGIApp, faults: Faults) -> None:
+        self.shop = shop
+        self.quota = quota
+        self.faults = faults
+        self.log: deque[list[Any]] = deque(maxlen=LOG_LENGTH)
+        self._seen = 0
+        self._dav = dav
+        self._admin = admin
+
+    def clear_log(self) -> None:
+        """Forget all logged requests; numbering begins again."""
+        self.log.clear()
+        self._seen = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        if path.startswith(ADMIN):
+            await self._admin(scope, receive, send)
+            return
+        method: str = scope["method"]
+        self._seen += 1
+        has_token = any(name == b"x-auth-token" for name, _ in scope["headers"])
+        entry = [self._seen, method, path, scope["query_string"].decode("latin-1"), None, has_token]
+        self.log.append(entry)
+        if self.shop.switches.latency_ms:
+            await asyncio.sleep(self.shop.switches.latency_ms / 1000)
+        api = path.startswith(gateway.PREFIX)
+        letter = self.faults.next(f"{method} {path}", api=api)
+        if letter == ".":
+            answer: Reply | None = await self._work(scope, receive, api=api)
+        else:
+            answer = await self._spoiled(letter, scope, receive, api=api)
+        if answer is None:
+            await _hang_up(scope, receive)
+            return
+        entry[4] = answer.status
+        if letter == "t":
+            await _cut_off(answer, scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.all_headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _work(self, scope: Scope, receive: Receive, *, api: bool, discard: bool = False) -> Reply:
+        """The honest answer; on the API with the rate headers, or 429 when the quota is used up."""
+        if not api:
+            path: str = scope["path"]
+            if path == DAV or path.startswith(DAV + "/"):
+                return await self._dav.answer(scope, receive)
+            return await files.serve(self.shop, scope["method"], path)
+        if not self.quota.take():
+            answer = _problem(429, "Too many requests")
+        else:
+            answer = await gateway.answer(self.shop, scope, receive, discard=discard)
+        return Reply(answer.status, answer.body, answer.headers + self.quota.headers())
+
+    async def _spoiled(self, letter: str, scope: Scope, receive: Receive, *, api: bool) -> Reply | None:
+        """The reply that a fault's letter stands for; None to close the connection without one."""
+        switches = self.shop.switches
+        if letter in "wltznP":
+            answer = await self._work(scope, receive, api=api, discard=letter == "n")
+            if letter in "tn":
+                return answer
+            if letter == "z":
+                await asyncio.sleep(switches.slow_ms / 1000)
+                return answer
+            if letter == "P":
+                await _until_gone(receive)
+            return self._with_rate(_page(504, "504 Gateway Time-out"), api=api) if letter == "w" else None
+        if letter == "p":
+            await _until_gone(receive)
+        if letter in "pd":
+            return None
+        if letter == "Q":
+            return _problem(429, "Too many requests")
+        if letter == "r":
+            return _problem(429, "Too many requests", (b"x-retry-after", b"%d" % switches.fault_retry_after))
+        if letter == "q":
+            answer = _problem(429, "Too many requests")
+            answer.headers += self.quota.headers(switches.fault_reset_ms)
+            return answer
+        return self._with_rate(_REPLIES[letter](), api=api)
+
+    def _with_rate(self, answer: Reply, *, api: bool) -> Reply:
+        if api:
+            answer.headers += self.quota.headers()
+        return answer
+
+
+_REPLIES: Final[dict[str, Callable[[], Reply]]] = {
+    "5": lambda: _problem(500, "Internal Server Error"),
+    "b": lambda: _page(502, "502 Bad Gateway"),
+    "s": lambda: _problem(503, "The store is suspended"),
+    "u": lambda: reply(503, b"Service Unavailable", TEXT),
+    "7": lambda: _problem(507, "The store has reached a limit of its plan"),
+    "9": lambda: json_reply([{"status": 509, "message": "The requests-per-hour limit has been reached."}], 509),
+    "W": lambda: _page(504, "504 Gateway Time-out"),
+    "h": lambda: _page(200, "We will be back soon"),
+}
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _hang_up(scope: Scope, receive: Receive) -> None:
+    """Close the connection without a reply (the transport comes from `server.Protocol`)."""
+    scope["state"]["transport"].abort()
+    await _until_gone(receive)
+
+
+async def _cut_off(answer: Reply, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send half of the body that Content-Length promises, then close; an empty body is not sent at all."""
+    if answer.body:
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.all_headers})
+        half = answer.body[: len(answer.body) // 2]
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+    scope["state"]["transport"].close()
+    await _until_gone(receive)

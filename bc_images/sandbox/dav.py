@@ -1,0 +1,81 @@
+"""WebDAV under /dav, with digest authentication, by WsgiDAV: the import directory and its neighbours.
+
+Source: the support page "File Access (WebDAV)"; the folders are the documented roots of a store.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from a2wsgi import WSGIMiddleware
+from wsgidav.error_printer import ErrorPrinter
+from wsgidav.fs_dav_provider import FilesystemProvider
+from wsgidav.http_authenticator import HTTPAuthenticator
+from wsgidav.request_resolver import RequestResolver
+from wsgidav.wsgidav_app import WsgiDAVApp
+
+from bc_images.sandbox.names import DAV_PASSWORD, DAV_USERNAME
+from bc_images.sandbox.wire import TEXT, Reply, reply
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.types import Message, Receive, Scope
+
+PREFIX: Final = "/dav"
+IMAGES: Final = "product_images"
+FOLDERS: Final = (
+    f"{IMAGES}/import",
+    f"{IMAGES}/uploaded_images",
+    "content",
+    "template",
+    "exports",
+    "import_files",
+    "product_downloads",
+)
+
+
+def make_folders(root: Path) -> None:
+    """Create the roots that every store has."""
+    for folder in FOLDERS:
+        (root / folder).mkdir(parents=True, exist_ok=True)
+
+
+class Dav:
+    """The WebDAV application over a directory."""
+
+    def __init__(self, root: Path) -> None:
+        make_folders(root)
+        logging.getLogger("wsgidav").addHandler(logging.NullHandler())
+        logging.getLogger("wsgidav").propagate = False
+        config = {
+            "provider_mapping": {"/": FilesystemProvider(str(root))},
+            "mount_path": PREFIX,
+            "http_authenticator": {"accept_basic": False, "accept_digest": True, "default_to_digest": True},
+            "simple_dc": {"user_mapping": {"*": {DAV_USERNAME: {"password": DAV_PASSWORD}}}},
+            "middleware_stack": [ErrorPrinter, HTTPAuthenticator, RequestResolver],
+            "verbose": 0,
+            "logging": {"enable": False},
+            "suppress_version_info": True,
+        }
+        self._app = WSGIMiddleware(WsgiDAVApp(config), workers=8)
+
+    async def answer(self, scope: Scope, receive: Receive) -> Reply:
+        """One request, its whole answer collected."""
+        path: str = scope["path"]
+        parts = path.split("/")
+        if parts[2:3] == [IMAGES] and len(parts) > 4 and parts[3] not in ("import", "uploaded_images"):
+            return reply(501, b"Stored images are not shown in the sandbox's WebDAV; see docs/sandbox.md.\n", TEXT)
+        start: Message = {"status": 500, "headers": []}
+        body: list[bytes] = []
+
+        async def collect(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+            else:
+                body.append(message.get("body", b""))
+
+        await self._app({**scope, "root_path": PREFIX}, receive, collect)  # type: ignore[arg-type]  # its own TypedDicts
+        headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
+        return Reply(start["status"], b"".join(body), headers)

@@ -1,0 +1,85 @@
+"""What the store serves without a token: originals, the import directory, and renditions."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from typing import TYPE_CHECKING, Final
+
+from bc_images.sandbox import media
+from bc_images.sandbox.names import STORE_HASH
+from bc_images.sandbox.uploads import PAINTERS
+from bc_images.sandbox.wire import TEXT, Header, Reply, reply
+
+if TYPE_CHECKING:
+    from bc_images.sandbox.api import Shop
+
+ORIGINALS: Final = "/product_images/"
+CDN: Final = f"/s-{STORE_HASH}/"
+DAV_FOLDERS: Final = ("import", "uploaded_images")
+_RENDITION: Final = re.compile(
+    r"products/(?P<product>\d{1,18})/images/(?P<image>\d{1,18})/"
+    r"(?P<base>[^/]+)\.(?P<when>\d+)\.(?P<width>\d{1,4})\.(?P<height>\d{1,4})\.(?P<ext>\w+)"
+)
+
+NOT_FOUND: Final = reply(404, b"Not Found", TEXT)
+NOT_EMULATED: Final = reply(501, b"This address is not emulated by the sandbox; see docs/sandbox.md.\n", TEXT)
+
+
+def _file(content: bytes, kind: str) -> Reply:
+    etag: Header = (b"etag", b'"%s"' % hashlib.md5(content, usedforsecurity=False).hexdigest().encode())
+    return reply(200, content, kind.encode(), etag)
+
+
+def _media_type(path: str) -> str:
+    return media.MEDIA_TYPES.get(path.rpartition(".")[2].lower(), "application/octet-stream")
+
+
+def _in_dav(shop: Shop, path: str) -> bytes | None:
+    """A file of the WebDAV folders that are served publicly."""
+    root = shop.import_directory.parent
+    try:
+        found = (root / path).resolve()
+        return found.read_bytes() if found.is_relative_to(root.resolve()) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _original(shop: Shop, path: str) -> bytes | None:
+    if path.partition("/")[0] in DAV_FOLDERS:
+        return _in_dav(shop, path)
+    return shop.state.original(path)
+
+
+def _rendition(shop: Shop, found: re.Match[str]) -> Reply:
+    """Only for the image's present file; the time stamp in the address is not compared (assumed)."""
+    image = shop.state.image(int(found["image"]))
+    name = f"{found['base']}.{found['ext']}"
+    width, height = int(found["width"]), int(found["height"])
+    if image is None or image.product_id != int(found["product"]) or not width or not height:
+        return NOT_FOUND
+    if image.image_file.rpartition("/")[2] != name:
+        return NOT_FOUND
+    content = shop.state.original(image.image_file)
+    if content is None:
+        return NOT_FOUND
+    try:
+        return _file(*media.rendition(content, width, height))
+    except media.NotAPicture:
+        return reply(415, b"This file is not a picture.\n", TEXT)
+
+
+async def serve(shop: Shop, method: str, path: str) -> Reply:
+    """Answer a request for a file; pictures are drawn and resized outside the event loop."""
+    if method not in ("GET", "HEAD"):
+        return reply(405, b"Method Not Allowed", TEXT, (b"allow", b"GET, HEAD"))
+    loop = asyncio.get_running_loop()
+    for prefix in (ORIGINALS, CDN + ORIGINALS[1:]):
+        if path.startswith(prefix):
+            content = await loop.run_in_executor(PAINTERS, _original, shop, path[len(prefix) :])
+            return NOT_FOUND if content is None else _file(content, _media_type(path))
+    found = _RENDITION.fullmatch(path[len(CDN) :]) if path.startswith(CDN) else None
+    if found is None:
+        return NOT_EMULATED
+    return await loop.run_in_executor(PAINTERS, _rendition, shop, found)
