@@ -76,28 +76,31 @@ def _negotiated(call: Call) -> None:
     call.fmt = fmt
 
 
+def _admit(call: Call, version: str) -> None:
+    """401, then what the store as a whole does not serve; leaves in ``path`` what follows the version."""
+    shop, path = call.shop, call.path
+    if not path.startswith(HEAD) or call.headers.get("x-auth-token", "") not in KNOWN_TOKENS:
+        call.fmt = negotiate(call.headers.get("accept"), "") or "json"
+        raise Refused(401, "The credentials are missing or are not valid for this store.")
+    call.path = path[len(HEAD) + 2 :]
+    if path[len(HEAD) :].partition("/")[0] not in ROUTES:
+        raise _not_emulated(path)
+    if version == "v2" and shop.switches.v2_available != "on":
+        status = 410 if shop.switches.v2_available == "gone" else 404
+        raise Refused(status, "The V2 API is not available.")
+
+
 async def answer(shop: Shop, scope: Scope, receive: Receive, *, discard: bool) -> Reply:
     """Answer one API request. Every refusal has the shape of its version."""
     request = Request(scope, receive)
-    path: str = scope["path"]
-    version = _version(path)
-    call = Call(shop, request, request.headers, scope["method"], path, discard=discard)
+    version = _version(scope["path"])
+    call = Call(shop, request, request.headers, scope["method"], scope["path"], discard=discard)
     try:
-        token = call.headers.get("x-auth-token", "")
-        if not path.startswith(HEAD) or token not in KNOWN_TOKENS:
-            if version == "v2":
-                call.fmt = negotiate(call.headers.get("accept"), "") or "json"
-            raise Refused(401, "The credentials are missing or are not valid for this store.")
-        call.path = path[len(HEAD) + 2 :]
-        if path[len(HEAD) :].partition("/")[0] not in ROUTES:
-            raise _not_emulated(path)
+        _admit(call, version)
         if version == "v2":
-            if shop.switches.v2_available != "on":
-                status = 410 if shop.switches.v2_available == "gone" else 404
-                raise Refused(status, "The V2 API is not available.")
             _negotiated(call)
         route = _route(call, version)
-        _authorize(call, token)
+        _authorize(call, call.headers["x-auth-token"])
         return await route.handlers[call.method](call)
     except Refused as refusal:
         if version == "v2":

@@ -69,7 +69,7 @@ def products(count: int) -> Iterator[tuple[Any, ...]]:
 _DESCRIPTIONS: Final = (
     "",
     None,
-    "Vorderseite \u2013 größer 日本 🧦 “quoted” <b>&amp;</b>",
+    "Größer \u2013 日本 🧦 “quoted” <b>&amp;</b>",
     "front",
     "line one\nline two",
 )
