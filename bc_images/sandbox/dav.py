@@ -61,6 +61,10 @@ class Dav:
         }
         self._app = WSGIMiddleware(WsgiDAVApp(config), workers=8)
 
+    def close(self) -> None:
+        """Let the worker threads end."""
+        self._app.executor.shutdown(wait=False)
+
     async def answer(self, scope: Scope, receive: Receive) -> Reply:
         """One request, its whole answer collected."""
         path: str = scope["path"]

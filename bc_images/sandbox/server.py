@@ -22,7 +22,7 @@ from bc_images.sandbox.dav import Dav
 from bc_images.sandbox.faults import Faults
 from bc_images.sandbox.quota import Quota
 from bc_images.sandbox.rules import Rules
-from bc_images.sandbox.state import State
+from bc_images.sandbox.state import BadData, State
 from bc_images.sandbox.switches import Switches
 
 if TYPE_CHECKING:
@@ -76,12 +76,16 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._stop.set)
 
 
+class PortUnusable(OSError):
+    """Another program has the port, or it may not be taken."""
+
+
 class SandboxServer(Control):
     """A running sandbox store.
 
     ``products`` x ``images`` are seeded unless ``data``, a file, holds a store already. ``port`` 0 takes a free
     one. ``faults`` is a script for the API requests, ``switches`` are those of ``docs/sandbox.md``. Raises
-    `OSError` when the port is in use, `state.BadData`, `switches.BadSwitch` or `faults.BadScript`.
+    `PortUnusable`, `state.BadData`, `switches.BadSwitch` or `faults.BadScript`.
 
     The address in ``url`` serves as ``api_url`` and as ``store_url``.
     """
@@ -115,7 +119,11 @@ class SandboxServer(Control):
     def _listen(self, port: int) -> socket.socket:
         listener = self._cleanup.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
+        try:
+            listener.bind((HOST, port))
+            listener.listen(2048)
+        except OSError as error:
+            raise PortUnusable(f"port {port} of {HOST} cannot be used: {error.strerror}") from error
         return listener
 
     def _build(self, switches: Switches, faults: Faults, data: Path | None, stock: tuple[int, int, int]) -> None:
@@ -129,7 +137,11 @@ class SandboxServer(Control):
         if state.fresh:
             state.reseed(*stock, switches.picture_bytes, switches.seed_without_images)
         quota, admin = Quota(switches), Admin(self.url)
-        dav = Dav(dav_root)
+        try:
+            dav = Dav(dav_root)
+        except OSError as error:
+            raise BadData(f"cannot keep WebDAV files in {dav_root}: {error.strerror}") from error
+        self._cleanup.callback(dav.close)
         shop = Shop(state, switches, Rules(state, switches), dav_root / "product_images" / "import", self.url)
         self._app = App(shop, quota, dav, admin.application(), faults)
         super().__init__(self._app, quota, stock)
@@ -148,7 +160,6 @@ class SandboxServer(Control):
             timeout_keep_alive=75,
         )
         self._server = _Server(config)
-        self._listener.listen(2048)
         self._thread = Thread(target=self._server.run, args=([self._listener],), name="sandbox", daemon=True)
         self._thread.start()
         while not self._server.ready.wait(0.05):

@@ -51,7 +51,7 @@ def json_reply(data: object, status: int = 200, *extra: Header) -> Reply:
 NO_CONTENT: Final = Reply(204)
 
 
-@dataclass
+@dataclass(eq=False)
 class Refused(Exception):
     """A request that the store refuses.
 
