@@ -1,0 +1,203 @@
+"""The plan as a table of cases: what is wanted, what is live, what is known, what is decided."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bc_images.images import Record
+from target_bc_images.plan import MAX_IMAGES, Knowledge, Known, in_doubt, plan
+from tests.target.records import STORE, record
+
+A, B = "a" * 64, "b" * 64
+
+
+def decided(wanted: list[Record], live: list[Record], **facts: Any) -> list[tuple[str, int | None, int | None, Record]]:
+    """Plan product 1 and return (action, wanted id, live id, fields) of every action."""
+    planned = plan(1, wanted, live, Knowledge(STORE, **facts))
+    return [
+        (a.action, a.wanted["id"] if a.wanted else None, a.live["id"] if a.live else None, a.fields)
+        for a in planned.actions
+    ]
+
+
+def test_an_equal_image_is_kept() -> None:
+    assert decided([record(1)], [record(1)]) == [("keep", 1, 1, {})]
+
+
+def test_null_and_empty_description_are_equal() -> None:
+    assert decided([record(1, description=None)], [record(1, description="")]) == [("keep", 1, 1, {})]
+
+
+@pytest.mark.parametrize(
+    ("fields", "sent"),
+    [
+        ({"description": "front"}, {"description": "front"}),
+        ({"sort_order": -7}, {"sort_order": -7}),
+        ({"is_thumbnail": True}, {"is_thumbnail": True}),
+        ({"sort_order": 5, "description": "x"}, {"sort_order": 5, "description": "x"}),
+    ],
+)
+def test_only_what_differs_is_sent(fields: Record, sent: Record) -> None:
+    assert decided([record(1, **fields)], [record(1)]) == [("update", 1, 1, sent)]
+
+
+def test_a_description_can_be_emptied() -> None:
+    assert decided([record(1)], [record(1, description="x")]) == [("update", 1, 1, {"description": ""})]
+
+
+def test_a_lost_image_is_created_with_all_writable_fields() -> None:
+    assert decided([record(1, description="d")], []) == [
+        ("create", 1, None, {"is_thumbnail": False, "sort_order": 1, "description": "d"})
+    ]
+
+
+def test_ids_of_another_store_never_match() -> None:
+    foreign = record(1, store_hash="other")
+    assert decided([foreign], [record(1, "unlike")])[0][0] == "create"
+
+
+def test_a_record_without_a_store_is_of_this_store() -> None:
+    nameless = record(1)
+    del nameless["store_hash"]
+    assert decided([nameless], [record(1)]) == [("keep", 1, 1, {})]
+
+
+def test_the_ledger_finds_what_a_restore_has_created() -> None:
+    known = {(STORE, 1): Known(9, record(1)["image_file"], "z/999/else__99999.jpg")}
+    live = record(9, image_file="z/999/else__99999.jpg", sort_order=1)
+    assert decided([record(1)], [live], known=known) == [("keep", 1, 9, {})]
+
+
+def test_the_ledger_does_not_vouch_for_another_file_of_the_source() -> None:
+    known = {(STORE, 1): Known(9, "a/001/older__11111.jpg", "z/999/else__99999.jpg")}
+    live = record(9, image_file="z/999/else__99999.jpg", sort_order=1)
+    assert decided([record(1)], [live], known=known)[0][:3] == ("replace", 1, 9)
+
+
+def test_a_name_finds_what_somebody_else_has_imported_again() -> None:
+    again = record(7, "front", sort_order=1)
+    again["image_file"] = "q/555/front__10001__22222.jpg"
+    assert decided([record(1, "front")], [again]) == [("keep", 1, 7, {})]
+
+
+def test_of_several_equal_names_the_one_with_fewest_differences_is_taken() -> None:
+    live = [record(5, "front", sort_order=9), record(6, "front", sort_order=1)]
+    assert decided([record(1, "front")], live)[0] == ("keep", 1, 6, {})
+
+
+def test_a_live_image_is_claimed_once() -> None:
+    wanted = [record(1, "front"), record(2, "front")]
+    assert [d[0] for d in decided(wanted, [record(9, "front")])] == ["update", "create"]
+
+
+def test_known_unlike_content_does_not_match_by_name() -> None:
+    wanted = [record(1, "front", file_sha256=A)]
+    live = record(9, "front")
+    assert decided(wanted, [live], digests={live["image_file"]: B})[0][:2] == ("create", 1)
+
+
+def test_known_equal_content_wins_over_order() -> None:
+    live = [record(8, "front", sort_order=1), record(9, "front", sort_order=1)]
+    digests = {live[0]["image_file"]: B, live[1]["image_file"]: A}
+    assert decided([record(1, "front", file_sha256=A)], live, digests=digests)[0] == ("keep", 1, 9, {})
+
+
+def test_a_file_sent_by_its_digest_is_found_by_it() -> None:
+    live = record(9, sort_order=1, image_file=f"q/555/{A}__12345.jpg")
+    assert decided([record(1, "front", file_sha256=A)], [live])[0] == ("keep", 1, 9, {})
+
+
+def test_another_picture_under_the_same_id_is_replaced() -> None:
+    live = record(1, image_file="k/777/else__33333.jpg")
+    assert decided([record(1, description="d")], [live])[0] == ("replace", 1, 1, {"description": "d"})
+
+
+def test_the_same_name_with_other_content_under_the_same_id_is_replaced() -> None:
+    live = record(1, image_file="k/777/picture-1__33333.jpg")
+    assert decided([record(1, file_sha256=A)], [live], digests={live["image_file"]: B})[0][0] == "replace"
+    assert decided([record(1, file_sha256=A)], [live], digests={live["image_file"]: A})[0][0] == "keep"
+
+
+def test_the_old_thumbnail_needs_no_write() -> None:
+    wanted = [record(1), record(2, is_thumbnail=True)]
+    live = [record(1, is_thumbnail=True), record(2)]
+    assert decided(wanted, live) == [("keep", 1, 1, {}), ("update", 2, 2, {"is_thumbnail": True})]
+
+
+def test_a_product_gets_one_thumbnail_even_if_two_records_claim_it() -> None:
+    wanted = [record(1, is_thumbnail=True), record(2, is_thumbnail=True)]
+    created = decided(wanted, [])
+    assert [fields["is_thumbnail"] for *_, fields in created] == [True, False]
+
+
+def test_without_a_wanted_thumbnail_the_live_one_is_cleared() -> None:
+    assert decided([record(1)], [record(1, is_thumbnail=True)]) == [("update", 1, 1, {"is_thumbnail": False})]
+
+
+def test_create_only_changes_nothing() -> None:
+    live = [record(1, description="x")]
+    assert [d[0] for d in decided([record(1), record(2)], live, mode="create_only")] == ["keep", "create"]
+
+
+def test_update_only_creates_nothing() -> None:
+    live = [record(1, description="x")]
+    assert [d[0] for d in decided([record(1), record(2)], live, mode="update_only")] == ["update", "keep"]
+
+
+def test_only_mirror_deletes() -> None:
+    live = [record(1), record(2)]
+    assert decided([record(1)], live) == [("keep", 1, 1, {})]
+    assert decided([record(1)], live, mode="mirror") == [("keep", 1, 1, {}), ("delete", None, 2, {})]
+
+
+def test_the_limit_of_the_store_is_kept() -> None:
+    wanted = [record(number) for number in range(1, MAX_IMAGES + 3)]
+    kinds = [d[0] for d in decided(wanted, [record(5000)])]
+    assert kinds.count("create") == MAX_IMAGES - 1
+    assert kinds.count("reject") == 3
+
+
+def test_planning_again_puts_moved_siblings_back() -> None:
+    sibling = record(5, sort_order=3)
+    first = plan(1, [record(1)], [sibling], Knowledge(STORE))
+    assert [a.action for a in first.actions] == ["create"]
+    created = record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg")
+    known = {(STORE, 1): Known(9, record(1)["image_file"], created["image_file"])}
+    moved = [created, record(5, sort_order=4)]
+    again = plan(1, [record(1)], moved, Knowledge(STORE, known=known), first.siblings)
+    assert [(a.action, a.fields) for a in again.actions if a.writes] == [("update", {"sort_order": 3})]
+
+
+def test_planning_again_finds_nothing_when_the_store_took_everything() -> None:
+    known = {(STORE, 1): Known(9, record(1)["image_file"], "b/222/picture-1__20202.jpg")}
+    live = [record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg"), record(5)]
+    again = plan(1, [record(1)], live, Knowledge(STORE, known=known), [record(5)])
+    assert not again.writes
+
+
+class TestInDoubt:
+    """Which live pictures are worth a download before planning."""
+
+    def test_none_where_path_or_ledger_decide(self) -> None:
+        known = {(STORE, 2): Known(9, record(2)["image_file"], record(9)["image_file"])}
+        wanted = [record(1, file_sha256=A), record(2, file_sha256=A)]
+        assert in_doubt(wanted, [record(1), record(9)], Knowledge(STORE, known=known)) == []
+
+    def test_a_new_path_under_an_old_id(self) -> None:
+        live = record(1, image_file="k/777/picture-1__33333.jpg")
+        assert in_doubt([record(1, file_sha256=A)], [live], Knowledge(STORE)) == [live]
+
+    def test_all_candidates_by_name(self) -> None:
+        live = [record(8, "front"), record(9, "front"), record(10, "back")]
+        wanted = [record(1, "front", file_sha256=A)]
+        assert {image["id"] for image in in_doubt(wanted, live, Knowledge(STORE))} == {8, 9}
+
+    def test_none_without_a_wanted_digest(self) -> None:
+        assert in_doubt([record(1, "front")], [record(9, "front")], Knowledge(STORE)) == []
+
+    def test_none_that_is_known(self) -> None:
+        live = record(9, "front")
+        facts = Knowledge(STORE, digests={live["image_file"]: A})
+        assert in_doubt([record(1, "front", file_sha256=A)], [live], facts) == []
