@@ -1,0 +1,106 @@
+"""Where settings come from before they are checked: JSON files, the environment, and the defaults.
+
+Knows JSON Schema and nothing of Singer, so that tap and target read their settings alike.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from bc_images.errors import SettingsError
+from bc_images.settings import check_known
+
+__all__ = ["checked", "from_environment", "json_object"]
+
+logger = logging.getLogger(__name__)
+
+_WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+def json_object(text: str, what: str) -> dict[str, Any]:
+    """Return the JSON object in `text`; `what` names it, such as ``--state``.
+
+    Raises:
+        SettingsError: it is no JSON, or no object.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"{what} is damaged: {error}. Give a file with one JSON object.") from error
+    if not isinstance(value, dict):
+        raise SettingsError(f"{what} is damaged: it holds {type(value).__name__}, not an object.")
+    return value
+
+
+def from_environment(prefix: str, properties: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings that the environment gives as ``<prefix><NAME>``, each as the type its schema asks for.
+
+    A variable that is empty counts as not set. One that starts with the prefix and names no setting is warned of:
+    the prefix may be shared with the program that starts us, so it cannot be refused.
+
+    Raises:
+        SettingsError: a value is not of the type; the value itself is not shown.
+    """
+    found: dict[str, Any] = {}
+    known = {prefix + name.upper(): name for name in properties}
+    for variable, text in environ.items():
+        if not variable.startswith(prefix) or not text:
+            continue
+        if name := known.get(variable):
+            found[name] = _parsed(variable, text, properties[name])
+        elif variable != f"{prefix}LOGLEVEL" and not variable.startswith(f"{prefix}_"):
+            close = difflib.get_close_matches(variable, known, n=1)
+            hint = f" Did you mean {close[0]}?" if close else ""
+            logger.warning("The environment variable %s names no setting and was ignored.%s", variable, hint)
+    return found
+
+
+def _parsed(variable: str, text: str, schema: Mapping[str, Any]) -> Any:
+    kind = schema.get("type", "string")
+    kinds = {kind} if isinstance(kind, str) else set(kind)
+    try:
+        if "string" in kinds:
+            return text
+        if "boolean" in kinds:
+            return _WORDS[text.strip().lower()]
+        if "integer" in kinds:
+            return int(text)
+        if "number" in kinds:
+            return float(text)
+        return json.loads(text)
+    except (ValueError, KeyError) as error:
+        wanted = " or ".join(sorted(kinds - {"null"}))
+        raise SettingsError(f"The environment variable {variable} holds no {wanted}.") from error
+
+
+def checked(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `config` with the defaults of `schema` added, after checking names, types and ranges.
+
+    What is null counts as not set. What is required is left to the caller, who can say more about it.
+
+    Raises:
+        SettingsError: names every setting that is wrong in one line; a secret's value is not shown.
+    """
+    properties = schema["properties"]
+    given = {name: value for name, value in config.items() if value is not None}
+    check_known(given, properties)
+    errors = sorted(Draft202012Validator(schema).iter_errors(given), key=lambda error: list(map(str, error.path)))
+    wrong = []
+    for error in errors:
+        if not error.path:  # "required" is the only rule above the settings themselves
+            continue
+        name = str(error.path[0])
+        if properties[name].get("secret"):
+            wrong.append(f"{name} is not valid ({error.validator}: {error.validator_value})")
+        else:
+            wrong.append(f"{name}: {error.message}")
+    if wrong:
+        raise SettingsError(f"Settings that cannot be: {'; '.join(wrong)}. See --about for what each may be.")
+    defaults = {name: rule["default"] for name, rule in properties.items() if rule.get("default") is not None}
+    return {**defaults, **given}

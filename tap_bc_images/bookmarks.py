@@ -1,0 +1,115 @@
+"""What the state remembers of a stream: where an interrupted full sweep goes on, and since when images have changed.
+
+Both are of constant size, whatever the size of the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+from bc_images.errors import SettingsError
+from bc_images.images import Record
+from tap_bc_images.options import Options, utc
+
+__all__ = ["REPLICATION_KEY", "Changes", "FullSweep"]
+
+REPLICATION_KEY = "date_modified"
+_SWEEP = "sweep"  # the state's key for a full sweep that is not complete
+_STORE = "store_hash"
+
+
+@dataclass(frozen=True, slots=True)
+class FullSweep:
+    """A full sweep of one shard of one store: all its records carry one version, however often it is interrupted.
+
+    `last_product_id` is the last product whose records are all written; 0 before the first.
+    """
+
+    store_hash: str
+    product_id_min: int | None
+    product_id_max: int | None
+    version: int
+    last_product_id: int = 0
+
+    @classmethod
+    def begin(cls, state: Mapping[str, Any], store_hash: str, options: Options, version: int) -> Self:
+        """Return the sweep that `state` remembers, if it is of this store and shard, or a new one.
+
+        Raises:
+            SettingsError: the state is damaged.
+        """
+        new = cls(store_hash, options.product_id_min, options.product_id_max, version)
+        found = state.get(_SWEEP)
+        if found is None:
+            return new
+        try:
+            stored = cls(**found)
+        except TypeError as error:
+            raise _damaged(f"sweep is {found!r}") from error
+        if type(stored.version) is not int or type(stored.last_product_id) is not int:
+            raise _damaged(f"sweep is {found!r}")
+        same = replace(stored, version=version, last_product_id=0) == new
+        return stored if same else new
+
+    @property
+    def first(self) -> int:
+        """The lowest product id that is still to be read."""
+        return max(self.product_id_min or 1, self.last_product_id + 1)
+
+    def remember(self, state: dict[str, Any], last_product_id: int) -> None:
+        """Note in `state` that the records of all products up to `last_product_id` are written."""
+        state[_SWEEP] = asdict(replace(self, last_product_id=last_product_id))
+
+    @staticmethod
+    def forget(state: dict[str, Any]) -> None:
+        """Note that no sweep is under way."""
+        state.pop(_SWEEP, None)
+
+
+class Changes:
+    """Tells changed images from others, and how far the bookmark may go after a complete sweep.
+
+    Times are RFC 3339 in UTC with ``+00:00``, and compare as text.
+    """
+
+    def __init__(self, state: Mapping[str, Any], store_hash: str, start_date: str | None) -> None:
+        known = state.get("replication_key_value")
+        if known is not None:
+            known = utc(known, "The state's replication_key_value")
+        if state.get(_STORE, store_hash) != store_hash:  # another store's bookmark says nothing about this one
+            known = None
+        self._store_hash = store_hash
+        self._known = known
+        self._latest = ""
+        self.since = max(known or "", start_date or "")
+        """Images changed before this time are not emitted; empty: all are."""
+
+    def has(self, image: Record) -> bool:
+        """Whether an image is to be emitted; one without a date always is. Those on the bookmark come again."""
+        changed = image[REPLICATION_KEY]
+        if changed is None:
+            return True
+        if changed < self.since:
+            return False
+        if changed > self._latest:
+            self._latest = changed
+        return True
+
+    def remember(self, state: dict[str, Any], ceiling: str) -> None:
+        """Set the bookmark after a complete sweep: the latest change it emitted, but never beyond `ceiling`.
+
+        `ceiling` is a time before the sweep began: what changed since may have been passed by already.
+        """
+        bookmark = max(self._known or "", min(self._latest, ceiling))
+        for name in ("replication_key", "replication_key_value", _STORE):
+            state.pop(name, None)
+        if bookmark:
+            state["replication_key"] = REPLICATION_KEY
+            state["replication_key_value"] = bookmark
+            state[_STORE] = self._store_hash
+
+
+def _damaged(what: str) -> SettingsError:
+    return SettingsError(f"The state is damaged: {what}. Give the state of an earlier run, or none.")

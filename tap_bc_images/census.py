@@ -1,0 +1,34 @@
+"""Holding a sweep against what the store itself counts, so that a sweep that saw too little cannot pass in silence."""
+
+from __future__ import annotations
+
+from bc_images.store import Store
+
+__all__ = ["Census"]
+
+
+class Census:
+    """Asks the store how much there is before a sweep, and where the sweep saw something else, once more after it.
+
+    Counts images; products where the store cannot count images (V2 is gone).
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.images = store.count_images()
+        self._products = store.count_products() if self.images is None else None
+
+    def objection(self, images: int, products: int) -> str | None:
+        """Return what is wrong with a complete sweep that saw so many, or None.
+
+        A number between the counts before and after the sweep is explained by changes meanwhile.
+        """
+        what, seen, before = "images", images, self.images
+        if before is None:
+            what, seen, before = "products", products, self._products
+        if before is None or seen == before:
+            return None
+        after = self._store.count_images() if what == "images" else self._store.count_products()
+        if after is None or min(before, after) <= seen <= max(before, after):
+            return None
+        return f"The store counts {after:,} {what} ({before:,} before the sweep), but the sweep saw {seen:,}."

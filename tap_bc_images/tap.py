@@ -1,0 +1,297 @@
+"""The tap: settings, catalog, state and signals; what it reads is in `tap_bc_images.streams`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, ClassVar
+
+import click
+from singer_sdk import Tap
+from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
+from singer_sdk.helpers.capabilities import PluginCapabilities
+from singer_sdk.singerlib import Catalog
+
+from bc_images.config import checked, from_environment, json_object
+from bc_images.errors import BcImagesError, SettingsError, SomeFailed, Stopped
+from bc_images.http import Client, redact
+from bc_images.settings import PROPERTIES, REQUIRED, Settings
+from bc_images.store import Store, open_store
+from tap_bc_images.logs import quieten
+from tap_bc_images.options import PROPERTIES as TAP_PROPERTIES
+from tap_bc_images.options import Options
+from tap_bc_images.roster import Roster
+from tap_bc_images.streams import ProductImagesStream, ProductsStream, SweepStream
+from tap_bc_images.writer import BufferedWriter, ReaderGoneError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from singer_sdk.helpers.capabilities import CapabilitiesEnum
+    from singer_sdk.plugin_base import _ConfigInput
+
+__all__ = ["TapBCImages", "main"]
+
+logger = logging.getLogger(__name__)
+
+PROG = "tap-bc-images"
+_PREFIX = "TAP_BC_IMAGES_"
+_READER_GONE = 128 + 13  # what a shell shows for a program that SIGPIPE ended
+_GRACE = 2.0  # seconds for an orderly end after a signal
+_WRITE_GRACE = 30.0  # seconds for a reader that is busy to take the block that is on its way
+_TRIES_MORE = 0.05  # seconds between two looks
+
+
+class TapBCImages(Tap):
+    """Every image of every product of a BigCommerce store: complete, in order, with the picture bytes on request."""
+
+    name = PROG
+    package_name = "bc-images"
+    message_writer_class = BufferedWriter
+    message_writer: BufferedWriter
+    # No BATCH: its messages carry no version, so that the ACTIVATE_VERSION behind them would empty the table.
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        each for each in Tap.capabilities if each is not PluginCapabilities.BATCH
+    ]
+    config_jsonschema: ClassVar[dict[str, Any]] = {
+        "type": "object",
+        "properties": {**PROPERTIES, **TAP_PROPERTIES},
+        "required": REQUIRED,
+    }
+
+    settings: Settings
+    options: Options
+
+    def __init__(
+        self,
+        *,
+        config: Mapping[str, Any] | None = None,
+        catalog: Catalog | Mapping[str, Any] | None = None,
+        state: Mapping[str, Any] | None = None,
+        parse_env_config: bool = True,  # noqa: ARG002 - the SDK's signature; the environment is always read
+        **rest: Any,
+    ) -> None:
+        """Take the settings from `config` and, above it, from the environment (``TAP_BC_IMAGES_<NAME>``).
+
+        Raises:
+            SettingsError: settings, catalog or state cannot be used.
+        """
+        self.append_builtin_config(self.config_jsonschema)
+        environment = from_environment(_PREFIX, self.config_jsonschema["properties"], os.environ)
+        self._store: Store | None = None
+        self._client: Client | None = None
+        self.roster: Roster | None = None
+        """The products, where the sweep for the images has already seen them all."""
+        self.failed_files = 0
+        self._signal: int | None = None
+        super().__init__(
+            config={**(config or {}), **environment},
+            catalog=catalog if catalog is None or isinstance(catalog, Catalog) else _catalog(catalog),
+            state=_state(state or {}),
+            parse_env_config=False,
+            **rest,
+        )
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """Check every setting, in our own words: the SDK's would show a secret of a wrong type.
+
+        ``--discover`` needs no settings, so it does not check them.
+        """
+        if raise_errors:
+            self._config = checked(self._config, self.config_jsonschema)
+            self.settings = Settings.from_config(self._config)
+            self.options = Options.from_config(self._config)
+        return []
+
+    def discover_streams(self) -> Sequence[SweepStream]:
+        """Return both streams."""
+        return [ProductImagesStream(self), ProductsStream(self)]
+
+    @property
+    def client(self) -> Client:
+        """The one client that all streams share, with its rate budget."""
+        if self._client is None:
+            self._client = Client(self.settings)
+        return self._client
+
+    @property
+    def store(self) -> Store:
+        """The store that the settings name."""
+        if self._store is None:
+            self._store = open_store(self.settings, self.client)
+        return self._store
+
+    @property
+    def speaks_for_the_table(self) -> bool:
+        """Whether a complete sweep may say which rows there are: not where it is one part of several."""
+        return self.options.activate_version and not self.options.is_shard
+
+    def close(self) -> None:
+        """Send nothing more, and wake every thread that waits."""
+        if self._client is not None:
+            self._client.close()
+        if self.roster is not None:
+            self.roster.close()
+
+    # The command line
+
+    @classmethod
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:
+        """Read the files of ``--config``.
+
+        Raises:
+            SettingsError: one of them is missing or damaged.
+        """
+        try:
+            return super().cb_config(ctx, param, value)
+        except (OSError, ValueError, TypeError) as error:
+            raise SettingsError(f"--config {' '.join(value)}: {error} Give a file with one JSON object.") from error
+
+    @classmethod
+    def invoke(  # type: ignore[override]
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> None:
+        """Run the tap as the command line asks.
+
+        Raises:
+            SomeFailed: the sweep is complete, but some pictures could not be had.
+        """
+        if about:
+            cls.print_about(about_format)
+            return
+        cls.print_version(print_fn=cls.logger.info)
+        tap = cls(
+            config=config.config if config else None,
+            state=None if state is None else json_object(_text(state, "--state"), "--state"),
+            catalog=None if catalog is None else json_object(_text(catalog, "--catalog"), "--catalog"),
+        )
+        if not any(stream.selected for stream in tap.streams.values()):
+            cls.logger.warning("No stream is selected: nothing will be read. Select one in the catalog.")
+        try:
+            tap.sync_all()
+        finally:
+            tap.close()
+        if tap.failed_files:
+            raise SomeFailed(
+                f"{tap.failed_files:,} pictures could not be had; they are listed above, and their records carry no "
+                "digest. All else is complete. Run again: only what is missing is fetched."
+            )
+
+    # Signals
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the SDK's signature
+        """End with 128 + `signum`, never with the SDK's 0: a backup cut short must not look complete.
+
+        What is written stays whole lines; a STATE among them is true. A second signal ends the program at once.
+        """
+        code = 128 + signum
+        if self._signal is not None:
+            os._exit(code)
+        self._signal = signum
+        if self._client is not None:
+            self._client.stop.set()
+        # A request that is under way cannot be called back, and the interpreter would wait for its thread.
+        threading.Thread(target=self._leave_anyhow, args=(code,), daemon=True).start()
+        self.message_writer.leave(code)
+
+    def _leave_anyhow(self, code: int) -> None:
+        time.sleep(_GRACE)
+        patience = time.monotonic() + _WRITE_GRACE
+        while self.message_writer.writing and time.monotonic() < patience:
+            time.sleep(_TRIES_MORE)
+        os.write(2, f"{PROG}: {_farewell(code)}\n".encode())
+        os._exit(code)
+
+
+def _text(opened: IO[str], what: str) -> str:
+    try:
+        return opened.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{what} cannot be read: {error}.") from error
+
+
+def _catalog(given: Mapping[str, Any]) -> Catalog:
+    """Read a catalog; what its metadata says of the replication method counts.
+
+    ``--discover`` writes the default method beside the metadata, where the SDK would let it win over the user's.
+
+    Raises:
+        SettingsError: it is damaged.
+    """
+    try:
+        catalog = Catalog.from_dict(dict(given))
+        for stream in given["streams"]:
+            for each in stream.get("metadata", []):
+                if not each["breadcrumb"]:
+                    chosen = each["metadata"].get("replication-method")
+                    chosen = chosen or each["metadata"].get("forced-replication-method")
+                    entry = catalog[stream["tap_stream_id"]]
+                    entry.replication_method = chosen or entry.replication_method
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise SettingsError(
+            f"The catalog is damaged: {type(error).__name__} {error}. Make a new one with --discover."
+        ) from error
+    unknown = set(catalog) - {ProductImagesStream.name, ProductsStream.name}
+    if unknown:
+        logger.warning("The catalog names streams that do not exist: %s.", ", ".join(sorted(unknown)))
+    return catalog
+
+
+def _state(given: Mapping[str, Any]) -> dict[str, Any]:
+    bookmarks = given.get("bookmarks", {})
+    if not isinstance(bookmarks, dict) or not all(isinstance(each, dict) for each in bookmarks.values()):
+        raise SettingsError("The state is damaged: its bookmarks are no objects. Give that of an earlier run, or none.")
+    return dict(given)
+
+
+def _farewell(code: int) -> str:
+    return f"stopped by {signal.Signals(code - 128).name}. What was written is whole; run again to go on."
+
+
+def main() -> None:
+    """Run ``tap-bc-images``: every way it can end is one line on stderr and an exit code of the documented table."""
+    command = TapBCImages.cli
+    quieten()
+    try:
+        code = command.main(prog_name=PROG, standalone_mode=False)
+        sys.stdout.flush()
+    except BcImagesError as error:
+        code = _say(str(error), error.exit_code)
+    except click.ClickException as error:
+        code = _say(f"{error.format_message()} See {PROG} --help.", SettingsError.exit_code)
+    except ConfigValidationError as error:
+        code = _say("; ".join(error.errors), SettingsError.exit_code)
+    except (StreamMapConfigError, MapExpressionError) as error:
+        code = _say(f"A stream map is not valid: {error}", SettingsError.exit_code)
+    except (ReaderGoneError, BrokenPipeError):
+        code = _READER_GONE
+    except (click.Abort, KeyboardInterrupt):
+        code = _say(_farewell(130), 130)
+    except SystemExit as leaving:
+        code = leaving.code
+        if code in {128 + signal.SIGTERM, 128 + signal.SIGINT}:
+            _say(_farewell(int(code)), 0)
+    except Exception as error:  # the last line of defence: a user never sees a traceback
+        logger.debug("The traceback:", exc_info=True)
+        text = f"Unexpected {type(error).__name__}: {error} This is a bug: please report it, with LOGLEVEL=DEBUG."
+        code = _say(text, Stopped.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(message: str, code: int) -> int:
+    token = os.environ.get(f"{_PREFIX}ACCESS_TOKEN")
+    if token:
+        message = message.replace(token, "***")
+    click.echo(f"{PROG}: {' '.join(redact(message).split())}", err=True)
+    return code
