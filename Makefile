@@ -29,8 +29,8 @@ $(STAMP): requirements.lock pyproject.toml
 	  { echo "make: $(PYTHON) cannot make virtual environments. On Debian: apt-get install python3-venv" >&2; exit 2; }
 	@echo "Installing into $(VENV) (once) ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(STAMP)  ## back up, wreck and restore a whole store, and prove it
@@ -54,9 +54,11 @@ test-slow: $(STAMP)  ## what takes longer: real databases, Meltano, crashes by t
 bench: $(STAMP)  ## measure speed and memory against floors and peers
 	$(BIN)/python -m benchmarks
 
-lock:  ## renew requirements.lock from pyproject.toml (needs uv)
+lock:  ## renew the two lock files (needs uv)
 	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --no-annotate --quiet --custom-compile-command 'make lock' --output-file requirements.lock
+	$(UV) pip compile bc_images/demo/warehouse.in --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --no-annotate --quiet --custom-compile-command 'make lock' --output-file bc_images/demo/warehouse.lock
 
 clean:  ## remove what make and the demo have made
 	rm -rf $(VENV) bc-images-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -89,9 +89,11 @@ def main() -> NoReturn:
         code = cli.main(prog_name=PROG, standalone_mode=False)
     except BcImagesError as error:
         code = _say(str(error), error.exit_code)
-    except click.ClickException as error:
-        asked = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else PROG
+    except click.UsageError as error:
+        asked = error.ctx.command_path if error.ctx else PROG
         code = _say(f"{error.format_message()} See {asked} --help.", SettingsError.exit_code)
+    except click.ClickException as error:
+        code = _say(error.format_message(), SettingsError.exit_code)
     except click.Abort:
         code = _say("Interrupted.", 130)
     except OSError as error:
