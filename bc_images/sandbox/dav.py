@@ -5,7 +5,6 @@ Source: the support page "File Access (WebDAV)"; the folders are the documented 
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final
 
 from a2wsgi import WSGIMiddleware
@@ -47,10 +46,8 @@ class Dav:
 
     def __init__(self, root: Path) -> None:
         make_folders(root)
-        logging.getLogger("wsgidav").addHandler(logging.NullHandler())
-        logging.getLogger("wsgidav").propagate = False
         config = {
-            "provider_mapping": {"/": FilesystemProvider(str(root))},
+            "provider_mapping": {"/": FilesystemProvider(str(root), fs_opts={})},
             "mount_path": PREFIX,
             "http_authenticator": {"accept_basic": False, "accept_digest": True, "default_to_digest": True},
             "simple_dc": {"user_mapping": {"*": {DAV_USERNAME: {"password": DAV_PASSWORD}}}},

@@ -310,8 +310,8 @@ ROUTES: Final = Routes(
         Route("/store", {"GET": get_store}),
         Route("/products", {"GET": list_products}, WRITES),
         Route("/products/count", {"GET": count_products}),
-        Route("/products/{product_id}", {"GET": get_product}, frozenset({"PUT", "DELETE"})),
         Route("/products/images", {}, frozenset({"GET"})),
+        Route("/products/{product_id}", {"GET": get_product}, frozenset({"PUT", "DELETE"})),
         Route("/products/images/count", {"GET": count_store_images}),
         Route("/products/{product_id}/images/count", {"GET": count_product_images}),
         Route(

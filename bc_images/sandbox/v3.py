@@ -155,8 +155,8 @@ def _fields(call: Call, data: Mapping[str, Any], *, text: bool) -> Fields:
     if "description" in data:
         fields["description"] = _description(data["description"], call.shop.switches.description_max)
     # the documented schema accepts these two; that they are then ignored is assumed
-    if not text and "product_id" in data:
-        _order(data["product_id"], text=False)
+    if not text and (not isinstance(data.get("product_id", 1), int) or isinstance(data.get("product_id"), bool)):
+        raise bad("product_id", "must be an integer")
     if not text and not isinstance(data.get("date_modified", ""), str):
         raise bad("date_modified", "must be a string")
     return fields

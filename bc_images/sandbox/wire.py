@@ -128,7 +128,7 @@ def negotiate(accept: str | None, extension: str) -> str | None:
     for media, _ in sorted(ranges, key=lambda item: -item[1]):
         if media in MEDIA_FORMATS:
             return MEDIA_FORMATS[media]
-    if not ranges or any(media in ("*/*", "application/*") for media, _ in ranges):
+    if not accept or any(media in ("*/*", "application/*") for media, _ in ranges):
         return "xml"
     return None
 

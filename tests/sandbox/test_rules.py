@@ -1,0 +1,178 @@
+"""What a write does to the other images, under each switch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.sandbox.door import FIRST, Door, picture
+
+Images = list[dict[str, Any]]
+VERSIONS = pytest.mark.parametrize("version", ["v2", "v3"])
+
+
+def put(shop: Door, version: str, image: int, **fields: object) -> None:
+    prefix = "/v2" if version == "v2" else "/v3/catalog"
+    shop("PUT", f"{prefix}/products/{FIRST}/images/{image}", json=fields).raise_for_status()
+
+
+def delete(shop: Door, image: int) -> None:
+    shop("DELETE", f"/v2/products/{FIRST}/images/{image}").raise_for_status()
+
+
+@VERSIONS
+def test_a_new_thumbnail_takes_the_place_of_the_old(shop: Door, version: str) -> None:
+    first, second, _ = (image["id"] for image in shop.images())
+    assert shop.thumbnails() == [first]
+    put(shop, version, second, is_thumbnail=True)
+    assert shop.thumbnails() == [second]
+    shop.create(version, is_thumbnail=True).raise_for_status()
+    assert len(shop.thumbnails()) == 1
+    assert second not in shop.thumbnails()
+    put(shop, version, shop.thumbnails()[0], is_thumbnail=False)
+    assert shop.thumbnails() == []
+
+
+@VERSIONS
+@pytest.mark.parametrize("switch", ["forced", "sticks"])
+def test_the_only_image(bare: Door, shop: Door, version: str, switch: str) -> None:
+    bare.sandbox.switch(single_image_false_thumbnail=switch)
+    url = shop.original_url(shop.images()[0])
+    name, path = ("image_file", "/v2") if version == "v2" else ("image_url", "/v3/catalog")
+    bare("POST", f"{path}/products/{FIRST}/images", json={name: url, "is_thumbnail": False}).raise_for_status()
+    assert len(bare.thumbnails()) == (switch == "forced")
+    put(bare, version, bare.images()[0]["id"], is_thumbnail=True)
+    assert len(bare.thumbnails()) == 1
+    put(bare, version, bare.images()[0]["id"], is_thumbnail=False)
+    assert len(bare.thumbnails()) == (switch == "forced")
+
+
+def test_the_first_image_becomes_the_thumbnail_unasked(bare: Door, shop: Door) -> None:
+    bare.sandbox.switch(single_image_false_thumbnail="sticks")
+    url = shop.original_url(shop.images()[0])
+    for _ in range(2):
+        bare("POST", f"/v2/products/{FIRST}/images", json={"image_file": url}).raise_for_status()
+    assert bare.thumbnails() == [bare.images()[0]["id"]]
+
+
+@pytest.mark.parametrize("switch", ["first", "none"])
+def test_after_the_thumbnail_is_deleted(shop: Door, switch: str) -> None:
+    shop.sandbox.switch(thumbnail_after_delete=switch)
+    first, second, third = (image["id"] for image in shop.images())
+    shop.sandbox.set_image(second, sort_order=5)
+    shop.sandbox.set_image(third, sort_order=4)
+    delete(shop, first)
+    assert shop.thumbnails() == ([third] if switch == "first" else [])
+
+
+def test_deleting_another_image_leaves_the_thumbnail(shop: Door) -> None:
+    first, second, _ = (image["id"] for image in shop.images())
+    delete(shop, second)
+    assert shop.thumbnails() == [first]
+
+
+def ordered(shop: Door, *orders: int) -> list[int]:
+    """Set the orders of the first product's three images; returns their ids."""
+    ids = [image["id"] for image in shop.images()]
+    for image, order in zip(ids, orders, strict=True):
+        shop.sandbox.set_image(image, sort_order=order, date_modified=1_600_000_000)
+    return ids
+
+
+@VERSIONS
+@pytest.mark.parametrize(
+    ("image", "order", "after"),
+    [
+        (0, 1, [1, 2, 3]),  # given a lower priority: what is at or behind the new place moves
+        (0, 2, [2, 1, 3]),
+        (0, 9, [9, 1, 2]),
+        (2, 0, [0, 1, 0]),  # given a higher priority: nothing moves
+        (1, 1, [0, 1, 2]),
+    ],
+)
+def test_shift_on_update(shop: Door, version: str, image: int, order: int, after: list[int]) -> None:
+    ids = ordered(shop, 0, 1, 2)
+    shop.sandbox.switch(sort_order_shift="shift")
+    put(shop, version, ids[image], sort_order=order)
+    assert shop.orders() == after
+    assert shop.orders(102) == [0, 1, 2], "other products do not move"
+
+
+@VERSIONS
+@pytest.mark.parametrize(("order", "after"), [(1, [0, 2, 3, 1]), (0, [1, 2, 3, 0]), (7, [0, 1, 2, 7]), (None, [0, 1, 2, 3])])
+def test_shift_on_create(shop: Door, version: str, order: int | None, after: list[int]) -> None:
+    ordered(shop, 0, 1, 2)
+    shop.sandbox.switch(sort_order_shift="shift")
+    shop.create(version, **({} if order is None else {"sort_order": order})).raise_for_status()
+    assert shop.orders() == after
+
+
+@VERSIONS
+def test_without_shift_duplicates_stay(shop: Door, version: str) -> None:
+    ids = ordered(shop, 0, 1, 1)
+    put(shop, version, ids[0], sort_order=1)
+    shop.create(version, sort_order=1).raise_for_status()
+    assert shop.orders() == [1, 1, 1, 1]
+
+
+def test_shift_stops_at_the_largest_integer(shop: Door) -> None:
+    ordered(shop, 0, 2**31 - 1, 5)
+    shop.sandbox.switch(sort_order_shift="shift")
+    shop.create(sort_order=0).raise_for_status()
+    assert shop.orders() == [1, 2**31 - 1, 6, 0]
+
+
+@pytest.mark.parametrize("switch", ["off", "on"])
+def test_date_of_shifted_images(shop: Door, switch: str) -> None:
+    ids = ordered(shop, 0, 1, 2)
+    shop.sandbox.switch(sort_order_shift="shift", shift_bumps_date=switch)
+    put(shop, "v2", ids[0], sort_order=2)
+    dates = [image["date_modified"] > "2024" for image in shop.images()]
+    assert dates == [True, False, switch == "on"]
+
+
+@pytest.mark.parametrize("switch", ["off", "on"])
+def test_date_of_the_product(shop: Door, switch: str) -> None:
+    shop.sandbox.switch(image_write_bumps_product_date=switch)
+
+    def bumped() -> bool:
+        return bool(shop.sandbox.dump(files=False)["products"][0]["date_modified"] > "2024")
+
+    assert not bumped()
+    delete(shop, shop.images()[0]["id"])
+    assert bumped() == (switch == "on")
+
+
+@pytest.mark.parametrize("switch", ["off", "on"])
+def test_originals_after_delete_and_replace(shop: Door, switch: str) -> None:
+    shop.sandbox.switch(lingering_originals=switch)
+    deleted, replaced, source = shop.images()
+    content = [shop.sandbox.original(image["image_file"]) for image in (deleted, replaced)]
+    put(shop, "v2", replaced["id"], image_file=shop.original_url(source))
+    delete(shop, deleted["id"])
+    for image, known in zip((deleted, replaced), content, strict=True):
+        response = shop.file(f"/product_images/{image['image_file']}")
+        if switch == "on":
+            assert response.content == known
+        else:
+            assert response.status_code == 404
+
+
+def test_recompressed_uploads_are_other_bytes_of_a_picture(shop: Door) -> None:
+    shop.sandbox.switch(recompress_uploads="on")
+    for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP"):
+        content = picture("purple", kind)
+        image = shop.sandbox.add_image(102, content, f"a.{kind.lower()}")
+        found = next(item for item in shop.images(102) if item["id"] == image)
+        created = shop("POST", f"/v2/products/{FIRST}/images", json={"image_file": shop.original_url(found)}).json()
+        stored = shop.sandbox.original(created["image_file"])
+        assert stored is not None
+        assert stored != content
+
+
+def test_default_sort_order_is_one_behind_the_last(bare: Door, shop: Door) -> None:
+    url = shop.original_url(shop.images()[0])
+    for _ in range(2):
+        bare("POST", f"/v2/products/{FIRST}/images", json={"image_file": url}).raise_for_status()
+    assert bare.orders() == [0, 1]
