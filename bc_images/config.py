@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -16,7 +17,7 @@ from jsonschema import Draft202012Validator
 from bc_images.errors import SettingsError
 from bc_images.settings import check_known
 
-__all__ = ["checked", "from_environment", "json_object"]
+__all__ = ["checked", "from_environment", "json_object", "settings_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,24 @@ def json_object(text: str, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SettingsError(f"{what} is damaged: it holds {type(value).__name__}, not an object.")
     return value
+
+
+def settings_files(paths: Iterable[str]) -> dict[str, Any]:
+    """Return the settings of several JSON files, the later above the earlier.
+
+    ``ENV``, the SDK's word for the environment, is passed over: that is always read.
+
+    Raises:
+        SettingsError: a file is missing or damaged.
+    """
+    config: dict[str, Any] = {}
+    for path in paths:
+        if path != "ENV":
+            try:
+                config |= json_object(Path(path).read_text(encoding="utf-8"), f"--config {path}")
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError(f"--config {path} cannot be read: {error}.") from error
+    return config
 
 
 def from_environment(prefix: str, properties: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:

@@ -48,6 +48,11 @@ class Report:
         """How many records were rejected, failed or not reached."""
         return sum(count for (_, status), count in self.counts.items() if status not in _GOOD)
 
+    @property
+    def seen(self) -> int:
+        """How many actions were taken down."""
+        return self.counts.total()
+
     def __getitem__(self, action: str) -> int:
         """Return how many actions of one kind came to a good end (or would, in a dry run)."""
         return sum(count for (name, status), count in self.counts.items() if name == action and status in _GOOD)

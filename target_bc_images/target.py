@@ -2,51 +2,123 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+from collections.abc import Mapping
 from functools import cached_property
 from types import FrameType
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
+import click
+from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
+from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
 
-from bc_images import settings as shared
-from bc_images.errors import DamagedInput, SomeFailed
-from bc_images.settings import Settings
+from bc_images import door
+from bc_images.config import checked, from_environment
+from bc_images.errors import DamagedInput, SettingsError, SomeFailed
+from bc_images.settings import PROPERTIES, REQUIRED, Settings
 from bc_images.store import Store, open_store
-from target_bc_images import options as own
 from target_bc_images.inbox import Inbox
+from target_bc_images.options import PROPERTIES as TARGET_PROPERTIES
 from target_bc_images.options import Options
 from target_bc_images.reader import LineReader
 from target_bc_images.report import Report
 from target_bc_images.restore import Restore
 from target_bc_images.sinks import sink_class
 
+if TYPE_CHECKING:
+    from singer_sdk.helpers.capabilities import CapabilitiesEnum
+    from singer_sdk.plugin_base import _ConfigInput
+
 __all__ = ["TargetBCImages", "main"]
+
+
+PROG = "target-bc-images"
+PREFIX = "TARGET_BC_IMAGES_"
 
 
 class TargetBCImages(Target):
     """Puts product images back into a BigCommerce store: exactly what was lost, exactly once."""
 
-    name = "target-bc-images"
+    name = PROG
     package_name = "bc-images"
     message_reader_class = LineReader
-    config_jsonschema = {  # noqa: RUF012 - the SDK's own way
+    # What the SDK offers beside these would do nothing here: records are judged by our own schema.
+    capabilities: ClassVar[list[CapabilitiesEnum]] = [
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.FLATTENING,
+        PluginCapabilities.STRUCTURED_LOGGING,
+    ]
+    config_jsonschema: ClassVar[dict[str, Any]] = {
         "type": "object",
-        "required": shared.REQUIRED,
-        "properties": {**shared.PROPERTIES, **own.PROPERTIES},
+        "properties": {**PROPERTIES, **TARGET_PROPERTIES},
+        "required": REQUIRED,
     }
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.settings = Settings.from_config(self.config)
-        self.options = Options.from_config(self.config)
-        self.inbox = Inbox(self.settings.store_hash)
-        self.report = Report(self.options.report, by_product=self.options.plan_by_product)
+    settings: Settings
+    options: Options
+
+    def __init__(
+        self,
+        *,
+        config: Mapping[str, Any] | None = None,
+        parse_env_config: bool = True,  # noqa: ARG002 - the SDK's signature; the environment is always read
+        **rest: Any,
+    ) -> None:
+        """Take the settings from `config` and, above it, from the environment (``TARGET_BC_IMAGES_<NAME>``).
+
+        Raises:
+            SettingsError: they cannot be used.
+        """
+        self.append_builtin_config(self.config_jsonschema)
+        environment = from_environment(PREFIX, self.config_jsonschema["properties"], os.environ)
         self._stop = threading.Event()
         self._signal: int | None = None
         self._applying = False
+        super().__init__(config={**(config or {}), **environment}, parse_env_config=False, **rest)
+        self.inbox = Inbox(self.settings.store_hash)
+        self.report = Report(self.options.report, by_product=self.options.plan_by_product)
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """Check every setting, in our own words: the SDK's would show a secret of a wrong type."""
+        if raise_errors:
+            self._config = checked(self._config, self.config_jsonschema)
+            self.settings = Settings.from_config(self._config)
+            self.options = Options.from_config(self._config)
+        return []
+
+    @classmethod
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:
+        """Read the files of ``--config``.
+
+        Raises:
+            SettingsError: one of them is missing or damaged.
+        """
+        try:
+            return super().cb_config(ctx, param, value)
+        except (OSError, ValueError, TypeError) as error:
+            raise SettingsError(f"--config {' '.join(value)}: {error} Give a file with one JSON object.") from error
+
+    @classmethod
+    def invoke(  # type: ignore[override]
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        file_input: IO[str] | None = None,
+    ) -> None:
+        """Run the target as the command line asks."""
+        if about:
+            cls.print_about(about_format)
+            return
+        cls.print_version(print_fn=cls.logger.info)
+        target = cls(config=config.config if config else None)
+        target.listen(file_input)
 
     @cached_property
     def store(self) -> Store:
@@ -117,3 +189,15 @@ class TargetBCImages(Target):
         self.logger.warning("Stopping: requests under way are finished, nothing new is started.")
         self._stop.set()
         self.store.close()
+
+
+def main() -> None:
+    """Run ``target-bc-images``: every way it can end is one line on stderr and a documented exit code."""
+    door.quieten(PREFIX)
+    door.run(
+        PROG,
+        lambda: TargetBCImages.cli.main(prog_name=PROG, standalone_mode=False),
+        farewell="stopped by a signal. What was begun is finished and recorded; run again to go on.",
+        bad_settings=(StreamMapConfigError, MapExpressionError),
+        secrets=(os.environ.get(f"{PREFIX}ACCESS_TOKEN"), os.environ.get(f"{PREFIX}WEBDAV_PASSWORD")),
+    )

@@ -1,0 +1,119 @@
+"""``bc-images verify``: compare a backup with the live store, without writing."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+import click
+import orjson
+
+from bc_images.config import settings_files
+from bc_images.errors import DamagedInput, SomeFailed
+from bc_images.files import open_files
+from target_bc_images.ledger import Ledger
+from target_bc_images.plan import Action
+from target_bc_images.planner import Planner
+from target_bc_images.target import TargetBCImages
+
+__all__ = ["differences", "verify"]
+
+_SIGNS = {"keep": "=", "update": "*", "replace": "*", "create": "-", "delete": "+", "reject": "!"}
+_WORDS = {"=": "same", "*": "different", "-": "missing", "+": "extra", "!": "unreadable"}
+
+
+@click.command()
+@click.option("--backup", "backups", multiple=True, required=True, help="Singer file, plain or .gz. Repeatable.")
+@click.option("--config", "configs", multiple=True, help="Settings of the target, a JSON file. Repeatable.")
+@click.option("--all", "show_all", is_flag=True, help="List the images that are the same, too.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def verify(backups: tuple[str, ...], configs: tuple[str, ...], *, show_all: bool, as_json: bool) -> None:
+    """Compare a backup with the live store, and write nothing.
+
+    A line an image: = same, * different (and in what), - missing from the store, + extra in the store,
+    ! unreadable or without a product. Settings come from --config and from TARGET_BC_IMAGES_… as for the target;
+    product_ids and match_products_by count. Exit code 0 only if all are the same, else 1.
+    """
+    counts: Counter[str] = Counter()
+    for sign, action in differences(configs, backups):
+        counts[sign] += 1
+        if sign != "=" or show_all:
+            click.echo(_as_json(sign, action) if as_json else _as_line(sign, action))
+    words = ", ".join(f"{counts[sign]} {word}" for sign, word in _WORDS.items() if counts[sign]) or "no images"
+    unlike = counts.total() - counts["="]
+    if as_json:
+        click.echo(json.dumps({"summary": {word: counts[sign] for sign, word in _WORDS.items()}}))
+    else:
+        click.echo(f"{unlike} differences ({words})")
+    if unlike:
+        raise SomeFailed(f"{unlike} differences between the backup and the store.")
+
+
+def differences(configs: tuple[str, ...], backups: tuple[str, ...]) -> Iterator[tuple[str, Action]]:
+    """Yield a sign and what it stands for, for every image of the backup and every image that only the store has.
+
+    Raises:
+        SettingsError: a file of settings is missing or damaged.
+        Stopped: the backup is damaged, or the store cannot be read.
+    """
+    with ExitStack() as cleanup:
+        scratch = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
+        rejected = scratch / "rejected"
+        given = {**settings_files(configs), "mode": "upsert", "dry_run": True, "report": str(rejected)}
+        target = TargetBCImages(config=given)
+        cleanup.callback(target.store.close)
+        for path in backups:
+            with _open(path) as opened:
+                target.process_lines(opened)  # type: ignore[arg-type] # our reader reads bytes
+        target.report.close()
+        yield from _unreadable(rejected)
+        ledger = Ledger.read_only(target.options.state_dir, target.settings.store_hash)
+        cleanup.callback(ledger.close)
+        files = open_files(target.settings.files) if target.settings.files else None
+        planner = Planner(target.settings, target.options, target.store, ledger, files)
+        for plans, _ in planner.plans(target.inbox, "mirror"):
+            for each in plans:
+                for action in each.actions:
+                    yield _SIGNS[action.action], action
+
+
+def _open(path: str) -> IO[bytes]:
+    try:
+        opened = Path(path).open("rb")  # noqa: SIM115 - the caller closes it
+    except OSError as error:
+        raise DamagedInput(f"The backup {path} cannot be read: {error.strerror}.") from error
+    is_gzip = opened.peek(2)[:2] == b"\x1f\x8b"
+    return gzip.open(opened) if is_gzip else opened  # type: ignore[return-value] # a file of bytes either way
+
+
+def _unreadable(report: Path) -> Iterator[tuple[str, Action]]:
+    for line in report.read_bytes().splitlines():
+        row = orjson.loads(line)
+        if row.get("status") == "rejected":
+            yield "!", Action("reject", row["reason"], row["product_id"], row.get("record"))
+
+
+def _as_line(sign: str, action: Action) -> str:
+    subject = action.wanted or action.live or {}
+    path = subject.get("image_file") or "?"
+    why = "" if sign in "=-+" else f": {action.reason}"
+    return f"{sign} product {action.product_id} image {subject.get('id')} {path}{why}"
+
+
+def _as_json(sign: str, action: Action) -> str:
+    return json.dumps(
+        {
+            "sign": sign,
+            "product_id": action.product_id,
+            "source_id": action.wanted["id"] if action.wanted else None,
+            "target_id": action.live["id"] if action.live else None,
+            "reason": action.reason,
+            "fields": action.fields,
+        }
+    )
