@@ -38,7 +38,7 @@ def _unfinished(report: str) -> Iterator[dict[str, Any]]:
     number = 0
     try:
         with Path(report).open("rb") as lines:
-            for number, line in enumerate(lines, 1):
+            for number, line in enumerate(lines, 1):  # noqa: B007 - the error below names it
                 row = orjson.loads(line)
                 if row.get("record"):
                     yield row["record"]
