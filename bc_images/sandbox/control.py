@@ -215,6 +215,7 @@ class Control:
         columns = {name: _column(name, value) for name, value in fields.items()}
         now, state = int(time.time()), self._state
         with state.write() as db:
+            self._need_free(columns.get("image_file"))
             digest = state.keep_blob(content)
             last = state.scalar("SELECT max(sort_order) FROM images WHERE product_id = ?", (product_id,))
             row = {
@@ -246,6 +247,8 @@ class Control:
         state = self._state
         with state.write() as db:
             image = self._need_image(image_id)
+            if columns.get("image_file") != image.image_file:
+                self._need_free(columns.get("image_file"))
             if content is not None:
                 columns.setdefault("image_file", self._new_path(filename or image.image_file.rpartition("/")[2]))
                 columns |= {"digest": state.keep_blob(content), "size": len(content), "seeded": None}
@@ -269,6 +272,10 @@ class Control:
         if image is None:
             raise BadControl(f"there is no image {image_id}")
         return image
+
+    def _need_free(self, image_file: str | None) -> None:
+        if image_file is not None and self._state.original_source(image_file) is not None:
+            raise BadControl(f"there is a file at {image_file} already")
 
     def _new_path(self, filename: str) -> str:
         ext = filename.rpartition(".")[2].lower()

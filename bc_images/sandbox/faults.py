@@ -47,7 +47,7 @@ class Faults:
     """Holds the scripts; safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._scripts: list[_Script] = []
+        self._scripts: dict[str | None, _Script] = {}
         self._lock = Lock()
 
     def script(self, letters: str, match: str | None = None) -> None:
@@ -68,16 +68,16 @@ class Faults:
             if not letters and match is None:
                 self._scripts.clear()
                 return
-            self._scripts = [script for script in self._scripts if script.match != match]
+            self._scripts.pop(match, None)
             if letters:
-                self._scripts.append(_Script(letters, match, pattern))
+                self._scripts[match] = _Script(letters, match, pattern)
 
     def next(self, line: str, *, api: bool) -> str:
-        """The letter for this request; takes it from the first script that matches and has letters left."""
+        """The letter for this request; takes it from the newest script that matches and has letters left."""
         if not self._scripts:
             return "."
         with self._lock:
-            for script in self._scripts:
+            for script in reversed(self._scripts.values()):
                 matches = api if script.pattern is None else script.pattern.search(line) is not None
                 if matches and script.next < len(script.letters):
                     script.next += 1
@@ -87,4 +87,4 @@ class Faults:
     def as_list(self) -> list[dict[str, str | None]]:
         """Each script's match and the letters that are left."""
         with self._lock:
-            return [{"match": item.match, "left": item.letters[item.next :]} for item in self._scripts]
+            return [{"match": item.match, "left": item.letters[item.next :]} for item in self._scripts.values()]

@@ -160,7 +160,7 @@ def test_what_is_no_picture(content: bytes) -> None:
 
 def gif(frames: int, side: int) -> bytes:
     out = BytesIO()
-    pictures = [Image.new("P", (side, 1), n % 2 + 1) for n in range(frames)]
+    pictures = [Image.new("RGB", (side, 1), (n % 2 * 255, 0, n)) for n in range(frames)]
     pictures[0].save(out, "GIF", save_all=True, append_images=pictures[1:])
     return out.getvalue()
 
@@ -267,7 +267,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @contextmanager
 def file_host() -> Iterator[str]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield f"http://localhost:{server.server_port}"
