@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
+from python_multipart.multipart import parse_options_header
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from bc_images.sandbox.names import READ_ONLY_TOKEN, TOKEN, UNSCOPED_TOKEN
@@ -88,6 +89,9 @@ class Call:
     async def form(self, status: int) -> FormData:
         """A multipart body; a broken one is refused with ``status``."""
         content = await self.body()
+        boundary = parse_options_header(self.headers.get("content-type", ""))[1].get(b"boundary", b"")
+        if not boundary or b"--" + boundary + b"--" not in content:  # the parser does not mind a missing end
+            raise Refused(status, "The multipart body is malformed.")
 
         async def chunks() -> AsyncGenerator[bytes]:
             yield content

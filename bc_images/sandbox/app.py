@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from starlette.requests import ClientDisconnect
+
 from bc_images.sandbox import files, gateway
 from bc_images.sandbox.dav import PREFIX as DAV
 from bc_images.sandbox.faults import Faults
@@ -67,10 +69,13 @@ class App:
             await asyncio.sleep(self.shop.switches.latency_ms / 1000)
         api = path.startswith(gateway.PREFIX)
         letter = self.faults.next(f"{method} {path}", api=api)
-        if letter == ".":
-            answer: Reply | None = await self._work(scope, receive, api=api)
-        else:
-            answer = await self._spoiled(letter, scope, receive, api=api)
+        try:
+            if letter == ".":
+                answer: Reply | None = await self._work(scope, receive, api=api)
+            else:
+                answer = await self._spoiled(letter, scope, receive, api=api)
+        except ClientDisconnect:  # gone before its body was complete: nothing was done, nobody is waiting
+            return
         if answer is None:
             await _hang_up(scope, receive)
             return

@@ -157,6 +157,7 @@ class SandboxServer(Control):
             access_log=False,
             log_config=None,
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=75,
         )
         self._server = _Server(config)

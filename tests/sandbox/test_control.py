@@ -73,7 +73,9 @@ def test_seeded_stock_has_the_unusual(shop: Door) -> None:
         by_product.setdefault(image["product_id"], []).append(image)
     assert all(len(found) == 3 and sum(image["is_thumbnail"] for image in found) == 1 for found in by_product.values())
     assert any(len({image["sort_order"] for image in found}) == 1 for found in by_product.values())
-    stems = [{image["image_file"].rpartition("/")[2].partition("__")[0] for image in found} for found in by_product.values()]
+    stems = [
+        {image["image_file"].rpartition("/")[2].partition("__")[0] for image in found} for found in by_product.values()
+    ]
     assert any(len(found) == 1 for found in stems)
     for rows in (images, products):
         ids = [row["id"] for row in rows]
@@ -128,7 +130,9 @@ def test_log_of_requests(shop: Door) -> None:
         "status": 204,
         "token": True,
     }
-    assert [(entry["path"], entry["status"], entry["token"]) for entry in log[1:2]] == [("/product_images/none", 404, False)]
+    assert [(entry["path"], entry["status"], entry["token"]) for entry in log[1:2]] == [
+        ("/product_images/none", 404, False)
+    ]
     assert admin(shop, "DELETE", "/requests") == shop.sandbox.requests() == []
     shop.get("/v2/time")
     assert [entry["n"] for entry in shop.sandbox.requests()] == [1]

@@ -149,7 +149,7 @@ def test_held_until_the_client_is_gone(shop: Door, letter: str, done: bool) -> N
     image = shop.images()[0]["id"]
     shop.sandbox.faults(letter)
     connection = raw(shop, "DELETE", f"{LIST}/{image}")
-    wait_until(lambda: shop.sandbox.requests())
+    wait_until(shop.sandbox.requests)
     wait_until(lambda: (len(shop.images()) == 2) == done)
     connection.settimeout(0.2)
     with pytest.raises(TimeoutError):

@@ -39,7 +39,9 @@ def test_seeded_originals_are_real_pictures_all_different(shop: Door) -> None:
         assert opened.format == FORMATS[ext]
         seen.add(response.content)
     assert len(seen) == 60
-    assert {image["image_file"].rpartition(".")[2] for image in shop.sandbox.dump(files=False)["images"]} == set(FORMATS)
+    assert {image["image_file"].rpartition(".")[2] for image in shop.sandbox.dump(files=False)["images"]} == set(
+        FORMATS
+    )
 
 
 def test_originals_need_no_token_and_answer_head(shop: Door) -> None:
@@ -152,7 +154,9 @@ def test_every_accepted_type_is_recognised() -> None:
     assert media.inspect(out.getvalue()) == "xbm"
 
 
-@pytest.mark.parametrize("content", [b"", b"\0\0", b"\0\0\x81", b"\0\0\x01\x01", b"\0\0\x00\x00", b"BM", b"GIF89a", b"\xff\xd8\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\0\0", b"\0\0\x81", b"\0\0\x01\x01", b"\0\0\x00\x00", b"BM", b"GIF89a", b"\xff\xd8\xff"]
+)
 def test_what_is_no_picture(content: bytes) -> None:
     with pytest.raises(media.NotAPicture):
         media.inspect(content)

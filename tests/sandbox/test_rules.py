@@ -100,7 +100,9 @@ def test_shift_on_update(shop: Door, version: str, image: int, order: int, after
 
 
 @VERSIONS
-@pytest.mark.parametrize(("order", "after"), [(1, [0, 2, 3, 1]), (0, [1, 2, 3, 0]), (7, [0, 1, 2, 7]), (None, [0, 1, 2, 3])])
+@pytest.mark.parametrize(
+    ("order", "after"), [(1, [0, 2, 3, 1]), (0, [1, 2, 3, 0]), (7, [0, 1, 2, 7]), (None, [0, 1, 2, 3])]
+)
 def test_shift_on_create(shop: Door, version: str, order: int | None, after: list[int]) -> None:
     ordered(shop, 0, 1, 2)
     shop.sandbox.switch(sort_order_shift="shift")

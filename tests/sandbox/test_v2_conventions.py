@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 import requests
@@ -22,7 +22,7 @@ def fmt(response: requests.Response) -> str:
         response.json()
     else:
         assert response.text.startswith('<?xml version="1.0" encoding="UTF-8"?>')
-        ElementTree.fromstring(response.content)
+        ET.fromstring(response.content)
     return kind.partition("/")[2]
 
 
@@ -59,7 +59,7 @@ def test_no_acceptable_format_is_406(shop: Door, accept: str) -> None:
 def test_xml_of_a_list(shop: Door) -> None:
     image = shop.images()[0]["id"]
     shop.sandbox.set_image(image, description='<b> & "x" \x01\r\n größer', sort_order=-3)
-    root = ElementTree.fromstring(shop.get(f"{LIST}.xml", headers={"Accept": None}).content)
+    root = ET.fromstring(shop.get(f"{LIST}.xml", headers={"Accept": None}).content)
     assert root.tag == "images"
     assert [child.tag for child in root] == ["image"] * 3
     fields = {child.tag: child.text for child in root[0]}
@@ -68,20 +68,20 @@ def test_xml_of_a_list(shop: Door) -> None:
     assert fields["sort_order"] == "-3"
     assert fields["description"] == '<b> & "x" \ufffd\r\n größer'
     shop.sandbox.set_image(image, description=None)
-    one = ElementTree.fromstring(shop.get(f"{LIST}/{image}.xml", headers={"Accept": None}).content)
+    one = ET.fromstring(shop.get(f"{LIST}/{image}.xml", headers={"Accept": None}).content)
     assert (one.tag, one.findtext("description")) == ("image", "NULL")
 
 
 def test_xml_of_an_error(shop: Door) -> None:
     response = shop.get("/v2/products/1/images", headers={"Accept": "application/xml"})
-    root = ElementTree.fromstring(response.content)
+    root = ET.fromstring(response.content)
     assert root.tag == "errors"
     assert root.findtext("error/status") == "404"
     assert root.findtext("error/message") == "The requested resource was not found."
 
 
 def test_xml_of_a_product_has_links_and_values(shop: Door) -> None:
-    root = ElementTree.fromstring(shop.get(f"/v2/products/{FIRST}.xml", headers={"Accept": None}).content)
+    root = ET.fromstring(shop.get(f"/v2/products/{FIRST}.xml", headers={"Accept": None}).content)
     assert root.find("categories/value") is not None
     link = root.find("images/link")
     assert link is not None
@@ -94,12 +94,17 @@ def test_writing_in_xml(shop: Door) -> None:
     headers = {"Content-Type": "application/xml", "Accept": "application/xml"}
     created = shop("POST", LIST, data=body, headers=headers)
     assert created.status_code == 201
-    root = ElementTree.fromstring(created.content)
+    root = ET.fromstring(created.content)
     assert (root.tag, root.findtext("is_thumbnail"), root.findtext("sort_order")) == ("image", "true", "-2")
     path = f"{LIST}/{root.findtext('id')}"
     changed = shop("PUT", path, data="<image><description>x</description></image>", headers=headers)
-    assert ElementTree.fromstring(changed.content).findtext("description") == "x"
-    for bad in ("<image>", "", "<image><sort_order><x/></sort_order></image>", "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>"):
+    assert ET.fromstring(changed.content).findtext("description") == "x"
+    for bad in (
+        "<image>",
+        "",
+        "<image><sort_order><x/></sort_order></image>",
+        "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>",
+    ):
         assert shop("PUT", path, data=bad, headers=headers).status_code == 400
     for bad in ("NULL", "TRUE", ""):
         text = f"<image><is_thumbnail>{bad}</is_thumbnail></image>"
@@ -111,7 +116,9 @@ def test_other_bodies_are_415(shop: Door, kind: str | None) -> None:
     assert shop("POST", LIST, data=b"{}", headers={"Content-Type": kind}).status_code == 415
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"null", b'{"a":1', b"[" * 5000, b'{"description":"\\ud800"}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe", b"null", b'{"a":1', b"[" * 5000, b'{"description":"\\ud800"}']
+)
 def test_broken_json_is_400(shop: Door, body: bytes) -> None:
     response = shop("POST", LIST, data=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
@@ -128,7 +135,9 @@ def test_no_or_a_wrong_token_is_401(shop: Door, version: str, token: str | None)
     assert isinstance(response.json(), list if version == "v2" else dict)
 
 
-@pytest.mark.parametrize("path", ["/stores/other/v2/time", "/stores/sandbo/v3/catalog/products", "/stores/", "/stores/x"])
+@pytest.mark.parametrize(
+    "path", ["/stores/other/v2/time", "/stores/sandbo/v3/catalog/products", "/stores/", "/stores/x"]
+)
 def test_another_store_hash_is_401(shop: Door, path: str) -> None:
     response = shop.session.get(shop.sandbox.url + path, timeout=10)
     assert response.status_code == 401
@@ -258,7 +267,9 @@ def test_product_without_images_has_an_empty_primary_image(bare: Door) -> None:
     assert bare.get("/v2/products").json()[0]["primary_image"]["id"] == bare.images()[0]["id"]
 
 
-@pytest.mark.parametrize("query", ["min_id=x", "is_visible=maybe", "min_date_modified=yesterday", "min_price=x", "foo=1"])
+@pytest.mark.parametrize(
+    "query", ["min_id=x", "is_visible=maybe", "min_date_modified=yesterday", "min_price=x", "foo=1"]
+)
 def test_bad_product_filters_are_400(shop: Door, query: str) -> None:
     assert shop.get(f"/v2/products?{query}").status_code == 400
 

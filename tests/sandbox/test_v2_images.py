@@ -45,7 +45,9 @@ def test_list_is_a_bare_array_in_id_order_with_all_read_fields(shop: Door) -> No
 
 
 def test_list_shows_null_and_empty_descriptions_as_they_are(shop: Door) -> None:
-    found = {image["description"] for product in (101, 102) for image in shop.get(f"/v2/products/{product}/images").json()}
+    found = {
+        image["description"] for product in (101, 102) for image in shop.get(f"/v2/products/{product}/images").json()
+    }
     assert {None, ""} <= found
 
 
@@ -123,7 +125,7 @@ def test_missing_products_and_images_are_404_in_two_shapes(shop: Door, path: str
 
 
 def test_create_by_url_is_201_with_location_and_without_rendition_addresses(shop: Door) -> None:
-    fields = {"is_thumbnail": True, "sort_order": 7, "description": "größer"}
+    fields: dict[str, Any] = {"is_thumbnail": True, "sort_order": 7, "description": "größer"}
     response = shop.create("v2", **fields)
     body = response.json()
     assert response.status_code == 201

@@ -126,7 +126,7 @@ def test_title_of_a_missing_product(shop: Door) -> None:
 
 
 def test_create_by_url_is_200(shop: Door) -> None:
-    fields = {"is_thumbnail": True, "sort_order": -7, "description": "größer"}
+    fields: dict[str, Any] = {"is_thumbnail": True, "sort_order": -7, "description": "größer"}
     response = shop.create("v3", **fields, product_id_="ignored", date_modified="2001-01-01T00:00:00Z")
     assert response.status_code == 200
     body = response.json()
@@ -164,7 +164,9 @@ def test_url_that_cannot_be_fetched_is_400(shop: Door, url: str) -> None:
     assert "could not be downloaded and may be invalid" in title(shop("POST", LIST, json={"image_url": url}), 400)
 
 
-@pytest.mark.parametrize("url", ["/product_images/a.jpg", "a.jpg", "", "ftp://127.0.0.1/a", 5, None, "http://" + "x" * 249])
+@pytest.mark.parametrize(
+    "url", ["/product_images/a.jpg", "a.jpg", "", "ftp://127.0.0.1/a", 5, None, "http://" + "x" * 249]
+)
 def test_url_that_is_none_is_422(shop: Door, url: object) -> None:
     assert "image_url" in shop("POST", LIST, json={"image_url": url}).json()["errors"]
 
@@ -220,7 +222,9 @@ def test_other_bodies_are_415(shop: Door, kind: str | None) -> None:
     assert response.headers["content-type"].startswith("text/html")
 
 
-@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=x", 'multipart/form-data; boundary=""'])
+@pytest.mark.parametrize(
+    "kind", ["multipart/form-data", "multipart/form-data; boundary=x", 'multipart/form-data; boundary=""']
+)
 def test_malformed_multipart_is_422(shop: Door, kind: str) -> None:
     assert shop("POST", LIST, data=b"--y\r\nnonsense", headers={"Content-Type": kind}).status_code == 422
 
@@ -242,7 +246,7 @@ def test_over_8_mb_is_422_with_its_code(shop: Door) -> None:
     ):
         if "json" in send:
             shop.sandbox.switch(max_file_bytes=len(fits) - 1)
-        response = shop("POST", LIST, **send)  # type: ignore[arg-type]
+        response = shop("POST", LIST, **send)
         assert "maximum of 8 MB" in title(response, 422)
         assert response.json()["code"] == 10001
 

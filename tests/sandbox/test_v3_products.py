@@ -187,7 +187,14 @@ def test_bad_queries_are_422(shop: Door, query: str) -> None:
 
 
 def test_every_filter_takes_a_value(shop: Door) -> None:
-    values = {"int": "1", "ints": "1,2", "bool": "1", "number": "1.5", "date": "2020-01-01T00:00:00Z", "day": "2020-01-01"}
+    values = {
+        "int": "1",
+        "ints": "1,2",
+        "bool": "1",
+        "number": "1.5",
+        "date": "2020-01-01T00:00:00Z",
+        "day": "2020-01-01",
+    }
     for name, (_, kind) in v3_filters.FILTERS.items():
         enum = v3_filters.ENUMS.get(name)
         value = min(enum) if enum else values.get(kind, "x")
@@ -195,7 +202,13 @@ def test_every_filter_takes_a_value(shop: Door) -> None:
 
 
 def test_writing_products_is_not_emulated(shop: Door) -> None:
-    for method, path in (("POST", PATH), ("PUT", PATH), ("DELETE", PATH), ("PUT", f"{PATH}/101"), ("DELETE", f"{PATH}/101")):
+    for method, path in (
+        ("POST", PATH),
+        ("PUT", PATH),
+        ("DELETE", PATH),
+        ("PUT", f"{PATH}/101"),
+        ("DELETE", f"{PATH}/101"),
+    ):
         assert shop(method, path, json={}).status_code == 501
     assert shop.get("/v3/catalog/brands").status_code == 501
     assert shop("PATCH", PATH).status_code == 405
