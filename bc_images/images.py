@@ -6,15 +6,26 @@ Nothing is guessed: a field of the wrong type is an `UnexpectedResponse` that na
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from pathlib import PurePosixPath
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from bc_images.errors import UnexpectedResponse
 
-__all__ = ["Record", "changes", "file_name", "from_v2", "from_v3", "stem", "utc_from_iso", "utc_from_rfc2822"]
+__all__ = [
+    "Record",
+    "changes",
+    "file_name",
+    "from_v2",
+    "from_v3",
+    "misfit",
+    "short",
+    "stem",
+    "utc_from_iso",
+    "utc_from_rfc2822",
+]
 
 Record: TypeAlias = dict[str, Any]
 """A record of the stream ``product_images``; keys as in the schema."""
@@ -26,13 +37,11 @@ def from_v2(image: Mapping[str, Any], store_hash: str, product_id: int, sku: str
     Raises:
         UnexpectedResponse: a field is missing or of a wrong type.
     """
-    created = image.get("date_created")
-    record = _record(image, store_hash, product_id, sku)
-    record["zoom_url"] = image.get("zoom_url")
-    record["standard_url"] = image.get("standard_url")
-    record["thumbnail_url"] = image.get("thumbnail_url")
-    record["tiny_url"] = image.get("tiny_url")
-    record["date_created"] = utc_from_rfc2822(created, record, "date_created") if created else None
+    get = image.get
+    record = _record(
+        image, store_hash, product_id, sku, get("zoom_url"), get("standard_url"), get("thumbnail_url"), get("tiny_url")
+    )
+    record["date_created"] = utc_from_rfc2822(get("date_created"), record, "date_created")
     return record
 
 
@@ -42,116 +51,175 @@ def from_v3(image: Mapping[str, Any], store_hash: str, product_id: int, sku: str
     Raises:
         UnexpectedResponse: a field is missing or of a wrong type.
     """
-    modified = image.get("date_modified")
-    record = _record(image, store_hash, product_id, sku)
-    record["zoom_url"] = image.get("url_zoom")
-    record["standard_url"] = image.get("url_standard")
-    record["thumbnail_url"] = image.get("url_thumbnail")
-    record["tiny_url"] = image.get("url_tiny")
-    record["date_modified"] = utc_from_iso(modified, record, "date_modified") if modified else None
-    return record
-
-
-def _record(image: Mapping[str, Any], store_hash: str, product_id: int, sku: str | None) -> Record:
-    try:
-        record: Record = {
-            "store_hash": store_hash,
-            "id": image["id"],
-            "product_id": product_id,
-            "product_sku": sku,
-            "image_file": image["image_file"],
-            "is_thumbnail": image["is_thumbnail"],
-            "sort_order": image["sort_order"],
-            "description": image.get("description"),
-            "zoom_url": None,
-            "standard_url": None,
-            "thumbnail_url": None,
-            "tiny_url": None,
-            "date_created": None,
-            "date_modified": None,
-            "file_sha256": None,
-            "file_size": None,
-            "file_type": None,
-            "file_source": None,
-        }
-    except (KeyError, TypeError) as error:
-        raise _misfit(product_id, image, str(error).strip("'"), "is missing") from error
-    # One expression for the normal case: this runs for every image of the store.
-    if not (
-        type(record["id"]) is int
-        and record["id"] > 0
-        and image.get("product_id", product_id) == product_id
-        and type(record["image_file"]) is str
-        and record["image_file"]
-        and type(record["is_thumbnail"]) is bool
-        and type(record["sort_order"]) is int
-        and (record["description"] is None or type(record["description"]) is str)
-    ):
-        raise _first_misfit(record, image, product_id)
-    return record
-
-
-def _first_misfit(record: Record, image: Mapping[str, Any], product_id: int) -> UnexpectedResponse:
-    wanted = {"id": int, "image_file": str, "is_thumbnail": bool, "sort_order": int}
-    for name, kind in wanted.items():
-        if type(record[name]) is not kind or record[name] == "":
-            return _misfit(product_id, image, name, f"is {record[name]!r}, not {kind.__name__}")
-    if image.get("product_id", product_id) != product_id:
-        return _misfit(product_id, image, "product_id", f"is {image['product_id']!r}")
-    if record["id"] <= 0:
-        return _misfit(product_id, image, "id", f"is {record['id']!r}, not positive")
-    return _misfit(product_id, image, "description", f"is {record['description']!r}, not str or null")
-
-
-def _misfit(product_id: int, image: object, name: str, what: str) -> UnexpectedResponse:
-    image_id = image.get("id") if isinstance(image, Mapping) else None
-    return UnexpectedResponse(
-        f"Product {product_id}, image {image_id}: the field {name} {what}. "
-        "The answer does not fit the API; nothing was guessed. Report it if it stays so."
+    get = image.get
+    record = _record(
+        image, store_hash, product_id, sku, get("url_zoom"), get("url_standard"), get("url_thumbnail"), get("url_tiny")
     )
+    record["date_modified"] = utc_from_iso(get("date_modified"), record, "date_modified")
+    return record
 
 
-def utc_from_rfc2822(text: object, record: Mapping[str, Any], field: str) -> str:
-    """Turn ``Mon, 24 Sep 2012 01:14:30 +0000`` into ``2012-09-24T01:14:30+00:00``."""
+_TEXT = frozenset({str, type(None)})
+_INT32 = 2**31
+
+
+def _record(
+    image: Mapping[str, Any],
+    store_hash: str,
+    product_id: int,
+    sku: str | None,
+    zoom_url: object,
+    standard_url: object,
+    thumbnail_url: object,
+    tiny_url: object,
+) -> Record:
     try:
-        return parsedate_to_datetime(str(text)).astimezone(UTC).isoformat()
-    except ValueError as error:
-        raise _misfit(record.get("product_id", record.get("id", 0)), record, field, f"is {text!r}, no date") from error
+        image_id, image_file = image["id"], image["image_file"]
+        is_thumbnail, sort_order = image["is_thumbnail"], image["sort_order"]
+    except KeyError as error:
+        known = {"id": image.get("id"), "product_id": product_id}
+        raise _misfit(known, str(error.args[0]), "is missing") from None
+    description = image.get("description")
+    record: Record = {
+        "store_hash": store_hash,
+        "id": image_id,
+        "product_id": product_id,
+        "product_sku": sku,
+        "image_file": image_file,
+        "is_thumbnail": is_thumbnail,
+        "sort_order": sort_order,
+        "description": description,
+        "zoom_url": zoom_url,
+        "standard_url": standard_url,
+        "thumbnail_url": thumbnail_url,
+        "tiny_url": tiny_url,
+        "date_created": None,
+        "date_modified": None,
+        "file_sha256": None,
+        "file_size": None,
+        "file_type": None,
+        "file_source": None,
+    }
+    # One expression over local names: this runs for every image of the store.
+    if (
+        type(image_id) is int
+        and image_id > 0
+        and type(image_file) is str
+        and image_file
+        and type(is_thumbnail) is bool
+        and type(sort_order) is int
+        and -_INT32 <= sort_order < _INT32
+        and type(description) in _TEXT
+        and type(zoom_url) in _TEXT
+        and type(standard_url) in _TEXT
+        and type(thumbnail_url) in _TEXT
+        and type(tiny_url) in _TEXT
+        and image.get("product_id", product_id) == product_id
+    ):
+        return record
+    raise _first_misfit(record, image)
 
 
-def utc_from_iso(text: object, record: Mapping[str, Any], field: str) -> str:
-    """Turn any ISO 8601 time into one in UTC that ends in ``+00:00``, so that times compare as text."""
-    if type(text) is str and len(text) == 25 and text.endswith("+00:00"):
-        return text
+_WANTED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("id", lambda value: type(value) is int and value > 0, "a positive integer"),
+    ("image_file", lambda value: type(value) is str and value != "", "a path"),
+    ("is_thumbnail", lambda value: type(value) is bool, "true or false"),
+    ("sort_order", lambda value: type(value) is int and -_INT32 <= value < _INT32, "a 32-bit integer"),
+    *(
+        (name, lambda value: type(value) in _TEXT, "text or null")
+        for name in ("description", "zoom_url", "standard_url", "thumbnail_url", "tiny_url")
+    ),
+)
+
+
+def _first_misfit(record: Record, image: Mapping[str, Any]) -> UnexpectedResponse:
+    for name, fits, wanted in _WANTED:
+        if not fits(record[name]):
+            return _misfit(record, name, f"is {short(record[name])}, not {wanted}")
+    return _misfit(record, "product_id", f"is {short(image['product_id'])}")
+
+
+def _misfit(item: Mapping[str, Any], name: str, what: str) -> UnexpectedResponse:
+    image = f"product {item['product_id']}, image" if "product_id" in item else "product"
+    return misfit(f"{image} {short(item['id'])}", f"{name} {what}")
+
+
+def misfit(where: str, what: str) -> UnexpectedResponse:
+    """Return the error for an answer that is not what the API promises."""
+    return UnexpectedResponse(f"The store's answer does not fit the API: {where}: {what}. Nothing was guessed.")
+
+
+def short(value: object) -> str:
+    """Return a value of the store's as it may stand in a message: on one line, and not a page of it."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def utc_from_rfc2822(text: object, item: Mapping[str, Any], field: str) -> str | None:
+    """Turn ``Mon, 24 Sep 2012 01:14:30 +0000`` into ``2012-09-24T01:14:30+00:00``; nothing (null, "") into None.
+
+    `item` is a product, or an image with its ``product_id``: what the error names, with `field`.
+
+    Raises:
+        UnexpectedResponse: it is no such date.
+    """
+    if text is None or text == "":
+        return None
     try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError as error:
-        raise _misfit(record.get("product_id", record.get("id", 0)), record, field, f"is {text!r}, no date") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+        return _utc(parsedate_to_datetime(cast(str, text)))
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        raise _misfit(item, field, f"is {short(text)}, no date") from None
+
+
+def utc_from_iso(text: object, item: Mapping[str, Any], field: str) -> str | None:
+    """Turn an ISO 8601 time into one in UTC that ends in ``+00:00``, so that times compare as text.
+
+    `item` and what is raised are those of `utc_from_rfc2822`.
+    """
+    if text is None or text == "":
+        return None
+    try:
+        moment = datetime.fromisoformat(cast(str, text))
+        # What the store sends as a rule is in the right form already; to write it anew takes eight times as long.
+        if _CANONICAL(cast(str, text)):
+            return cast(str, text)
+        return _utc(moment)
+    except (ValueError, TypeError, OverflowError):
+        raise _misfit(item, field, f"is {short(text)}, no date") from None
+
+
+_CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", re.ASCII).fullmatch
+
+
+def _utc(moment: datetime) -> str:
+    """Return a time in UTC; one without a zone is meant so."""
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment.isoformat()
 
 
 # A stored name is `<slug>__<5 digits>.<ext>`; importing it again stacks a suffix; a rendition's name adds
 # `.<unix time>.<width>.<height>` (specs/products_catalog.v3.yml, specs/v2-product-images.mdx, examples).
-_ADDED = re.compile(r"(?:__\d{5}|\.\d{9,11}\.\d{1,5}\.\d{1,5})$")
+_ADDED = re.compile(r"(?:__\d{5}|\.\d{9,11}\.\d{1,5}\.\d{1,5})$", re.ASCII)
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}$")
 
 
 def file_name(image_file: str) -> str:
-    """Return the name the file was first sent under: its last part without what the store added."""
-    name = PurePosixPath(image_file.split("?", 1)[0]).name
+    """Return the name the file was first sent under: the last part of its path without what the store added."""
+    name = image_file.split("?", 1)[0].rstrip("/").rpartition("/")[2]
     extension = _EXTENSION.search(name)
     base = name[: extension.start()] if extension else name
-    while added := _ADDED.search(base):
-        if not added.start():  # nothing but a suffix: that is the name
-            break
+    while (added := _ADDED.search(base)) and added.start():  # nothing but a suffix: that is the name
         base = base[: added.start()]
+    if not base.strip("."):
+        base = "image"  # a hostile path: never a name that means a folder
     return base + (extension.group() if extension else "")
 
 
 def stem(image_file: str) -> str:
     """Return what stays of a file's name however often it is imported: for comparing, not for showing."""
-    name = _EXTENSION.sub("", file_name(image_file))
-    return "-".join(re.findall(r"\w+", name.casefold().replace("_", "-")))
+    name = unicodedata.normalize("NFKC", _EXTENSION.sub("", file_name(image_file)))
+    return "-".join(re.findall(r"[^\W_]+", name.casefold()))
 
 
 def changes(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Record:

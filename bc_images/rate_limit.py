@@ -11,8 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
-__all__ = ["RateBudget", "RateHeaders"]
+__all__ = ["LONGEST_WAIT", "Allowance", "RateBudget", "RateHeaders"]
+
+LONGEST_WAIT = 300.0  # seconds; a header that says more is taken for this much, and the store is asked again
+_WINDOW = 30.0  # seconds, where the store does not say (specs/api-rate-limits.mdx)
+_MARGIN = 0.02  # seconds that a window is taken to last longer than told: clocks and rounding
+_POLL = 0.5  # seconds after which a waiting thread looks at `stop`, should nobody wake it
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,91 +31,143 @@ class RateHeaders:
     window: float
 
     @classmethod
-    def read(cls, headers: Mapping[str, str]) -> RateHeaders | None:
-        """Return the headers as numbers, or None where they are absent or no numbers."""
+    def read(cls, headers: Mapping[str, str]) -> Self | None:
+        """Return the headers as numbers within reason, or None where they are absent or no numbers."""
         try:
-            return cls(
-                quota=int(headers["X-Rate-Limit-Requests-Quota"]),
-                left=int(headers["X-Rate-Limit-Requests-Left"]),
-                reset=int(headers["X-Rate-Limit-Time-Reset-Ms"]) / 1000,
-                window=int(headers.get("X-Rate-Limit-Time-Window-Ms", 30_000)) / 1000,
-            )
+            quota = int(headers["X-Rate-Limit-Requests-Quota"])
+            left = int(headers["X-Rate-Limit-Requests-Left"])
+            reset = int(headers["X-Rate-Limit-Time-Reset-Ms"])
+            window = int(headers.get("X-Rate-Limit-Time-Window-Ms", 0))
         except (KeyError, ValueError):
             return None
+        if quota < 1:
+            return None
+        return cls(quota, max(0, left), _seconds(reset), _seconds(window) or _WINDOW)
+
+
+def _seconds(milliseconds: int) -> float:
+    return min(max(0, milliseconds) / 1000, LONGEST_WAIT)
+
+
+class Allowance:
+    """What the store grants in the present window, as far as it is known; arithmetic only, no waiting.
+
+    All times are readings of one monotonic clock, in seconds. The store writes its headers somewhere between the
+    sending of a request and the arrival of its answer, so the true end of the window lies between ``sent + reset``
+    and ``arrived + reset``: what that interval allows tells which window an answer speaks of, and the earliest of
+    the latest possible ends is when the window has surely ended.
+
+    Args:
+        reserve: share of the quota (0 to below 1) that is left to other apps.
+    """
+
+    def __init__(self, reserve: float) -> None:
+        self._reserve = reserve
+        self.quota: int | None = None  # unknown until told
+        self.left = 0
+        self._length = 0.0
+        self._began = 0.0  # a request sent from now on cannot have been counted in an earlier window
+        self._ends = 0.0
+        self._end_is_known = False
+
+    def seconds_to_wait(self, now: float, under_way: int) -> float:
+        """Return how long no further request may be sent; 0 when one may."""
+        if self.quota is None:
+            return 0.0
+        if now >= self._ends:  # a window that nothing is known of yet: full, and at least as long as told
+            self.left, self._began, self._ends = self.quota, now, now + self._length + _MARGIN
+            self._end_is_known = False
+        return 0.0 if under_way < self._spendable(self.quota) else self._ends - now
+
+    def _spendable(self, quota: int) -> int:
+        reserved = int(quota * self._reserve)
+        if self.left >= quota:  # a fresh window always grants one, however small the quota: else we never learn
+            return max(1, quota - reserved)
+        return self.left - reserved
+
+    def learn(self, now: float, sent: float, told: RateHeaders) -> None:
+        """Take in the headers of an answer that arrived `now` to a request of the time `sent`."""
+        latest = now + told.reset + _MARGIN
+        if self.quota is None or (self._end_is_known and sent + told.reset > self._ends):  # a later window
+            self._began = latest - told.window
+            self.left, self._ends, self._end_is_known = told.left, latest, True
+        elif sent < self._began:  # perhaps counted in this window, perhaps in the one before
+            self.lost()
+        else:  # answers overtake each other: the lowest count is the newest
+            self.left = min(self.left, told.left)
+            self._ends = min(self._ends, latest) if self._end_is_known else latest
+            self._end_is_known = True
+        self.quota, self._length = told.quota, told.window
+
+    def lost(self) -> None:
+        """Count a request that had no answer, or none that tells: the store may have counted it."""
+        self.left = max(0, self.left - 1)
 
 
 class RateBudget:
     """Hands out permission to send a request; safe to share between threads.
 
+    Until the first answer tells the quota, one request at a time is sent: even a tiny quota is not overrun.
+
     Args:
         reserve: share of the quota (0 to below 1) that is left to other apps.
+        at_once: how many requests may be under way, whatever the quota; None: no bound.
         clock: seconds, monotonic.
     """
 
-    def __init__(self, reserve: float = 0.1, clock: Callable[[], float] = time.monotonic) -> None:
-        self._reserve = reserve
+    def __init__(
+        self, reserve: float = 0.1, at_once: int | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._allowance = Allowance(reserve)
+        self._at_once = at_once
         self._clock = clock
         self._changed = threading.Condition()
-        self._quota: int | None = None  # unknown until the first answer
-        self._left = 0
-        self._window_ends = 0.0
+        self._asked = False
         self._paused_until = 0.0
         self._under_way = 0
 
     @property
     def left(self) -> int | None:
         """Requests left in this window as last told, or None before the first answer."""
-        return None if self._quota is None else self._left
+        return None if self._allowance.quota is None else self._allowance.left
 
-    def acquire(self, stop: threading.Event) -> None:
-        """Wait until one request may be sent, and count it as under way; return early once `stop` is set."""
+    def acquire(self, stop: threading.Event) -> float:
+        """Wait until one request may be sent and count it as under way; return early once `stop` is set.
+
+        Returns:
+            The time of sending, which `release` wants back.
+        """
         with self._changed:
             while (wait := self._seconds_to_wait()) > 0 and not stop.is_set():
-                # Woken by every answer; the bound keeps `stop` noticed.
-                self._changed.wait(min(wait, 0.5))
+                self._changed.wait(min(wait, _POLL))
             self._under_way += 1
+            return self._clock()
 
-    def release(self, headers: RateHeaders | None) -> None:
+    def release(self, sent: float, told: RateHeaders | None) -> None:
         """Take back a permission after its answer (or its failure, with None)."""
         with self._changed:
             self._under_way -= 1
-            if headers is not None:
-                self._learn(headers)
+            self._asked = True
+            if told is None:
+                self._allowance.lost()
+            else:
+                self._allowance.learn(self._clock(), sent, told)
             self._changed.notify_all()
 
     def pause(self, seconds: float) -> None:
         """Send nothing, from any thread, for so many seconds (a 429 speaks for the whole store)."""
         with self._changed:
-            self._paused_until = max(self._paused_until, self._clock() + seconds)
+            self._paused_until = max(self._paused_until, self._clock() + min(seconds, LONGEST_WAIT))
+
+    def wake(self) -> None:
+        """Let every waiting thread look at its `stop` now."""
+        with self._changed:
+            self._changed.notify_all()
 
     def _seconds_to_wait(self) -> float:
         now = self._clock()
         if now < self._paused_until:
             return self._paused_until - now
-        if self._quota is None:
-            return 0.0
-        if now >= self._window_ends:
-            self._left = self._quota
-            return 0.0 if self._under_way < self._spendable() else 0.5
-        if self._under_way < self._spendable():
-            return 0.0
-        return self._window_ends - now
-
-    def _spendable(self) -> int:
-        """Requests that may be under way now: all that is left but the reserve, and never none for ever."""
-        quota = self._quota or 0
-        if self._left >= quota:  # a fresh window always grants at least one, however small the quota
-            return max(1, quota - int(quota * self._reserve))
-        return self._left - int(quota * self._reserve)
-
-    def _learn(self, told: RateHeaders) -> None:
-        ends = self._clock() + told.reset
-        jitter = told.window / 4
-        # Answers overtake each other: within one window the lowest count is the newest, and an answer of the
-        # window before says nothing about this one.
-        if self._quota is None or ends > self._window_ends + jitter:
-            self._left = told.left
-            self._window_ends = ends
-        elif ends >= self._window_ends - jitter:
-            self._left = min(self._left, told.left)
-        self._quota = told.quota
+        if self._under_way >= (1 if not self._asked else self._at_once or self._under_way + 1):
+            return _POLL  # an answer wakes us
+        return self._allowance.seconds_to_wait(now, self._under_way)

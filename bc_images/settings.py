@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
+
+import requests
 
 from bc_images.errors import SettingsError
 
@@ -62,6 +65,7 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "type": "number",
         "default": 60,
         "exclusiveMinimum": 0,
+        "maximum": 3600,
         "title": "Request timeout",
         "description": "Seconds to wait for a connection, and between two pieces of an answer.",
     },
@@ -142,8 +146,14 @@ class Settings:
             raise SettingsError("store_hash may hold letters, digits, '-' and '_' only: give the hash, not an address.")
         if not re.fullmatch(r"[\x21-\x7e]+", values["access_token"]):
             raise SettingsError("access_token holds a blank, a line break or a character that no header can carry.")
-        if not re.fullmatch(r"[\x20-\x7e]+", values.get("user_agent", "bc-images")):
-            raise SettingsError("user_agent holds a line break or a character that no header can carry.")
+        if not re.fullmatch(r"[\x21-\x7e][\x20-\x7e]*", values.get("user_agent", "bc-images")):
+            raise SettingsError("user_agent starts with a blank, or holds a character that no header can carry.")
+        for name in ("request_timeout", "rate_limit_reserve"):
+            if not math.isfinite(values.get(name, 0)):  # JSON Schema lets NaN pass every range
+                raise SettingsError(f"{name} is {values[name]}: give a number.")
+        for name in ("concurrency", "max_retries"):
+            if name in values:
+                values[name] = int(values[name])  # to JSON Schema 8.0 is an integer
         values["api_url"] = _address("api_url", values.get("api_url", cls.default("api_url")))
         values["store_url"] = _address(
             "store_url", values.get("store_url", cls.default("store_url")).replace("{store_hash}", values["store_hash"])
@@ -157,9 +167,19 @@ class Settings:
 
 
 def _address(name: str, value: str) -> str:
-    parts = urlsplit(value)
+    """Return an address without its trailing slash; the value itself is never shown, for it may carry a password."""
+    wrong = SettingsError(f"{name} is no http(s) address: give something like https://example.com.")
+    if not value.isprintable() or any(sign in value for sign in " {}\\"):  # urlsplit drops line breaks in silence
+        raise wrong
+    try:
+        parts = urlsplit(value)
+        requests.Request("GET", value).prepare()  # what it cannot prepare, it could not send either
+    except ValueError:
+        raise wrong from None
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise SettingsError(f"{name} is no http(s) address: give something like https://example.com.")
-    if parts.username or parts.password:
+        raise wrong
+    if parts.username is not None or parts.password is not None:
         raise SettingsError(f"{name} must not carry a user name or password: use the settings meant for them.")
+    if parts.scheme == "http" and parts.hostname.endswith("bigcommerce.com"):
+        raise SettingsError(f"{name} must begin with https: over http what it is sent travels unencrypted.")
     return value.rstrip("/")

@@ -17,7 +17,7 @@ PAGE = 250  # the most that one request returns, V2 and V3, products and images
 
 @dataclass(slots=True)
 class Product:
-    """One product with its images in the order in which the store lists them."""
+    """One product with its images in id order."""
 
     id: int
     sku: str | None
@@ -68,14 +68,18 @@ class Store(Protocol):
     def sweep(self, first: int = 1, last: int | None = None) -> Iterator[Product]:
         """Yield every product with an id from `first` to `last`, in id order, with all its images.
 
-        What exists during the whole sweep is yielded exactly once, whatever is added or deleted meanwhile.
+        What exists during the whole sweep is yielded exactly once, whatever is added or deleted meanwhile. A sweep
+        that cannot see everything ends in one of the errors of `Stopped`, never early in silence.
         """
 
     def products(self, ids: Sequence[int]) -> Iterator[Product]:
-        """Yield those of the products that exist, in id order, with all their images."""
+        """Yield those of the products that exist, in id order, with all their images.
+
+        Over V2 nothing else is read of them: `sku`, `name` and `date_modified` are None.
+        """
 
     def find(self, skus: Iterable[str]) -> dict[str, list[int]]:
-        """Return the ids of the products that carry each SKU; an unknown SKU has an empty list."""
+        """Return the ids of the products that carry each SKU to the letter; an unknown SKU has an empty list."""
 
     def images(self, product_id: int) -> list[Record]:
         """Return a product's images in id order.
@@ -95,13 +99,13 @@ class Store(Protocol):
         """Give an image another picture under its old id."""
 
     def update(self, product_id: int, image_id: int, fields: Mapping[str, Any]) -> Record:
-        """Change fields of an image."""
+        """Change fields of an image and return it as the store describes it, which need not be as asked."""
 
     def delete(self, product_id: int, image_id: int) -> None:
         """Delete an image; one that is gone already is no error."""
 
     def delete_all(self, product_id: int) -> None:
-        """Delete every image of a product."""
+        """Delete every image of a product; one that is gone already is no error."""
 
     def close(self) -> None:
         """Send nothing more and wake every thread that waits."""

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["ordered_map"]
+__all__ = ["ordered_map", "workers"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
+@contextmanager
+def workers(number: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    """Lend `number` threads; when the borrower leaves, nothing more is begun and nobody waits for what is under way.
+
+    A reader that leaves early would else hang until a request has waited through the store's rate limit.
+    """
+    executor = ThreadPoolExecutor(number, name)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
 def ordered_map(
-    executor: ThreadPoolExecutor, work: Callable[[Task], Result], tasks: Iterable[Task], window: int
+    executor: Executor, work: Callable[[Task], Result], tasks: Iterable[Task], window: int
 ) -> Iterator[Result]:
     """Yield ``work(task)`` for every task, in order, with at most `window` of them started and not yet yielded.
 

@@ -3,42 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from bc_images.errors import StoreUnreachable
-from bc_images.store import PAGE
+from bc_images.images import misfit
 
-__all__ = ["read_pages"]
+__all__ = ["ReadPage", "read_pages"]
 
-_TRIES = 10
+_READINGS = 10
+
+ReadPage: TypeAlias = Callable[[int], tuple[list[dict[str, Any]], bool]]
+"""``read_page(number)``, from 1: the items of that page, and whether it is the last."""
 
 
-def read_pages(read_page: Callable[[int], list[dict[str, Any]]], what: str) -> list[dict[str, Any]]:
-    """Return all items of a list whose `read_page` takes a page number from 1.
+def read_pages(read_page: ReadPage, what: str) -> list[dict[str, Any]]:
+    """Return all items of a list.
 
     A deletion between two pages moves the later items up and hides one of them. A list of one page cannot be
     hit; a longer one is read until two readings agree.
 
     Raises:
         StoreUnreachable: the list never stood still.
+        UnexpectedResponse: the store does not turn the page.
     """
-    items = _read_once(read_page)
-    if len(items) <= PAGE:
-        return items
-    for _ in range(_TRIES):
-        again = _read_once(read_page)
-        if [item.get("id") for item in again] == [item.get("id") for item in items]:
-            return again
-        items = again
-    raise StoreUnreachable(f"{what}: the list changed during each of {_TRIES} readings. Run again later.")
-
-
-def _read_once(read_page: Callable[[int], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = []
-    number = 1
-    while True:
-        page = read_page(number)
-        items += page
-        if len(page) < PAGE:
+    before: list[Any] | None = None
+    for _ in range(_READINGS):
+        items, pages = _read(read_page, what)
+        ids = [item.get("id") for item in items]
+        if pages == 1 or ids == before:
             return items
+        before = ids
+    raise StoreUnreachable(f"{what}: the list changed during each of {_READINGS} readings. Run again later.")
+
+
+def _read(read_page: ReadPage, what: str) -> tuple[list[dict[str, Any]], int]:
+    """Read the list once; return its items and the number of pages."""
+    items, is_last = read_page(1)
+    page, number = items, 1
+    while not is_last:
         number += 1
+        following, is_last = read_page(number)
+        if following and following == page:
+            raise misfit(what, f"page {number} is the same as page {number - 1}")
+        page = following
+        items = items + page
+    return items, number

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
-from bc_images.errors import UnexpectedResponse
+from bc_images.errors import RequestRejected, UnexpectedResponse
+from bc_images.images import Record, misfit, short
 
-__all__ = ["ascending", "count", "integer", "objects", "optional_text"]
+__all__ = ["ascending", "by_id", "count", "integer", "objects", "optional_text", "searchable", "unreadable"]
 
 
 def objects(answer: object, what: str) -> list[dict[str, Any]]:
     """Return `answer` as the list of objects it must be.
 
     Raises:
-        UnexpectedResponse: it is anything else.
+        UnexpectedResponse: it is anything else, as all functions here raise.
     """
-    if not isinstance(answer, list) or not all(isinstance(item, dict) for item in answer):
-        raise UnexpectedResponse(f"{what}: a list of objects was expected. The answer does not fit the API.")
+    if not isinstance(answer, list):
+        raise misfit(what, f"is {short(answer)}, not a list of objects")
+    for item in answer:
+        if type(item) is not dict:
+            raise misfit(what, f"holds {short(item)}, not objects")
     return answer
 
 
 def integer(item: Mapping[str, Any], name: str, what: str) -> int:
-    """Return the integer field `name` of `item`."""
+    """Return the field `name` of `item`, a whole number from 0."""
     value = item.get(name)
-    if type(value) is not int:
-        raise UnexpectedResponse(f"{what}: the field {name} is {value!r}, not int. The answer does not fit the API.")
+    if type(value) is not int or value < 0:
+        raise misfit(what, f"{name} is {short(value)}, not a whole number from 0")
     return value
 
 
@@ -33,22 +38,46 @@ def optional_text(item: Mapping[str, Any], name: str, what: str) -> str | None:
     """Return the text field `name` of `item`, or None where it is null or absent."""
     value = item.get(name)
     if value is not None and type(value) is not str:
-        raise UnexpectedResponse(f"{what}: the field {name} is {value!r}, not str. The answer does not fit the API.")
+        raise misfit(what, f"{name} is {short(value)}, not text or null")
     return value
 
 
 def count(answer: object, what: str) -> int:
     """Return the number in ``{"count": n}``."""
-    if not isinstance(answer, Mapping):
-        raise UnexpectedResponse(f"{what}: an object with a count was expected. The answer does not fit the API.")
+    if not isinstance(answer, dict):
+        raise misfit(what, f"is {short(answer)}, not an object with a count")
     return integer(answer, "count", what)
 
 
-def ascending(ids: Iterable[int], after: int, what: str) -> None:
-    """Make sure that a page is in id order and beyond `after`: else a walk by id could skip items or never end."""
+def ascending(ids: Iterable[int], after: int, before: int | None, what: str) -> None:
+    """Make sure that a page is in id order and within its bounds.
+
+    Out of order, a walk by id could skip items or never end; beyond its bounds, two walks could meet the same item.
+    """
     for item_id in ids:
         if item_id <= after:
-            raise UnexpectedResponse(
-                f"{what}: id {item_id} came after {after}: not in id order. The answer does not fit the API."
-            )
+            raise misfit(what, f"id {item_id} came after {after}, not in id order")
         after = item_id
+    if before is not None and after >= before:
+        raise misfit(what, f"id {after} came although less than {before} was asked for")
+
+
+def by_id(records: list[Record], product_id: int) -> list[Record]:
+    """Return the images of one product in id order, each there once."""
+    records.sort(key=itemgetter("id"))
+    before = 0
+    for record in records:
+        if record["id"] == before:
+            raise misfit(f"product {product_id}, image {before}", "is listed twice")
+        before = record["id"]
+    return records
+
+
+def searchable(skus: Iterable[str]) -> list[str]:
+    """Return the SKUs that a product may carry, each once, sorted: an empty filter would match every product."""
+    return sorted({sku for sku in skus if sku and sku.isprintable()})
+
+
+def unreadable(error: RequestRejected) -> UnexpectedResponse:
+    """Return what a refused list means: not that one record is wrong, but that the walk cannot be complete."""
+    return UnexpectedResponse(f"{error}. Nothing is complete without it: check api_url, store_hash and api_version.")

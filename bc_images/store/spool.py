@@ -6,33 +6,45 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
+from contextlib import contextmanager
+from typing import IO
+
+from bc_images.errors import Stopped
 
 __all__ = ["Spool"]
 
 
 class Spool:
-    """A queue of byte strings between one writing thread and one reading thread, in a nameless temporary file."""
+    """A queue of byte strings between one writing thread and one reading thread, in a nameless temporary file.
+
+    Raises:
+        Stopped: the temporary folder (TMPDIR) cannot be written to; also from the methods.
+    """
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by close()
+        with _readable_errors():
+            self._file: IO[bytes] = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by close()
         self._changed = threading.Condition()
         self._places: deque[tuple[int, int]] = deque()  # offset and length of each unread page
         self._end = 0
         self._finished = False
         self._error: BaseException | None = None
-        self.abandoned = False  # the reader has left: the writer need not go on
+
+    @property
+    def closed(self) -> bool:
+        """Whether the reader has left: the writer need not go on."""
+        return self._file.closed
 
     def put(self, page: bytes) -> None:
-        """Append a page."""
+        """Append a page; one that nobody will read is dropped."""
         with self._changed:
-            if self.abandoned:
+            if self.closed:
                 return
-            self._file.seek(self._end)
-            view = memoryview(page)
-            while view:
-                view = view[self._file.write(view) :]
+            with _readable_errors():
+                self._file.seek(self._end)
+                view = memoryview(page)
+                while view:
+                    view = view[self._file.write(view) :]
             self._places.append((self._end, len(page)))
             self._end += len(page)
             self._changed.notify()
@@ -42,11 +54,6 @@ class Spool:
         with self._changed:
             self._finished, self._error = True, error
             self._changed.notify()
-
-    def abandon(self) -> None:
-        """Say that no page will be read any more."""
-        with self._changed:
-            self.abandoned = True
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield each page once, waiting for the next; raise the writer's error after its last page."""
@@ -59,14 +66,23 @@ class Spool:
                         raise self._error
                     return
                 offset, length = self._places.popleft()
-                self._file.seek(offset)
-                page = self._file.read(length)
+                with _readable_errors():
+                    self._file.seek(offset)
+                    page = self._file.read(length)
             yield page
 
-    def __enter__(self) -> Self:
-        return self
+    def close(self) -> None:
+        """Leave: what was put and not read is gone."""
+        with self._changed:
+            self._file.close()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._file.close()
+
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Stopped(
+            f"The temporary folder {tempfile.gettempdir()} cannot hold the pages read ahead: {error.strerror}. "
+            "Free some space, or name another folder by TMPDIR."
+        ) from error

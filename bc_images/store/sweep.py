@@ -8,14 +8,15 @@ a range longer or shorter. Pages ahead of their turn wait on disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import Executor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from bc_images.store import PAGE
+from bc_images.store.concurrent import workers
 from bc_images.store.spool import Spool
 
 __all__ = ["Page", "sweep"]
@@ -29,7 +30,7 @@ class Page:
 
     products: list[dict[str, Any]]
     total: int  # how many products matched the request
-    is_last: bool  # shorter than a page may be: nothing follows
+    is_last: bool  # nothing follows
 
 
 FetchPage = Callable[[int, int | None], Page]
@@ -44,37 +45,36 @@ def sweep(
 ) -> Iterator[dict[str, Any]]:
     """Yield every product with ``after < id < before`` in id order, in about one request per page.
 
-    At most ``ceil(P / 250) + concurrency + 1`` requests for P products while nothing is added.
+    At most ``ceil(P / 250) + concurrency`` requests for P products that stay the same.
     """
     page = fetch_page(after, before)
     yield from page.products
     if page.is_last:
         return
     after = page.products[-1]["id"]
-    with ThreadPoolExecutor(concurrency, "sweep") as executor, ExitStack() as spools:
+    with workers(concurrency, "sweep") as executor:
         cuts = _cuts(executor, find_rank, after, before, page.total - len(page.products), concurrency)
-        walks = []
-        for start, end in zip([after, *cuts], [*cuts, None], strict=True):
-            spool = spools.enter_context(Spool())
-            upper = before if end is None else end + 1
-            walks.append((spool, executor.submit(_walk, fetch_page, start, upper, spool)))
+        spools: list[Spool] = []
         try:
-            for spool, _ in walks:
-                for raw in spool:
-                    yield from orjson.loads(raw)
-        finally:  # where the reader leaves early, no walk may go on into a closed spool
-            for spool, walk in walks:
-                spool.abandon()
-                walk.cancel()
+            for start, end in zip([after, *cuts], [*cuts, None], strict=True):
+                spools.append(Spool())
+                executor.submit(_walk, fetch_page, start, before if end is None else end + 1, spools[-1])
+            for spool in spools:
+                with closing(spool):
+                    for raw in spool:
+                        yield from orjson.loads(raw)
+        finally:  # a walk whose spool is closed ends
+            for spool in spools:
+                spool.close()
 
 
 def _cuts(
-    executor: ThreadPoolExecutor, find_rank: FindRank, after: int, before: int | None, left: int, concurrency: int
+    executor: Executor, find_rank: FindRank, after: int, before: int | None, left: int, concurrency: int
 ) -> list[int]:
     """Return the last ids of all ranges but the last, ascending."""
-    ranges = min(concurrency, max(1, -(-left // PAGE)))
-    pages_each = left / PAGE / ranges
-    ranks = [round(number * pages_each) * PAGE - _SLACK * number - 1 for number in range(1, ranges)]
+    ranges = max(1, min(concurrency, left // (PAGE - _SLACK) + 1))
+    pages = -(-(left + _SLACK * ranges) // PAGE)
+    ranks = [number * pages // ranges * PAGE - _SLACK * number - 1 for number in range(1, ranges)]
     found = executor.map(lambda rank: find_rank(after, before, rank), ranks)
     return sorted({cut for cut in found if cut is not None})
 
@@ -82,13 +82,13 @@ def _cuts(
 def _walk(fetch_page: FetchPage, after: int, before: int | None, spool: Spool) -> None:
     """Put every page of one range into its spool; an error is handed to the reader."""
     try:
-        while not spool.abandoned:
+        is_last = False
+        while not is_last and not spool.closed:
             page = fetch_page(after, before)
             if page.products:
                 spool.put(orjson.dumps(page.products))
                 after = page.products[-1]["id"]
-            if page.is_last:
-                break
+            is_last = page.is_last
         spool.finish()
     except BaseException as error:  # noqa: BLE001 - raised again where the page would have been read
         spool.finish(error)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any
 
-from bc_images.errors import NotFound, RequestRejected
+from bc_images.errors import NotFound, OutcomeUnknown, RequestRejected
 from bc_images.http import Client
-from bc_images.images import Record, from_v2, utc_from_rfc2822
+from bc_images.images import Record, from_v2, misfit, utc_from_rfc2822
 from bc_images.store import PAGE, FromFile, FromUrl, Product, Source
-from bc_images.store.concurrent import ordered_map
+from bc_images.store.concurrent import ordered_map, workers
 from bc_images.store.paging import read_pages
-from bc_images.store.shapes import ascending, count, integer, objects, optional_text
+from bc_images.store.shapes import ascending, by_id, count, integer, objects, optional_text, searchable, unreadable
+from bc_images.store.writing import sendable
 
 __all__ = ["StoreV2"]
 
@@ -44,30 +45,36 @@ class StoreV2:
 
         Walking by ``min_id`` is stable while products come and go; walking by page number is not.
         """
-        with ThreadPoolExecutor(self.settings.concurrency, "sweep") as executor:
+
+        def fill(product: Product) -> Product | None:
+            filled = self._filled(product)
+            if filled is None:
+                self._confirm_gone(product.id)
+            return filled
+
+        with workers(self.settings.concurrency, "sweep") as executor:
             # Twice the threads: the next ones are ready while the first in line is slow.
             rows = self._product_rows(executor, first, last)
-            for product in ordered_map(executor, self._filled, rows, 2 * self.settings.concurrency):
-                if product is not None:
-                    yield product
+            yield from filter(None, ordered_map(executor, fill, rows, 2 * self.settings.concurrency))
 
     def products(self, ids: Sequence[int]) -> Iterator[Product]:
         """Read the images of each product on its own; V2 has no request for several."""
-        with ThreadPoolExecutor(self.settings.concurrency, "read") as executor:
+        with workers(self.settings.concurrency, "read") as executor:
             rows = (Product(product_id, None, None, None, []) for product_id in sorted(set(ids)))
-            for product in ordered_map(executor, self._filled, rows, 2 * self.settings.concurrency):
-                if product is not None:
-                    yield product
+            yield from filter(None, ordered_map(executor, self._filled, rows, 2 * self.settings.concurrency))
 
     def find(self, skus: Iterable[str]) -> dict[str, list[int]]:
-        """Ask for each SKU on its own; the filter is exact."""
+        """Ask for each SKU on its own."""
+        found: dict[str, list[int]] = {sku: [] for sku in skus}
 
         def ask(sku: str) -> tuple[str, list[int]]:
-            rows = objects(self._client.get("/v2/products", {"sku": sku, "limit": PAGE, "include": "sku"}) or [], sku)
-            return sku, [integer(row, "id", "/v2/products") for row in rows if row.get("sku") == sku]
+            rows = self._product_page({"sku": sku, "include": "sku"}, 0, None)
+            # Exactly: the store may not mind the case of letters.
+            return sku, [product.id for product in rows if product.sku == sku]
 
-        with ThreadPoolExecutor(self.settings.concurrency, "find") as executor:
-            return dict(ordered_map(executor, ask, sorted(set(skus)), 2 * self.settings.concurrency))
+        with workers(self.settings.concurrency, "find") as executor:
+            found.update(ordered_map(executor, ask, searchable(found), 2 * self.settings.concurrency))
+        return found
 
     def images(self, product_id: int) -> list[Record]:
         """Return a product's images in id order."""
@@ -75,8 +82,11 @@ class StoreV2:
 
     def create(self, product_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
         """POST an image; 201 comes without the rendition addresses."""
-        body = {"image_file": _image_file(source), **fields}
-        answer = self._client.request("POST", f"/v2/products/{product_id}/images", repeatable=False, json=body)
+        path = _images(product_id)
+        body = {"image_file": _image_file(source), **sendable(fields)}
+        answer = self._client.request("POST", path, repeatable=False, json=body)
+        if not isinstance(answer, dict) or type(answer.get("id")) is not int:
+            raise OutcomeUnknown(f"POST {path}: the answer names no image. It may or may not have been carried out.")
         return self._record(answer, product_id)
 
     def replace(self, product_id: int, image_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
@@ -85,75 +95,96 @@ class StoreV2:
 
     def update(self, product_id: int, image_id: int, fields: Mapping[str, Any]) -> Record:
         """PUT the fields alone."""
-        answer = self._client.request("PUT", f"/v2/products/{product_id}/images/{image_id}", json=fields)
-        return self._record(answer, product_id)
+        path = f"{_images(product_id)}/{image_id}"
+        answer = self._client.request("PUT", path, json=sendable(fields))
+        return self._record(self._client.get(path) if answer is None else answer, product_id)
 
     def delete(self, product_id: int, image_id: int) -> None:
         """DELETE one image."""
         with suppress(NotFound):
-            self._client.request("DELETE", f"/v2/products/{product_id}/images/{image_id}")
+            self._client.request("DELETE", f"{_images(product_id)}/{image_id}")
 
     def delete_all(self, product_id: int) -> None:
         """DELETE the collection until it is empty: one request may take one page only."""
-        path = f"/v2/products/{product_id}/images"
-        left = len(self.images(product_id))
-        while left:
-            self._client.request("DELETE", path, params={"limit": PAGE})
-            before, left = left, len(self.images(product_id))
-            if left >= before:
-                raise RequestRejected(
-                    f"DELETE {path}: {left} images stay although the store agreed. Delete them by hand."
-                )
+        path = _images(product_id)
+        before: list[int] = []
+        with suppress(NotFound):
+            while left := [image["id"] for image in self._image_page(product_id, 1)]:
+                if left == before:
+                    raise RequestRejected(f"DELETE {path}: the store agreed and deleted none. Delete them by hand.")
+                before = left
+                self._client.request("DELETE", path, params={"limit": PAGE})
 
     def _filled(self, product: Product) -> Product | None:
-        """Add the images; None where the product has been deleted meanwhile."""
+        """Add the images; None where there is no such product."""
         try:
             product.images = self._images_of(product.id, product.sku)
         except NotFound:
             return None
+        except RequestRejected as error:
+            raise unreadable(error) from error
         return product
 
+    def _confirm_gone(self, product_id: int) -> None:
+        """Make sure that a product whose images are not found has been deleted meanwhile: nothing else may be."""
+        with suppress(NotFound):
+            self._client.get(f"/v2/products/{product_id}", {"include": "id"})
+            raise misfit(f"product {product_id}", "its images are not found although it is there")
+
     def _images_of(self, product_id: int, sku: str | None) -> list[Record]:
-        path = f"/v2/products/{product_id}/images"
+        def read_page(number: int) -> tuple[list[dict[str, Any]], bool]:
+            page = self._image_page(product_id, number)
+            return page, len(page) < PAGE
 
-        def read_page(number: int) -> list[dict[str, Any]]:
-            params = {"limit": PAGE} if number == 1 else {"limit": PAGE, "page": number}
-            return objects(self._client.get(path, params) or [], path)
+        rows = read_pages(read_page, _images(product_id))
+        return by_id([from_v2(image, self.settings.store_hash, product_id, sku) for image in rows], product_id)
 
-        return [from_v2(image, self.settings.store_hash, product_id, sku) for image in read_pages(read_page, path)]
+    def _image_page(self, product_id: int, number: int) -> list[dict[str, Any]]:
+        path = _images(product_id)
+        answer = self._client.get(path, {"limit": PAGE} if number == 1 else {"limit": PAGE, "page": number})
+        return objects([] if answer is None else answer, path)
 
-    def _product_rows(self, executor: ThreadPoolExecutor, first: int, last: int | None) -> Iterator[Product]:
+    def _product_rows(self, executor: Executor, first: int, last: int | None) -> Iterator[Product]:
         """Yield products without images; the next page is fetched while this one is worked on."""
-        page = self._product_page(first, last)
+
+        def read(after: int) -> list[Product]:
+            bounds = {"min_id": after + 1} if last is None else {"min_id": after + 1, "max_id": last}
+            return self._product_page({**bounds, "include": "sku,name,date_modified"}, after, last)
+
+        page = read(first - 1)
         while len(page) == PAGE:
-            following = executor.submit(self._product_page, page[-1].id + 1, last)
+            following = executor.submit(read, page[-1].id)
             yield from page
             page = following.result()
         yield from page
 
-    def _product_page(self, first: int, last: int | None) -> list[Product]:
+    def _product_page(self, query: Mapping[str, Any], after: int, last: int | None) -> list[Product]:
         path = "/v2/products"
-        params: dict[str, Any] = {"min_id": first, "limit": PAGE, "include": "sku,name,date_modified"}
-        if last is not None:
-            params["max_id"] = last
-        products = [_product(row) for row in objects(self._client.get(path, params) or [], path)]
-        ascending((product.id for product in products), first - 1, path)
+        try:
+            answer = self._client.get(path, {**query, "limit": PAGE})
+        except RequestRejected as error:
+            raise unreadable(error) from error
+        products = [_product(row) for row in objects([] if answer is None else answer, path)]
+        ascending((product.id for product in products), after, None if last is None else last + 1, path)
         return products
 
     def _record(self, answer: Any, product_id: int) -> Record:
-        (image,) = objects([answer], f"/v2/products/{product_id}/images")
+        (image,) = objects([answer], f"product {product_id}: the image written")
         return from_v2(image, self.settings.store_hash, product_id, None)
+
+
+def _images(product_id: int) -> str:
+    return f"/v2/products/{product_id}/images"
 
 
 def _product(row: Mapping[str, Any]) -> Product:
     product_id = integer(row, "id", "/v2/products")
-    what = f"/v2/products, product {product_id}"
-    modified = optional_text(row, "date_modified", what)
+    what = f"product {product_id}"
     return Product(
         id=product_id,
         sku=optional_text(row, "sku", what),
         name=optional_text(row, "name", what),
-        date_modified=utc_from_rfc2822(modified, row, "date_modified") if modified else None,
+        date_modified=utc_from_rfc2822(row.get("date_modified"), row, "date_modified"),
         images=[],
     )
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
-from bc_images.errors import NotFound, RequestRejected, UnexpectedResponse
+from bc_images.errors import AuthError, NotFound, OutcomeUnknown, RequestRejected, UnexpectedResponse
 from bc_images.http import Client
-from bc_images.images import Record, from_v3, utc_from_iso
+from bc_images.images import Record, from_v3, misfit, short, utc_from_iso
 from bc_images.store import PAGE, FromFile, FromUrl, Product, Source
-from bc_images.store.concurrent import ordered_map
+from bc_images.store.concurrent import ordered_map, workers
 from bc_images.store.paging import read_pages
-from bc_images.store.shapes import ascending, count, integer, objects, optional_text
+from bc_images.store.shapes import ascending, by_id, count, integer, objects, optional_text, searchable, unreadable
 from bc_images.store.sweep import Page, sweep
+from bc_images.store.writing import form, media_type, sendable
 
 __all__ = ["StoreV3"]
 
 _PRODUCTS = "/v3/catalog/products"
 _WITH_IMAGES = {"include": "images", "include_fields": "sku,name,date_modified"}
-_SKUS_A_REQUEST = 50  # keeps the address short, whatever the SKUs look like
+_TRIES = 3
+_LONGEST_LIST = 4000  # characters of an address that a list of SKUs may take
 
 
 class StoreV3:
@@ -39,68 +41,57 @@ class StoreV3:
         path = "/v2/products/images/count"
         try:
             return count(self._client.get(path), path)
-        except RequestRejected:
-            return None
+        except (RequestRejected, AuthError, UnexpectedResponse):
+            return None  # harmless: whatever is wrong with the token or the address, V3 will say so itself
 
     def count_products(self) -> int:
         """Return how many products the store has."""
-        answer = self._client.get(_PRODUCTS, {"limit": 1, "include_fields": "id"})
-        return integer(_pagination(answer), "total", _PRODUCTS)
+        return self._product_page({"limit": 1, "include_fields": "id"}).total
 
     def sweep(self, first: int = 1, last: int | None = None) -> Iterator[Product]:
         """Walk the products by id, several ranges at once; a long image list is read through its own endpoint."""
 
         def fetch_page(after: int, before: int | None) -> Page:
-            return self._product_page({**_between(after, before), **_WITH_IMAGES, "limit": PAGE}, after)
+            page = self._product_page({**_between(after, before), **_WITH_IMAGES, "limit": PAGE}, after, before)
+            self._fill_long_lists(page.products)
+            return page
 
         def find_rank(after: int, before: int | None, rank: int) -> int | None:
             query = {**_between(after, before), "limit": 1, "page": rank + 1, "include_fields": "id"}
-            rows = self._product_page(query, after).products
+            rows = self._product_page(query, after, before).products
             return rows[0]["id"] if rows else None
 
         before = None if last is None else last + 1
         for row in sweep(fetch_page, find_rank, first - 1, before, self.settings.concurrency):
-            product = self._product(row)
-            if product is not None:
-                yield product
+            yield self._product(row)
 
     def products(self, ids: Sequence[int]) -> Iterator[Product]:
         """Read 250 products with their images a request."""
         wanted = sorted(set(ids))
         chunks = [wanted[start : start + PAGE] for start in range(0, len(wanted), PAGE)]
-
-        def read(chunk: list[int]) -> list[dict[str, Any]]:
-            query = {"id:in": ",".join(map(str, chunk)), **_WITH_IMAGES, "sort": "id", "limit": PAGE}
-            return self._product_page(query, 0).products
-
-        with ThreadPoolExecutor(self.settings.concurrency, "read") as executor:
-            for rows in ordered_map(executor, read, chunks, self.settings.concurrency):
-                for row in rows:
-                    product = self._product(row)
-                    if product is not None:
-                        yield product
+        with workers(self.settings.concurrency, "read") as executor:
+            for rows in ordered_map(executor, self._chunk, chunks, self.settings.concurrency):
+                yield from map(self._product, rows)
 
     def find(self, skus: Iterable[str]) -> dict[str, list[int]]:
         """Ask for many SKUs a request; one with a comma, which would fall apart in a list, is asked for alone."""
         found: dict[str, list[int]] = {sku: [] for sku in skus}
-        listable = sorted(sku for sku in found if "," not in sku)
-        queries = [
-            {"sku:in": ",".join(listable[start : start + _SKUS_A_REQUEST])}
-            for start in range(0, len(listable), _SKUS_A_REQUEST)
-        ]
-        queries += [{"sku": sku} for sku in found if "," in sku]
+        wanted = searchable(found)
+        queries = [{"sku:in": ",".join(batch)} for batch in _batches(sku for sku in wanted if "," not in sku)]
+        queries += [{"sku": sku} for sku in wanted if "," in sku]
 
         def ask(query: dict[str, str]) -> list[dict[str, Any]]:
-            def read_page(number: int) -> list[dict[str, Any]]:
+            def read_page(number: int) -> tuple[list[dict[str, Any]], bool]:
                 page = {"sort": "id", "limit": PAGE, "page": number, "include_fields": "sku"}
-                return self._product_page({**query, **page}, 0).products
+                answer = self._product_page({**query, **page})
+                return answer.products, answer.is_last
 
             return read_pages(read_page, _PRODUCTS)
 
-        with ThreadPoolExecutor(self.settings.concurrency, "find") as executor:
+        with workers(self.settings.concurrency, "find") as executor:
             for rows in ordered_map(executor, ask, queries, self.settings.concurrency):
                 for row in rows:
-                    if row.get("sku") in found:
+                    if row.get("sku") in found:  # exactly: the store may not mind the case of letters
                         found[row["sku"]].append(row["id"])
         return found
 
@@ -110,7 +101,12 @@ class StoreV3:
 
     def create(self, product_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
         """POST an image: the bytes as multipart, or the address the store shall fetch."""
-        return self._send("POST", f"{_PRODUCTS}/{product_id}/images", product_id, source, fields, repeatable=False)
+        path = f"{_PRODUCTS}/{product_id}/images"
+        answer = self._send("POST", path, source, fields, repeatable=False)
+        data = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(data, dict) or type(data.get("id")) is not int:
+            raise OutcomeUnknown(f"POST {path}: the answer names no image. It may or may not have been carried out.")
+        return self._written(answer, product_id, data["id"])
 
     def replace(self, product_id: int, image_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
         """Give an image another picture: bytes by POST to the image's own address, as the spec says, else PUT.
@@ -118,119 +114,165 @@ class StoreV3:
         Both may be repeated: the image has an id already.
         """
         method = "POST" if isinstance(source, FromFile) else "PUT"
-        path = f"{_PRODUCTS}/{product_id}/images/{image_id}"
-        return self._send(method, path, product_id, source, fields, repeatable=True)
+        answer = self._send(method, _image(product_id, image_id), source, fields, repeatable=True)
+        return self._written(answer, product_id, image_id)
 
     def update(self, product_id: int, image_id: int, fields: Mapping[str, Any]) -> Record:
         """PUT the fields alone."""
-        answer = self._client.request("PUT", f"{_PRODUCTS}/{product_id}/images/{image_id}", json=fields)
-        return self._record(answer, product_id)
+        answer = self._client.request("PUT", _image(product_id, image_id), json=sendable(fields))
+        return self._written(answer, product_id, image_id)
 
     def delete(self, product_id: int, image_id: int) -> None:
         """DELETE one image."""
         with suppress(NotFound):
-            self._client.request("DELETE", f"{_PRODUCTS}/{product_id}/images/{image_id}")
+            self._client.request("DELETE", _image(product_id, image_id))
 
     def delete_all(self, product_id: int) -> None:
         """DELETE the images one by one: V3 has no collection DELETE, and V2 may be gone."""
-        for image in self.images(product_id):
-            self.delete(product_id, image["id"])
+        with suppress(NotFound):
+            for image in self.images(product_id):
+                self.delete(product_id, image["id"])
 
-    def _send(
-        self, method: str, path: str, product_id: int, source: Source, fields: Mapping[str, Any], *, repeatable: bool
-    ) -> Record:
+    def _send(self, method: str, path: str, source: Source, fields: Mapping[str, Any], *, repeatable: bool) -> Any:
         if isinstance(source, FromFile):
-            form = {name: _form_value(value) for name, value in fields.items()}
             with source.open() as opened:
-                parts = {"image_file": (source.name, opened)}
-                answer = self._client.request(method, path, repeatable=repeatable, data=form, files=parts)
-        elif isinstance(source, FromUrl):
-            body = {"image_url": source.url, **fields}
-            answer = self._client.request(method, path, repeatable=repeatable, json=body)
-        else:  # a file in the import folder is public: V3 fetches it like any other address
-            body = {"image_url": f"{self.settings.store_url}/product_images/import/{source.name}", **fields}
-            answer = self._client.request(method, path, repeatable=repeatable, json=body)
-        return self._record(answer, product_id)
+                parts = {"image_file": (source.name, opened, media_type(source.name))}
+                return self._client.request(method, path, repeatable=repeatable, data=form(fields), files=parts)
+        # A file in the import folder is public: V3 fetches it like any other address.
+        imported = f"{self.settings.store_url}/product_images/import/"
+        url = source.url if isinstance(source, FromUrl) else imported + quote(source.name)
+        return self._client.request(method, path, repeatable=repeatable, json={"image_url": url, **sendable(fields)})
 
-    def _product_page(self, query: Mapping[str, Any], after: int) -> Page:
-        """Read one page of products in id order, all beyond `after`."""
-        answer = self._client.get(_PRODUCTS, query)
-        if answer is None:
-            return Page([], 0, is_last=True)
-        rows = objects(answer.get("data") if isinstance(answer, dict) else None, f"{_PRODUCTS}: data")
-        ascending((integer(row, "id", _PRODUCTS) for row in rows), after, _PRODUCTS)
-        pagination = _pagination(answer)
-        # The page may be cut smaller than asked for, silently: only one shorter than itself says ends.
-        per_page = integer(pagination, "per_page", _PRODUCTS)
-        return Page(rows, integer(pagination, "total", _PRODUCTS), is_last=len(rows) < max(1, per_page))
+    def _written(self, answer: Any, product_id: int, image_id: int) -> Record:
+        """Return the image that a write answered with; where the answer leaves out too much, read it.
 
-    def _product(self, row: Mapping[str, Any]) -> Product | None:
-        """Return the product with all its images; None where it has been deleted meanwhile."""
-        product_id: int = row["id"]
-        what = f"{_PRODUCTS}, product {product_id}"
-        sku = optional_text(row, "sku", what)
-        images = row.get("images")
-        if not isinstance(images, list):
-            raise UnexpectedResponse(
-                f"{what}: the field images is {images!r}, not a list. The answer does not fit the API."
-            )
-        if len(images) >= PAGE:  # whether a longer list is embedded whole is not documented
+        The spec's newest response schema has no ``image_file``, and its 201 of a PUT no body, unlike all examples.
+        """
+        data = answer.get("data") if isinstance(answer, dict) else None
+        if answer is None or (isinstance(data, dict) and "image_file" not in data):
+            answer = self._client.get(_image(product_id, image_id))
+            data = answer.get("data") if isinstance(answer, dict) else None
+        (image,) = objects([data], f"product {product_id}, image {image_id}: data")
+        return from_v3(image, self.settings.store_hash, product_id, None)
+
+    def _chunk(self, ids: list[int]) -> list[dict[str, Any]]:
+        """Read at most 250 products by id."""
+        found: list[dict[str, Any]] = []
+        while ids:
+            query = {"id:in": ",".join(map(str, ids)), **_WITH_IMAGES, "sort": "id", "limit": PAGE}
+            page = self._product_page(query)
+            strange = {row["id"] for row in page.products}.difference(ids)
+            if strange:
+                raise misfit(_PRODUCTS, f"product {min(strange)} came although others were asked for")
+            found += page.products
+            if page.is_last:
+                break
+            ids = [product_id for product_id in ids if product_id > page.products[-1]["id"]]
+        self._fill_long_lists(found)
+        return found
+
+    def _product_page(self, query: Mapping[str, Any], after: int = 0, before: int | None = None) -> Page:
+        """Read one page of products in id order, with ``after < id < before``."""
+        total = 0
+        for _ in range(_TRIES):
             try:
-                images = self._image_rows(product_id)
-            except NotFound:
-                return None
-        modified = optional_text(row, "date_modified", what)
+                answer = self._client.get(_PRODUCTS, query)
+            except RequestRejected as error:
+                raise unreadable(error) from error
+            rows = _rows(answer, _PRODUCTS)
+            ascending((integer(row, "id", _PRODUCTS) for row in rows), after, before, _PRODUCTS)
+            pagination = _pagination(answer, _PRODUCTS)
+            total, per_page = integer(pagination, "total", _PRODUCTS), integer(pagination, "per_page", _PRODUCTS)
+            seen = (query.get("page", 1) - 1) * per_page + len(rows)
+            # It is the last where both signs say so: the page may be cut below what was asked for, silently.
+            is_last = len(rows) < max(1, per_page) and total <= seen
+            if rows or is_last:
+                return Page(rows, total, is_last)
+            # None of those that are there: something was deleted between the store's counting and its reading.
+        raise misfit(_PRODUCTS, f"an empty page, of {total} products in all")
+
+    def _fill_long_lists(self, rows: list[dict[str, Any]]) -> None:
+        """Read image lists that may not be embedded whole (not documented) through their own endpoint."""
+        for row in list(rows):
+            images = row.get("images")
+            if not isinstance(images, list):
+                raise misfit(f"{_PRODUCTS}, product {row['id']}", f"images is {short(images)}, not a list")
+            if len(images) >= PAGE:
+                try:
+                    row["images"] = self._image_rows(row["id"])
+                except NotFound:
+                    self._confirm_gone(row["id"])
+                    rows.remove(row)
+                except RequestRejected as error:
+                    raise unreadable(error) from error
+
+    def _confirm_gone(self, product_id: int) -> None:
+        """Make sure that a product whose images are not found has been deleted meanwhile: nothing else may be."""
+        with suppress(NotFound):
+            self._client.get(f"{_PRODUCTS}/{product_id}", {"include_fields": "id"})
+            raise misfit(f"product {product_id}", "its images are not found although it is there")
+
+    def _product(self, row: Mapping[str, Any]) -> Product:
+        product_id: int = row["id"]
+        sku = optional_text(row, "sku", f"product {product_id}")
         return Product(
             id=product_id,
             sku=sku,
-            name=optional_text(row, "name", what),
-            date_modified=utc_from_iso(modified, row, "date_modified") if modified else None,
-            images=self._records(images, product_id, sku),
+            name=optional_text(row, "name", f"product {product_id}"),
+            date_modified=utc_from_iso(row.get("date_modified"), row, "date_modified"),
+            images=self._records(objects(row["images"], f"product {product_id}: images"), product_id, sku),
         )
 
     def _records(self, rows: Sequence[Mapping[str, Any]], product_id: int, sku: str | None) -> list[Record]:
         store_hash = self.settings.store_hash
-        records = [from_v3(row, store_hash, product_id, sku) for row in rows]
-        records.sort(key=_by_id)
-        return records
+        return by_id([from_v3(row, store_hash, product_id, sku) for row in rows], product_id)
 
     def _image_rows(self, product_id: int) -> list[dict[str, Any]]:
         path = f"{_PRODUCTS}/{product_id}/images"
 
-        def read_page(number: int) -> list[dict[str, Any]]:
-            query = {"limit": PAGE} if number == 1 else {"limit": PAGE, "page": number}
-            answer = self._client.get(path, query)
-            # An empty list is documented as 204 and seen as 200.
-            return [] if answer is None else objects(answer.get("data") if isinstance(answer, dict) else None, path)
+        def read_page(number: int) -> tuple[list[dict[str, Any]], bool]:
+            answer = self._client.get(path, {"limit": PAGE, "page": number})
+            if answer is None:  # an empty list is documented as 204 and seen as 200
+                return [], True
+            rows = _rows(answer, path)
+            # The page may be cut below what was asked for, silently.
+            return rows, len(rows) < max(1, integer(_pagination(answer, path), "per_page", path))
 
         return read_pages(read_page, path)
 
-    def _record(self, answer: Any, product_id: int) -> Record:
-        (image,) = objects([answer.get("data") if isinstance(answer, dict) else None], f"product {product_id}, image")
-        return from_v3(image, self.settings.store_hash, product_id, None)
 
-
-def _by_id(record: Record) -> int:
-    image_id: int = record["id"]
-    return image_id
+def _image(product_id: int, image_id: int) -> str:
+    return f"{_PRODUCTS}/{product_id}/images/{image_id}"
 
 
 def _between(after: int, before: int | None) -> dict[str, Any]:
-    query: dict[str, Any] = {"id:greater": after, "sort": "id"}
+    query: dict[str, Any] = {"id:greater": after, "sort": "id", "direction": "asc"}
     if before is not None:
         query["id:less"] = before
     return query
 
 
-def _pagination(answer: Any) -> Mapping[str, Any]:
-    meta = answer.get("meta") if isinstance(answer, dict) else None
+def _batches(skus: Iterable[str]) -> Iterator[list[str]]:
+    """Yield lists of SKUs that each fit into an address and have at most a page of answers."""
+    batch: list[str] = []
+    length = 0
+    for sku in skus:
+        length += len(quote(f"{sku},", safe=""))
+        if batch and (length > _LONGEST_LIST or len(batch) == PAGE):
+            yield batch
+            batch, length = [], len(quote(f"{sku},", safe=""))
+        batch.append(sku)
+    if batch:
+        yield batch
+
+
+def _rows(answer: Any, path: str) -> list[dict[str, Any]]:
+    return objects(answer.get("data") if isinstance(answer, dict) else None, f"{path}: data")
+
+
+def _pagination(answer: Any, path: str) -> Mapping[str, Any]:
+    meta = answer.get("meta")
     pagination = meta.get("pagination") if isinstance(meta, dict) else None
     if not isinstance(pagination, dict):
-        raise UnexpectedResponse(f"{_PRODUCTS}: the page has no meta.pagination. The answer does not fit the API.")
+        raise misfit(path, "the page has no meta.pagination")
     return pagination
-
-
-def _form_value(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)

@@ -1,0 +1,8 @@
+"""The one door to the store's API, and what other doors to the network need of it."""
+
+from __future__ import annotations
+
+from bc_images.http.client import Client, backoff, session
+from bc_images.http.failures import describe, redact
+
+__all__ = ["Client", "backoff", "describe", "redact", "session"]

@@ -1,0 +1,243 @@
+"""Sending one request to the store: authentication, time-outs, retries, and what the answer means.
+
+What may be repeated is repeated here; what may not (a POST whose fate is unknown) becomes `OutcomeUnknown`.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Mapping
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from typing import Any
+
+import orjson
+import requests
+from requests.adapters import HTTPAdapter
+
+from bc_images.errors import (
+    AuthError,
+    BcImagesError,
+    NotFound,
+    OutcomeUnknown,
+    RequestRejected,
+    SettingsError,
+    Stopped,
+    StoreSuspended,
+    StoreUnreachable,
+    UnexpectedResponse,
+)
+from bc_images.http.failures import TRANSPORT_ERRORS, Failure, describe, hopeless, never_sent, too_many, words
+from bc_images.rate_limit import RateBudget, RateHeaders
+from bc_images.settings import Settings
+
+__all__ = ["Client", "backoff", "session"]
+
+logger = logging.getLogger(__name__)
+
+RETRY_STATUS = {408, 500, 502, 503, 504}
+MAX_BACKOFF = 30.0  # seconds
+MAX_RATE_WAITS = 50  # how many windows one request may wait through before the store counts as unreachable
+
+
+def backoff(attempt: int) -> float:
+    """Return the seconds to wait before try `attempt` + 1: doubling from half a second, half of it by chance."""
+    return float(min(MAX_BACKOFF, 0.5 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+
+
+def session(settings: Settings, connections: int) -> requests.Session:
+    """Return a session for `connections` threads that sends our user agent, no credentials and no cookies."""
+    made = requests.Session()
+    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections)
+    made.mount("https://", adapter)
+    made.mount("http://", adapter)
+    made.headers["User-Agent"] = settings.user_agent
+    made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return made
+
+
+class Client:
+    """Sends requests to ``{api_url}/stores/{store_hash}``; safe to share between threads.
+
+    The token goes to that address only: redirects are never followed. Proxies and REQUESTS_CA_BUNDLE are taken
+    from the environment.
+
+    Attributes:
+        budget: the rate budget that all requests share.
+        stop: set, it ends every wait at once; `close` sets it.
+        store_date: the Date header of the latest answer: the store's own clock.
+
+    Raises:
+        SettingsError: the environment names certificates that are not there.
+    """
+
+    def __init__(self, settings: Settings, budget: RateBudget | None = None) -> None:
+        self.settings = settings
+        self.budget = budget or RateBudget(settings.rate_limit_reserve, settings.concurrency)
+        self.stop = threading.Event()
+        self.store_date: str | None = None
+        self._base = f"{settings.api_url}/stores/{settings.store_hash}"
+        self._session = session(settings, settings.concurrency)
+        # As an auth callable, not a header: requests would otherwise let a .netrc entry set Authorization.
+        self._session.auth = self._authenticate
+        self._session.headers["Accept"] = "application/json"
+        # Looked up once: Session.send leaves the environment out, and Session.request asks it every time.
+        self._environment = self._session.merge_environment_settings(self._base, {}, None, None, None)
+        certificates = self._environment["verify"]
+        if isinstance(certificates, str) and not Path(certificates).exists():
+            raise SettingsError(f"REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names {certificates}, which does not exist.")
+
+    def _authenticate(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["X-Auth-Token"] = self.settings.access_token
+        return request
+
+    def close(self) -> None:
+        """Send nothing more, wake every thread that waits, and close the connections."""
+        self.stop.set()
+        self.budget.wake()
+        self._session.close()
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """GET `path` and return its JSON; None for 204 (V2 says so for every empty list)."""
+        return self.request("GET", path, params=params)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        repeatable: bool = True,
+        params: Mapping[str, Any] | None = None,
+        json: Mapping[str, Any] | None = None,
+        data: Mapping[str, str] | None = None,
+        files: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Send one request and return the JSON of its answer, None for an empty one.
+
+        Args:
+            method: HTTP method.
+            path: below the store, such as ``/v3/catalog/products``.
+            repeatable: whether sending it twice leaves the same state as sending it once.
+            params: the query.
+            json: a JSON body.
+            data: the form fields of a multipart body.
+            files: the file of a multipart body, as requests takes it; read once, however often it is sent.
+
+        Raises:
+            RequestRejected: 4xx, or it cannot be sent at all; `NotFound` for 404.
+            OutcomeUnknown: not repeatable, and the store may have carried it out.
+            Stopped: any of its kinds; the run cannot go on.
+        """
+        what = f"{method} {path}"
+        request = requests.Request(method, self._base + path, params=params, json=json, data=data, files=files)
+        try:
+            prepared = self._session.prepare_request(request)
+        except (requests.exceptions.RequestException, ValueError) as error:
+            raise RequestRejected(f"{what}: a value in it cannot be sent ({describe(error)}).") from error
+        failures = rate_waits = 0
+        while True:
+            outcome = self._try(prepared, what)
+            if not isinstance(outcome, Failure):
+                return outcome[0]
+            if outcome.wait is not None:  # the quota is used up: waiting is no failure
+                if rate_waits >= MAX_RATE_WAITS:
+                    raise StoreUnreachable(f"{what}: {outcome.reason} again and again. Run again later.")
+                # Told that it has begun, a window may not have begun everywhere: wait longer each time.
+                self.budget.pause(outcome.wait + (backoff(rate_waits - 1) if rate_waits else 0.0))
+                rate_waits += 1
+                continue
+            if not (repeatable or outcome.never_sent):
+                raise OutcomeUnknown(f"{what}: {outcome.reason}. It may or may not have been carried out.")
+            if failures >= self.settings.max_retries:
+                raise StoreUnreachable(
+                    f"{what}: {outcome.reason} ({failures + 1} tries). Check the network and api_url, or try later."
+                )
+            logger.info("%s: %s. Trying again.", what, outcome.reason)
+            if outcome.overloaded:
+                self.budget.pause(backoff(failures))
+            elif self.stop.wait(backoff(failures)):
+                raise Stopped("Stopped while waiting to try again.")
+            failures += 1
+
+    def _try(self, request: requests.PreparedRequest, what: str) -> tuple[Any] | Failure:
+        """Send once; return the answer's JSON in a tuple, or why there is none."""
+        sent = self.budget.acquire(self.stop)
+        told: RateHeaders | None = None
+        try:
+            if self.stop.is_set():
+                raise Stopped("Stopped before the request was sent.")
+            response = self._session.send(
+                request, timeout=self.settings.request_timeout, allow_redirects=False, **self._environment
+            )
+            told = RateHeaders.read(response.headers)
+            self.store_date = response.headers.get("Date")
+        except TRANSPORT_ERRORS as error:
+            if hopeless(error):
+                raise StoreUnreachable(
+                    f"{what}: {describe(error)}. Check api_url, proxy, clock and certificates (REQUESTS_CA_BUNDLE)."
+                ) from error
+            return Failure(describe(error), never_sent(error))
+        finally:
+            self.budget.release(sent, told)
+        return self._judge(response, what)
+
+    def _judge(self, response: requests.Response, what: str) -> tuple[Any] | Failure:
+        """Turn an answer into JSON, a failure that may be tried again, or the error it stands for."""
+        status = response.status_code
+        if status in {200, 201, 207}:
+            return self._json(response, what)
+        if status in {202, 204}:
+            return (None,)
+        if status == 429:
+            return too_many(response)
+        if status in RETRY_STATUS and not _suspended(response):
+            return Failure(f"HTTP {status}{self._words(response)}")
+        raise self._refusal(response, what)
+
+    def _json(self, response: requests.Response, what: str) -> tuple[Any] | Failure:
+        if not response.content:
+            # A write may be answered so; a list that is empty says 204 or [].
+            return Failure("the answer is empty") if response.request.method == "GET" else (None,)
+        try:
+            return (orjson.loads(response.content),)
+        except orjson.JSONDecodeError as error:
+            if "json" in response.headers.get("Content-Type", "json"):
+                return Failure("the answer is cut off")
+            raise UnexpectedResponse(
+                f"{what}: the answer is {response.headers['Content-Type'][:100]!r}, not JSON. "
+                "Check api_url: this does not look like the API."
+            ) from error
+
+    def _refusal(self, response: requests.Response, what: str) -> BcImagesError:
+        """Return the error that a final answer stands for."""
+        status = response.status_code
+        said = f"HTTP {status}{self._words(response)}"
+        if status in {401, 403}:
+            return AuthError(
+                f"{what}: the store refused the token ({said}). "
+                "Check access_token, its scope (store_v2_products) and store_hash."
+            )
+        if status == 503:
+            return StoreSuspended(f"{what}: {said}. Ask the store's owner; nothing was retried.")
+        if status == 404:
+            return NotFound(f"{what}: {said}", status)
+        if 400 <= status < 500:
+            return RequestRejected(f"{what}: {said}", status)
+        if status >= 500:
+            return StoreUnreachable(f"{what}: {said}. Retrying does not help; ask BigCommerce.")
+        if status >= 300:
+            return UnexpectedResponse(
+                f"{what}: the answer is a redirect (HTTP {status}), which is never followed. Check api_url (https?)."
+            )
+        return UnexpectedResponse(f"{what}: {said} is no answer that the API gives. Check api_url.")
+
+    def _words(self, response: requests.Response) -> str:
+        said = words(response).replace(self.settings.access_token, "***")
+        return f": {said}" if said else ""
+
+
+def _suspended(response: requests.Response) -> bool:
+    """Whether a 503 means that the store is switched off; its title is the only sign by which the API tells."""
+    return response.status_code == 503 and "suspended" in words(response).lower()

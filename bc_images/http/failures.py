@@ -1,0 +1,166 @@
+"""What a failed try means: in words without secrets, and for the next try.
+
+requests and urllib3 wrap causes in causes, and put addresses, headers and proxy passwords into their texts. So the
+types of the whole chain are looked at, and no text of theirs is ever passed on.
+"""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import os
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import orjson
+import requests
+import urllib3
+
+from bc_images.rate_limit import RateHeaders
+
+__all__ = ["TRANSPORT_ERRORS", "Failure", "describe", "hopeless", "never_sent", "redact", "too_many", "words"]
+
+TRANSPORT_ERRORS = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+"""Everything that requests may raise for one try; OSError and ValueError are what it lets through unwrapped."""
+
+_Kinds: TypeAlias = tuple[type[BaseException], ...]
+
+_NEVER_SENT: _Kinds = (
+    requests.exceptions.ConnectTimeout,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.NewConnectionError,
+    # urllib3 says so only while the proxy has not been reached
+    urllib3.exceptions.ProxyError,
+    ssl.SSLCertVerificationError,
+)
+
+_HOPELESS: _Kinds = (
+    ssl.SSLCertVerificationError,
+    requests.exceptions.InvalidHeader,
+    requests.exceptions.InvalidJSONError,
+    requests.exceptions.InvalidURL,  # with InvalidProxyURL
+    requests.exceptions.InvalidSchema,  # also for a SOCKS proxy without its library
+    requests.exceptions.MissingSchema,
+    requests.exceptions.URLRequired,
+    urllib3.exceptions.LocationValueError,
+    urllib3.exceptions.URLSchemeUnknown,
+)
+
+_WORDS: tuple[tuple[_Kinds, str], ...] = (
+    ((requests.exceptions.InvalidProxyURL,), "the proxy's address cannot be used: check HTTPS_PROXY and HTTP_PROXY"),
+    ((requests.exceptions.InvalidSchema,), "the address, or that of the proxy, is of a kind that is not supported"),
+    ((requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError), "the address cannot be used"),
+    ((ssl.SSLCertVerificationError,), "the certificate cannot be verified"),
+    ((urllib3.exceptions.NameResolutionError, socket.gaierror), "the host name cannot be resolved"),
+    ((ConnectionRefusedError,), "the connection was refused"),
+    ((http.client.RemoteDisconnected,), "the connection was closed without an answer"),
+    ((ConnectionError,), "the connection was reset"),
+    ((http.client.IncompleteRead,), "the answer is cut off"),
+    ((requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError), "the answer cannot be decompressed"),
+    ((http.client.HTTPException,), "the answer is no HTTP"),
+)
+
+_TIMEOUTS: _Kinds = (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+
+_NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "RECORD_LAYER_FAILURE"}
+"""What OpenSSL calls an answer that is plain text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one try did not give an answer, and what that means for the next."""
+
+    reason: str
+    never_sent: bool = False  # the store has certainly not carried the request out
+    wait: float | None = None  # seconds the store itself asked for
+    overloaded: bool = False  # not this request alone: nobody should send for a while
+
+
+def describe(error: BaseException) -> str:
+    """Say in a few words why no answer came: never an address, a header or any other text of the libraries."""
+    chain = list(_chain(error))
+    prefix = "the proxy: " if any(isinstance(link, urllib3.exceptions.ProxyError) for link in chain) else ""
+    for kinds, said in _WORDS:
+        if any(isinstance(link, kinds) for link in chain):
+            return prefix + said
+    for link in reversed(chain):
+        if isinstance(link, ssl.SSLError):
+            return prefix + _tls(link)
+        if isinstance(link, OSError) and link.errno is not None and link.errno in errno.errorcode:
+            return prefix + os.strerror(link.errno).lower()
+    # Last, for urllib3 counts whatever goes wrong while connecting among its time-outs.
+    if any(isinstance(link, _TIMEOUTS) for link in chain):
+        return prefix + "no answer in time"
+    return prefix + type(chain[-1]).__name__
+
+
+def _tls(error: ssl.SSLError) -> str:
+    reason = error.reason if isinstance(error.reason, str) else "unknown reason"
+    return "the server does not speak TLS" if reason in _NOT_TLS else f"TLS failed ({reason})"
+
+
+def never_sent(error: BaseException) -> bool:
+    """Whether the store has certainly not seen the request."""
+    return any(isinstance(link, _NEVER_SENT) for link in _chain(error))
+
+
+def hopeless(error: BaseException) -> bool:
+    """Whether another try would fail in the same way."""
+    chain = list(_chain(error))
+    if not isinstance(error, requests.exceptions.RequestException | urllib3.exceptions.HTTPError):
+        return True  # a file that cannot be read (REQUESTS_CA_BUNDLE), a value that cannot be encoded
+    return any(
+        isinstance(link, _HOPELESS) or (isinstance(link, ssl.SSLError) and link.reason in _NOT_TLS) for link in chain
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and everything it was made from, outermost first."""
+    waiting, seen = [error], set()
+    while waiting:
+        link = waiting.pop(0)
+        if id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        inner = [link.__cause__, getattr(link, "reason", None), *link.args]
+        waiting += [cause for cause in inner if isinstance(cause, BaseException)]
+
+
+def too_many(response: requests.Response) -> Failure:
+    """Read how long a 429 wants us to wait; without any such header it means an overloaded platform."""
+    told = RateHeaders.read(response.headers)
+    waits = [told.reset] if told else []
+    for name in ("X-Retry-After", "Retry-After"):
+        text = response.headers.get(name, "")
+        if re.fullmatch(r"[0-9]{1,9}", text):
+            waits.append(float(text))
+    return Failure("HTTP 429, too many requests", never_sent=True, wait=max(waits, default=None), overloaded=not waits)
+
+
+def words(response: requests.Response) -> str:
+    """Return the store's own words about an error, in one short line, or nothing."""
+    try:
+        body = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        return ""
+    if isinstance(body, list) and body:
+        body = body[0]
+    if not isinstance(body, dict):
+        return ""
+    details = body.get("details")
+    parts = [body.get("title") or body.get("message")]
+    parts += [details.get("invalid_reason") or details.get("conflict_reason")] if isinstance(details, dict) else []
+    errors = body.get("errors")
+    parts += [f"{name}: {why}" for name, why in errors.items()] if isinstance(errors, dict) else []
+    said = " ".join(str(part) for part in parts if part)
+    return redact(" ".join("".join(sign if sign.isprintable() else " " for sign in said).split()))[:500]
+
+
+def redact(text: str) -> str:
+    """Return `text` without credentials that an address may carry (``user:password@``, query strings)."""
+    return re.sub(r"://[^/\s]+@", "://***@", re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\")]*", r"\1?***", text))
