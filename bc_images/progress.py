@@ -101,9 +101,11 @@ class Progress:
         self._started = time.monotonic()
         if self._logger.isEnabledFor(logging.INFO):
             # Where stdout is a terminal too, a bar would be drawn into what is printed there.
-            show = self._start_bar() if sys.stderr.isatty() and not sys.stdout.isatty() else self._log
-            every = REDRAW_EVERY if show is not self._log else self._every
-            self._thread = threading.Thread(target=self._run, args=(show, every), name="progress", daemon=True)
+            if sys.stderr.isatty() and not sys.stdout.isatty():
+                job = (self._start_bar(), REDRAW_EVERY)
+            else:
+                job = (self._log, self._every)
+            self._thread = threading.Thread(target=self._run, args=job, name="progress", daemon=True)
             self._thread.start()
         return self
 

@@ -36,7 +36,7 @@ from bc_images.schema import SCHEMAS_DIR
 from tap_bc_images.bookmarks import REPLICATION_KEY, Changes, FullSweep
 from tap_bc_images.census import Census
 from tap_bc_images.roster import Roster, product_record
-from tap_bc_images.writer import ReaderGoneError
+from tap_bc_images.writer import Envelope, ReaderGoneError
 
 if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
@@ -85,6 +85,7 @@ class SweepStream(Stream):
 
     _tap: TapBCImages
     _run: _Run
+    _envelope: Envelope
     _dropped: tuple[str, ...] = ()
 
     # What the catalog may ask for
@@ -122,6 +123,18 @@ class SweepStream(Stream):
         elif self.replication_method != REPLICATION_FULL_TABLE:
             raise SettingsError(f"{self.name}: the replication method is FULL_TABLE or INCREMENTAL, nothing else.")
 
+    @property
+    def selected(self) -> bool:
+        """Whether the stream is selected; ``--test`` selects every stream."""
+        return super().selected
+
+    @selected.setter
+    def selected(self, value: bool | None) -> None:
+        Stream.selected.fset(self, value)  # type: ignore[attr-defined]
+        # The SDK has by now made the SCHEMA of a deselected stream, without any property.
+        self._tap.setup_mapper()
+        self._stream_maps = None
+
     # What the SDK would do at the start of a sync, and is done here at its end
 
     @property
@@ -142,6 +155,7 @@ class SweepStream(Stream):
             BcImagesError: the sweep could not be completed.
         """
         run = self._run = self._begin()
+        self._envelope = Envelope(self.name, self._stream_version)
         is_test = self.ABORT_AT_RECORD_COUNT is not None
         whole = not is_test and not self._tap.options.is_shard and run.first == 1 and self._sweeps
         census = Census(self._tap.store) if whole else None
@@ -186,6 +200,7 @@ class SweepStream(Stream):
         for product_id, told in self._products():
             if not run.began:
                 run.began = _store_time(self._tap.client.store_date)
+            self._envelope.stamp()
             yield from told
             records += len(told)
             run.products += 1
@@ -249,7 +264,7 @@ class SweepStream(Stream):
         return all(type(each) is SameRecordTransform and not each.flattening_enabled for each in self.stream_maps)
 
     def _write_plain(self, record: Record) -> None:
-        self._tap.message_writer.write_record(self.name, record, self._stream_version, datetime.now(UTC))
+        self._tap.message_writer.write_record(self._envelope, record)
 
     def _passed(self, place: _Place) -> None:
         """All records up to here are written: say so in STATE, every so many products."""
@@ -302,10 +317,10 @@ class ProductImagesStream(SweepStream):
         starts_afresh = self._run.first == self._tap.options.first
         return starts_afresh and self.ABORT_AT_RECORD_COUNT is None and self._tap.streams[ProductsStream.name].selected
 
-    def _finished(self, records: Iterable[Record]) -> Iterator[Record]:
-        if not self._tap.settings.files:
-            yield from records
-            return
+    def _finished(self, records: Iterable[Record]) -> Iterable[Record]:
+        return self._with_files(records) if self._tap.settings.files else records
+
+    def _with_files(self, records: Iterable[Record]) -> Iterator[Record]:
         from bc_images.files import Downloader, open_files
 
         if self.ABORT_AT_RECORD_COUNT is not None:  # --test: fetch no more pictures than it looks at

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
-import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -13,16 +12,16 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import click
 from singer_sdk import Tap
-from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
+from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.singerlib import Catalog
 
-from bc_images.config import checked, from_environment, json_object
-from bc_images.errors import BcImagesError, SettingsError, SomeFailed, Stopped
-from bc_images.http import Client, redact
+from bc_images import door
+from bc_images.config import checked, from_environment, json_object, settings_files
+from bc_images.errors import SettingsError, SomeFailed
+from bc_images.http import Client
 from bc_images.settings import PROPERTIES, REQUIRED, Settings
 from bc_images.store import Store, open_store
-from tap_bc_images.logs import quieten
 from tap_bc_images.options import PROPERTIES as TAP_PROPERTIES
 from tap_bc_images.options import Options
 from tap_bc_images.roster import Roster
@@ -41,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 PROG = "tap-bc-images"
 _PREFIX = "TAP_BC_IMAGES_"
-_READER_GONE = 128 + 13  # what a shell shows for a program that SIGPIPE ended
+_FAREWELL = "stopped by a signal. What was written is whole; run again to go on."
 _GRACE = 2.0  # seconds for an orderly end after a signal
 _WRITE_GRACE = 30.0  # seconds for a reader that is busy to take the block that is on its way
 _TRIES_MORE = 0.05  # seconds between two looks
@@ -147,10 +146,9 @@ class TapBCImages(Tap):
         Raises:
             SettingsError: one of them is missing or damaged.
         """
-        try:
-            return super().cb_config(ctx, param, value)
-        except (OSError, ValueError, TypeError) as error:
-            raise SettingsError(f"--config {' '.join(value)}: {error} Give a file with one JSON object.") from error
+        given = super().cb_config(ctx, param, ())
+        given.config = settings_files(value)
+        return given
 
     @classmethod
     def invoke(  # type: ignore[override]
@@ -199,10 +197,10 @@ class TapBCImages(Tap):
         if self._signal is not None:
             os._exit(code)
         self._signal = signum
-        if self._client is not None:
-            self._client.stop.set()
         # A request that is under way cannot be called back, and the interpreter would wait for its thread.
         threading.Thread(target=self._leave_anyhow, args=(code,), daemon=True).start()
+        if self._client is not None:
+            self._client.stop.set()
         self.message_writer.leave(code)
 
     def _leave_anyhow(self, code: int) -> None:
@@ -210,7 +208,7 @@ class TapBCImages(Tap):
         patience = time.monotonic() + _WRITE_GRACE
         while self.message_writer.writing and time.monotonic() < patience:
             time.sleep(_TRIES_MORE)
-        os.write(2, f"{PROG}: {_farewell(code)}\n".encode())
+        os.write(2, f"{PROG}: {_FAREWELL}\n".encode())
         os._exit(code)
 
 
@@ -255,43 +253,18 @@ def _state(given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(given)
 
 
-def _farewell(code: int) -> str:
-    return f"stopped by {signal.Signals(code - 128).name}. What was written is whole; run again to go on."
-
-
 def main() -> None:
-    """Run ``tap-bc-images``: every way it can end is one line on stderr and an exit code of the documented table."""
-    command = TapBCImages.cli
-    quieten()
-    try:
-        code = command.main(prog_name=PROG, standalone_mode=False)
-        sys.stdout.flush()
-    except BcImagesError as error:
-        code = _say(str(error), error.exit_code)
-    except click.ClickException as error:
-        code = _say(f"{error.format_message()} See {PROG} --help.", SettingsError.exit_code)
-    except ConfigValidationError as error:
-        code = _say("; ".join(error.errors), SettingsError.exit_code)
-    except (StreamMapConfigError, MapExpressionError) as error:
-        code = _say(f"A stream map is not valid: {error}", SettingsError.exit_code)
-    except (ReaderGoneError, BrokenPipeError):
-        code = _READER_GONE
-    except (click.Abort, KeyboardInterrupt):
-        code = _say(_farewell(130), 130)
-    except SystemExit as leaving:
-        code = leaving.code
-        if code in {128 + signal.SIGTERM, 128 + signal.SIGINT}:
-            _say(_farewell(int(code)), 0)
-    except Exception as error:  # the last line of defence: a user never sees a traceback
-        logger.debug("The traceback:", exc_info=True)
-        text = f"Unexpected {type(error).__name__}: {error} This is a bug: please report it, with LOGLEVEL=DEBUG."
-        code = _say(text, Stopped.exit_code)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _say(message: str, code: int) -> int:
-    token = os.environ.get(f"{_PREFIX}ACCESS_TOKEN")
-    if token:
-        message = message.replace(token, "***")
-    click.echo(f"{PROG}: {' '.join(redact(message).split())}", err=True)
-    return code
+    """Run ``tap-bc-images``: every way it can end is one line on stderr and a documented exit code."""
+    # A sweep makes and frees a few million objects, none of them in a cycle: looking for cycles took a tenth of it.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    command = TapBCImages.cli  # sets up the logging
+    door.quieten(_PREFIX)
+    door.run(
+        PROG,
+        lambda: command.main(prog_name=PROG, standalone_mode=False),
+        farewell=_FAREWELL,
+        bad_settings=(StreamMapConfigError, MapExpressionError),
+        reader_gone=(ReaderGoneError,),
+        secrets=(os.environ.get(f"{_PREFIX}ACCESS_TOKEN"),),
+    )
