@@ -177,9 +177,11 @@ def from_xml(body: bytes) -> dict[str, object]:
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise ValueError("the body is not well-formed XML") from error
     fields: dict[str, object] = {}
+    if (root.text or "").strip():
+        raise ValueError("the body has text outside its fields")
     for child in root:
-        if len(child):
-            raise ValueError(f"the element {child.tag} cannot have elements of its own")
+        if len(child) or (child.tail or "").strip():
+            raise ValueError(f"the element {child.tag} has more than text in it, or text behind it")
         text = child.text or ""
         fields[child.tag] = None if text == "NULL" else text
     return fields
