@@ -6,14 +6,16 @@ A command is loaded when it is run and not before, so that ``--help`` is quick a
 from __future__ import annotations
 
 import importlib
-import sys
+import os
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import NoReturn, cast
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
-from bc_images.errors import BcImagesError, SettingsError
+from bc_images import door
+from bc_images.errors import SettingsError
 
 __all__ = ["COMMANDS", "cli", "main"]
 
@@ -84,23 +86,18 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """Run ``bc-images``; end with an exit code of the documented table and never with a traceback."""
+    """Run ``bc-images``: every way it can end is one line on stderr and a documented exit code."""
+    door.run(PROG, _run, farewell="stopped by a signal.", secrets=(os.environ.get("TARGET_BC_IMAGES_ACCESS_TOKEN"),))
+
+
+def _run() -> object:
     try:
-        code = cli.main(prog_name=PROG, standalone_mode=False)
-    except BcImagesError as error:
-        code = _say(str(error), error.exit_code)
+        return cli.main(prog_name=PROG, standalone_mode=False)
+    except NoArgsIsHelpError as error:
+        error.show()
+        return SettingsError.exit_code
     except click.UsageError as error:
         asked = error.ctx.command_path if error.ctx else PROG
-        code = _say(f"{error.format_message()} See {asked} --help.", SettingsError.exit_code)
+        raise SettingsError(f"{error.format_message()} See {asked} --help.") from error
     except click.ClickException as error:
-        code = _say(error.format_message(), SettingsError.exit_code)
-    except click.Abort:
-        code = _say("Interrupted.", 130)
-    except OSError as error:
-        code = _say(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 3)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _say(message: str, code: int) -> int:
-    click.echo(f"{PROG}: {message}", err=True)
-    return code
+        raise SettingsError(error.format_message()) from error

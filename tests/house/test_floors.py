@@ -24,6 +24,7 @@ ROOMS = [
     "bc_images.images",
     "bc_images.rate_limit",
     "bc_images.http",
+    "bc_images.door",
     "bc_images.store",
     "bc_images.files",
     "tap_bc_images",
