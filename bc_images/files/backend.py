@@ -1,0 +1,74 @@
+"""Where a file store keeps its objects: what a folder and a bucket have in common.
+
+A key is a relative path with ``/`` between its parts, made by us alone: it never holds ``..`` or an empty part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+__all__ = ["CHUNK", "Backend", "Staging"]
+
+CHUNK = 1024 * 1024  # bytes read at a time
+
+
+class Staging(Protocol):
+    """An object being written under a temporary name; leaving its context without `commit` discards it."""
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes.
+
+        Raises:
+            DamagedFiles: nothing can be written.
+        """
+
+    def commit(self, key: str, size: int) -> None:
+        """Make the object durable under its final name, after comparing its length with `size`.
+
+        Another object of that name is replaced: names say contents, so it holds the same bytes.
+
+        Args:
+            key: the final name.
+            size: bytes written.
+
+        Raises:
+            DamagedFiles: it could not be stored whole.
+        """
+
+
+class Backend(Protocol):
+    """Objects by key. Safe to share between threads; every failure but absence is `DamagedFiles`."""
+
+    label: str
+    """How messages call the place; no credentials."""
+
+    def stage(self) -> AbstractContextManager[Staging]:
+        """Begin an object."""
+
+    def mark(self, key: str) -> None:
+        """Write an empty object, whose name says everything. It need not survive a crash."""
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """Yield an object's bytes.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+            OSError: this one object cannot be read.
+        """
+
+    def size(self, key: str) -> int | None:
+        """Return an object's length in bytes, or None where there is none."""
+
+    def listing(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Yield key and length of every object below the folder `prefix`, in bulk and in no order."""
+
+    def leftovers(self) -> Iterator[str]:
+        """Yield the temporary names that a crash left behind, more than a day ago."""
+
+    def sign(self, key: str, seconds: int) -> str | None:
+        """Return an address at which anybody can fetch the object for so long; None where the place cannot."""
+
+    def exists(self) -> bool:
+        """Whether anything has been stored here yet."""

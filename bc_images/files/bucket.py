@@ -1,0 +1,248 @@
+"""A file store in a bucket, or on any other file system that fsspec speaks.
+
+An object store takes an object whole or not at all. Elsewhere it is put under a temporary name and then moved.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+
+from bc_images.errors import DamagedFiles, SettingsError
+from bc_images.files.backend import CHUNK
+from bc_images.http import redact
+from bc_images.store.concurrent import ordered_map
+
+__all__ = ["Bucket"]
+
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
+"""URL scheme -> the extra of ours that brings its library."""
+
+_PUT_IS_ATOMIC = {*EXTRAS, "memory"}
+_PIECE = 16 * CHUNK  # bytes asked for at a time: nearly every picture comes in one request
+_LISTERS = 8  # folders listed at once, where the library can
+
+
+class Bucket:
+    """The `Backend` of an fsspec URL.
+
+    Raises:
+        SettingsError: the scheme is unknown, or its library is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        scheme = url.partition("://")[0].rpartition("::")[2]
+        try:
+            self._fs, path = fsspec.url_to_fs(url)
+        except ImportError as error:
+            extra = EXTRAS.get(scheme)
+            install = f"pip install 'bc-images[{extra}]'" if extra else f"pip install {error.name or scheme}"
+            raise SettingsError(f"files: {scheme}:// needs a library that is not installed. Run: {install}") from error
+        except Exception as error:
+            raise SettingsError(f"files: {redact(_one_line(error))}. Give a folder or an fsspec URL.") from error
+        if hasattr(self._fs, "dircache"):
+            # Remembered listings would grow with the store, and hide what others have written meanwhile.
+            self._fs.dircache.use_listings_cache = False
+        self._root = path.rstrip("/")
+        self.label = f"{scheme}://{self._root}"
+        self._atomic = scheme in _PUT_IS_ATOMIC
+        # A library that is not asynchronous inside does not promise to bear several threads.
+        self._turn: AbstractContextManager[Any] = nullcontext() if self._fs.async_impl else threading.RLock()
+        self._etag_is_md5 = True  # until an object proves that here it is not, as where the bucket encrypts
+
+    @contextmanager
+    def stage(self) -> Iterator[_BucketStaging]:
+        """Begin an object: collected in a temporary file on this machine, so that memory does not grow with it."""
+        with self._explained():
+            descriptor = tempfile.NamedTemporaryFile(prefix="bc-images-", delete=False)  # noqa: SIM115 - closed below
+        try:
+            yield _BucketStaging(self, descriptor)
+        finally:
+            descriptor.close()
+            with suppress(OSError):
+                Path(descriptor.name).unlink()
+
+    def mark(self, key: str) -> None:
+        """Put an empty object."""
+        with self._explained(), self._turn:
+            self._make_parent(key)
+            self._fs.pipe_file(self._path(key), b"")
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """Yield an object's bytes."""
+        at = 0
+        while True:
+            with self._explained(), self._turn:
+                piece: bytes = self._fs.cat_file(self._path(key), start=at, end=at + _PIECE)
+            yield piece
+            at += len(piece)
+            if len(piece) < _PIECE or at >= (self.size(key) or 0):
+                return
+
+    def size(self, key: str) -> int | None:
+        """Return an object's length."""
+        try:
+            size = self._info(key)["size"]
+        except FileNotFoundError:
+            return None
+        return int(size)
+
+    def listing(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """List the folder's own folders one by one, side by side: a single list would grow with the store."""
+        try:
+            with self._explained(), self._turn:
+                top = self._fs.ls(self._path(prefix), detail=True)
+        except FileNotFoundError:
+            return
+        yield from self._objects(top)
+        folders = [entry["name"] for entry in top if entry["type"] == "directory"]
+        with ThreadPoolExecutor(_LISTERS, "list") as executor:
+            for found in ordered_map(executor, self._find, folders, _LISTERS):
+                yield from self._objects(found)
+
+    def leftovers(self) -> Iterator[str]:
+        """Whatever is under ``tmp/``: nobody tells how old it is."""
+        return (key for key, _ in self.listing("tmp"))
+
+    def sign(self, key: str, seconds: int) -> str | None:
+        """Ask the library for a signed address."""
+        with self._explained(), self._turn:
+            try:
+                return str(self._fs.sign(self._path(key), expiration=seconds))
+            except (NotImplementedError, AttributeError):
+                return None
+
+    def exists(self) -> bool:
+        """Whether there is anything below the address."""
+        with self._explained(), self._turn:
+            return bool(self._fs.exists(self._root))
+
+    def put(self, local: str, key: str, size: int, md5: bytes) -> None:
+        """Send a local file and look whether it arrived whole."""
+        with self._explained(), self._turn:
+            path = self._path(key)
+            if self._atomic:
+                self._fs.put_file(local, path)
+            else:
+                self._put_and_move(local, key)
+        info = self._info(key)
+        if info["size"] != size:
+            raise DamagedFiles(f"{self.label} kept {info['size']} of {size} bytes of {key}. Run again; check the disk.")
+        if self._etag_is_md5 and _md5(info) not in {None, md5}:
+            if self._md5_of(key) != md5:
+                raise DamagedFiles(f"{self.label} holds other bytes than were sent as {key}. Run bc-images check.")
+            self._etag_is_md5 = False
+
+    def _put_and_move(self, local: str, key: str) -> None:
+        temporary = f"tmp/{Path(local).name}"
+        self._make_parent(temporary)
+        self._make_parent(key)
+        self._fs.put_file(local, self._path(temporary))
+        if self._fs.exists(self._path(key)):  # some file systems do not move over what is there
+            self._fs.rm_file(self._path(key))
+        self._fs.mv(self._path(temporary), self._path(key))
+
+    def _make_parent(self, key: str) -> None:
+        if not self._atomic:  # an object store has no folders
+            self._fs.makedirs(self._path(key).rpartition("/")[0], exist_ok=True)
+
+    def _md5_of(self, key: str) -> bytes:
+        digest = hashlib.md5(usedforsecurity=False)
+        for piece in self.chunks(key):
+            digest.update(piece)
+        return digest.digest()
+
+    def _info(self, key: str) -> dict[str, Any]:
+        with self._explained(), self._turn:
+            info: dict[str, Any] = self._fs.info(self._path(key))
+            return info
+
+    def _find(self, folder: str) -> list[dict[str, Any]]:
+        with self._explained(), self._turn:
+            return list(self._fs.find(folder, detail=True).values())
+
+    def _objects(self, entries: list[dict[str, Any]]) -> Iterator[tuple[str, int]]:
+        for entry in entries:
+            if entry["type"] == "file":
+                yield self._key(entry["name"]), entry["size"]
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{key}" if self._root else key
+
+    def _key(self, path: str) -> str:
+        return path.removeprefix(self._root).lstrip("/")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Every library has errors of its own; to the run they mean that the file store cannot be used."""
+        try:
+            yield
+        except (FileNotFoundError, NotImplementedError, DamagedFiles):
+            raise
+        except PermissionError as error:
+            raise DamagedFiles(
+                f"The file store {self.label} does not let us in: {_one_line(error)}. Check credentials and rights."
+            ) from error
+        except Exception as error:
+            raise DamagedFiles(
+                f"The file store {self.label} cannot be used: {_one_line(error)}. Check the address and the network."
+            ) from error
+
+
+class _BucketStaging:
+    """A temporary file on this machine on its way into the bucket."""
+
+    def __init__(self, bucket: Bucket, opened: IO[bytes]) -> None:
+        self._bucket = bucket
+        self._opened = opened
+        self._md5 = hashlib.md5(usedforsecurity=False)
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes."""
+        self._md5.update(chunk)
+        try:
+            self._opened.write(chunk)
+        except OSError as error:
+            raise self._no_room(error) from error
+
+    def commit(self, key: str, size: int) -> None:
+        """Send the file."""
+        try:
+            self._opened.close()
+            collected = Path(self._opened.name).stat().st_size
+        except OSError as error:
+            raise self._no_room(error) from error
+        if collected != size:
+            raise DamagedFiles(f"{self._opened.name} kept {collected} of {size} bytes. Check this machine's disk.")
+        try:
+            self._bucket.put(self._opened.name, key, size, self._md5.digest())
+        except FileNotFoundError as error:
+            raise DamagedFiles(f"There is no {self._bucket.label}: create the bucket, or check files.") from error
+
+    def _no_room(self, error: OSError) -> DamagedFiles:
+        folder = Path(self._opened.name).parent
+        return DamagedFiles(f"Pictures cannot be collected in {folder}: {error.strerror}. Make room, or set TMPDIR.")
+
+
+def _md5(info: dict[str, Any]) -> bytes | None:
+    """Return the MD5 that an object store tells of an object, or None where it tells none."""
+    etag = str(info.get("ETag") or "").strip('"')
+    with suppress(ValueError):
+        if len(etag) == 32:  # longer and with a dash: made of several parts
+            return bytes.fromhex(etag)
+        if told := info.get("md5Hash"):
+            return base64.b64decode(told)
+    return None
+
+
+def _one_line(error: BaseException) -> str:
+    return redact(" ".join(str(error).split()) or type(error).__name__)[:300].rstrip(".")

@@ -1,0 +1,162 @@
+"""Downloading originals: each record gets its file, in order, and what is saved already costs nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from bc_images.errors import FileUnavailable
+from bc_images.files.addresses import original_url
+from bc_images.files.file_store import FileStore, Stored
+from bc_images.files.refs import Refs, Saved
+from bc_images.files.transfer import Gone, Interrupted, Transfers, Tries
+from bc_images.http import redact
+from bc_images.images import Record
+from bc_images.settings import Settings
+
+__all__ = ["Downloader"]
+
+logger = logging.getLogger(__name__)
+
+WINDOW = 1000  # records that may wait for one slow file before them
+LISTED = 100  # failures that are kept in words
+
+_Result: TypeAlias = Saved | FileUnavailable
+
+
+class Downloader:
+    """Fills records with their files; for one consumer.
+
+    No request carries the API token or any other credential.
+
+    Attributes:
+        files: records filled with a file so far.
+        downloaded: files downloaded by this run.
+        bytes: bytes of these.
+        failed: records whose file cannot be had.
+        failures: the first `LISTED` of them, a line each.
+    """
+
+    def __init__(self, settings: Settings, files: FileStore) -> None:
+        self._settings = settings
+        self._store = files
+        self._transfers = Transfers(settings)
+        # Twice the connections: while one half waits for the disk to be sure, the other half keeps the network busy.
+        self._executor = ThreadPoolExecutor(2 * settings.concurrency, "files")
+        self._lock = threading.Lock()
+        self.files = 0
+        self.downloaded = 0
+        self.bytes = 0
+        self.failed = 0
+        self.failures: list[str] = []
+
+    def fill(self, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield the same records in the same order with ``file_*`` set: durable, or null where it cannot be had.
+
+        Raises:
+            DamagedFiles: the file store cannot be used.
+            StoreUnreachable: the store's host does not answer at all.
+        """
+        refs = self._store.refs(self._settings.store_hash)
+        waiting: deque[tuple[Record, Saved | Future[_Result]]] = deque()
+        most = 4 * self._settings.concurrency  # downloads begun and not yet passed on
+        pending = 0
+        try:
+            for record in records:
+                saved = refs.get(record["image_file"])
+                if saved is not None and saved.source == "original":
+                    waiting.append((record, saved))
+                else:
+                    waiting.append((record, self._executor.submit(self._save, refs, record, saved)))
+                    pending += 1
+                while waiting:
+                    first, result = waiting[0]
+                    if isinstance(result, Future):
+                        if not result.done() and pending < most and len(waiting) < WINDOW:
+                            break
+                        pending -= 1
+                    waiting.popleft()
+                    yield self._filled(first, result)
+            while waiting:
+                yield self._filled(*waiting.popleft())
+        finally:
+            for _, result in waiting:
+                if isinstance(result, Future):
+                    result.cancel()
+
+    def close(self) -> None:
+        """Begin no further download, cut off those under way, and wait for their threads."""
+        self._transfers.close()
+        self._executor.shutdown(cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _filled(self, record: Record, result: Saved | Future[_Result]) -> Record:
+        if isinstance(result, Future):
+            outcome = result.result()
+            if isinstance(outcome, FileUnavailable):
+                self._fail(record, outcome)
+                record.update(file_sha256=None, file_size=None, file_type=None, file_source=None)
+                return record
+            result = outcome
+        self.files += 1
+        record["file_sha256"] = result.sha256
+        record["file_size"] = result.size
+        record["file_type"] = result.type
+        record["file_source"] = result.source
+        return record
+
+    def _fail(self, record: Record, error: FileUnavailable) -> None:
+        line = f"Product {record['product_id']}, image {record['id']} ({record['image_file'][:300]!r}): {error}."
+        logger.warning("%s The record goes out without a file.", line)
+        self.failed += 1
+        if len(self.failures) < LISTED:
+            self.failures.append(line)
+
+    def _save(self, refs: Refs, record: Record, fallback: Saved | None) -> _Result:
+        """Download a record's picture, in a thread of the pool.
+
+        `fallback` is a rendition that was saved when the original was missing: the original is asked for once more.
+        """
+        image_file = record["image_file"]
+        try:
+            try:
+                stored = self._download(original_url(self._settings.store_url, image_file))
+                source = "original"
+            except Gone:
+                if fallback is not None:
+                    return fallback
+                if not record.get("zoom_url"):
+                    raise
+                stored = self._download(record["zoom_url"])
+                source = "zoom"
+        except FileUnavailable as error:
+            return fallback or error
+        saved = Saved(stored.sha256, stored.size, stored.type, source)
+        refs.put(image_file, saved)
+        with self._lock:
+            self.downloaded += 1
+            self.bytes += saved.size
+        return saved
+
+    def _download(self, url: str) -> Stored:
+        tries = Tries(self._settings.max_retries)
+        while True:
+            try:
+                with closing(self._transfers.fetch(url, tries)) as chunks:
+                    return self._store.add(chunks)
+            except Interrupted as failure:
+                logger.info("%s: %s. Trying again.", redact(url), failure)
+                self._transfers.pause(url, failure, tries)

@@ -1,0 +1,184 @@
+"""The file store: picture bytes by what they are (``sha256/ab/<digest>``), and refs to find them again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from bc_images.errors import DamagedFiles, FileUnavailable, SettingsError
+from bc_images.files.backend import Backend
+from bc_images.files.bucket import Bucket
+from bc_images.files.folder import Folder
+from bc_images.files.pictures import HEAD, sniff
+from bc_images.files.refs import Refs, object_key
+
+__all__ = ["FileLies", "FileStore", "Stored", "open_files"]
+
+
+class FileLies(DamagedFiles):
+    """One stored file does not hold what its name says; the others may well be sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file that is durable in the file store: hex digest, bytes, media type."""
+
+    sha256: str
+    size: int
+    type: str
+
+
+def open_files(url: str) -> FileStore:
+    """Return the file store at a folder or fsspec URL, such as ``s3://bucket/prefix``; contacts nobody yet.
+
+    Raises:
+        SettingsError: the URL cannot be understood, or the library for it is not installed.
+    """
+    if not url.strip():
+        raise SettingsError("files is empty: give a folder or an fsspec URL such as s3://bucket/prefix.")
+    if url.startswith(("file://", "local://")):
+        url = url2pathname(urlsplit(url).path)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*(?:://|::)", url):
+        return FileStore(Bucket(url))
+    try:
+        return FileStore(Folder(Path(url).expanduser()))
+    except (RuntimeError, ValueError) as error:  # ~nobody; a NUL
+        raise SettingsError(f"files: {error}. Give a folder.") from error
+
+
+class FileStore:
+    """Keeps files by content; safe to share between threads and processes."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.label = backend.label
+        self._lock = threading.Lock()
+        self._refs: dict[str, Refs] = {}
+
+    def add(self, chunks: Iterable[bytes], expected_size: int | None = None) -> Stored:
+        """Store a picture; when this returns, it is durable and its length has been verified.
+
+        Args:
+            chunks: its bytes, in order; an error that they raise leaves nothing behind.
+            expected_size: how many bytes there must be, or None where nobody knows.
+
+        Raises:
+            FileUnavailable: there are no bytes, too few or too many, or they are no picture.
+            DamagedFiles: the file store cannot be written.
+        """
+        pieces = iter(chunks)
+        head = next(pieces, b"")  # before anything is created: most failures come with the first bytes
+        digest = hashlib.sha256()
+        size = 0
+        with self.backend.stage() as staging:
+            piece: bytes | None = head
+            while piece is not None:
+                digest.update(piece)
+                staging.write(piece)
+                size += len(piece)
+                piece = next(pieces, None)
+                if piece is not None and len(head) < HEAD:
+                    head += piece
+            if expected_size is not None and size != expected_size:
+                raise FileUnavailable(f"{size} bytes came, not {expected_size}")
+            media_type = sniff(head[:HEAD], size)
+            if media_type is None:
+                raise FileUnavailable("what came is no picture of a known type" if size else "the file is empty")
+            sha256 = digest.hexdigest()
+            staging.commit(object_key(sha256), size)
+        return Stored(sha256, size, media_type)
+
+    def read(self, digest: str) -> bytes:
+        """Return a whole file, re-hashed; meant for pictures small enough to be sent.
+
+        Raises:
+            FileUnavailable: there is no such file.
+            DamagedFiles: it holds other bytes (`FileLies`), or the file store cannot be used.
+        """
+        content = b"".join(self.chunks(digest))
+        found = hashlib.sha256(content).hexdigest()
+        if found != digest:
+            raise FileLies(_lie(digest, found))
+        return content
+
+    def verify(self, digest: str) -> int:
+        """Re-hash a file of any length and return its bytes' number.
+
+        Raises:
+            FileUnavailable: there is no such file.
+            DamagedFiles: it holds other bytes (`FileLies`), or the file store cannot be used.
+        """
+        found = hashlib.sha256()
+        size = 0
+        for chunk in self.chunks(digest):
+            found.update(chunk)
+            size += len(chunk)
+        if found.hexdigest() != digest:
+            raise FileLies(_lie(digest, found.hexdigest()))
+        return size
+
+    def chunks(self, digest: str) -> Iterator[bytes]:
+        """Yield a file's bytes, unchecked.
+
+        Raises:
+            FileUnavailable: there is no such file, or it is no digest.
+            DamagedFiles: it cannot be read (`FileLies`), or the file store cannot be used.
+        """
+        key = self._key(digest)
+        try:
+            yield from self.backend.chunks(key)
+        except FileNotFoundError as error:
+            raise FileUnavailable(f"{key} is not in the file store {self.label}") from error
+        except OSError as error:
+            raise FileLies(f"{key} in the file store cannot be read: {error.strerror or error}") from error
+
+    def size(self, digest: str) -> int | None:
+        """Return a file's length in bytes, or None where it is not stored.
+
+        Raises:
+            FileUnavailable: it is no digest.
+        """
+        return self.backend.size(self._key(digest))
+
+    def refs(self, store_hash: str) -> Refs:
+        """Return the refs of a store; the first call lists them, which may take a while.
+
+        Raises:
+            DamagedFiles: the file store cannot be listed.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", store_hash):
+            raise SettingsError(f"{store_hash!r} is no store hash.")
+        with self._lock:
+            if store_hash not in self._refs:
+                self._refs[store_hash] = Refs(self.backend, store_hash)
+            return self._refs[store_hash]
+
+    def sign(self, digest: str, seconds: int) -> str | None:
+        """Return a signed address of a file, or None where the file store cannot sign."""
+        return self.backend.sign(self._key(digest), seconds)
+
+    def close(self) -> None:
+        """Let go of the listings."""
+        with self._lock:
+            for refs in self._refs.values():
+                refs.close()
+            self._refs.clear()
+
+    def _key(self, digest: str) -> str:
+        try:
+            return object_key(digest)
+        except ValueError as error:
+            raise FileUnavailable(str(error)) from error
+
+
+def _lie(digest: str, found: str) -> str:
+    return (
+        f"{object_key(digest)} is damaged: its bytes have the digest {found[:12]}…. "
+        "Run bc-images check; the tap downloads it again once it is removed."
+    )

@@ -1,0 +1,195 @@
+"""A file store in a local folder: temporary name, write, fsync, compare lengths, rename, fsync the folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bc_images.errors import DamagedFiles
+from bc_images.files.backend import CHUNK
+
+__all__ = ["Folder"]
+
+TEMPORARY = "tmp"
+_DAY = 86_400  # seconds
+
+
+class Folder:
+    """The `Backend` of a local path; the folder is made when it is first written to."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.label = str(root)
+
+    @contextmanager
+    def stage(self) -> Iterator[_FolderStaging]:
+        """Begin an object in ``tmp/``, which is on the same file system as its final place."""
+        path = self.root / TEMPORARY / secrets.token_hex(16)
+        with self._explained():
+            # Not the tempfile module: it would make the backup readable by its owner alone, whatever the umask says.
+            descriptor = self._create(path)
+        staging = _FolderStaging(self, descriptor, path)
+        try:
+            yield staging
+        finally:
+            staging.discard()
+
+    def mark(self, key: str) -> None:
+        """Create an empty file; not fsynced, since losing it costs a download and nothing else."""
+        with self._explained():
+            path = self.root / key
+            try:
+                os.close(self._create(path))
+            except FileExistsError:
+                return
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """Yield a file's bytes."""
+        with (self.root / key).open("rb", buffering=0) as opened:
+            while chunk := opened.read(CHUNK):
+                yield chunk
+
+    def size(self, key: str) -> int | None:
+        """Return a file's length."""
+        with self._explained():
+            try:
+                return (self.root / key).stat().st_size
+            except FileNotFoundError:
+                return None
+
+    def listing(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Walk the folder; one that is not there is empty."""
+        with self._explained():
+            yield from _walk(str(self.root / prefix), prefix)
+
+    def leftovers(self) -> Iterator[str]:
+        """Yield files in ``tmp/`` that are older than a day."""
+        with self._explained(), suppress(FileNotFoundError), os.scandir(self.root / TEMPORARY) as entries:
+            for entry in entries:
+                if time.time() - entry.stat().st_mtime > _DAY:
+                    yield f"{TEMPORARY}/{entry.name}"
+
+    def sign(self, key: str, seconds: int) -> None:
+        """No address leads into a folder."""
+
+    def exists(self) -> bool:
+        """Whether the folder is there."""
+        return self.root.is_dir()
+
+    def sync(self, folder: Path) -> None:
+        """Make the names in a folder durable."""
+        if os.name == "nt":  # has no such call, and does not need it
+            return
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def make(self, folder: Path) -> None:
+        """Create a folder with its parents, each name durable in the one above."""
+        if folder.is_dir():
+            return
+        self.make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        self.sync(folder.parent)
+
+    def _create(self, path: Path) -> int:
+        """Create and open a file that must not exist yet, and its folder where that is missing."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        try:
+            return os.open(path, flags, 0o666)
+        except FileNotFoundError:
+            self.make(path.parent)
+            return os.open(path, flags, 0o666)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DamagedFiles(self.explain(error)) from error
+
+    def explain(self, error: OSError) -> str:
+        """Say in one line why the folder cannot be used and what to do."""
+        place = f"The file store {self.label}"
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            return f"{place} is full ({error.strerror}). Make room, then run again: nothing stored is lost."
+        if error.errno == errno.EROFS:
+            return f"{place} is read-only. Mount it writable, or choose another folder for files."
+        if error.errno in {errno.EACCES, errno.EPERM}:
+            return f"{place} does not let us in ({error.strerror}: {error.filename}). Give this user the permission."
+        if error.errno in {errno.ENOTDIR, errno.EEXIST}:
+            return f"{place} is no folder ({error.strerror}: {error.filename}). Choose a folder for files."
+        return f"{place} cannot be used: {error.strerror or error}. Check the disk, then run again."
+
+
+class _FolderStaging:
+    """A temporary file on its way to its final name."""
+
+    def __init__(self, folder: Folder, descriptor: int, path: Path) -> None:
+        self._folder = folder
+        self._descriptor: int | None = descriptor
+        self._path: Path | None = path
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes; a disk may take only a part of them at a time."""
+        view = memoryview(chunk)
+        try:
+            while view:
+                view = view[os.write(self._open(), view) :]
+        except OSError as error:
+            raise DamagedFiles(self._folder.explain(error)) from error
+
+    def commit(self, key: str, size: int) -> None:
+        """Make the bytes durable, then the name."""
+        target = self._folder.root / key
+        try:
+            os.fsync(self._open())
+            written = os.fstat(self._open()).st_size
+            if written != size:
+                raise DamagedFiles(
+                    f"The file store {self._folder.label} kept {written} of {size} bytes. Check the disk."
+                )
+            os.close(self._open())
+            self._descriptor = None
+            if self._path is not None:
+                self._folder.make(target.parent)
+                self._path.replace(target)
+                self._path = None
+            self._folder.sync(target.parent)
+        except OSError as error:
+            raise DamagedFiles(self._folder.explain(error)) from error
+
+    def discard(self) -> None:
+        """Remove what was not committed. What cannot be removed harms nobody: `check` names it."""
+        if self._descriptor is not None:
+            with suppress(OSError):
+                os.close(self._descriptor)
+        if self._path is not None:
+            with suppress(OSError):
+                self._path.unlink()
+
+    def _open(self) -> int:
+        if self._descriptor is None:
+            raise ValueError("the file is closed")
+        return self._descriptor
+
+
+def _walk(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
+    try:
+        entries = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with entries:
+        for entry in entries:
+            key = f"{prefix}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, key)
+            else:
+                yield key, entry.stat().st_size

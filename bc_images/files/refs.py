@@ -1,0 +1,162 @@
+"""Refs: which digest a store's image path had, kept as names of empty objects.
+
+``refs/<store_hash>/<image_file>=<digest>=<size>=<type>=<source>``: one listing tells everything, and no object has
+to be opened. A path never changes its content, so a ref is never changed; it is only added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from bc_images.files.pictures import EXTENSIONS
+
+if TYPE_CHECKING:
+    from bc_images.files.backend import Backend
+
+__all__ = ["DIGEST", "OBJECTS", "REFS", "Refs", "Saved", "object_key", "parse_ref", "ref_name"]
+
+REFS = "refs"
+OBJECTS = "sha256"
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+_PLAIN = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]{0,119}/)*[A-Za-z0-9_-][A-Za-z0-9_.-]{0,119}")
+_LONGEST_PART = 120  # with the facts behind it a name stays below the 255 bytes that file systems allow
+_LONGEST = 600  # and the key below the 1,024 bytes that object stores allow
+_FACTS = re.compile(
+    r"(?P<name>.+)=(?P<sha256>[0-9a-f]{64})=(?P<size>\d{1,12})=(?P<kind>[a-z]+)=(?P<source>original|zoom)"
+)
+
+_KINDS = {media_type: extensions[0][1:] for media_type, extensions in EXTENSIONS.items()}
+_TYPES = {kind: media_type for media_type, kind in _KINDS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What is known of a saved file: hex digest, bytes, media type, and ``original`` or ``zoom``."""
+
+    sha256: str
+    size: int
+    type: str
+    source: str
+
+
+def object_key(digest: str) -> str:
+    """Return where the file of a digest is kept.
+
+    Raises:
+        ValueError: it is no digest, and must not become part of a path.
+    """
+    if not DIGEST.fullmatch(digest):
+        raise ValueError(f"{digest!r} is no SHA-256 in hex")
+    return f"{OBJECTS}/{digest[:2]}/{digest}"
+
+
+def ref_name(image_file: str) -> str:
+    """Return the path that stands for `image_file` below its store's refs: safe whatever it holds.
+
+    Parts that a file system could misread are percent-encoded; what is too long becomes ``%`` and its SHA-256.
+    """
+    if len(image_file) < _LONGEST and _PLAIN.fullmatch(image_file):
+        return image_file
+    parts = [_encoded(part) for part in image_file.split("/")]
+    name = "/".join(parts)
+    if len(name) > _LONGEST or max(map(len, parts)) > _LONGEST_PART:
+        return "%" + hashlib.sha256(image_file.encode("utf-8", "surrogatepass")).hexdigest()
+    return name
+
+
+def _encoded(part: str) -> str:
+    safe = quote(part, safe="", errors="surrogatepass").replace("~", "%7E")
+    if not safe:
+        return "%"
+    return f"%2E{safe[1:]}" if safe.startswith(".") else safe
+
+
+def _key(store_hash: str, name: str, saved: Saved) -> str:
+    return f"{REFS}/{store_hash}/{name}={saved.sha256}={saved.size}={_KINDS[saved.type]}={saved.source}"
+
+
+def parse_ref(key: str) -> tuple[str, str, Saved] | None:
+    """Return store hash, ref name and facts of a ref's key, or None where it is no ref of ours."""
+    _, store_hash, rest = (*key.split("/", 2), "", "")[:3]
+    match = _FACTS.fullmatch(rest)
+    if match is None or match["kind"] not in _TYPES:
+        return None
+    saved = Saved(match["sha256"], int(match["size"]), _TYPES[match["kind"]], match["source"])
+    return store_hash, match["name"], saved
+
+
+class Refs:
+    """The refs of one store, listed once and held in a nameless SQLite file: memory does not grow with the store.
+
+    Safe to share between threads. A ref is believed only if its object is listed too, with the same length: else
+    the picture is downloaded again, which heals a lost file.
+    """
+
+    def __init__(self, backend: Backend, store_hash: str) -> None:
+        self._backend = backend
+        self._store_hash = store_hash
+        self._lock = threading.Lock()
+        # An empty name: a temporary file that SQLite deletes itself.
+        self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("PRAGMA synchronous = OFF")
+        self._db.execute("CREATE TABLE objects (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID")
+        self._db.execute(
+            "CREATE TABLE refs (name TEXT PRIMARY KEY, sha256 TEXT, size INTEGER, type TEXT, source TEXT) WITHOUT ROWID"
+        )
+        self._list()
+
+    def _list(self) -> None:
+        self._db.execute("BEGIN")
+        objects = ((key.rpartition("/")[2], size) for key, size in self._backend.listing(OBJECTS))
+        self._db.executemany("INSERT OR IGNORE INTO objects VALUES (?, ?)", objects)
+        self._db.executemany(
+            # Two refs of one path: the original is better than the rendition that once stood in for it.
+            "INSERT INTO refs SELECT ?1, ?2, ?3, ?4, ?5"
+            " WHERE EXISTS (SELECT 1 FROM objects WHERE sha256 = ?2 AND size = ?3)"
+            " ON CONFLICT (name) DO UPDATE SET sha256 = ?2, size = ?3, type = ?4, source = ?5"
+            " WHERE refs.source = 'zoom'",
+            self._rows(),
+        )
+        self._db.execute("COMMIT")
+        self._db.execute("DROP TABLE objects")
+
+    def _rows(self) -> Iterator[tuple[str, str, int, str, str]]:
+        for key, _ in self._backend.listing(f"{REFS}/{self._store_hash}"):
+            if (ref := parse_ref(key)) is not None:
+                _, name, saved = ref
+                yield name, saved.sha256, saved.size, saved.type, saved.source
+
+    def get(self, image_file: str) -> Saved | None:
+        """Return the saved file of an image path, or None where it has to be downloaded."""
+        with self._lock:
+            query = "SELECT sha256, size, type, source FROM refs WHERE name = ?"
+            row = self._db.execute(query, (ref_name(image_file),)).fetchone()
+        return None if row is None else Saved(*row)
+
+    def put(self, image_file: str, saved: Saved) -> None:
+        """Remember a file that is stored already.
+
+        Raises:
+            DamagedFiles: the file store cannot be written.
+        """
+        name = ref_name(image_file)
+        self._backend.mark(_key(self._store_hash, name, saved))
+        with self._lock:
+            self._db.execute(
+                "INSERT OR REPLACE INTO refs VALUES (?, ?, ?, ?, ?)",
+                (name, saved.sha256, saved.size, saved.type, saved.source),
+            )
+
+    def close(self) -> None:
+        """Let go of the temporary file."""
+        with self._lock:
+            self._db.close()

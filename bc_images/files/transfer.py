@@ -1,0 +1,273 @@
+"""One picture over HTTP: streamed, its length checked, taken up again where it broke off. No token, no cookies."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+
+from bc_images.errors import BcImagesError, FileUnavailable, Stopped, StoreUnreachable
+from bc_images.files.addresses import Addresses, PublicOnly
+from bc_images.http import backoff, describe, session
+from bc_images.settings import Settings
+
+__all__ = ["Gone", "Interrupted", "Transfers", "Tries"]
+
+CHUNK = 256 * 1024  # bytes read at a time
+MAX_BYTES = 512 * 1024 * 1024  # more than a store can hold: its WebDAV takes no larger file ("File Access (WebDAV)")
+MAX_REDIRECTS = 5
+MAX_WAIT = 60.0  # seconds that a Retry-After may ask for
+SLOWEST = 1024  # bytes a second below which, over a whole request_timeout, a transfer counts as stuck
+_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+_REDIRECTS = {301, 302, 303, 307, 308}
+
+
+class Gone(FileUnavailable):
+    """The host says that there is no such file (404, 410)."""
+
+
+class Interrupted(BcImagesError):
+    """A transfer failed in a way that another try may mend.
+
+    Attributes:
+        silent: the host did not answer at all.
+        wait: seconds that the host asked for.
+    """
+
+    def __init__(self, message: str, *, silent: bool = False, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.silent = silent
+        self.wait = wait
+
+
+class Tries:
+    """How often one file may fail before it counts as unavailable."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.failed = 0
+        self.began = time.monotonic()
+
+    def spend(self, failure: Interrupted) -> None:
+        """Count a failure.
+
+        Raises:
+            FileUnavailable: it was one too many.
+        """
+        self.failed += 1
+        if self.failed > self._most:
+            raise FileUnavailable(f"{failure}, {self.failed} times" if self._most else str(failure)) from failure
+
+
+class Transfers:
+    """Fetches files with at most ``concurrency`` connections at once; safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._addresses = Addresses(settings)
+        self._own = _anonymous(session(settings, settings.concurrency))
+        self._strangers = _anonymous(session(settings, settings.concurrency))
+        for scheme in ("http://", "https://"):
+            adapter = PublicOnly(pool_connections=4, pool_maxsize=settings.concurrency)
+            self._strangers.mount(scheme, adapter)
+        self._places = threading.Semaphore(settings.concurrency)
+        self._stop = threading.Event()
+        self._answered = 0.0  # when any host last answered
+        self._silent: set[str] = set()  # strangers that were given up
+
+    def close(self) -> None:
+        """Wake every thread that waits and close the connections."""
+        self._stop.set()
+        self._own.close()
+        self._strangers.close()
+
+    def pause(self, url: str, failure: Interrupted, tries: Tries) -> None:
+        """Wait before a file is begun anew.
+
+        Raises:
+            FileUnavailable: it failed too often.
+            StoreUnreachable: the store's own host answers to nobody: no other file would fare better.
+            Stopped: `close` was called.
+        """
+        host = urlsplit(url).hostname or ""
+        try:
+            tries.spend(failure)
+        except FileUnavailable:
+            if failure.silent and host not in self._addresses.own:
+                self._silent.add(host)
+            elif failure.silent and self._answered < tries.began:
+                raise StoreUnreachable(
+                    f"{host} gives no pictures: {failure}, {tries.failed} times. Check store_url and the network, "
+                    "or try later: what is saved stays saved."
+                ) from failure
+            raise
+        if self._stop.wait(max(failure.wait, backoff(tries.failed - 1))):
+            raise Stopped("Stopped while waiting to try a picture again.")
+
+    def fetch(self, url: str, tries: Tries) -> Generator[bytes]:
+        """Yield the bytes at `url`: all of them, or an error comes.
+
+        Raises:
+            FileUnavailable: they cannot be had; `Gone` where they do not exist.
+            Interrupted: only a new start can help, after `pause`.
+        """
+        with self._places:
+            answer = self._open(url, {})
+            try:
+                total = _length(answer)
+                got = 0
+                while True:
+                    try:
+                        for chunk in self._read(answer):
+                            got += len(chunk)
+                            if got > MAX_BYTES:
+                                raise FileUnavailable(f"it has more than {MAX_BYTES // 1024**2} MB")
+                            yield chunk
+                        _expect_all(got, total)
+                    except Interrupted as failure:
+                        if not got or (condition := _resumable(answer)) is None:
+                            raise
+                        tries.spend(failure)
+                        following = self._open(url, {"Range": f"bytes={got}-", "If-Range": condition})
+                        answer.close()
+                        answer = following
+                        _expect_rest(answer, got, total)
+                    else:
+                        return
+            finally:
+                answer.close()
+
+    def _open(self, url: str, headers: dict[str, str]) -> requests.Response:
+        """Send a GET, follow redirects, and return an answer that carries a file."""
+        for _ in range(MAX_REDIRECTS + 1):
+            url = self._addresses.judge_before_contact(url)
+            answer = self._send(url, headers)
+            place = answer.headers.get("Location")
+            if answer.status_code not in _REDIRECTS or place is None:
+                try:
+                    _judge(answer)
+                except BcImagesError:
+                    _drain(answer)
+                    raise
+                return answer
+            _drain(answer)
+            url = urljoin(url, place)
+        raise FileUnavailable(f"it is redirected more than {MAX_REDIRECTS} times")
+
+    def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
+        host = urlsplit(url).hostname or ""
+        if host in self._silent:
+            raise FileUnavailable(f"{host} did not answer before and was not asked again")
+        if self._stop.is_set():
+            raise Stopped("Stopped before a picture was asked for.")
+        chosen = self._own if host in self._addresses.own else self._strangers
+        try:
+            answer = chosen.get(
+                url, headers=headers, stream=True, allow_redirects=False, timeout=self._settings.request_timeout
+            )
+        except requests.exceptions.InvalidURL as error:
+            raise FileUnavailable(f"its address cannot be used: {describe(error)}") from error
+        except requests.exceptions.RequestException as error:
+            raise Interrupted(describe(error), silent=True) from error
+        self._answered = time.monotonic()
+        return answer
+
+    def _read(self, answer: requests.Response) -> Iterator[bytes]:
+        """Yield what comes as it comes, so that a host that only drips is noticed."""
+        began = time.monotonic()
+        got = 0
+        while True:
+            try:
+                chunk = answer.raw.read1(CHUNK, decode_content=True)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                timeout = isinstance(error, urllib3.exceptions.TimeoutError)
+                kind = requests.exceptions.Timeout if timeout else requests.exceptions.ConnectionError
+                raise Interrupted(describe(kind(error))) from error
+            if not chunk:
+                return
+            yield chunk
+            got += len(chunk)
+            seconds = time.monotonic() - began
+            if seconds > self._settings.request_timeout and got < SLOWEST * seconds:
+                raise Interrupted(f"the answer comes too slowly: {got} bytes in {seconds:.0f} seconds")
+            if self._stop.is_set():
+                raise Stopped("Stopped while a picture was under way.")
+
+
+def _anonymous(made: requests.Session) -> requests.Session:
+    """Take from a session everything that could tell a host who we are."""
+    # A callable, because requests would else look for the host in .netrc and send what it finds there.
+    made.auth = lambda request: request
+    made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    # The bytes as they are stored; and no Accept header that would let a CDN convert the picture.
+    made.headers["Accept-Encoding"] = "identity"
+    return made
+
+
+def _judge(answer: requests.Response) -> None:
+    status = answer.status_code
+    if status in {404, 410}:
+        raise Gone(f"HTTP {status}")
+    if status in _AGAIN:
+        wait = answer.headers.get("Retry-After", "")
+        raise Interrupted(f"HTTP {status}", wait=min(MAX_WAIT, float(wait)) if wait.isdecimal() else 0.0)
+    if status not in {200, 206}:
+        raise FileUnavailable(f"HTTP {status}")
+    if "html" in answer.headers.get("Content-Type", ""):
+        raise FileUnavailable("the host answers with a web page, not with a picture")
+
+
+def _is_encoded(answer: requests.Response) -> bool:
+    return answer.headers.get("Content-Encoding", "identity").lower() != "identity"
+
+
+def _length(answer: requests.Response) -> int | None:
+    """Return how many bytes there will be; None where only the encoding around them can tell.
+
+    Raises:
+        FileUnavailable: nothing tells, so that a cut-off would pass for the end.
+    """
+    if answer.headers.get("Transfer-Encoding", "").lower() == "chunked":
+        return None
+    told = answer.headers.get("Content-Length", "")
+    if not told.isdecimal():
+        raise FileUnavailable("the host does not say how long it is, so that a cut-off could not be noticed")
+    return None if _is_encoded(answer) else int(told)
+
+
+def _resumable(answer: requests.Response) -> str | None:
+    """Return the validator by which the rest of the same file can be asked for, or None."""
+    if _is_encoded(answer) or answer.headers.get("Accept-Ranges", "").lower() == "none":
+        return None
+    etag = answer.headers.get("ETag", "")
+    return etag if etag.startswith('"') else answer.headers.get("Last-Modified")
+
+
+def _expect_all(got: int, total: int | None) -> None:
+    if total is not None and got != total:
+        raise Interrupted(f"the answer is cut off: {got} of {total} bytes came")
+
+
+def _expect_rest(answer: requests.Response, got: int, total: int | None) -> None:
+    """Make sure that an answer goes on exactly where the last one broke off.
+
+    Raises:
+        Interrupted: it does not.
+    """
+    told = answer.headers.get("Content-Range", "")
+    rest = f"bytes {got}-{total - 1}/{total}" if total is not None else f"bytes {got}-"
+    if answer.status_code != 206 or not told.startswith(rest):
+        raise Interrupted("the answer is cut off and cannot be continued")
+
+
+def _drain(answer: requests.Response) -> None:
+    """Read a short body that nobody wants, so that its connection can be used again."""
+    with suppress(urllib3.exceptions.HTTPError, OSError):  # the connection is closed either way
+        answer.raw.read(64 * 1024)
+    answer.close()

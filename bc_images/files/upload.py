@@ -1,0 +1,216 @@
+"""Ways for a picture back into the store: the bytes themselves, WebDAV, or an address that the store fetches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import PurePosixPath
+from urllib.parse import urlsplit
+
+from bc_images.errors import FileUnavailable, RequestRejected, SettingsError
+from bc_images.files.addresses import Addresses, original_url
+from bc_images.files.file_store import FileLies, FileStore
+from bc_images.files.pictures import EXTENSIONS, HEAD, MAX_UPLOAD, sniff
+from bc_images.files.refs import object_key
+from bc_images.files.webdav import WebDAV
+from bc_images.http import redact
+from bc_images.images import Record, file_name
+from bc_images.settings import Settings
+from bc_images.store import FromFile, FromImport, FromUrl, Source
+
+__all__ = ["Uploader"]
+
+MAX_URL = 255  # characters (specs/products_catalog.v3.yml, image_url)
+SIGNED_FOR = 3600  # seconds that a signed address works
+
+
+class Uploader:
+    """Gives each record its way into the store; safe to share between threads.
+
+    ``auto`` takes the first of: multipart (V3), WebDAV (with a user and password), the public address of the file
+    store (with `files_url`), an address signed by the file store. A record without a digest, or a run without a file
+    store, is restored from the address that the record carries.
+
+    Args:
+        settings: the target's.
+        files: the file store, or None.
+        upload: ``auto``, ``multipart``, ``webdav`` or ``url``.
+        files_url: public address of the file store's top, or empty.
+        webdav_username: user of the store's WebDAV, or empty.
+        webdav_password: its password, or empty.
+
+    Raises:
+        SettingsError: the way asked for cannot work with the other settings.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        files: FileStore | None,
+        upload: str = "auto",
+        files_url: str | None = "",
+        webdav_username: str | None = "",
+        webdav_password: str | None = "",
+    ) -> None:
+        self._settings = settings
+        self._files = files
+        self._addresses = Addresses(settings)
+        self._files_url = _public_address(files_url or "")
+        has_user = bool(webdav_username and webdav_password)
+        self._webdav = WebDAV(settings, webdav_username or "", webdav_password or "") if has_user else None
+        if upload == "multipart" and settings.api_version == "v2":
+            raise SettingsError("upload multipart needs api_version v3: V2 takes no picture bytes. Use webdav or url.")
+        if upload == "webdav" and self._webdav is None:
+            raise SettingsError("upload webdav needs webdav_username and webdav_password.")
+        self._way = self._first_way() if upload == "auto" else upload
+
+    def _first_way(self) -> str:
+        if self._settings.api_version == "v3":
+            return "multipart"
+        return "webdav" if self._webdav is not None else "url"
+
+    def close(self) -> None:
+        """Wake every thread that waits and close the connections."""
+        if self._webdav is not None:
+            self._webdav.close()
+
+    def route(self, record: Record) -> str:
+        """Return how a record's picture will travel.
+
+        ``multipart``, ``webdav``, ``url`` (the file store's public address), ``signed`` (an address signed by it) or
+        ``address`` (one that the record carries).
+        """
+        if not self._has_bytes(record):
+            return "address"
+        if self._way == "url" and not self._files_url:
+            return "signed"
+        return self._way
+
+    def check(self, record: Record) -> None:
+        """Find out, without any request to the store, whether a record's picture can be sent; reads and re-hashes it.
+
+        Raises:
+            FileUnavailable: there are no sound bytes, or no usable address.
+            RequestRejected: the store would refuse the picture.
+        """
+        if self._has_bytes(record):
+            self._picture(record)
+        if self.route(record) in {"url", "signed", "address"}:
+            self._url(record)
+
+    @contextmanager
+    def source(self, record: Record) -> Iterator[Source]:
+        """Yield what ``Store.create`` and ``replace`` take; what was put somewhere for it is removed afterwards.
+
+        The bytes are re-hashed before they are sent anywhere.
+
+        Raises:
+            FileUnavailable, RequestRejected: as `check`.
+            Stopped: WebDAV cannot be used.
+        """
+        route = self.route(record)
+        if route == "address":
+            yield FromUrl(self._url(record))
+            return
+        content, media_type = self._picture(record)
+        if route == "multipart":
+            yield FromFile(_sent_name(record, media_type), lambda: BytesIO(content))
+        elif route == "webdav" and self._webdav is not None:
+            with self._webdav.holding(_ascii(_sent_name(record, media_type)), content) as name:
+                yield FromImport(name)
+        else:
+            yield FromUrl(self._url(record))
+
+    def _has_bytes(self, record: Record) -> bool:
+        return self._files is not None and bool(record.get("file_sha256"))
+
+    def _picture(self, record: Record) -> tuple[bytes, str]:
+        """Return a record's bytes and media type, after every check that can be made here."""
+        digest: str = record["file_sha256"]
+        if self._files is None:
+            raise FileUnavailable("there is no file store")
+        size = self._files.size(digest)
+        if size is not None and size > MAX_UPLOAD:  # before it is read: it may be huge
+            raise RequestRejected(f"the picture has {size:,} bytes; the store takes {MAX_UPLOAD:,} at most")
+        try:
+            content = self._files.read(digest)
+        except FileLies as error:  # one bad file is no reason not to restore the others
+            raise FileUnavailable(str(error)) from error
+        media_type = sniff(content[:HEAD], len(content))
+        if media_type is None:
+            raise RequestRejected(
+                "the file is no picture of a type that the store takes (BMP, GIF, JPEG, PNG, WBMP, XBM, WEBP)"
+            )
+        return content, media_type
+
+    def _url(self, record: Record) -> str:
+        """Return the address from which the store shall fetch a record's picture.
+
+        Raises:
+            FileUnavailable: there is none that can be used.
+        """
+        route = self.route(record)
+        if route == "url":
+            return _short(f"{self._files_url}/{object_key(record['file_sha256'])}")
+        if route == "signed":
+            signed = self._files.sign(record["file_sha256"], SIGNED_FOR) if self._files else None
+            if signed is None:
+                raise FileUnavailable(
+                    "V2 takes no bytes: set webdav_username and webdav_password, or files_url, or use api_version v3"
+                    if self._settings.api_version == "v2"
+                    else "this file store cannot sign addresses: set files_url, or another way in upload"
+                )
+            return _short(signed)
+        return _short(self._addresses.judge(self._carried(record)))
+
+    def _carried(self, record: Record) -> str:
+        """Return the best address that a record carries: of the rendition, since the API promises no other.
+
+        Without one, the original's, which every store serves on its own domain.
+        """
+        if record.get("zoom_url"):
+            return str(record["zoom_url"])
+        store_hash = record.get("store_hash") or self._settings.store_hash
+        if store_hash == self._settings.store_hash:
+            return original_url(self._settings.store_url, record["image_file"])
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", store_hash):
+            raise FileUnavailable("the record has neither a file nor zoom_url, and its store_hash is none")
+        return original_url(Settings.default("store_url").replace("{store_hash}", store_hash), record["image_file"])
+
+
+def _public_address(url: str) -> str:
+    """Check the setting ``files_url``; return it without a slash at its end.
+
+    Raises:
+        SettingsError: it is no public http(s) address.
+    """
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.username):
+        raise SettingsError("files_url is no public http(s) address: give something like https://files.example.com.")
+    return url.rstrip("/")
+
+
+def _short(url: str) -> str:
+    if len(url) > MAX_URL:
+        raise FileUnavailable(
+            f"the address has {len(url)} characters and the store takes {MAX_URL}: {redact(url)[:80]}…"
+        )
+    return url
+
+
+def _sent_name(record: Record, media_type: str) -> str:
+    """Return the file name to send: the one it first came under, made safe, with an extension that fits the bytes."""
+    path = PurePosixPath(file_name(record["image_file"]))
+    base = path.stem if re.fullmatch(r"\.[A-Za-z0-9]{1,5}", path.suffix) else path.name
+    fitting = EXTENSIONS[media_type]
+    extension = path.suffix if path.suffix.lower() in fitting else fitting[0]
+    return (re.sub(r"[^\w.-]+", "-", base).strip("-.")[:230] or "image") + extension
+
+
+def _ascii(name: str) -> str:
+    """Return a name for WebDAV, where it becomes a path and then an address: no character that needs encoding."""
+    path = PurePosixPath(name)
+    return (re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).strip("-.") or "image") + path.suffix

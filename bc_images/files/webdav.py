@@ -1,0 +1,124 @@
+"""The store's WebDAV: a place for files on their way into the store (support page "File Access (WebDAV)").
+
+It has credentials of its own, a user's e-mail address and a long password; the API token is never sent to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from urllib.parse import quote
+
+import requests
+from requests.auth import HTTPDigestAuth
+
+from bc_images.errors import AuthError, FileUnavailable, SettingsError, Stopped, StoreUnreachable
+from bc_images.http import backoff, describe, session
+from bc_images.settings import Settings
+
+__all__ = ["WebDAV"]
+
+logger = logging.getLogger(__name__)
+
+_AGAIN = {408, 423, 429, 500, 502, 503, 504}
+_LONGEST = 200  # characters of a name before its suffixes: the stored path has 255 at most
+
+
+class WebDAV:
+    """Puts files into ``product_images/import`` and takes them away again; safe to share between threads.
+
+    Raises:
+        SettingsError: the user or the password cannot be sent.
+    """
+
+    def __init__(self, settings: Settings, username: str, password: str) -> None:
+        if not f"{username}{password}".isascii():
+            raise SettingsError("webdav_username and webdav_password may hold ASCII characters only.")
+        self._settings = settings
+        self._folder = f"{settings.store_url}/dav/product_images/import"
+        self._session = session(settings, settings.concurrency)
+        self._auth = HTTPDigestAuth(username, password)
+        self._stop = threading.Event()
+
+    def close(self) -> None:
+        """Wake every thread that waits and close the connections."""
+        self._stop.set()
+        self._session.close()
+
+    @contextmanager
+    def holding(self, name: str, content: bytes) -> Iterator[str]:
+        """Keep a file in the import folder for as long as the context lasts; yields the name it has there.
+
+        Raises:
+            FileUnavailable: the store does not take this file.
+            AuthError: it does not take the user or the password.
+            StoreUnreachable: it does not answer.
+        """
+        unique = _unique(name)
+        retries = self._settings.max_retries
+        try:
+            self._send("PUT", unique, content, retries)
+        except Stopped:
+            self._remove(unique, 0)  # it may have arrived although no answer came
+            raise
+        try:
+            yield unique
+        finally:
+            self._remove(unique, retries)
+
+    def _remove(self, name: str, retries: int) -> None:
+        """Take a file away; what cannot be removed is litter, and no reason to call a finished upload a failure."""
+        try:
+            self._send("DELETE", name, None, retries)
+        except (FileUnavailable, Stopped) as error:
+            logger.warning("%s stays in the import folder of WebDAV: %s", name, error)
+
+    def _send(self, method: str, name: str, content: bytes | None, retries: int) -> None:
+        failures = 0
+        while True:
+            try:
+                answer = self._session.request(
+                    method,
+                    f"{self._folder}/{quote(name)}",
+                    data=content,
+                    auth=self._auth,
+                    timeout=self._settings.request_timeout,
+                    allow_redirects=False,
+                )
+            except requests.exceptions.RequestException as error:
+                reason = describe(error)
+            else:
+                status = answer.status_code
+                if 200 <= status < 300 or (method == "DELETE" and status in {404, 410}):
+                    return
+                reason = f"HTTP {status}"
+                if status not in _AGAIN:
+                    raise _refusal(method, status)
+            if failures >= retries:
+                raise StoreUnreachable(f"WebDAV: {reason}, {failures + 1} times. Check store_url, or try later.")
+            if self._stop.wait(backoff(failures)):
+                raise Stopped("Stopped while waiting to try WebDAV again.")
+            failures += 1
+
+
+def _refusal(method: str, status: int) -> FileUnavailable | AuthError:
+    if status in {401, 403}:
+        return AuthError(
+            f"WebDAV refused the user or the password (HTTP {status}). Check webdav_username and webdav_password, "
+            "and that WebDAV is switched on for this user."
+        )
+    return FileUnavailable(f"WebDAV does not take the file ({method}: HTTP {status})")
+
+
+def _unique(name: str) -> str:
+    """Return a name nobody else uses, from which the store and we still read the same stem.
+
+    The suffixes look like those that the store itself adds (``__`` and five digits), and are stripped as they are.
+    """
+    path = PurePosixPath(name)
+    suffixes = "".join(f"__{secrets.randbelow(100_000):05d}" for _ in range(3))
+    return f"{path.stem[:_LONGEST]}{suffixes}{path.suffix}"
