@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo lint format test test-slow bench lock clean
+.PHONY: help install demo lint format test test-slow bench docs lock clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -53,6 +53,9 @@ test-slow: $(STAMP)  ## what takes longer: real databases, Meltano, crashes by t
 
 bench: $(STAMP)  ## measure speed and memory against floors and peers
 	$(BIN)/python -m benchmarks
+
+docs: $(STAMP)  ## write the parts of the documentation that are made from the code
+	$(BIN)/python -m tests.house.written
 
 lock:  ## renew the two lock files (needs uv)
 	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --upgrade \

@@ -35,11 +35,16 @@ class Entry:
 COMMANDS: dict[str, Entry] = {
     "check": Entry("bc_images.files.check", "check", "Re-hash the file store and compare it with backups."),
     "demo": Entry("bc_images.demo", "demo", "Back up, wreck and restore a store on this machine.", "sandbox"),
-    "retry": Entry("target_bc_images.retry", "retry", "Restore again what a report lists as failed."),
-    "sandbox": Entry(
-        "bc_images.sandbox.command", "sandbox", "Start a store that answers like the real API.", "sandbox"
+    "retry": Entry(
+        "target_bc_images.retry", "retry", "Restore once more what REPORT lists as rejected, failed or not reached."
     ),
-    "verify": Entry("target_bc_images.verify", "verify", "Compare a backup with the live store; write nothing."),
+    "sandbox": Entry(
+        "bc_images.sandbox.command",
+        "sandbox",
+        "Run a store that answers like BigCommerce, on this machine only.",
+        "sandbox",
+    ),
+    "verify": Entry("target_bc_images.verify", "verify", "Compare a backup with the live store, and write nothing."),
 }
 
 

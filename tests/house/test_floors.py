@@ -27,6 +27,8 @@ ROOMS = [
     "bc_images.door",
     "bc_images.store",
     "bc_images.files",
+    "bc_images.archive",
+    "bc_images.archive",
     "tap_bc_images",
     "target_bc_images",
 ]

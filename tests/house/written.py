@@ -1,0 +1,157 @@
+"""The parts of the documentation that are made from the code: ``make docs`` writes them, a test compares them.
+
+Each stands between two comments that name it, such as ``<!-- settings: made by make docs -->`` and
+``<!-- end of settings -->`` (in YAML ``# settings: made by make docs`` and ``# end of settings``).
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from inspect import cleandoc
+from typing import Any
+
+import click
+import yaml
+
+from bc_images import cli, errors
+from bc_images import settings as shared
+from bc_images.schema import load
+from tap_bc_images import options as tap
+from target_bc_images import options as target
+from tests.house.project import ROOT
+
+__all__ = ["PARTS", "main", "present", "settings"]
+
+WIDTH = 100  # columns of the help texts
+
+
+def settings() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield every setting of ours: its name, who has it, and its JSON Schema."""
+    for of, properties in (("both", shared.PROPERTIES), ("tap", tap.PROPERTIES), ("target", target.PROPERTIES)):
+        for name, schema in properties.items():
+            yield name, of, schema
+
+
+def _default(name: str, schema: Mapping[str, Any]) -> str:
+    if name in shared.REQUIRED:
+        return "**required**"
+    value = schema.get("default")
+    if value in (None, ""):
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _values(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("format") == "date-time":
+        return "date-time"
+    kind = schema["type"] if isinstance(schema["type"], str) else " or ".join(schema["type"])
+    low = schema.get("minimum", schema.get("exclusiveMinimum"))
+    high = schema.get("maximum", schema.get("exclusiveMaximum"))
+    below = "below " if "exclusiveMaximum" in schema else ""
+    above = "above " if "exclusiveMinimum" in schema else ""
+    if low is not None and high is not None:
+        return f"{kind}, {above}{low} to {below}{high}"
+    return kind if low is None else f"{kind}, {above or 'from '}{low}"
+
+
+def settings_table() -> str:
+    rows = ["| setting | of | values | default | |", "|---|---|---|---|---|"]
+    for name, of, schema in settings():
+        secret = " *(secret)*" if schema.get("secret") else ""
+        text = schema["description"].replace("|", "\\|")
+        rows.append(f"| `{name}`{secret} | {of} | {_values(schema)} | {_default(name, schema)} | {text} |")
+    return "\n".join(rows)
+
+
+def error_list() -> str:
+    tree = cleandoc(errors.__doc__ or "").split("::\n", 1)[1]
+    tree = textwrap.dedent(re.split(r"\n(?=\S)", tree, maxsplit=1)[0]).strip("\n")
+    rows = ["```text", tree, "```", "", "| error | exit code | when |", "|---|---|---|"]
+    for name in errors.__all__:
+        kind: type[errors.BcImagesError] = getattr(errors, name)
+        said = " ".join(cleandoc(kind.__doc__ or "").split("\n\n")[0].split())
+        rows.append(f"| `{name}` | {kind.exit_code} | {said} |")
+    return "\n".join(rows)
+
+
+def command_help() -> str:
+    """Return the help of ``bc-images`` and of each of its commands, as a terminal of fixed width shows it."""
+    root = click.Context(cli.cli, info_name="bc-images", terminal_width=WIDTH, max_content_width=WIDTH)
+    texts = [("bc-images", cli.cli.get_help(root))]
+    for name in sorted(cli.COMMANDS):
+        command = cli.cli.get_command(root, name)
+        assert command is not None
+        context = click.Context(command, parent=root, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
+        texts.append((f"bc-images {name}", command.get_help(context)))
+    return "\n\n".join(f"### {name}\n\n```text\n{text}\n```" for name, text in texts)
+
+
+def record_table(stream: str) -> str:
+    rows = ["| field | type | written by a restore | from | |", "|---|---|---|---|---|"]
+    for name, field in load(stream)["properties"].items():
+        kinds = [field["type"]] if isinstance(field["type"], str) else field["type"]
+        kind = ", ".join(field.get("format", each) if each == "string" else each for each in kinds)
+        written = "yes" if field.get("x-writable") else ""
+        rows.append(f"| `{name}` | {kind} | {written} | {field.get('x-source', '')} | {field['description']} |")
+    return "\n".join(rows)
+
+
+def meltano_settings(of: str) -> str:
+    """Return the settings of a plugin as meltano.yml and Meltano Hub take them."""
+    kinds = {"string": "string", "integer": "integer", "number": "decimal", "boolean": "boolean", "array": "array"}
+    listed = []
+    for name, whose, schema in settings():
+        if whose not in {"both", of}:
+            continue
+        setting: dict[str, Any] = {"name": name}
+        if "enum" in schema:
+            setting |= {"kind": "options", "options": [{"label": each, "value": each} for each in schema["enum"]]}
+        else:
+            setting["kind"] = "date_iso8601" if schema.get("format") == "date-time" else kinds[schema["type"]]
+        if schema.get("secret"):
+            setting["sensitive"] = True
+        listed.append({**setting, "label": schema["title"], "description": schema["description"]})
+    text = yaml.safe_dump(listed, sort_keys=False, allow_unicode=True, width=110)
+    return textwrap.indent(text.rstrip("\n"), "    ")
+
+
+PARTS: dict[tuple[str, str], Callable[[], str]] = {
+    ("README.md", "settings"): settings_table,
+    ("docs/errors.md", "errors"): error_list,
+    ("docs/commands.md", "commands"): command_help,
+    ("docs/record.md", "product_images"): partial(record_table, "product_images"),
+    ("docs/record.md", "products"): partial(record_table, "products"),
+    ("meltano.yml", "settings of the tap"): partial(meltano_settings, "tap"),
+    ("meltano.yml", "settings of the target"): partial(meltano_settings, "target"),
+}
+
+
+def _between(name: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"((?:<!--|#) {name}: made by make docs(?: -->)?\n)(.*?)( *(?:<!--|#) end of {name}\b)", re.DOTALL
+    )
+
+
+def present(file: str, name: str) -> str | None:
+    """Return what a document says now; None where it has no such part."""
+    found = _between(name).search((ROOT / file).read_text(encoding="utf-8"))
+    return found and found[2].rstrip("\n")
+
+
+def main() -> None:
+    """Write every part into its document."""
+    for (file, name), make in PARTS.items():
+        path = ROOT / file
+        old = path.read_text(encoding="utf-8")
+        found = _between(name).search(old)
+        assert found, f"{file} has no place for {name}"
+        path.write_text(f"{old[: found.end(1)]}{make()}\n{old[found.start(3) :]}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
