@@ -12,6 +12,7 @@ import click
 import orjson
 from rich.table import Table
 
+import bc_images.sandbox.server  # noqa: F401 - without the extra, end here and not half-way
 from bc_images.demo import warehouse
 from bc_images.demo.compare import differences, records
 from bc_images.demo.stage import BIN, Stage
