@@ -1,0 +1,42 @@
+"""The Singer tap ``tap-singer-archive``: the messages of an archive, as they came."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+import click
+import orjson
+
+from bc_images import door
+from bc_images.archive.place import Archives
+from bc_images.archive.settings import EXTRACTOR, command
+from bc_images.errors import DamagedInput, SettingsError
+from bc_images.files import open_files
+
+__all__ = ["main"]
+
+PROG = "tap-singer-archive"
+
+
+def _run(settings: dict[str, Any]) -> None:
+    if settings.get("at") and settings.get("archive"):
+        raise SettingsError("at and archive both say which archive is meant: give one of them.")
+    archives = Archives(open_files(settings["files"]), settings["name"])
+    archive = settings.get("archive") or archives.newest(settings.get("at"))
+    click.echo(f"{PROG}: reading {archives.label}/{archive}", err=True)
+    out = sys.stdout.buffer
+    for number, line in enumerate(archives.lines(archive), 1):
+        try:
+            kind = orjson.loads(line)["type"]
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise DamagedInput(f"Line {number} of {archive} is no Singer message: take another archive.") from error
+        if kind != "STATE":  # where the tap of that day stood says nothing about this run
+            out.write(line)
+    out.flush()
+
+
+def main() -> NoReturn:
+    """Run ``tap-singer-archive``."""
+    run = command(PROG, "Give back the Singer messages of an archive, as they came.", EXTRACTOR, _run)
+    door.run(PROG, lambda: run.main(prog_name=PROG, standalone_mode=False), farewell="stopped: the rest was not read.")

@@ -1,0 +1,114 @@
+"""The Singer target ``target-singer-archive``: every message, as it came, into one compressed file."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+import click
+import orjson
+
+from bc_images import door
+from bc_images.archive.place import Archives, Writer
+from bc_images.archive.settings import LOADER, command
+from bc_images.errors import DamagedInput, SomeFailed
+from bc_images.files import open_files
+
+__all__ = ["main"]
+
+PROG = "target-singer-archive"
+_KNOWN = frozenset({"SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION"})
+
+
+class _Seen:
+    """What the messages so far say of the input."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.state: Any = None
+        self._whole: dict[str, bool] = {}
+
+    def add(self, number: int, line: bytes) -> None:
+        """Look at one message.
+
+        Raises:
+            DamagedInput: it is none.
+        """
+        try:
+            message = orjson.loads(line)
+            kind = message["type"]
+            if kind == "STATE":
+                self.state = message["value"]
+                return
+            stream = message["stream"]
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            cut = "is cut off" if not line.endswith(b"\n") else "is no Singer message"
+            raise DamagedInput(f"Line {number} of the input {cut}: no archive was made. Check the tap.") from error
+        if kind not in _KNOWN:
+            raise DamagedInput(
+                f"Line {number} of the input is a {kind}, which cannot be kept in an archive: switch it off in the tap."
+            )
+        if kind == "RECORD" and stream not in self._whole:
+            raise DamagedInput(f"Line {number} of the input: a RECORD of {stream} before its SCHEMA. Check the tap.")
+        self.records += kind == "RECORD"
+        self._whole[stream] = kind == "ACTIVATE_VERSION"
+
+    @property
+    def streams(self) -> int:
+        return len(self._whole)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every stream ended with the mark of a complete sweep."""
+        return all(self._whole.values())
+
+
+def keep(lines: Iterable[bytes], settings: dict[str, Any]) -> str | None:
+    """Archive Singer messages; return the STATE to be passed on, as JSON.
+
+    Raises:
+        DamagedInput: the input is damaged; there is no archive.
+        SomeFailed: it was no whole sweep; what came is kept as incomplete.
+    """
+    archives = Archives(open_files(settings["files"]), settings["name"])
+    seen = _Seen()
+    with archives.create(datetime.now(UTC)) as writer:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                seen.add(number, line)
+                writer.write(line)
+        return _finish(archives, writer, seen, require_whole=settings["require_whole"])
+
+
+def _finish(archives: Archives, writer: Writer, seen: _Seen, *, require_whole: bool) -> str | None:
+    if not seen.streams:
+        raise DamagedInput("The input holds no stream: no archive was made. Check the tap and its selection.")
+    whole = seen.is_whole or not require_whole
+    name = writer.commit(whole=whole)
+    click.echo(f"{PROG}: {seen.records:,} records in {archives.label}/{name}", err=True)
+    if not whole:
+        raise SomeFailed(
+            f"The input was no whole sweep, so that {name} is no backup of the store. Run again; if the tap sends no "
+            "ACTIVATE_VERSION on purpose, switch require_whole off."
+        )
+    return None if seen.state is None else orjson.dumps(seen.state).decode()
+
+
+def _run(settings: dict[str, Any]) -> None:
+    state = keep(sys.stdin.buffer, settings)
+    if state is not None:
+        click.echo(state)
+
+
+def main() -> NoReturn:
+    """Run ``target-singer-archive``."""
+    signal.signal(signal.SIGTERM, _leave)
+    run = command(PROG, "Keep Singer messages as they are, in one compressed file of a file store.", LOADER, _run)
+    door.run(PROG, lambda: run.main(prog_name=PROG, standalone_mode=False), farewell="stopped: no archive was made.")
+
+
+def _leave(signum: int, _: object) -> None:
+    raise SystemExit(128 + signum)

@@ -1,0 +1,91 @@
+"""The settings of the two commands, and how they are asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from bc_images.config import checked, from_environment, settings_files
+from bc_images.errors import SettingsError
+from bc_images.settings import PROPERTIES as SHARED
+
+__all__ = ["EXTRACTOR", "LOADER", "command", "values"]
+
+Properties = dict[str, dict[str, Any]]
+
+_COMMON: Properties = {
+    "files": {
+        **{name: value for name, value in SHARED["files"].items() if name != "default"},
+        "description": "File store: a folder or an fsspec URL such as s3://bucket/prefix. Archives are kept in it "
+        "under archives/, beside the pictures.",
+    },
+    "name": {
+        "type": "string",
+        "default": "store",
+        "title": "Name",
+        "description": "A word for what is archived, one for each store that shares the file store.",
+    },
+}
+
+LOADER: Properties = {
+    **_COMMON,
+    "require_whole": {
+        "type": "boolean",
+        "default": True,
+        "title": "Require a whole sweep",
+        "description": "An input that does not end with the mark of a complete sweep (ACTIVATE_VERSION) is kept as "
+        "incomplete, and the run fails. Switch it off for taps that send no such mark.",
+    },
+}
+
+EXTRACTOR: Properties = {
+    **_COMMON,
+    "at": {
+        "type": "string",
+        "title": "Point in time",
+        "description": "A date or time such as 2025-01-31: the newest whole archive that is not later. "
+        "Default: the newest.",
+    },
+    "archive": {
+        "type": "string",
+        "title": "Archive",
+        "description": "The file name of one archive, in place of the newest; the only way to an incomplete one.",
+    },
+}
+
+
+def command(prog: str, help_text: str, properties: Properties, run: Callable[[dict[str, Any]], None]) -> click.Command:
+    """Return a Singer command: ``--config``, ``--about``, ``--version``, and the environment."""
+
+    @click.command(prog, help=help_text)
+    @click.version_option(version("bc-images"), prog_name=prog)
+    @click.option("--config", "configs", multiple=True, help="Settings, a JSON file; ENV is always read. Repeatable.")
+    @click.option("--about", is_flag=True, help="Show the settings as JSON.")
+    @click.option("--format", "_format", type=click.Choice(["json"]), default="json", help="Format of --about.")
+    def run_it(configs: tuple[str, ...], *, about: bool, _format: str) -> None:
+        if about:
+            settings = {"type": "object", "properties": properties, "required": ["files"]}
+            click.echo(json.dumps({"name": prog, "description": help_text, "settings": settings}, indent=2))
+            return
+        run(values(prog, configs, properties))
+
+    return run_it
+
+
+def values(prog: str, configs: tuple[str, ...], properties: Properties) -> dict[str, Any]:
+    """Return the checked settings of a run: the environment above the files.
+
+    Raises:
+        SettingsError: they cannot be used.
+    """
+    prefix = f"{prog.upper().replace('-', '_')}_"
+    given = {**settings_files(configs), **from_environment(prefix, properties, os.environ)}
+    settings = checked(given, {"type": "object", "properties": properties})
+    if not settings.get("files"):
+        raise SettingsError("The setting files is missing: give a folder or an fsspec URL such as s3://bucket/prefix.")
+    return settings
