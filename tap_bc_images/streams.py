@@ -155,6 +155,8 @@ class SweepStream(Stream):
             BcImagesError: the sweep could not be completed.
         """
         run = self._run = self._begin()
+        if run.last_product_id:
+            self.logger.info("Going on after product %d, where an earlier run was interrupted.", run.last_product_id)
         self._envelope = Envelope(self.name, self._stream_version)
         is_test = self.ABORT_AT_RECORD_COUNT is not None
         whole = not is_test and not self._tap.options.is_shard and run.first == 1 and self._sweeps
@@ -162,34 +164,41 @@ class SweepStream(Stream):
         waiting: deque[_Place] = deque()
         written = 0
         with Progress(self.name, census.images if census else None, self._sample, self.logger) as progress:
-            for record in self._finished(self._told(waiting)):
-                for name in self._dropped:
-                    record.pop(name, None)
-                yield record
-                written += 1
-                while waiting and waiting[0].records <= written:
-                    self._passed(waiting.popleft())
-            for place in waiting:
-                self._passed(place)
+            try:
+                for record in self._finished(self._told(waiting)):
+                    self._settle(waiting, written)
+                    for name in self._dropped:
+                        record.pop(name, None)
+                    yield record
+                    written += 1
+            finally:
+                self._settle(waiting, written)
             self.logger.info("Complete: %s, %s written.", progress.words(), f"{written:,} records")
         if census and (objection := census.objection(run.images, run.products)):
             self.logger.warning("%s Run again, and tell BigCommerce if it stays so.", objection)
 
+    def check(self) -> None:
+        """Make sure that catalog and state fit, before anything is written.
+
+        Raises:
+            SettingsError: the state is damaged.
+        """
+        self._begin()
+
     def _begin(self) -> _Run:
         """Decide by catalog and state what this sync is; nothing is asked of the store yet."""
         settings, options = self._tap.settings, self._tap.options
+        state = self.tap_state.get("bookmarks", {}).get(self.name, {})
         selected = {name for name in self.schema["properties"] if self.mask["properties", name]}
         declared = self.effective_schema["properties"]
         self._dropped = tuple(
             name for name in self.schema["properties"] if name not in selected or name not in declared
         )
         if self.replication_method == REPLICATION_INCREMENTAL:
-            changes = Changes(self.stream_state, settings.store_hash, options.start_date)
+            changes = Changes(state, settings.store_hash, options.start_date)
             self._stream_version = None
             return _Run(options.first, None, changes)
-        full = FullSweep.begin(self.stream_state, settings.store_hash, options, self._tap.initialized_at)
-        if full.last_product_id:
-            self.logger.info("Going on after product %d, where an earlier run was interrupted.", full.last_product_id)
+        full = FullSweep.begin(state, settings.store_hash, options, self._tap.initialized_at)
         self._stream_version = full.version
         return _Run(full.first, full, None, last_product_id=full.last_product_id)
 
@@ -258,6 +267,7 @@ class SweepStream(Stream):
                 counter.increment(number)
         if write_messages:
             self._end()
+            self._tap.message_writer.flush()  # the SDK leaves out a STATE that says nothing new
 
     def _is_plain(self) -> bool:
         """Whether nothing that is configured changes a record on its way: then it is written as it stands."""
@@ -266,13 +276,15 @@ class SweepStream(Stream):
     def _write_plain(self, record: Record) -> None:
         self._tap.message_writer.write_record(self._envelope, record)
 
-    def _passed(self, place: _Place) -> None:
-        """All records up to here are written: say so in STATE, every so many products."""
+    def _settle(self, waiting: deque[_Place], written: int) -> None:
+        """Every product that ends within the records written is done: say so in STATE, every so many products."""
         run = self._run
-        run.last_product_id = place.product_id
-        if place.products - run.stated >= _STATE_EVERY:
-            run.stated = place.products
-            self._write_place()
+        while waiting and waiting[0].records <= written:
+            place = waiting.popleft()
+            run.last_product_id = place.product_id
+            if place.products - run.stated >= _STATE_EVERY:
+                run.stated = place.products
+                self._write_place()
 
     def _write_place(self) -> None:
         run = self._run

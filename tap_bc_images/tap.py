@@ -91,7 +91,7 @@ class TapBCImages(Tap):
         super().__init__(
             config={**(config or {}), **environment},
             catalog=catalog if catalog is None or isinstance(catalog, Catalog) else _catalog(catalog),
-            state=_state(state or {}),
+            state=dict(state or {}),
             parse_env_config=False,
             **rest,
         )
@@ -106,6 +106,18 @@ class TapBCImages(Tap):
             self.settings = Settings.from_config(self._config)
             self.options = Options.from_config(self._config)
         return []
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take over the state of an earlier run.
+
+        Raises:
+            SettingsError: it is damaged.
+        """
+        super().load_state(_state(state))
+        if state:
+            for stream in self.streams.values():
+                if isinstance(stream, SweepStream) and stream.selected:
+                    stream.check()
 
     def discover_streams(self) -> Sequence[SweepStream]:
         """Return both streams."""

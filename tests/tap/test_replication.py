@@ -1,0 +1,312 @@
+"""Versions, ACTIVATE_VERSION, STATE and bookmarks: what a loader and the next run are told."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bc_images.errors import BcImagesError, SettingsError, StoreSuspended, StoreUnreachable
+from bc_images.sandbox import SandboxServer
+from tests.tap.harness import Output, catalog_of, end, peak_memory, settings, start, stored, sync, written_before
+
+OLD, NEW = "2024-01-01T00:00:00+00:00", "2025-06-01T12:00:00+00:00"
+
+
+def product_ids(shop: SandboxServer) -> list[int]:
+    return [product["id"] for product in shop.dump(files=False)["products"]]
+
+
+def interrupted(shop: SandboxServer, config: dict[str, Any], product: int, **more: Any) -> Output:
+    """Run until the store refuses to tell the images of one product."""
+    shop.faults("s", f"GET .*/products/{product}/images")
+    with pytest.raises(StoreSuspended) as failed:
+        sync(config, **more)
+    return written_before(failed.value)
+
+
+class TestFullTable:
+    def test_one_version_and_its_activation_last(self, shop: SandboxServer, version: str) -> None:
+        shop.reset(products=30, images=2)
+        output = sync(settings(shop.url, api_version=version))
+        assert output.kinds == ["SCHEMA", "RECORD", "ACTIVATE_VERSION", "STATE"]
+        (activation,) = output.of("ACTIVATE_VERSION")
+        assert output.versions() == {activation["version"]}
+        assert activation["stream"] == "product_images"
+
+    def test_a_later_run_has_a_higher_version(self, shop: SandboxServer) -> None:
+        shop.reset(products=3, images=1)
+        first, second = (sync(settings(shop.url)).versions().pop() for _ in range(2))
+        assert first is not None
+        assert second is not None
+        assert first < second
+
+    def test_an_empty_store_empties_the_table(self, shop: SandboxServer, version: str) -> None:
+        output = sync(settings(shop.url, api_version=version))
+        assert output.kinds == ["SCHEMA", "ACTIVATE_VERSION", "STATE"]
+
+    @pytest.mark.parametrize(
+        "more", [{"product_id_min": 1}, {"product_id_max": 999_999}, {"activate_version": False}], ids=str
+    )
+    def test_no_activation_where_it_would_speak_for_others(self, shop: SandboxServer, more: dict[str, Any]) -> None:
+        shop.reset(products=30, images=2)
+        output = sync(settings(shop.url, **more))
+        assert output.kinds == ["SCHEMA", "RECORD", "STATE"]
+        assert output.ids() == stored(shop)
+        assert None not in output.versions()
+
+    @pytest.mark.parametrize("letter", ["s", "h", "5"])
+    def test_no_activation_after_an_error(self, shop: SandboxServer, version: str, letter: str) -> None:
+        shop.reset(products=600, images=1)
+        config = settings(shop.url, api_version=version, concurrency=1)
+        shop.faults(f"..{letter}", "GET .*/products$")
+        with pytest.raises(BcImagesError) as failed:
+            sync(config)
+        output = written_before(failed.value)
+        assert output.records()
+        assert not output.of("ACTIVATE_VERSION")
+
+    def test_an_interrupted_sweep_goes_on(self, shop: SandboxServer, version: str) -> None:
+        shop.reset(products=700, images=2)
+        config = settings(shop.url, api_version=version, concurrency=1)
+        shop.faults("..5", "GET .*/products$")
+        with pytest.raises(StoreUnreachable) as failed:
+            sync(config)
+        first = written_before(failed.value)
+        second = sync(config, state=first.states[-1])
+        reached = first.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
+        assert first.records()[-1]["product_id"] >= reached
+        told = [record["id"] for record in first.records() if record["product_id"] <= reached]
+        assert told + second.ids() == stored(shop)
+        assert second.ids()
+        assert first.versions() == second.versions()
+        assert second.of("ACTIVATE_VERSION")[0]["version"] in first.versions()
+        assert second.states[-1] == {"bookmarks": {"product_images": {}}}
+
+    def test_a_product_is_never_half_acknowledged(self, shop: SandboxServer) -> None:
+        """Every STATE stands behind all records up to its product, and before those of the next."""
+        shop.reset(products=600, images=3)
+        config = settings(shop.url, api_version="v2", concurrency=3)
+        output = interrupted(shop, config, product_ids(shop)[560])
+        assert len(output.states) == 3
+        before: list[int] = []
+        for message in output.messages:
+            if message["type"] == "RECORD":
+                before.append(message["record"]["product_id"])
+            elif message["type"] == "STATE":
+                reached = message["value"]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
+                assert max(before) == reached
+                assert before.count(reached) == 3
+        assert output.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"] == product_ids(shop)[559]
+
+    @pytest.mark.parametrize(
+        "change", [{"store_hash": "other"}, {"product_id_min": 5}, {"product_id_max": 9_999}], ids=str
+    )
+    def test_another_shard_or_store_begins_afresh(self, shop: SandboxServer, change: dict[str, Any]) -> None:
+        shop.reset(products=10, images=1)
+        sweep = {
+            "store_hash": "sandbox",
+            "product_id_min": None,
+            "product_id_max": None,
+            "version": 1,
+            "last_product_id": product_ids(shop)[5],
+        }
+        state = {"bookmarks": {"product_images": {"sweep": {**sweep, **change}}}}
+        output = sync(settings(shop.url), state=state)
+        assert output.ids() == stored(shop)
+        assert output.versions().isdisjoint({1})
+
+    def test_state_stays_small(self, shop: SandboxServer) -> None:
+        shop.reset(products=1500, images=1)
+        output = sync(settings(shop.url))
+        sizes = [len(json.dumps(state)) for state in output.states]
+        assert len(sizes) == 7
+        assert max(sizes) < 250
+        assert max(sizes[:-1]) - min(sizes[:-1]) <= 1  # a product id of one digit more
+
+    def test_each_stream_has_its_own_place(self, shop: SandboxServer) -> None:
+        shop.reset(products=300, images=1)
+        config = settings(shop.url, api_version="v2", concurrency=1)
+        both = catalog_of(config, "products", "product_images")
+        first = interrupted(shop, config, product_ids(shop)[280], catalog=both)
+        assert not first.records("products")
+        second = sync(config, catalog=both, state=first.states[-1])
+        assert len(second.records()) == 20
+        assert second.ids("products") == product_ids(shop)
+        assert second.states[-1] == {"bookmarks": {"product_images": {}, "products": {}}}
+
+    def test_killed_and_started_again(self, shop: SandboxServer, tmp_path: Path) -> None:
+        shop.reset(products=700, images=2)
+        config = settings(shop.url, api_version="v2")
+        shop.faults("p", f"GET .*/products/{product_ids(shop)[600]}/images")
+        process = start(config, tmp_path)
+        assert process.stdout is not None
+        lines: list[bytes] = []
+        while sum(b'"STATE"' in line for line in lines) < 2:
+            lines.append(process.stdout.readline())
+            assert lines[-1], "the tap ended by itself"
+        ended = end(process, signal.SIGKILL)
+        assert ended.code == -signal.SIGKILL
+        whole = b"".join(lines).decode() + ended.out[: ended.out.rfind("\n") + 1]
+        first = Output.read(whole)
+        shop.faults("")
+        acknowledged = first.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
+        second = sync(config, state=first.states[-1])
+        told = [record["id"] for record in first.records() if record["product_id"] <= acknowledged]
+        assert told + second.ids() == stored(shop)
+        assert first.versions() == second.versions() == {second.of("ACTIVATE_VERSION")[0]["version"]}
+
+
+class TestIncremental:
+    @pytest.fixture
+    def images(self, shop: SandboxServer) -> list[int]:
+        """Ids of 20 images, all changed long ago."""
+        shop.reset(products=10, images=2)
+        images = stored(shop)
+        for image in images:
+            shop.set_image(image, date_modified=OLD)
+        return images
+
+    def sync(self, shop: SandboxServer, state: Any = None, **more: Any) -> Output:
+        config = settings(shop.url, **more)
+        catalog = catalog_of(config, "product_images", replication_method="INCREMENTAL")
+        return sync(config, catalog=catalog, state=state)
+
+    def bookmark(self, output: Output) -> dict[str, Any]:
+        found: dict[str, Any] = output.states[-1]["bookmarks"]["product_images"]
+        return found
+
+    def test_first_run_emits_everything(self, shop: SandboxServer, images: list[int]) -> None:
+        output = self.sync(shop)
+        assert output.ids() == images
+        assert output.kinds == ["SCHEMA", "RECORD", "STATE"]
+        assert output.versions() == {None}
+        assert output.of("SCHEMA")[0]["bookmark_properties"] == ["date_modified"]
+        assert self.bookmark(output) == {
+            "replication_key": "date_modified",
+            "replication_key_value": OLD,
+            "store_hash": "sandbox",
+        }
+
+    def test_then_only_what_changed(self, shop: SandboxServer, images: list[int]) -> None:
+        state = self.sync(shop).states[-1]
+        for image in images[1:]:
+            shop.set_image(image, date_modified="2023-12-31T23:59:59+00:00")
+        shop.set_image(images[7], date_modified=NEW)
+        output = self.sync(shop, state)
+        assert output.ids() == [images[0], images[7]]  # what lies on the bookmark comes again
+        assert self.bookmark(output)["replication_key_value"] == NEW
+        assert self.bookmark(self.sync(shop, output.states[-1]))["replication_key_value"] == NEW
+
+    def test_start_date(self, shop: SandboxServer, images: list[int]) -> None:
+        shop.set_image(images[3], date_modified=NEW)
+        assert self.sync(shop, start_date="2025-01-01").ids() == [images[3]]
+        assert self.sync(shop, start_date="2025-06-01T14:00:00+02:00").ids() == [images[3]]
+        assert self.sync(shop, start_date="2025-06-01T12:00:01Z").ids() == []
+        # The later of the two counts.
+        state = {"bookmarks": {"product_images": {"replication_key_value": NEW}}}
+        assert self.sync(shop, state, start_date="2020-01-01").ids() == [images[3]]
+
+    def test_full_table_has_no_start_date(self, shop: SandboxServer, images: list[int]) -> None:
+        assert sync(settings(shop.url, start_date="2030-01-01")).ids() == images
+
+    def test_the_bookmark_stays_behind_the_start_of_the_sweep(self, shop: SandboxServer, images: list[int]) -> None:
+        """An image that changes while its product has been passed must be found by the next run."""
+        shop.set_image(images[-1])  # now
+        state = self.sync(shop).states[-1]
+        assert state["bookmarks"]["product_images"]["replication_key_value"] > OLD
+        shop.set_image(images[0])
+        assert images[0] in self.sync(shop, state).ids()
+
+    def test_a_date_in_the_future_poisons_nothing(self, shop: SandboxServer, images: list[int]) -> None:
+        shop.set_image(images[0], date_modified="2099-01-01T00:00:00+00:00")
+        state = self.sync(shop).states[-1]
+        shop.set_image(images[1])
+        assert self.sync(shop, state).ids() == images[:2]
+
+    def test_an_interrupted_run_moves_no_bookmark(self, shop: SandboxServer) -> None:
+        shop.reset(products=700, images=1)
+        shop.faults("..5", "GET .*/products$")
+        state = {"bookmarks": {"product_images": {"replication_key": "date_modified", "replication_key_value": OLD}}}
+        for image in stored(shop):
+            shop.set_image(image, date_modified=NEW)
+        with pytest.raises(StoreUnreachable) as failed:
+            self.sync(shop, state, concurrency=1)
+        output = written_before(failed.value)
+        assert output.records()
+        assert [each["bookmarks"]["product_images"]["replication_key_value"] for each in output.states] == [OLD]
+        assert self.sync(shop, output.states[-1]).ids() == stored(shop)
+
+    def test_the_bookmark_of_another_store_is_not_used(self, shop: SandboxServer, images: list[int]) -> None:
+        state = {"bookmarks": {"product_images": {"replication_key_value": NEW, "store_hash": "other"}}}
+        assert self.sync(shop, state).ids() == images
+
+    def test_refused_on_v2(self, shop: SandboxServer) -> None:
+        with pytest.raises(SettingsError, match="INCREMENTAL needs api_version v3"):
+            self.sync(shop, api_version="v2")
+        assert not shop.requests()
+
+    def test_refused_for_products(self, shop: SandboxServer) -> None:
+        config = settings(shop.url)
+        with pytest.raises(SettingsError, match="products can only be replicated FULL_TABLE"):
+            sync(config, catalog=catalog_of(config, "products", replication_method="INCREMENTAL"))
+
+    @pytest.mark.parametrize(
+        ("root", "said"),
+        [
+            ({"replication_method": "LOG_BASED"}, "FULL_TABLE or INCREMENTAL"),
+            ({"replication_method": "INCREMENTAL", "replication_key": "id"}, "can only be date_modified"),
+        ],
+    )
+    def test_other_ways_are_refused(self, shop: SandboxServer, root: dict[str, str], said: str) -> None:
+        config = settings(shop.url)
+        with pytest.raises(SettingsError, match=said):
+            sync(config, catalog=catalog_of(config, "product_images", **root))
+
+    @pytest.mark.parametrize("bookmark", ["yesterday", 7, {"a": 1}])
+    def test_a_damaged_bookmark(self, shop: SandboxServer, bookmark: Any) -> None:
+        with pytest.raises(SettingsError, match="replication_key_value is"):
+            self.sync(shop, {"bookmarks": {"product_images": {"replication_key_value": bookmark}}})
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"bookmarks": []},
+        {"bookmarks": {"product_images": "all"}},
+        {"bookmarks": {"product_images": {"sweep": {"version": 1}}}},
+        {"bookmarks": {"product_images": {"sweep": 7}}},
+        {
+            "bookmarks": {
+                "product_images": {
+                    "sweep": {
+                        "store_hash": "sandbox",
+                        "product_id_min": None,
+                        "product_id_max": None,
+                        "version": "1",
+                        "last_product_id": 3,
+                    }
+                }
+            }
+        },
+    ],
+    ids=range(5),
+)
+def test_a_damaged_state(shop: SandboxServer, state: Any) -> None:
+    with pytest.raises(SettingsError, match="The state is damaged"):
+        sync(settings(shop.url), state=state)
+    assert not shop.requests()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
+def test_memory_stays_flat(shop: SandboxServer, tmp_path: Path) -> None:
+    peaks = []
+    for products in (2000, 8000):
+        shop.reset(products=products, images=3)
+        peaks.append(peak_memory(settings(shop.url, concurrency=2), tmp_path))
+    assert peaks[1] < peaks[0] * 1.05, peaks
+    assert peaks[1] < 110e6, peaks
