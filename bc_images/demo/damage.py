@@ -17,6 +17,7 @@ from bc_images.sandbox.names import STORE_HASH, TOKEN
 
 DELETED = 40  # single images
 REWRITTEN = 60  # descriptions
+MIXED_UP = 10  # products whose first picture becomes that of another product
 SHUFFLED = 20  # products whose thumbnail and orders change
 
 
@@ -24,6 +25,7 @@ class Vandal:
     """Calls the API of one version by hand: an independent voice, it knows nothing of our client."""
 
     def __init__(self, url: str, version: str) -> None:
+        self._url = url
         self._root = f"{url}/stores/{STORE_HASH}"
         self._version = version
         self._session = requests.Session()
@@ -59,6 +61,11 @@ class Vandal:
         self._call("PUT", self._image(product, image), fields)
         self.done[what] += 1
 
+    def mix_up(self, product: int, image: int, other: str) -> None:
+        """Give an image the picture of another: what stood there is gone."""
+        field = "image_url" if self._version == "v3" else "image_file"
+        self.change(product, image, "pictures replaced by wrong ones", **{field: f"{self._url}/product_images/{other}"})
+
     def _image(self, product: int, image: int) -> str:
         catalog = "catalog/" if self._version == "v3" else ""
         return f"/{self._version}/{catalog}products/{product}/images/{image}"
@@ -83,6 +90,8 @@ def wreck(vandal: Vandal, seed: int) -> None:
     for product in islice(ids, REWRITTEN // 3):
         for image in stock[product]:
             vandal.change(product, image["id"], "descriptions overwritten", description="IMPORT ERROR #REF!")
+    for product in islice(ids, MIXED_UP):
+        vandal.mix_up(product, stock[product][0]["id"], stock[next(ids)][0]["image_file"])
     for product in islice(ids, SHUFFLED):
         first, last = stock[product][0], stock[product][-1]
         vandal.change(product, last["id"], "orders and thumbnails swapped", sort_order=0, is_thumbnail=True)

@@ -12,7 +12,9 @@ from packaging.utils import canonicalize_name
 
 from tests.house.project import ROOT, pyproject
 
-LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+ALL = "requirements.lock"
+DEMO = "requirements-demo.lock"
+LOCKS = [ALL, DEMO, "bc_images/demo/warehouse.lock"]
 RUNTIME_EXTRAS = {"sandbox", "s3", "airbyte"}
 
 COPYLEFT = re.compile(
@@ -24,10 +26,11 @@ TOLERATED = {
 }
 
 
-def locked() -> dict[str, str]:
-    """Return the blocks of the lock file by name; several versions of one package are joined."""
+def locked(lock: str) -> dict[str, str]:
+    """Return the blocks of a lock file by name; several versions of one package are joined."""
+    lines = [line for line in (ROOT / lock).read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     blocks: dict[str, str] = {}
-    for block in re.split(r"\n(?=\S)", "\n".join(line for line in LOCK.splitlines() if not line.startswith("#"))):
+    for block in re.split(r"\n(?=\S)", "\n".join(lines)):
         name = canonicalize_name(re.split(r"[=\[ ]", block, maxsplit=1)[0])
         blocks[name] = blocks.get(name, "") + block
     return blocks
@@ -58,31 +61,41 @@ def licence(name: str) -> str:
     return "; ".join([told.get("license", "").partition("\n")[0], *classifiers]).strip("; ")
 
 
-def test_the_lock_names_no_address() -> None:
-    assert "://" not in LOCK
-    assert "index-url" not in LOCK
-    assert "find-links" not in LOCK
-    assert not re.search(r"^-e|^\.|@ ", LOCK, re.MULTILINE), "every entry comes from a registry by name and version"
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_names_no_address(lock: str) -> None:
+    text = (ROOT / lock).read_text(encoding="utf-8")
+    assert "://" not in text
+    assert "index-url" not in text
+    assert "find-links" not in text
+    assert not re.search(r"^-e|^\.|@ ", text, re.MULTILINE), "every entry comes from a registry by name and version"
 
 
-def test_every_entry_of_the_lock_is_exact_and_hashed() -> None:
-    for name, block in locked().items():
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_entry_of_a_lock_is_exact_and_hashed(lock: str) -> None:
+    for name, block in locked(lock).items():
         assert re.match(r"[a-z0-9][a-z0-9._-]*(\[[a-z0-9,-]+\])?==\S+", block), name
         assert "--hash=sha256:" in block, name
 
 
-def test_the_lock_holds_all_that_pyproject_asks_for() -> None:
+@pytest.mark.parametrize(
+    ("lock", "extras"), [(ALL, [*sorted(RUNTIME_EXTRAS), "build", "test", "dev"]), (DEMO, ["sandbox", "build"])]
+)
+def test_a_lock_holds_all_that_pyproject_asks_for(lock: str, extras: list[str]) -> None:
     project = pyproject()["project"]
-    asked = project["dependencies"] + [
-        line for extra in (*RUNTIME_EXTRAS, "test", "dev") for line in project["optional-dependencies"][extra]
-    ]
-    blocks = locked()
+    blocks = locked(lock)
+    asked = project["dependencies"] + [line for extra in extras for line in project["optional-dependencies"][extra]]
     for requirement in map(Requirement, asked):
         if requirement.name == "bc-images":
             continue
         pinned = re.findall(r"==([^\s;\\]+)", blocks[canonicalize_name(requirement.name)])
         assert pinned, requirement
         assert all(requirement.specifier.contains(one, prereleases=True) for one in pinned), (requirement, pinned)
+
+
+def test_the_demo_runs_on_what_is_tested() -> None:
+    everything = locked(ALL)
+    for name, block in locked(DEMO).items():
+        assert block == everything[name]
 
 
 def test_every_dependency_has_a_lower_bound() -> None:
