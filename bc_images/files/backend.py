@@ -64,6 +64,9 @@ class Backend(Protocol):
     def listing(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Yield key and length of every object below the folder `prefix`, in bulk and in no order."""
 
+    def folders(self, prefix: str) -> list[str]:
+        """Return the keys of the folders directly in the folder `prefix`."""
+
     def leftovers(self) -> Iterator[str]:
         """Yield the temporary names that a crash left behind, more than a day ago."""
 

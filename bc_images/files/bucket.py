@@ -98,16 +98,16 @@ class Bucket:
 
     def listing(self, prefix: str) -> Iterator[tuple[str, int]]:
         """List the folder's own folders one by one, side by side: a single list would grow with the store."""
-        try:
-            with self._explained(), self._turn:
-                top = self._fs.ls(self._path(prefix), detail=True)
-        except FileNotFoundError:
-            return
+        top = self._top(prefix)
         yield from self._objects(top)
         folders = [entry["name"] for entry in top if entry["type"] == "directory"]
         with ThreadPoolExecutor(_LISTERS, "list") as executor:
             for found in ordered_map(executor, self._find, folders, _LISTERS):
                 yield from self._objects(found)
+
+    def folders(self, prefix: str) -> list[str]:
+        """List one level of an address."""
+        return [self._key(entry["name"]) for entry in self._top(prefix) if entry["type"] == "directory"]
 
     def leftovers(self) -> Iterator[str]:
         """Whatever is under ``tmp/``: nobody tells how old it is."""
@@ -165,6 +165,13 @@ class Bucket:
         with self._explained(), self._turn:
             info: dict[str, Any] = self._fs.info(self._path(key))
             return info
+
+    def _top(self, prefix: str) -> list[dict[str, Any]]:
+        try:
+            with self._explained(), self._turn:
+                return list(self._fs.ls(self._path(prefix), detail=True))
+        except FileNotFoundError:
+            return []
 
     def _find(self, folder: str) -> list[dict[str, Any]]:
         with self._explained(), self._turn:

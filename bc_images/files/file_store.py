@@ -22,7 +22,15 @@ __all__ = ["FileLies", "FileStore", "Stored", "open_files"]
 
 
 class FileLies(DamagedFiles):
-    """One stored file does not hold what its name says; the others may well be sound."""
+    """One stored file does not hold what its name says; the others may well be sound.
+
+    Attributes:
+        what: what is wrong with it, in a few words.
+    """
+
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(f"{key} in the file store {what}. Run bc-images check; once removed, it is downloaded again.")
+        self.what = what
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,7 @@ class FileStore:
         content = b"".join(self.chunks(digest))
         found = hashlib.sha256(content).hexdigest()
         if found != digest:
-            raise FileLies(_lie(digest, found))
+            raise FileLies(object_key(digest), _other(found))
         return content
 
     def verify(self, digest: str) -> int:
@@ -120,7 +128,7 @@ class FileStore:
             found.update(chunk)
             size += len(chunk)
         if found.hexdigest() != digest:
-            raise FileLies(_lie(digest, found.hexdigest()))
+            raise FileLies(object_key(digest), _other(found.hexdigest()))
         return size
 
     def chunks(self, digest: str) -> Iterator[bytes]:
@@ -136,7 +144,7 @@ class FileStore:
         except FileNotFoundError as error:
             raise FileUnavailable(f"{key} is not in the file store {self.label}") from error
         except OSError as error:
-            raise FileLies(f"{key} in the file store cannot be read: {error.strerror or error}") from error
+            raise FileLies(key, f"cannot be read: {error.strerror or error}") from error
 
     def size(self, digest: str) -> int | None:
         """Return a file's length in bytes, or None where it is not stored.
@@ -177,8 +185,5 @@ class FileStore:
             raise FileUnavailable(str(error)) from error
 
 
-def _lie(digest: str, found: str) -> str:
-    return (
-        f"{object_key(digest)} is damaged: its bytes have the digest {found[:12]}…. "
-        "Run bc-images check; the tap downloads it again once it is removed."
-    )
+def _other(digest: str) -> str:
+    return f"is damaged: its bytes have the digest {digest[:12]}…"

@@ -17,6 +17,7 @@ __all__ = ["Folder"]
 
 TEMPORARY = "tmp"
 _DAY = 86_400  # seconds
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # the latter on Windows alone
 
 
 class Folder:
@@ -41,12 +42,13 @@ class Folder:
 
     def mark(self, key: str) -> None:
         """Create an empty file; not fsynced, since losing it costs a download and nothing else."""
-        with self._explained():
-            path = self.root / key
+        path = f"{self.label}/{key}"
+        with self._explained(), suppress(FileExistsError):
             try:
-                os.close(self._create(path))
-            except FileExistsError:
-                return
+                os.close(os.open(path, _NEW, 0o666))
+            except FileNotFoundError:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                os.close(os.open(path, _NEW, 0o666))
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """Yield a file's bytes."""
@@ -66,6 +68,14 @@ class Folder:
         """Walk the folder; one that is not there is empty."""
         with self._explained():
             yield from _walk(str(self.root / prefix), prefix)
+
+    def folders(self, prefix: str) -> list[str]:
+        """List one folder; one that is not there is empty."""
+        with self._explained():
+            try:
+                return [f"{prefix}/{entry.name}" for entry in (self.root / prefix).iterdir() if entry.is_dir()]
+            except FileNotFoundError:
+                return []
 
     def leftovers(self) -> Iterator[str]:
         """Yield files in ``tmp/`` that are older than a day."""
@@ -101,12 +111,11 @@ class Folder:
 
     def _create(self, path: Path) -> int:
         """Create and open a file that must not exist yet, and its folder where that is missing."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         try:
-            return os.open(path, flags, 0o666)
+            return os.open(path, _NEW, 0o666)
         except FileNotFoundError:
             self.make(path.parent)
-            return os.open(path, flags, 0o666)
+            return os.open(path, _NEW, 0o666)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -71,7 +71,7 @@ class Transfers:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._addresses = Addresses(settings)
-        self._own = _anonymous(session(settings, settings.concurrency))
+        self._own = _settled(_anonymous(session(settings, settings.concurrency)), settings.store_url)
         self._strangers = _anonymous(session(settings, settings.concurrency))
         for scheme in ("http://", "https://"):
             adapter = PublicOnly(pool_connections=4, pool_maxsize=settings.concurrency)
@@ -207,6 +207,14 @@ def _anonymous(made: requests.Session) -> requests.Session:
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # The bytes as they are stored; and no Accept header that would let a CDN convert the picture.
     made.headers["Accept-Encoding"] = "identity"
+    return made
+
+
+def _settled(made: requests.Session, url: str) -> requests.Session:
+    """Read proxies and certificates from the environment now: requests would do so for every single file."""
+    found = made.merge_environment_settings(url, {}, None, None, None)
+    made.proxies, made.verify, made.cert = found["proxies"], found["verify"], found["cert"]
+    made.trust_env = False
     return made
 
 

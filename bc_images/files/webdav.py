@@ -62,6 +62,8 @@ class WebDAV:
         retries = self._settings.max_retries
         try:
             self._send("PUT", unique, content, retries)
+        except AuthError:
+            raise
         except Stopped:
             self._remove(unique, 0)  # it may have arrived although no answer came
             raise

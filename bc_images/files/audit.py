@@ -1,0 +1,217 @@
+"""Comparing a file store with what names its files: lost, damaged and superfluous ones. Memory stays constant."""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Literal, Self
+
+import orjson
+
+from bc_images.errors import DamagedFiles, DamagedInput, FileUnavailable
+from bc_images.files.file_store import FileLies, FileStore
+from bc_images.files.refs import DIGEST, OBJECTS, REFS, object_key, parse_ref
+from bc_images.store.concurrent import ordered_map
+
+__all__ = ["Audit", "Finding", "Sample"]
+
+_READERS = 8  # files re-hashed at once
+_WAITING = 32
+
+_TABLES = """
+CREATE TABLE objects (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID;
+CREATE TABLE named (sha256 TEXT PRIMARY KEY, size INTEGER, by TEXT) WITHOUT ROWID;
+CREATE TABLE strays (key TEXT PRIMARY KEY, reason TEXT) WITHOUT ROWID;
+CREATE TABLE nonsense (sha256 TEXT PRIMARY KEY, by TEXT) WITHOUT ROWID;
+CREATE TABLE sample (sha256 TEXT PRIMARY KEY, size INTEGER, by TEXT) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that needs a second look: its kind, its key in the file store, why, and who names it (or None)."""
+
+    kind: Literal["damaged", "missing", "orphaned"]
+    key: str
+    reason: str
+    named_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How much is re-hashed: a number of files, or a share of them (0 to 1)."""
+
+    files: int | None = None
+    share: float | None = None
+
+    def of(self, total: int) -> int:
+        """Return how many of `total` files that is; a share is rounded up."""
+        wanted = self.files if self.files is not None else -int(-total * (1 if self.share is None else self.share) // 1)
+        return min(total, wanted)
+
+
+class Audit:
+    """Lists a file store, and what names its files, into a nameless SQLite file.
+
+    Attributes:
+        files, bytes: what is stored.
+        records, without_file: image records in the backups, and how many of them name no file.
+    """
+
+    def __init__(self, files: FileStore) -> None:
+        self._store = files
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.executescript(_TABLES)
+        self.files = 0
+        self.bytes = 0
+        self.records = 0
+        self.without_file = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._db.close()
+
+    def list_files(self) -> None:
+        """List what is stored.
+
+        Raises:
+            DamagedFiles: there is no file store, or it cannot be listed.
+        """
+        backend = self._store.backend
+        if not backend.exists():
+            raise DamagedFiles(f"There is no file store at {backend.label}. Check --files.")
+        self._db.execute("BEGIN")
+        for key, size in backend.listing(OBJECTS):
+            digest = key.rpartition("/")[2]
+            if DIGEST.fullmatch(digest) and key == object_key(digest):
+                self._db.execute("INSERT OR IGNORE INTO objects VALUES (?, ?)", (digest, size))
+                self.files += 1
+                self.bytes += size
+            else:
+                self._db.execute("INSERT OR IGNORE INTO strays VALUES (?, 'is no file of ours')", (key,))
+        for key in backend.leftovers():
+            self._db.execute(
+                "INSERT OR IGNORE INTO strays VALUES (?, 'was left behind by a run that broke off')", (key,)
+            )
+        self._db.execute("COMMIT")
+
+    def read_refs(self) -> None:
+        """Let every ref name its file: what is known where no backup is given."""
+        self._db.execute("BEGIN")
+        backend = self._store.backend
+        for folder in backend.folders(REFS):
+            for key, _ in backend.listing(folder):
+                if (ref := parse_ref(key)) is not None:
+                    store_hash, name, saved = ref
+                    self._name(saved.sha256, saved.size, f"{name} of store {store_hash}")
+        self._db.execute("COMMIT")
+
+    def read_backup(self, path: Path) -> None:
+        """Let every image record of a Singer file, plain or gzip, name its file.
+
+        Raises:
+            DamagedInput: the file cannot be read, or a line is no Singer message.
+        """
+        self._db.execute("BEGIN")
+        try:
+            with closing(_opened(path)) as lines:
+                for number, line in enumerate(lines, 1):
+                    if line.strip():
+                        self._read(line, f"{path}, line {number}", path.name)
+        except (OSError, EOFError) as error:  # gzip's own errors are among them
+            raise DamagedInput(f"{path} cannot be read: {error}. Give a whole Singer file.") from error
+        self._db.execute("COMMIT")
+
+    def _read(self, line: bytes, where: str, backup: str) -> None:
+        try:
+            message: Any = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise DamagedInput(f"{where} is no JSON: the backup is damaged or cut short.") from error
+        if not isinstance(message, dict) or "type" not in message:
+            raise DamagedInput(f"{where} is no Singer message.")
+        if message["type"] != "RECORD" or not _is_images(str(message.get("stream"))):
+            return
+        record = message.get("record")
+        if not isinstance(record, dict):
+            raise DamagedInput(f"{where}: the RECORD has no record.")
+        self.records += 1
+        digest, size = record.get("file_sha256"), record.get("file_size")
+        by = f"product {record.get('product_id')}, image {record.get('id')} in {backup}"
+        if digest is None:
+            self.without_file += 1
+        elif isinstance(digest, str) and DIGEST.fullmatch(digest):
+            self._name(digest, size if isinstance(size, int) else None, by)
+        else:
+            self._db.execute("INSERT OR IGNORE INTO nonsense VALUES (?, ?)", (repr(digest)[:80], by))
+
+    def _name(self, digest: str, size: int | None, by: str) -> None:
+        self._db.execute("INSERT OR IGNORE INTO named VALUES (?, ?, ?)", (digest, size, by))
+
+    def compared(self) -> Iterator[Finding]:
+        """Yield what the listings alone tell: missing, orphaned, and of a wrong length."""
+        for digest, by in self._db.execute("SELECT sha256, by FROM nonsense"):
+            yield Finding("missing", digest, "is no digest", by)
+        query = "SELECT sha256, by FROM named WHERE sha256 NOT IN (SELECT sha256 FROM objects)"
+        for digest, by in self._db.execute(query):
+            yield Finding("missing", object_key(digest), "is not there", by)
+        query = "SELECT sha256, o.size, n.size, by FROM objects o JOIN named n USING (sha256) WHERE o.size <> n.size"
+        for digest, size, wanted, by in self._db.execute(query):
+            yield Finding("damaged", object_key(digest), f"has {size:,} bytes, not {wanted:,}", by)
+        query = "SELECT sha256 FROM objects WHERE sha256 NOT IN (SELECT sha256 FROM named)"
+        for (digest,) in self._db.execute(query):
+            yield Finding("orphaned", object_key(digest), "is named by nothing")
+        for key, reason in self._db.execute("SELECT key, reason FROM strays"):
+            yield Finding("orphaned", key, reason)
+
+    def draw(self, sample: Sample) -> tuple[int, int]:
+        """Choose at random what to re-hash, leaving out what the listings have proven damaged; return files, bytes."""
+        self._db.execute("DELETE FROM sample")
+        self._db.execute(
+            "INSERT INTO sample SELECT sha256, o.size, by FROM objects o LEFT JOIN named n USING (sha256)"
+            " WHERE n.size IS NULL OR n.size = o.size ORDER BY random() LIMIT ?",
+            (sample.of(self.files),),
+        )
+        files, size = self._db.execute("SELECT count(*), coalesce(sum(size), 0) FROM sample").fetchone()
+        return files, size
+
+    def rehashed(self) -> Iterator[tuple[int, Finding | None]]:
+        """Read every file that was drawn; yield its length by the listing, and what is wrong with it.
+
+        Raises:
+            DamagedFiles: the file store as a whole cannot be read.
+        """
+        rows = self._db.execute("SELECT sha256, size, by FROM sample")
+        with ThreadPoolExecutor(_READERS, "check") as executor:
+            yield from ordered_map(executor, self._rehash, rows, _WAITING)
+
+    def _rehash(self, row: tuple[str, int, str | None]) -> tuple[int, Finding | None]:
+        digest, size, by = row
+        try:
+            self._store.verify(digest)
+        except FileLies as error:
+            return size, Finding("damaged", object_key(digest), error.what, by)
+        except FileUnavailable:
+            return size, Finding("missing", object_key(digest), "went away during the check", by)
+        return size, None
+
+
+def _is_images(stream: str) -> bool:
+    """Whether a stream holds images: also where a loader has put a schema's name before it."""
+    return stream.replace(".", "-").rpartition("-")[2] == "product_images"
+
+
+def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
+    """Open a backup; whether it is gzip, its first bytes say and not its name."""
+    with path.open("rb") as opened:
+        packed = opened.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if packed else path.open("rb")
