@@ -225,13 +225,13 @@ def stem(image_file: str) -> str:
 def changes(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Record:
     """Return the writable fields of `wanted` that `live` has not, as they are to be sent; empty when equal.
 
-    A null and an empty description mean the same.
+    A null and an empty description mean the same; one that is absent says nothing.
     """
     differing: Record = {}
     if wanted["is_thumbnail"] != live["is_thumbnail"]:
         differing["is_thumbnail"] = wanted["is_thumbnail"]
     if wanted["sort_order"] != live["sort_order"]:
         differing["sort_order"] = wanted["sort_order"]
-    if (wanted.get("description") or "") != (live.get("description") or ""):
-        differing["description"] = wanted.get("description") or ""
+    if "description" in wanted and (wanted["description"] or "") != (live["description"] or ""):
+        differing["description"] = wanted["description"] or ""
     return differing

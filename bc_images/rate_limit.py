@@ -54,8 +54,8 @@ class Allowance:
 
     All times are readings of one monotonic clock, in seconds. The store writes its headers somewhere between the
     sending of a request and the arrival of its answer, so the true end of the window lies between ``sent + reset``
-    and ``arrived + reset``: what that interval allows tells which window an answer speaks of, and the earliest of
-    the latest possible ends is when the window has surely ended.
+    and ``arrived + reset``. That interval tells which window an answer speaks of, and the earliest of the latest
+    possible ends is when the window has surely ended.
 
     Args:
         reserve: share of the quota (0 to below 1) that is left to other apps.
@@ -65,43 +65,49 @@ class Allowance:
         self._reserve = reserve
         self.quota: int | None = None  # unknown until told
         self.left = 0
+        self._lost = 0  # requests without an answer, which `left` may or may not count
         self._length = 0.0
-        self._began = 0.0  # a request sent from now on cannot have been counted in an earlier window
-        self._ends = 0.0
-        self._end_is_known = False
+        self._began = 0.0  # when this window had surely begun
+        self._ends_from, self._ends_by = 0.0, 0.0
+        self._end_is_told = False
 
     def seconds_to_wait(self, now: float, under_way: int) -> float:
         """Return how long no further request may be sent; 0 when one may."""
         if self.quota is None:
             return 0.0
-        if now >= self._ends:  # a window that nothing is known of yet: full, and at least as long as told
-            self.left, self._began, self._ends = self.quota, now, now + self._length + _MARGIN
-            self._end_is_known = False
-        return 0.0 if under_way < self._spendable(self.quota) else self._ends - now
+        if now >= self._ends_by:  # a window that nothing is known of yet: full, and at least as long as told
+            self._begin(now, self.quota, self._ends_from + self._length, now + self._length + _MARGIN)
+            self._end_is_told = False
+        return 0.0 if under_way < self._spendable(self.quota) else self._ends_by - now
+
+    def _begin(self, now: float, left: int, ends_from: float, ends_by: float) -> None:
+        self.left, self._lost, self._began = left, 0, now
+        self._ends_from, self._ends_by = ends_from, ends_by
 
     def _spendable(self, quota: int) -> int:
-        reserved = int(quota * self._reserve)
-        if self.left >= quota:  # a fresh window always grants one, however small the quota: else we never learn
+        reserved, left = int(quota * self._reserve), self.left - self._lost
+        if left >= quota:  # a fresh window always grants one, however small the quota: else we never learn
             return max(1, quota - reserved)
-        return self.left - reserved
+        return left - reserved
 
     def learn(self, now: float, sent: float, told: RateHeaders) -> None:
         """Take in the headers of an answer that arrived `now` to a request of the time `sent`."""
-        latest = now + told.reset + _MARGIN
-        if self.quota is None or (self._end_is_known and sent + told.reset > self._ends):  # a later window
-            self._began = latest - told.window
-            self.left, self._ends, self._end_is_known = told.left, latest, True
-        elif sent < self._began:  # perhaps counted in this window, perhaps in the one before
-            self.lost()
-        else:  # answers overtake each other: the lowest count is the newest
-            self.left = min(self.left, told.left)
-            self._ends = min(self._ends, latest) if self._end_is_known else latest
-            self._end_is_known = True
-        self.quota, self._length = told.quota, told.window
+        ends_from, ends_by = sent + told.reset, now + told.reset + _MARGIN
+        if self.quota is None or (self._end_is_told and ends_from > self._ends_by):  # a later window
+            self._begin(now, told.left, ends_from, ends_by)
+        elif ends_by >= self._ends_from or sent >= self._began:  # this window
+            self.left = min(self.left, told.left)  # answers overtake each other: the lowest count is the newest
+            self._ends_from = max(self._ends_from, ends_from) if ends_by >= self._ends_from else ends_from
+            self._ends_by = min(self._ends_by, ends_by) if self._end_is_told else ends_by
+        else:  # an earlier window, of which nothing matters any more
+            return
+        self.quota, self._length, self._end_is_told = told.quota, told.window, True
 
-    def lost(self) -> None:
+    def lost(self, now: float) -> None:
         """Count a request that had no answer, or none that tells: the store may have counted it."""
-        self.left = max(0, self.left - 1)
+        self._lost += 1
+        if not self._end_is_told:  # and it may have been the one that began the window
+            self._ends_by = max(self._ends_by, now + self._length + _MARGIN)
 
 
 class RateBudget:
@@ -148,10 +154,11 @@ class RateBudget:
         with self._changed:
             self._under_way -= 1
             self._asked = True
+            now = self._clock()
             if told is None:
-                self._allowance.lost()
+                self._allowance.lost(now)
             else:
-                self._allowance.learn(self._clock(), sent, told)
+                self._allowance.learn(now, sent, told)
             self._changed.notify_all()
 
     def pause(self, seconds: float) -> None:

@@ -70,7 +70,7 @@ class Client:
         store_date: the Date header of the latest answer: the store's own clock.
 
     Raises:
-        SettingsError: the environment names certificates that are not there.
+        SettingsError: the environment names certificates that are not there, or a proxy that cannot be used.
     """
 
     def __init__(self, settings: Settings, budget: RateBudget | None = None) -> None:
@@ -85,9 +85,22 @@ class Client:
         self._session.headers["Accept"] = "application/json"
         # Looked up once: Session.send leaves the environment out, and Session.request asks it every time.
         self._environment = self._session.merge_environment_settings(self._base, {}, None, None, None)
-        certificates = self._environment["verify"]
+        self._check_environment()
+
+    def _check_environment(self) -> None:
+        certificates, proxies = self._environment["verify"], self._environment["proxies"]
         if isinstance(certificates, str) and not Path(certificates).exists():
             raise SettingsError(f"REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names {certificates}, which does not exist.")
+        adapter = self._session.get_adapter(self._base)
+        request = self._session.prepare_request(requests.Request("GET", self._base))
+        try:
+            if isinstance(adapter, HTTPAdapter):
+                adapter.get_connection_with_tls_context(request, certificates, proxies)  # connects to nothing yet
+        except (*TRANSPORT_ERRORS, TypeError, AssertionError):  # its text may hold the proxy's password
+            raise SettingsError(
+                f"The proxy that the environment names for {self.settings.api_url} cannot be used: "
+                "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY."
+            ) from None
 
     def _authenticate(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["X-Auth-Token"] = self.settings.access_token

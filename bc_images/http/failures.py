@@ -69,6 +69,8 @@ _TIMEOUTS: _Kinds = (requests.exceptions.Timeout, urllib3.exceptions.TimeoutErro
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "RECORD_LAYER_FAILURE"}
 """What OpenSSL calls an answer that is plain text."""
 
+_NO_CERTIFICATES = {"NO_CERTIFICATE_OR_CRL_FOUND"}
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -99,8 +101,16 @@ def describe(error: BaseException) -> str:
 
 
 def _tls(error: ssl.SSLError) -> str:
-    reason = error.reason if isinstance(error.reason, str) else "unknown reason"
-    return "the server does not speak TLS" if reason in _NOT_TLS else f"TLS failed ({reason})"
+    reason = _reason(error)
+    if reason in _NO_CERTIFICATES:
+        return "the file of certificates holds none"
+    return "the server does not speak TLS" if reason in _NOT_TLS else f"TLS failed ({reason or 'no reason given'})"
+
+
+def _reason(error: ssl.SSLError) -> str:
+    """Return OpenSSL's name for what went wrong; an error that Python made itself has none."""
+    reason = getattr(error, "reason", None)
+    return reason if isinstance(reason, str) else ""
 
 
 def never_sent(error: BaseException) -> bool:
@@ -113,8 +123,9 @@ def hopeless(error: BaseException) -> bool:
     chain = list(_chain(error))
     if not isinstance(error, requests.exceptions.RequestException | urllib3.exceptions.HTTPError):
         return True  # a file that cannot be read (REQUESTS_CA_BUNDLE), a value that cannot be encoded
+    final = _NOT_TLS | _NO_CERTIFICATES
     return any(
-        isinstance(link, _HOPELESS) or (isinstance(link, ssl.SSLError) and link.reason in _NOT_TLS) for link in chain
+        isinstance(link, _HOPELESS) or (isinstance(link, ssl.SSLError) and _reason(link) in final) for link in chain
     )
 
 
