@@ -81,7 +81,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, entry.help) for name, entry in sorted(COMMANDS.items())])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup)
 @click.version_option(version(PROG), prog_name=PROG)
 def cli() -> None:
     """Product images out of a BigCommerce store, and back in: what is no Singer command.

@@ -36,6 +36,12 @@ def locked(lock: str) -> dict[str, str]:
     return blocks
 
 
+def pins(block: str) -> list[str]:
+    """Return the versions and the hashes of a block."""
+    found: list[str] = re.findall(r"==[^\s;]+|sha256:\w+", block.replace("python_full_version ==", ""))
+    return found
+
+
 def runtime(extras: set[str]) -> set[str]:
     """Return every distribution that our runtime needs, extras included, as installed here."""
     seen: dict[str, set[str]] = {}
@@ -95,7 +101,7 @@ def test_a_lock_holds_all_that_pyproject_asks_for(lock: str, extras: list[str]) 
 def test_the_demo_runs_on_what_is_tested() -> None:
     everything = locked(ALL)
     for name, block in locked(DEMO).items():
-        assert block == everything[name]
+        assert set(pins(block)) <= set(pins(everything[name]))
 
 
 def test_every_dependency_has_a_lower_bound() -> None:
