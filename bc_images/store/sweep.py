@@ -8,7 +8,7 @@ a range longer or shorter. Pages ahead of their turn wait on disk.
 from __future__ import annotations
 
 import marshal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ FindRank = Callable[[int, int | None, int], int | None]
 
 def sweep(
     fetch_page: FetchPage, find_rank: FindRank, after: int, before: int | None, concurrency: int
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """Yield every product with ``after < id < before`` in id order, in about one request per page.
 
     At most ``ceil(P / 250) + concurrency`` requests for P products that stay the same.
