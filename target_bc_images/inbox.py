@@ -8,97 +8,149 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
 from itertools import groupby
+from operator import itemgetter
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Literal, Self
 
 import orjson
 
+from bc_images.errors import Stopped
 from bc_images.images import Record
 
-__all__ = ["Group", "Inbox"]
+__all__ = ["Inbox"]
 
 _BUFFER = 1 << 20
 
-
-class Group(NamedTuple):
-    """The records of one product of one source store, each image once (the last word counts)."""
-
-    source_store: str
-    product_id: int
-    records: list[Record]
+Key = Literal["product_id", "product_sku"]
+"""What makes records belong together: the product they are to be restored to."""
 
 
 class Inbox:
-    """Collects valid image records and the ids of products; in nameless temporary files."""
+    """Collects valid image records and the products of the input; in nameless temporary files.
 
-    def __init__(self, store_hash: str) -> None:
-        self._store_hash = store_hash  # of records that name no store
-        self._file = tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115 - closed by close()
-        self._last: tuple[str, int] = ("", 0)
-        self._ascending = True
+    Args:
+        store_hash: the store meant by records that name none.
+        only: the ids of the products that count, as in the input; None: all.
+
+    Attributes:
+        count: how many records were kept.
+        is_whole: the input has said, after its last record, that it is a complete sweep.
+        lists_products: the input says itself which products it speaks for.
+
+    Raises:
+        Stopped: there is no room for the input.
+    """
+
+    def __init__(self, store_hash: str, only: Collection[int] | None = None) -> None:
+        self._store_hash = store_hash
+        self._only = only
+        try:
+            self._file = tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115 - closed by close()
+        except OSError as error:
+            raise _no_room(error) from error
         self._products = sqlite3.connect("")  # a private temporary database
         self._products.execute("CREATE TABLE products (id INTEGER, sku TEXT)")
-        self._has_products = False
+        self._last_product = 0
+        self._is_ascending = True
+        self._versions: list[tuple[int, int | None]] = []  # at which record each run of one version begins
+        self._dead: list[range] = []  # records of sweeps that a later one has replaced
         self.count = 0
-        self.is_whole = False  # a complete sweep says so after its last record
-
-    def add(self, record: Record) -> None:
-        """Keep one valid record of the stream ``product_images``."""
-        key = (record.get("store_hash") or self._store_hash, record["product_id"])
-        if key < self._last:
-            self._ascending = False
-        self._last = key
-        self._file.write(orjson.dumps(record, default=str))
-        self._file.write(b"\n")
-        self.count += 1
         self.is_whole = False
+        self.lists_products = False
 
-    def add_product(self, record: Mapping[str, Any]) -> None:
-        """Keep one product: the input then says itself which products it speaks for."""
-        self._has_products = True
-        self._products.execute("INSERT INTO products VALUES (?, ?)", (record["id"], record.get("sku")))
+    def add(self, record: Record, version: int | None = None) -> None:
+        """Keep one valid record of the stream ``product_images``, if its product counts."""
+        self.is_whole = False
+        product_id = record["product_id"]
+        if self._only is not None and product_id not in self._only:
+            return
+        if "store_hash" not in record:
+            record = {**record, "store_hash": self._store_hash}
+        if product_id < self._last_product:
+            self._is_ascending = False
+        self._last_product = product_id
+        if not self._versions or self._versions[-1][1] != version:
+            self._versions.append((self.count, version))
+        try:
+            self._file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+        except OSError as error:
+            raise _no_room(error) from error
+        self.count += 1
 
-    def speaks_for(self, product_id: int, sku: str | None, *, by_sku: bool) -> bool:
-        """Whether the input speaks for a product: it lists it, or lists no products and so speaks for the store."""
-        if not self._has_products:
-            return True
+    def activate(self, version: int) -> None:
+        """Take in the mark of a complete sweep: records of other versions before it are of sweeps gone by."""
+        starts = [start for start, _ in self._versions]
+        self._dead = [
+            range(start, end)
+            for (start, each), end in zip(self._versions, [*starts[1:], self.count], strict=True)
+            if each not in {None, version}
+        ]
+        self.is_whole = True
+
+    def add_product(self, record: Record | None) -> None:
+        """Keep one product: the input then says itself which products it speaks for. None is one that is not ours."""
+        self.lists_products = True
+        if record is not None and (self._only is None or record["id"] in self._only):
+            try:
+                self._products.execute("INSERT INTO products VALUES (?, ?)", (record["id"], record.get("sku")))
+            except sqlite3.Error as error:
+                raise _no_room(error) from error
+
+    def speaks_for(self, product_id: int, sku: str | None, key: Key) -> bool:
+        """Whether the input says what images a product of the store is to have, although it holds none of them.
+
+        It does where it lists the product, or lists no products at all and so speaks for the whole store. Across
+        stores the SKU decides: a product without one is never spoken for.
+        """
+        if key == "product_sku" and not sku:
+            return False
+        if not self.lists_products:
+            # Ids are the input's: they say nothing of a product that is found by its SKU.
+            return self._only is None or (key == "product_id" and product_id in self._only)
         self._products.execute("CREATE INDEX IF NOT EXISTS by_id ON products (id)")
         self._products.execute("CREATE INDEX IF NOT EXISTS by_sku ON products (sku)")
-        column, value = ("sku", sku) if by_sku else ("id", product_id)
+        column, value = ("sku", sku) if key == "product_sku" else ("id", product_id)
         query = f"SELECT 1 FROM products WHERE {column} = ?"  # noqa: S608 - one of two names of ours
         return self._products.execute(query, (value,)).fetchone() is not None
 
-    def groups(self) -> Iterator[Group]:
-        """Yield the records product by product, in order of source store and product id. May be called again."""
+    def groups(self, key: Key) -> Iterator[list[Record]]:
+        """Yield the records product by product, each image once (the last word counts). May be called again."""
+        in_order = key == "product_id" and self._is_ascending
+        records = (record for _, record in self._live()) if in_order else self._sorted(key)
+        for _, group in groupby(records, _product(key)):
+            latest = {(record["store_hash"], record["id"]): record for record in group}
+            yield list(latest.values())
+
+    def _live(self) -> Iterator[tuple[int, Record]]:
+        """Yield the records that count, as they came, each with its place in the file."""
         self._file.flush()
-        records = self._in_place() if self._ascending else self._sorted()
-        for (store, product_id), group in groupby(records, self._key):
-            latest = {record["id"]: record for record in group}
-            yield Group(store, product_id, list(latest.values()))
-
-    def _key(self, record: Record) -> tuple[str, int]:
-        return record.get("store_hash") or self._store_hash, record["product_id"]
-
-    def _in_place(self) -> Iterator[Record]:
         self._file.seek(0)
-        for line in self._file:
-            yield orjson.loads(line)
+        place = 0
+        dead = iter([*self._dead, range(self.count, self.count)])
+        gone = next(dead)
+        for number, line in enumerate(self._file):
+            if number >= gone.stop:
+                gone = next(dead, gone)
+            if number not in gone:
+                yield place, orjson.loads(line)
+            place += len(line)
 
-    def _sorted(self) -> Iterator[Record]:
-        """Sort on disk: a warehouse gives rows back in any order."""
-        with_order = sqlite3.connect("")
-        with_order.execute("CREATE TABLE records (store TEXT, product INTEGER, line BLOB)")
-        with_order.executemany(
-            "INSERT INTO records VALUES (?, ?, ?)",
-            ((*self._key(record), orjson.dumps(record)) for record in self._in_place()),
-        )
-        try:
-            for (line,) in with_order.execute("SELECT line FROM records ORDER BY store, product, rowid"):
-                yield orjson.loads(line)
-        finally:
-            with_order.close()
+    def _sorted(self, key: Key) -> Iterator[Record]:
+        """Sort places on disk, then read there: a warehouse gives rows back in any order."""
+        product = _product(key)
+        with closing(sqlite3.connect("")) as places:
+            places.execute("CREATE TABLE places (product, place INTEGER)")
+            rows = ((product(record), place) for place, record in self._live())
+            try:
+                places.executemany("INSERT INTO places VALUES (?, ?)", rows)
+            except sqlite3.Error as error:
+                raise _no_room(error) from error
+            for (place,) in places.execute("SELECT place FROM places ORDER BY product, place"):
+                self._file.seek(place)
+                yield orjson.loads(self._file.readline())
 
     def close(self) -> None:
         """Forget everything."""
@@ -112,3 +164,16 @@ class Inbox:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _product(key: Key) -> Callable[[Record], str | int]:
+    """Return what names the product of a record: its id, or its SKU where it has one."""
+    if key == "product_id":
+        return itemgetter(key)
+    return lambda record: record.get(key) or record["product_id"]
+
+
+def _no_room(error: Exception) -> Stopped:
+    return Stopped(
+        f"The input cannot be kept in {tempfile.gettempdir()}: {error}. Free some room there, or set TMPDIR."
+    )

@@ -8,43 +8,55 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import sqlite3
+import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bc_images.errors import SettingsError, Stopped
+from bc_images.images import Record
 from target_bc_images.plan import Known, SourceKey
 
 __all__ = ["Intent", "Ledger"]
 
+_REMEMBERED = 24 * 3600  # seconds
+
 _SCHEMA = """
+CREATE TABLE IF NOT EXISTS store (hash TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS images (
     source_store TEXT NOT NULL, source_id INTEGER NOT NULL, source_file TEXT NOT NULL,
     target_id INTEGER NOT NULL, target_file TEXT NOT NULL,
     PRIMARY KEY (source_store, source_id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS intents (
-    product_id INTEGER NOT NULL, source_store TEXT NOT NULL, source_id INTEGER NOT NULL,
-    source_file TEXT NOT NULL, sha256 TEXT NOT NULL, before TEXT NOT NULL,
-    PRIMARY KEY (product_id, source_store, source_id)
+    product_id INTEGER PRIMARY KEY, source_store TEXT NOT NULL, source_id INTEGER NOT NULL,
+    source_file TEXT NOT NULL, names TEXT NOT NULL, others TEXT NOT NULL, at REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS siblings (
+    image_id INTEGER PRIMARY KEY, product_id INTEGER NOT NULL,
+    sort_order INTEGER NOT NULL, is_thumbnail INTEGER NOT NULL, at REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS siblings_of_product ON siblings (product_id);
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """An image that is about to be created: what it will be recognised by, should the answer be lost."""
+    """An image that is about to be created, one at a time in a product: how to know it, should the answer be lost."""
 
     product_id: int
     source: SourceKey
     source_file: str
-    sha256: str  # of the picture that is sent, or nothing where it is not known
-    before: frozenset[int]  # the product's image ids just before
+    names: frozenset[str]  # the keys of names that the store may give it
+    others: frozenset[int]  # the ids of the images that the product had just before
+    at: float  # unix seconds
 
 
 class Ledger:
@@ -55,7 +67,7 @@ class Ledger:
         store_hash: the store that is written to; each has a ledger of its own.
 
     Raises:
-        SettingsError: the folder cannot be used, or another process holds the ledger.
+        SettingsError: the folder cannot be used, another process holds the ledger, or it is another store's.
     """
 
     def __init__(self, state_dir: Path | None, store_hash: str) -> None:
@@ -68,22 +80,36 @@ class Ledger:
             self._holder = _holder(state_dir, store_hash)
         with self._transaction() as db:
             db.executescript(_SCHEMA)
+            owner = db.execute("SELECT hash FROM store").fetchone()
+            if owner is None:
+                db.execute("INSERT INTO store VALUES (?)", (store_hash,))
+        if owner is not None and owner[0] != store_hash:
+            self.close()
+            raise SettingsError(
+                f"The ledger {_path(state_dir, store_hash)} is that of the store {owner[0]}. Move it away: a restore "
+                "without it still makes no duplicates."
+            )
 
     @classmethod
     def read_only(cls, state_dir: Path, store_hash: str) -> Ledger:
-        """Return a copy in memory of what `state_dir` knows of the store: a dry run writes nothing.
+        """Return what `state_dir` knows of the store, from a copy: whoever is to write nothing writes nothing there.
 
         Raises:
             SettingsError: it cannot be read.
         """
-        ledger = cls(None, store_hash)
         path = _path(state_dir, store_hash)
-        if path.exists():
-            try:
-                with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as source:
-                    source.backup(ledger._db)
-            except sqlite3.Error as error:
-                raise SettingsError(f"The ledger {path} cannot be read: {error}. Is another run using it?") from error
+        if not path.exists():
+            return cls(None, store_hash)
+        ledger = cls(None, store_hash)
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                for each in state_dir.glob(f"{path.name}*"):  # with the log that a killed process has left
+                    shutil.copy(each, scratch)
+                copy = sqlite3.connect(Path(scratch) / path.name)
+                copy.backup(ledger._db)
+                copy.close()
+        except (OSError, sqlite3.Error) as error:
+            raise SettingsError(f"The ledger {path} cannot be read: {error}. Is another run using it?") from error
         return ledger
 
     def close(self) -> None:
@@ -100,30 +126,67 @@ class Ledger:
             rows = {key: db.execute(query, key).fetchone() for key in sources}
         return {key: Known(*row) for key, row in rows.items() if row is not None}
 
-    def intend(self, intents: Sequence[Intent]) -> None:
-        """Write down, durably, that these images are about to be created."""
-        rows = [
-            (i.product_id, *i.source, i.source_file, i.sha256, ",".join(map(str, sorted(i.before)))) for i in intents
-        ]
+    def intend(self, intent: Intent) -> None:
+        """Write down, durably, that an image is about to be created."""
+        row = (
+            intent.product_id,
+            *intent.source,
+            intent.source_file,
+            json.dumps(sorted(intent.names)),
+            json.dumps(sorted(intent.others)),
+            intent.at,
+        )
         with self._transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?)", rows)
+            db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
-    def settle(self, intents: Iterable[Intent], done: Mapping[SourceKey, Known]) -> None:
-        """Write down, durably, what became of `done`, and drop the intents."""
-        images = [(*key, known.source_file, known.target_id, known.target_file) for key, known in done.items()]
-        settled = [(intent.product_id, *intent.source) for intent in intents]
+    def done(self, product_id: int, source: SourceKey, known: Known) -> None:
+        """Write down, durably, what a source image has become; the product's intent is settled by that."""
+        row = (*source, known.source_file, known.target_id, known.target_file)
         with self._transaction() as db:
-            db.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)", images)
-            db.executemany("DELETE FROM intents WHERE product_id = ? AND source_store = ? AND source_id = ?", settled)
+            db.execute("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)", row)
+            db.execute("DELETE FROM intents WHERE product_id = ?", (product_id,))
+
+    def drop(self, intent: Intent) -> None:
+        """Forget an intent: the image was not created."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM intents WHERE product_id = ?", (intent.product_id,))
 
     def open_intents(self) -> list[Intent]:
-        """Return the intents whose outcome is not known, in the order of their creation within a product."""
+        """Return the intents whose outcome is not known."""
         with self._transaction() as db:
-            rows = db.execute("SELECT * FROM intents ORDER BY product_id, rowid").fetchall()
+            rows = db.execute("SELECT * FROM intents ORDER BY product_id").fetchall()
         return [
-            Intent(product, (store, source), file, digest, frozenset(int(part) for part in before.split(",") if part))
-            for product, store, source, file, digest, before in rows
+            Intent(product, (store, source), file, frozenset(json.loads(names)), frozenset(json.loads(others)), at)
+            for product, store, source, file, names, others, at in rows
         ]
+
+    def remember(self, siblings: Mapping[int, Iterable[Record]]) -> None:
+        """Write down, durably, how images that the store may move are before the first write; by product."""
+        rows = [
+            (image["id"], product_id, image["sort_order"], image["is_thumbnail"], time.time())
+            for product_id, images in siblings.items()
+            for image in images
+        ]
+        with self._transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO siblings VALUES (?, ?, ?, ?, ?)", rows)
+
+    def remembered(self, product_ids: Iterable[int]) -> dict[int, Record]:
+        """Return, by image id, what `remember` took down of products that no run has finished since.
+
+        Not for ever: what somebody changes after an interrupted run is not for a later one to undo.
+        """
+        query = "SELECT image_id, sort_order, is_thumbnail FROM siblings WHERE product_id = ? AND at > ?"
+        since = time.time() - _REMEMBERED
+        with self._transaction() as db:
+            if db.execute("SELECT 1 FROM siblings LIMIT 1").fetchone() is None:
+                return {}
+            rows = [row for product_id in product_ids for row in db.execute(query, (product_id, since))]
+        return {image: {"sort_order": order, "is_thumbnail": bool(thumbnail)} for image, order, thumbnail in rows}
+
+    def forget(self, product_ids: Iterable[int]) -> None:
+        """Drop what `remember` took down of products that are finished."""
+        with self._transaction() as db:
+            db.executemany("DELETE FROM siblings WHERE product_id = ?", [(each,) for each in product_ids])
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -138,12 +201,13 @@ class Ledger:
                     yield self._db
             except sqlite3.Error as error:
                 raise Stopped(
-                    f"The ledger cannot be used: {error}. Free the disk or mend state_dir, then run again."
+                    f"The ledger cannot be used: {error}. Free the disk or mend state_dir, then run again. A restore "
+                    "without its ledger still makes no duplicates."
                 ) from error
 
 
-def _path(state_dir: Path, store_hash: str) -> Path:
-    return state_dir / f"ledger-{store_hash}.sqlite"
+def _path(state_dir: Path | None, store_hash: str) -> Path:
+    return (state_dir or Path()) / f"ledger-{store_hash}.sqlite"
 
 
 def _holder(state_dir: Path, store_hash: str) -> Path:

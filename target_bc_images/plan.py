@@ -1,14 +1,17 @@
 """Decide what a restore does to one product. Pure: it reads nothing, writes nothing, and repeats itself exactly.
 
 Input: the backup's records of the product, its live images, and what is known about both. Output: actions. Planning
-again after an apply, with what is then live, says what is left to do; when nothing is, every action is ``keep``.
+again after an apply, with what is then live, says what is left to do; when nothing is, no action writes.
+
+Every record names its store: where the input does not, the store written to is meant, and has been filled in.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, TypeAlias
 
 from bc_images.images import Record, changes, stem
@@ -24,6 +27,7 @@ __all__ = [
     "SourceKey",
     "Verb",
     "in_doubt",
+    "name_key",
     "plan",
     "source_key",
 ]
@@ -34,6 +38,11 @@ SourceKey: TypeAlias = tuple[str, int]
 """Which image a record speaks of: the store it was read from, and its id there."""
 
 MAX_IMAGES = 1000  # a product (specs/product-images.v2.yml)
+
+_LONGEST_NAME = 150  # characters of a name that are compared
+
+_MOVED_BY_THE_STORE = ("is_thumbnail", "sort_order")
+"""The fields of an image that a store may change when a neighbour is written."""
 
 
 class Known(NamedTuple):
@@ -46,12 +55,15 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What matching may rely on beside the records and the live images themselves."""
+    """What planning may rely on beside the records and the live images themselves."""
 
     store_hash: str  # of the store that is written to
     mode: Mode = "upsert"
     known: dict[SourceKey, Known] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)  # live image_file -> sha256, where it is known
+    before: dict[int, Record] = field(default_factory=dict)  # image id -> fields, before a run that was cut short
+    refused: dict[SourceKey, str] = field(default_factory=dict)  # what must not or cannot be written, and why
+    saved: Collection[str] | None = None  # the live image_files that may be lost, being kept elsewhere; None: any
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +84,8 @@ class Action:
 
     @property
     def subject(self) -> SourceKey:
-        """What the action is about: a source image, or (under the empty store) an image that only the store has."""
-        if self.wanted is not None:
-            return source_key(self.wanted, "")
-        return "", self.live["id"] if self.live else 0
+        """What the action is about: the source image, or one that only the store has."""
+        return source_key(self.wanted or self.live or {"store_hash": "", "id": 0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ class ProductPlan:
     product_id: int
     wanted: Sequence[Record]
     live: Sequence[Record]
-    siblings: Sequence[Record]  # live images that the backup does not know and that stay as they are
+    siblings: Sequence[Record]  # live images that are to stay as they were, in the state to which they belong
     actions: Sequence[Action]
 
     @property
@@ -94,9 +104,17 @@ class ProductPlan:
         return [action for action in self.actions if action.writes]
 
 
-def source_key(record: Record, store_hash: str) -> SourceKey:
-    """Return which image a record speaks of; a record that names no store means the store written to."""
-    return record.get("store_hash") or store_hash, record["id"]
+def source_key(record: Record) -> SourceKey:
+    """Return which image a record speaks of."""
+    return record["store_hash"], record["id"]
+
+
+def name_key(image_file: str) -> str:
+    """Return what stays of a file's name wherever it has been: for comparing, not for showing.
+
+    Beyond `stem`, WebDAV and the store itself reduce names to ASCII and cut long ones.
+    """
+    return stem(re.sub(r"[^\x00-\x7f]", "-", image_file))[:_LONGEST_NAME] or "image"
 
 
 def plan(
@@ -112,19 +130,19 @@ def plan(
         product_id: the product in the store that is written to.
         wanted: the backup's records of this product, each source image once.
         live: the product's images now.
-        facts: mode, ledger and digests.
-        siblings: when planning again: the images outside the backup as they were before the first write. A store
-            may move them when their neighbours are written; they are put back.
+        facts: everything else that is known.
+        siblings: when planning again: those of the first plan, which know how the images were before any write.
     """
     pairs, unclaimed = _match(wanted, live, facts)
     if siblings is None:
-        siblings = [] if facts.mode == "mirror" else unclaimed
+        siblings = _siblings(live, unclaimed, facts)
     thumbnail = _thumbnail(wanted)
-    actions = [_decide(product_id, record, image, facts, thumbnail) for record, image in pairs]
-    actions = list(_within_limit(actions, len(live)))
+    actions = [_decide(product_id, record, image, facts, thumbnail, len(live)) for record, image in pairs]
     actions += _put_back(product_id, siblings, live, moved_thumbnail=thumbnail is not None)
     if facts.mode == "mirror":
         actions += [Action("delete", "not in the backup", product_id, live=image) for image in unclaimed]
+    if any(action.writes for action in actions):
+        actions = list(_within_limit((_permitted(action, facts) for action in actions), len(live)))
     return ProductPlan(product_id, wanted, live, siblings, actions)
 
 
@@ -136,10 +154,13 @@ def in_doubt(wanted: Sequence[Record], live: Sequence[Record], facts: Knowledge)
         for record, image in pairs
         if record.get("file_sha256") and not (image is not None and _surely_same(record, image, facts))
     ]
-    stems = {_stem(record) for record, _ in unsure}
+    names = {name for record, _ in unsure for name in _names(record)}
     doubtful = {image["image_file"]: image for _, image in unsure if image is not None}
-    doubtful |= {image["image_file"]: image for image in unclaimed if _stem(image) in stems}
+    doubtful |= {image["image_file"]: image for image in unclaimed if name_key(image["image_file"]) in names}
     return [image for path, image in doubtful.items() if path not in facts.digests]
+
+
+# Matching: which live image is the one that a record speaks of?
 
 
 def _match(
@@ -150,9 +171,9 @@ def _match(
     found: dict[int, Record] = {}  # place in `wanted` -> live image
     for place, record in enumerate(wanted):
         # An image id of another store means nothing here.
-        if record["id"] in free and source_key(record, facts.store_hash)[0] == facts.store_hash:
+        if record["store_hash"] == facts.store_hash and record["id"] in free:
             found[place] = free.pop(record["id"])
-    if len(found) < len(wanted):
+    if free and len(found) < len(wanted):
         _match_by_ledger(wanted, free, found, facts)
         _match_by_name(wanted, free, found, facts)
     return [(record, found.get(place)) for place, record in enumerate(wanted)], list(free.values())
@@ -162,7 +183,7 @@ def _match_by_ledger(
     wanted: Sequence[Record], free: dict[int, Record], found: dict[int, Record], facts: Knowledge
 ) -> None:
     for place, record in enumerate(wanted):
-        known = facts.known.get(source_key(record, facts.store_hash))
+        known = facts.known.get(source_key(record))
         if place not in found and known is not None and known.target_id in free:
             found[place] = free.pop(known.target_id)
 
@@ -170,23 +191,28 @@ def _match_by_ledger(
 def _match_by_name(
     wanted: Sequence[Record], free: dict[int, Record], found: dict[int, Record], facts: Knowledge
 ) -> None:
-    """Match what is left by file-name stem: first where the pictures are known to be equal, then where they may be."""
+    """Match what is left by file-name stem, the likeliest first.
+
+    Where many have one name, pictures known to be equal go together before those that may be, and of these, those
+    that agree in all fields before the rest: a restore that was cut short finds what it had created.
+    """
     named: dict[str, list[Record]] = defaultdict(list)
     for image in free.values():
-        named[_stem(image)].append(image)
-    for certain in (True, False):
+        named[name_key(image["image_file"])].append(image)
+    for certain, exact in ((True, True), (True, False), (False, True), (False, False)):
         for place, record in enumerate(wanted):
             if place in found:
                 continue
             candidates = [
-                image
-                for name in {_stem(record), record.get("file_sha256") or ""}  # a file sent by digest carries it as name
+                (len(differing), image["id"])
+                for name in _names(record)
                 for image in named.get(name, ())
                 if image["id"] in free and _may_be_same(record, image, facts, certain=certain)
+                for differing in [changes(record, image)]
+                if not (exact and differing)
             ]
             if candidates:
-                best = min(candidates, key=lambda image: (len(changes(record, image)), image["id"]))
-                found[place] = free.pop(best["id"])
+                found[place] = free.pop(min(candidates)[1])
 
 
 def _may_be_same(record: Record, image: Record, facts: Knowledge, *, certain: bool) -> bool:
@@ -198,10 +224,9 @@ def _may_be_same(record: Record, image: Record, facts: Knowledge, *, certain: bo
 
 def _surely_same(record: Record, image: Record, facts: Knowledge) -> bool:
     """Whether the live picture is known to be the wanted one: image paths never change their content."""
-    key = source_key(record, facts.store_hash)
-    if key[0] == facts.store_hash and record["image_file"] == image["image_file"]:
+    if record["store_hash"] == facts.store_hash and record["image_file"] == image["image_file"]:
         return True
-    known = facts.known.get(key)
+    known = facts.known.get(source_key(record))
     if known is not None and known[1:] == (record["image_file"], image["image_file"]):
         return True
     wanted = record.get("file_sha256")
@@ -213,25 +238,27 @@ def _same_picture(record: Record, image: Record, facts: Knowledge) -> bool:
         return True
     if record.get("file_sha256") and image["image_file"] in facts.digests:
         return False  # both known, and not equal
-    return _stem(image) in {_stem(record), record.get("file_sha256")}
+    return name_key(image["image_file"]) in _names(record)
 
 
-def _stem(record: Record) -> str:
-    return stem(record["image_file"])
+def _names(record: Record) -> set[str]:
+    """Return the names under which a record's picture may have been sent: its own, or its digest."""
+    return {name_key(record["image_file"]), record.get("file_sha256") or ""} - {""}
 
 
-def _thumbnail(wanted: Sequence[Record]) -> SourceKey | None:
+# Deciding: what makes the live image the wanted one?
+
+
+def _thumbnail(wanted: Sequence[Record]) -> Record | None:
     """Return the one record that becomes the thumbnail: a product has one, the first of those that claim it."""
-    claims = [record for record in wanted if record["is_thumbnail"]]
-    first = min(claims, key=lambda record: (record["sort_order"], record["id"]), default=None)
-    return None if first is None else source_key(first, "")
+    claims = (record for record in wanted if record["is_thumbnail"])
+    return min(claims, key=lambda record: (record["sort_order"], record["id"]), default=None)
 
 
 def _decide(
-    product_id: int, record: Record, image: Record | None, facts: Knowledge, thumbnail: SourceKey | None
+    product_id: int, record: Record, image: Record | None, facts: Knowledge, thumbnail: Record | None, count: int
 ) -> Action:
-    is_thumbnail = thumbnail is not None and source_key(record, "") == thumbnail
-    if record["is_thumbnail"] and not is_thumbnail:
+    if record["is_thumbnail"] and record is not thumbnail:
         record = {**record, "is_thumbnail": False}
     if image is None:
         if facts.mode == "update_only":
@@ -242,8 +269,10 @@ def _decide(
     if facts.mode == "create_only":
         return Action("keep", "in the store, and create_only changes nothing", product_id, record, image)
     fields = changes(record, image)
-    if thumbnail is not None and not is_thumbnail:
-        fields.pop("is_thumbnail", None)  # the store clears it itself when the new thumbnail is set
+    if fields.get("is_thumbnail") is False and (thumbnail is not None or count == 1):
+        # The store clears it itself when another one is set; and a product's only image is its thumbnail, whatever
+        # is sent (BigCommerce, "Catalog overview").
+        del fields["is_thumbnail"]
     if not _same_picture(record, image, facts):
         return Action("replace", "the picture is another one", product_id, record, image, fields)
     if fields:
@@ -251,30 +280,56 @@ def _decide(
     return Action("keep", "nothing differs", product_id, record, image)
 
 
-def _within_limit(actions: Iterable[Action], count: int) -> Iterator[Action]:
-    """Reject the creates that would take the product over the store's limit."""
-    for action in actions:
-        if action.action != "create":
-            yield action
-        elif count >= MAX_IMAGES:
-            reason = f"a product holds at most {MAX_IMAGES} images"
-            yield Action("reject", reason, action.product_id, action.wanted)
-        else:
-            count += 1
-            yield action
+def _siblings(live: Sequence[Record], unclaimed: Sequence[Record], facts: Knowledge) -> Sequence[Record]:
+    """Return the images that are not to change, as they are or, where a run was cut short, as they were before it."""
+    if facts.mode == "mirror":
+        return []
+    staying = live if facts.mode == "create_only" else unclaimed
+    if not facts.before:
+        return staying
+    return [{**image, **facts.before.get(image["id"], {})} for image in staying]
 
 
 def _put_back(
     product_id: int, siblings: Sequence[Record], live: Sequence[Record], *, moved_thumbnail: bool
 ) -> Iterator[Action]:
-    """Undo what the store did to images that the backup does not speak of."""
-    now = {image["id"]: image for image in live}
+    """Undo what the store did to images that are not to change, when their neighbours were written."""
+    now = {image["id"]: image for image in live} if siblings else {}
     for before in siblings:
-        if before["id"] not in now:
-            continue  # deleted by somebody meanwhile: not ours to bring back
-        fields = changes(before, now[before["id"]])
+        image = now.get(before["id"])
+        if image is None or image is before:  # one that was deleted meanwhile is not ours to bring back
+            continue
+        fields = {name: before[name] for name in _MOVED_BY_THE_STORE if before[name] != image[name]}
         if moved_thumbnail:
             fields.pop("is_thumbnail", None)
         if fields:
             reason = f"moved by the store, {', '.join(fields)} put back"
-            yield Action("update", reason, product_id, before, now[before["id"]], fields)
+            yield Action("update", reason, product_id, before, image, fields)
+
+
+# Refusing: what must not be done?
+
+
+def _permitted(action: Action, facts: Knowledge) -> Action:
+    """Turn what must not be written into a rejection with its reason."""
+    if not action.writes:
+        return action
+    reason = facts.refused.get(action.subject)
+    lost = action.live["image_file"] if action.live and action.action in {"replace", "delete"} else None
+    if reason is None and lost is not None and facts.saved is not None and lost not in facts.saved:
+        reason = (
+            f"{action.action} would lose the present picture, of which no copy is kept: "
+            "set files to have one, or allow_losing_files"
+        )
+    return action if reason is None else replace(action, action="reject", reason=reason)
+
+
+def _within_limit(actions: Iterable[Action], count: int) -> Iterator[Action]:
+    """Reject the creates that would take the product over the store's limit."""
+    for action in actions:
+        if action.action == "create":
+            count += 1
+            if count > MAX_IMAGES:
+                yield replace(action, action="reject", reason=f"a product holds at most {MAX_IMAGES} images")
+                continue
+        yield action

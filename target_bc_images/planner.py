@@ -2,160 +2,164 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from itertools import islice
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import NamedTuple, TypeVar
 
-from bc_images.files import Downloader, FileStore, open_files
+from bc_images.errors import FileUnavailable, RequestRejected
 from bc_images.images import Record
-from bc_images.settings import Settings
 from bc_images.store import PAGE, Product, Store
-from target_bc_images.inbox import Group, Inbox
+from target_bc_images.inbox import Inbox, Key
 from target_bc_images.ledger import Ledger
 from target_bc_images.options import Options
+from target_bc_images.pictures import Pictures
 from target_bc_images.plan import Action, Knowledge, Mode, ProductPlan, in_doubt, plan, source_key
 
-__all__ = ["Planner"]
+__all__ = ["Batch", "Planner"]
 
 Item = TypeVar("Item")
 
 
+class Batch(NamedTuple):
+    """The plans of as many products as one request reads, and what they were decided from."""
+
+    plans: list[ProductPlan]
+    facts: Knowledge
+
+
 class Planner:
-    """Reads the store and plans, product by product; writes nothing.
+    """Reads the store and plans, batch by batch; writes nothing.
 
     Args:
-        settings: the shared settings.
-        options: the target's own.
+        options: the target's own settings.
         store: the store.
         ledger: what restores have done so far.
-        files: the file store, or None.
+        pictures: looks at live pictures; None without a file store.
+        check: raises `FileUnavailable` or `RequestRejected` for a record whose picture cannot be sent.
     """
 
     def __init__(
         self,
-        settings: Settings,
         options: Options,
         store: Store,
         ledger: Ledger,
-        files: FileStore | None,
+        pictures: Pictures | None,
+        check: Callable[[Record], None] | None = None,
     ) -> None:
-        self._settings = settings
         self._options = options
         self._store = store
+        self._own = store.settings.store_hash
         self._ledger = ledger
-        self._files = files
+        self._pictures = pictures
+        self._check = check
+        self._key: Key = "product_sku" if options.match_products_by == "sku" else "product_id"
+        # Without a file store no picture can be kept, so none may be lost.
+        loses = pictures is None and check is not None and not options.allow_losing_files
+        self._saved: frozenset[str] | None = frozenset() if loses else None
 
-    def plans(self, inbox: Inbox, mode: Mode) -> Iterator[tuple[list[ProductPlan], Knowledge]]:
-        """Yield the plans of a batch of products at a time, with what they were made from."""
+    def batches(self, inbox: Inbox, mode: Mode) -> Iterator[Batch]:
+        """Yield the plans for the whole input; in mode mirror, then those for products that the input empties."""
         seen: set[int] = set()
-        for groups in _chunks(inbox.groups()):
-            planned, facts = self._plan(groups, mode)
+        for groups in _chunks(inbox.groups(self._key)):
+            batch = self._batch(groups, mode)
             if mode == "mirror":
-                seen.update(each.product_id for each in planned)
-            yield planned, facts
+                seen.update(each.product_id for each in batch.plans)
+            yield batch
         if mode == "mirror":
-            for products in _chunks(self._not_in_the_backup(inbox, seen)):
-                facts = Knowledge(self._settings.store_hash, mode)
-                yield [plan(each.id, [], each.images, facts) for each in products], facts
+            for products in _chunks(self._emptied(inbox, seen)):
+                facts = self._facts(mode)
+                yield Batch([plan(each.id, [], each.images, facts) for each in products], facts)
 
-    def _not_in_the_backup(self, inbox: Inbox, seen: set[int]) -> Iterator[Product]:
-        """Yield the products that have images although the backup, which speaks for them, has none."""
-        only = self._options.product_ids
+    def _facts(self, mode: Mode) -> Knowledge:
+        return Knowledge(self._own, mode, saved=self._saved)
+
+    def _emptied(self, inbox: Inbox, seen: set[int]) -> Iterator[Product]:
+        """Yield the products that have images although the input, which speaks for them, has none."""
         for product in self._store.sweep():
-            wanted = product.images and product.id not in seen and (only is None or product.id in only)
-            by_sku = self._options.match_products_by == "sku"
-            if wanted and inbox.speaks_for(product.id, product.sku, by_sku=by_sku):
+            if product.images and product.id not in seen and inbox.speaks_for(product.id, product.sku, self._key):
                 yield product
 
-    def _plan(self, groups: Sequence[Group], mode: Mode) -> tuple[list[ProductPlan], Knowledge]:
+    def _batch(self, groups: Sequence[list[Record]], mode: Mode) -> Batch:
+        facts = self._facts(mode)
         wanted, plans = self._find_products(groups)
-        products = {product.id: product for product in self._store.products(list(wanted))}
-        facts = Knowledge(self._settings.store_hash, mode)
+        live = {product.id: product.images for product in self._store.products(list(wanted))}
+        for product_id in wanted.keys() - live.keys():
+            reason = f"there is no product {product_id} in the store"
+            plans += [_rejected(record, reason) for record in wanted.pop(product_id)]
+        self._look_up(wanted, live, facts)
         for product_id, records in wanted.items():
-            if product_id in products:
-                self._look_up(records, products[product_id].images, facts)
-        self._compare_pictures(wanted, products, facts)
-        for product_id, records in wanted.items():
-            if product_id in products:
-                plans.append(plan(product_id, records, products[product_id].images, facts))
-            else:
-                plans.append(_rejected(product_id, records, f"there is no product {product_id} in the store"))
-        return plans, facts
+            planned = plan(product_id, records, live[product_id], facts)
+            if self._refuse(planned, facts):
+                planned = plan(product_id, records, live[product_id], facts)
+            plans.append(planned)
+        return Batch(plans, facts)
 
-    def _find_products(self, groups: Sequence[Group]) -> tuple[dict[int, list[Record]], list[ProductPlan]]:
-        """Find the product in the store for each group; the second list rejects those that have none, or several."""
+    def _find_products(self, groups: Sequence[list[Record]]) -> tuple[dict[int, list[Record]], list[ProductPlan]]:
+        """Find the product in the store for each record; the second list rejects those that have none."""
+        if self._key == "product_sku":
+            return self._by_sku(groups)
         wanted: dict[int, list[Record]] = defaultdict(list)
         rejected = []
-        by_sku = self._options.match_products_by == "sku"
-        skus = {str(record["product_sku"]) for g in groups for record in g.records if record.get("product_sku")}
-        found = self._store.find(skus) if by_sku and skus else {}
-        for group in groups:
-            if group.source_store != self._settings.store_hash and self._options.match_products_by is None:
-                reason = (
-                    f"is from the store {group.source_store}: set match_products_by to sku (or id) to restore it here"
-                )
-                rejected.append(_rejected(group.product_id, group.records, reason))
-            elif not by_sku:
-                wanted[group.product_id] += group.records
+        any_store = self._options.match_products_by == "id"
+        for record in chain.from_iterable(groups):
+            if any_store or record["store_hash"] == self._own:
+                wanted[record["product_id"]].append(record)
             else:
-                for record in group.records:
-                    sku = record.get("product_sku")
-                    ids = found.get(sku or "", [])
-                    if len(ids) == 1:
-                        wanted[ids[0]].append(record)
-                    else:
-                        reason = f"{len(ids) or 'no'} products have the SKU {sku!r}" if sku else "has no product_sku"
-                        rejected.append(_rejected(group.product_id, [record], reason))
+                reason = "set match_products_by to sku (or id) to restore it here"
+                rejected.append(_rejected(record, f"is from the store {record['store_hash']}: {reason}"))
         return wanted, rejected
 
-    def _look_up(self, wanted: Sequence[Record], live: Sequence[Record], facts: Knowledge) -> None:
-        """Ask the ledger about the records that do not simply match by id and file."""
-        files = {image["id"]: image["image_file"] for image in live}
-        own = self._settings.store_hash
-        keys = [
-            key
-            for record in wanted
-            if (key := source_key(record, own))[0] != own or files.get(record["id"]) != record["image_file"]
-        ]
-        if keys:
-            facts.known.update(self._ledger.known(keys))
+    def _by_sku(self, groups: Sequence[list[Record]]) -> tuple[dict[int, list[Record]], list[ProductPlan]]:
+        wanted: dict[int, list[Record]] = {}
+        rejected = []
+        skus = {records[0]["product_sku"] for records in groups if records[0].get("product_sku")}
+        found = self._store.find(skus) if skus else {}
+        for records in groups:
+            sku = records[0].get("product_sku")
+            ids = found[sku] if sku else []
+            if len(ids) == 1:
+                wanted[ids[0]] = records
+            else:
+                reason = f"{len(ids) or 'no'} products have the SKU {sku!r}" if sku else "has no product_sku"
+                rejected += [_rejected(record, reason) for record in records]
+        return wanted, rejected
 
-    def _compare_pictures(
-        self, wanted: dict[int, list[Record]], products: dict[int, Product], facts: Knowledge
-    ) -> None:
-        """Find the digests of the live pictures on which the plan depends, downloading those never seen before."""
-        if self._files is None:
-            return
-        doubtful = [
-            image
-            for pid, records in wanted.items()
-            if pid in products
-            for image in in_doubt(records, products[pid].images, facts)
-        ]
-        if not doubtful:
-            return
-        refs = self._files.refs(self._settings.store_hash)
-        for image in doubtful:
-            if (saved := refs.get(image["image_file"])) is not None and saved.source == "original":
-                facts.digests[image["image_file"]] = saved.sha256
-        unseen = [dict(image) for image in doubtful if image["image_file"] not in facts.digests]
-        with ExitStack() as cleanup:
-            files = self._files
-            if self._options.dry_run:  # writes nothing, not even into the file store
-                files = open_files(cleanup.enter_context(tempfile.TemporaryDirectory()))
-            downloader = Downloader(self._settings, files)
-            cleanup.callback(downloader.close)
-            for image in downloader.fill(unseen):
-                if image["file_source"] == "original":
-                    facts.digests[image["image_file"]] = image["file_sha256"]
+    def _look_up(self, wanted: dict[int, list[Record]], live: dict[int, list[Record]], facts: Knowledge) -> None:
+        """Ask ledger and file store about what does not simply match by id and path."""
+        facts.before.update(self._ledger.remembered(wanted))
+        unclear = []
+        for product_id, records in wanted.items():
+            paths = {image["id"]: image["image_file"] for image in live[product_id]}
+            differing = [
+                record
+                for record in records
+                if record["store_hash"] != self._own or paths.get(record["id"]) != record["image_file"]
+            ]
+            if differing:
+                facts.known.update(self._ledger.known(map(source_key, differing)))
+                unclear.append(product_id)
+        if self._pictures is not None and unclear:
+            doubtful = [image for each in unclear for image in in_doubt(wanted[each], live[each], facts)]
+            if doubtful:
+                facts.digests.update(self._pictures.digests(doubtful))
+
+    def _refuse(self, planned: ProductPlan, facts: Knowledge) -> bool:
+        """Look at the pictures that would be sent; tell whether there are any that cannot be."""
+        refused = False
+        for action in planned.writes if self._check is not None else ():
+            if action.action in {"create", "replace"} and action.wanted is not None and self._check is not None:
+                try:
+                    self._check(action.wanted)
+                except (FileUnavailable, RequestRejected) as error:
+                    facts.refused[action.subject] = str(error)
+                    refused = True
+        return refused
 
 
-def _rejected(product_id: int, records: Iterable[Record], reason: str) -> ProductPlan:
-    actions = [Action("reject", reason, product_id, record) for record in records]
-    return ProductPlan(product_id, [], [], [], actions)
+def _rejected(record: Record, reason: str) -> ProductPlan:
+    product_id = record["product_id"]
+    return ProductPlan(product_id, [], [], [], [Action("reject", reason, product_id, record)])
 
 
 def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:

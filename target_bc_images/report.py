@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, Self, TypeAlias
 
 import orjson
 
-from bc_images.errors import SettingsError
+from bc_images.errors import SettingsError, Stopped
 from bc_images.images import Record
 from target_bc_images.plan import Action
 
@@ -35,6 +37,7 @@ class Report:
         self.counts: Counter[tuple[str, Status]] = Counter()
         self.by_product: dict[int, Counter[str]] | None = defaultdict(Counter) if by_product else None
         self.skipped: Counter[str] = Counter()  # records of streams that are not ours
+        self._path = path
         self._file: BinaryIO | None = None
         if path:
             try:
@@ -78,7 +81,8 @@ class Report:
             line["fields"] = action.fields
         if status not in _GOOD and action.wanted is not None:
             line["record"] = action.wanted
-        self._write(line)
+        with self._in_words():
+            self._file.write(_line(line))
 
     def reject(self, record: Record, reason: str, product_id: int | None = None) -> None:
         """Take down a record that cannot be restored."""
@@ -118,15 +122,29 @@ class Report:
             return "nothing to do: the input has no image records"
         return "\n".join("  ".join(f"{cell:<12}" for cell in row).rstrip() for row in rows)
 
+    def flush(self) -> None:
+        """Put on disk what was taken down so far.
+
+        Raises:
+            Stopped: there is no room for it.
+        """
+        if self._file is not None:
+            with self._in_words():
+                self._file.flush()
+
     def close(self) -> None:
         """Write the summary and close the file."""
-        if self._file is not None and not self._file.closed:
-            self._write(self.summary())
-            self._file.close()
+        file, self._file = self._file, None
+        if file is not None:
+            with self._in_words(), file:
+                file.write(_line(self.summary()))
 
-    def _write(self, line: dict[str, Any]) -> None:
-        if self._file is not None:
-            self._file.write(orjson.dumps(line, default=str) + b"\n")
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise Stopped(f"The report {self._path} cannot be written: {error.strerror}. Free the disk.") from error
 
     def __enter__(self) -> Self:
         return self
@@ -135,6 +153,10 @@ class Report:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _line(content: dict[str, Any]) -> bytes:
+    return orjson.dumps(content, default=str, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _with_id(record: Record) -> Record:

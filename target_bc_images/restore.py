@@ -1,18 +1,18 @@
-"""One run of the target: plan, refuse what cannot or must not be done, keep an undo, apply, report."""
+"""One run of the target: plan, refuse what must not be done, keep an undo, apply, report."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
+from bc_images.errors import SettingsError, SomeFailed, Stopped
+from bc_images.files import open_files
 from bc_images.files.upload import Uploader
-
-from bc_images.errors import BcImagesError, SettingsError
-from bc_images.files import Downloader, open_files
 from bc_images.progress import Progress, Sample
 from bc_images.settings import Settings
 from bc_images.store import Store
@@ -20,9 +20,10 @@ from target_bc_images.apply import Apply
 from target_bc_images.inbox import Inbox
 from target_bc_images.ledger import Ledger
 from target_bc_images.options import Options
-from target_bc_images.plan import Action, Knowledge, Mode, ProductPlan
-from target_bc_images.planner import Planner
-from target_bc_images.report import Report, Status
+from target_bc_images.pictures import Pictures
+from target_bc_images.plan import Action, Mode, plan
+from target_bc_images.planner import Batch, Planner
+from target_bc_images.report import Report
 from target_bc_images.undo import Undo
 
 __all__ = ["Restore"]
@@ -37,22 +38,25 @@ class Restore:
         settings: the shared settings.
         options: the target's own.
         store: the store.
-        report: gets every action and its end.
-        stop: once set, requests under way finish and nothing new starts.
+
+    Attributes:
+        undo_path: where what this run changed is written down; None while it has changed nothing.
+        kept_all: why a mirror deleted nothing, if it did not.
+
+    Raises:
+        SettingsError: a way to send pictures, or a file store, that cannot be.
     """
 
-    def __init__(
-        self, settings: Settings, options: Options, store: Store, report: Report, stop: threading.Event
-    ) -> None:
+    def __init__(self, settings: Settings, options: Options, store: Store) -> None:
         self._settings = settings
         self._options = options
         self._store = store
-        self._report = report
-        self._stop = stop
-        self._files = open_files(settings.files) if settings.files else None
+        self._stop = threading.Event()
+        files = open_files(settings.files) if settings.files else None
+        self._pictures = None if files is None else Pictures(settings, files, keep=not options.dry_run)
         self._uploader = Uploader(
             settings,
-            files=self._files,
+            files=files,
             upload=options.upload,
             files_url=options.files_url,
             webdav_username=options.webdav_username,
@@ -60,80 +64,105 @@ class Restore:
         )
         self.undo_path: str | None = None
         self.kept_all: str | None = None
-        """Why a mirror deleted nothing, if it did not."""
 
-    def run(self, inbox: Inbox) -> None:
-        """Plan everything and, unless this is a dry run, apply it.
+    def stop(self) -> None:
+        """Finish the requests under way and begin nothing new."""
+        self._stop.set()
+        self._store.close()
+        self._uploader.close()
+        if self._pictures is not None:
+            self._pictures.close()
+
+    def compare(self, inbox: Inbox) -> Iterator[Action]:
+        """Yield what would make the store the same as the whole input; writes nothing.
+
+        Raises:
+            BcImagesError: the store cannot be read, or the ledger.
+        """
+        with self._ledger(Ledger.read_only) as ledger:
+            planner = Planner(self._options, self._store, ledger, self._pictures)
+            for plans, _ in planner.batches(inbox, "mirror"):
+                for each in plans:
+                    yield from each.actions
+
+    def run(self, inbox: Inbox, report: Report) -> None:
+        """Plan everything and, unless this is a dry run, apply it; `report` gets every action and its end.
 
         Raises:
             BcImagesError: any kind but the refusals of single records, which are in the report.
         """
-        options, store_hash = self._options, self._settings.store_hash
-        with ExitStack() as cleanup:
-            ledger = (Ledger.read_only if options.dry_run else Ledger)(options.state_dir, store_hash)
-            cleanup.callback(ledger.close)
-            planner = Planner(self._settings, options, self._store, ledger, self._files)
+        options = self._options
+        if not inbox.count and not (options.mode == "mirror" and inbox.is_whole):
+            return
+        with self._ledger(Ledger.read_only if options.dry_run else Ledger) as ledger, ExitStack() as cleanup:
+            planner = Planner(options, self._store, ledger, self._pictures, self._uploader.check)
             apply = Apply(self._store, ledger, self._uploader, self._stop, stop_on_error=options.on_error == "stop")
             if not options.dry_run:
                 apply.settle()
-            mode = self._mirror_or_not(planner, inbox) if options.mode == "mirror" else options.mode
-            cleanup.enter_context(Progress("restore", inbox.count, self._sample, logger))
+            mode = self._mirror_or_not(planner, inbox, report) if options.mode == "mirror" else options.mode
+            cleanup.enter_context(Progress("restore", inbox.count, lambda: Sample(images=report.seen), logger))
+            batches = self._watched(planner.batches(inbox, mode), report)
             if options.dry_run:
-                self._show(self._plans(planner, inbox, mode))
+                for batch in batches:
+                    _show(batch, report)
             else:
-                self._write(self._plans(planner, inbox, mode), apply, cleanup)
+                undo = Undo(options.state_dir, self._settings.store_hash, self._pictures)
+                cleanup.callback(undo.close)
+                self._write(batches, apply, undo, report)
 
-    def _sample(self) -> Sample:
-        return Sample(images=self._report.seen)
+    @contextmanager
+    def _ledger(self, open_ledger: Callable[[Path, str], Ledger]) -> Iterator[Ledger]:
+        """Hold the ledger, and in the end let go of everything."""
+        with ExitStack() as cleanup:
+            cleanup.callback(self._uploader.close)
+            if self._pictures is not None:
+                cleanup.callback(self._pictures.close)
+            ledger = open_ledger(self._options.state_dir, self._settings.store_hash)
+            cleanup.callback(ledger.close)
+            yield ledger
 
-    def _plans(self, planner: Planner, inbox: Inbox, mode: Mode) -> Iterator[tuple[list[ProductPlan], Knowledge]]:
-        """Yield plans from which is taken out what cannot work, or would lose a picture for good."""
-        for plans, facts in planner.plans(inbox, mode):
-            yield [replace(each, actions=[self._refused(action) for action in each.actions]) for each in plans], facts
+    def _watched(self, batches: Iterator[Batch], report: Report) -> Iterator[Batch]:
+        """Pass on batches until one is not to be carried out.
 
-    def _refused(self, action: Action) -> Action:
-        if not action.writes:
-            return action
-        if action.action in _LOSING and self._files is None and not self._options.allow_losing_files:
-            reason = f"{action.action} would lose the present picture: set files to keep it, or allow_losing_files"
-            return replace(action, action="reject", reason=reason)
-        if action.action in {"create", "replace"} and action.wanted is not None:
-            try:
-                self._uploader.check(action.wanted)
-            except BcImagesError as error:
-                return replace(action, action="reject", reason=str(error))
-        return action
+        Raises:
+            SomeFailed: a record is rejected, and `on_error` is stop.
+            Stopped: the store has changed so much that a mirror would now delete more than it may.
+        """
+        deletes = 0
+        for batch in batches:
+            if self._stop.is_set():
+                return
+            counts = _count(batch)
+            deletes += counts["delete"]
+            if counts["reject"] and self._options.on_error == "stop":
+                _show(batch, report)
+                raise SomeFailed("a record was rejected, and on_error is stop: nothing more was written.")
+            if deletes > (self._options.max_deletes or 0):
+                raise Stopped("The store changed while it was planned: there would be more deletes than max_deletes.")
+            yield batch
 
-    def _show(self, batches: Iterator[tuple[list[ProductPlan], Knowledge]]) -> None:
-        for plans, _ in batches:
-            for action in (action for each in plans for action in each.actions):
-                status: Status = "planned" if action.writes else "kept"
-                if action.action == "reject":
-                    self._report.add(action, "rejected", error=action.reason)
-                else:
-                    self._report.add(action, status)
-
-    def _write(self, batches: Iterator[tuple[list[ProductPlan], Knowledge]], apply: Apply, cleanup: ExitStack) -> None:
-        undo = Undo(self._options.state_dir, self._settings.store_hash, self._downloader(cleanup))
-        cleanup.callback(undo.close)
-        for plans, facts in batches:
-            kept = undo.keep(plans)
+    def _write(self, batches: Iterator[Batch], apply: Apply, undo: Undo, report: Report) -> None:
+        for batch in batches:
+            saved = undo.keep(batch.plans)
             self.undo_path = str(undo.path) if undo.needed else None
-            if not self._options.allow_losing_files:
-                plans = [_without_losses(each, kept) for each in plans]  # noqa: PLW2901 - the same plans, safer
-            for outcome in apply.run(plans, facts):
-                self._report.add(outcome.action, outcome.status, target_id=outcome.target_id, error=outcome.error)
+            for outcome in apply.run(self._without_losses(batch, saved)):
+                report.add(outcome.action, outcome.status, target_id=outcome.target_id, error=outcome.error)
+            report.flush()
             if self._stop.is_set():
                 return
 
-    def _downloader(self, cleanup: ExitStack) -> Downloader | None:
-        if self._files is None:
-            return None
-        downloader = Downloader(self._settings, self._files)
-        cleanup.callback(downloader.close)
-        return downloader
+    def _without_losses(self, batch: Batch, saved: set[str]) -> Batch:
+        """From here on let no picture be lost of which no copy is kept."""
+        if self._options.allow_losing_files:
+            return batch
+        facts = replace(batch.facts, saved=saved)
+        plans = [
+            plan(each.product_id, each.wanted, each.live, facts, each.siblings) if each.writes else each
+            for each in batch.plans
+        ]
+        return Batch(plans, facts)
 
-    def _mirror_or_not(self, planner: Planner, inbox: Inbox) -> Mode:
+    def _mirror_or_not(self, planner: Planner, inbox: Inbox, report: Report) -> Mode:
         """Plan the whole mirror first: deletes are counted before the first one, and none stands on a doubtful input.
 
         Raises:
@@ -141,12 +170,10 @@ class Restore:
         """
         if not inbox.is_whole:
             self.kept_all = "the input does not end with the mark of a complete sweep (ACTIVATE_VERSION)"
-        elif self._report.bad:
+        elif report.bad:
             self.kept_all = "records were rejected"
         else:
-            counts: Counter[str] = Counter()
-            for plans, _ in self._plans(planner, inbox, "mirror"):
-                counts.update(action.action for each in plans for action in each.actions)
+            counts = sum(map(_count, planner.batches(inbox, "mirror")), Counter[str]())
             most = self._options.max_deletes or 0
             if counts["delete"] > most:
                 raise SettingsError(
@@ -161,17 +188,13 @@ class Restore:
         return "upsert"
 
 
-_LOSING = {"replace", "delete"}
+def _show(batch: Batch, report: Report) -> None:
+    for action in (action for each in batch.plans for action in each.actions):
+        if action.action == "reject":
+            report.add(action, "rejected", error=action.reason)
+        else:
+            report.add(action, "planned" if action.writes else "kept")
 
 
-def _without_losses(planned: ProductPlan, kept: set[int]) -> ProductPlan:
-    """Reject the actions that would lose a picture which could not be saved."""
-    actions = [
-        replace(
-            action, action="reject", reason=f"{action.action} would lose the present picture, which cannot be saved"
-        )
-        if action.action in _LOSING and action.live is not None and action.live["id"] not in kept
-        else action
-        for action in planned.actions
-    ]
-    return replace(planned, actions=actions)
+def _count(batch: Batch) -> Counter[str]:
+    return Counter(action.action for each in batch.plans for action in each.actions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -30,8 +31,8 @@ def retry(report: str, configs: tuple[str, ...]) -> None:
     if not records:
         click.echo("Nothing to do: the report lists no record that was rejected or failed.", err=True)
         return
-    target = TargetBCImages(config=settings_files(configs))
-    target.listen(cast("IO[Any]", _messages(records)))
+    with closing(TargetBCImages(config=settings_files(configs))) as target:
+        target.listen(cast("IO[Any]", _messages(records)))
 
 
 def _unfinished(report: str) -> Iterator[dict[str, Any]]:

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import closing
 from functools import cached_property
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, ClassVar
@@ -13,21 +14,20 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 import click
 from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
 from singer_sdk.helpers.capabilities import PluginCapabilities
-from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
 
 from bc_images import door
 from bc_images.config import checked, from_environment
 from bc_images.errors import DamagedInput, SettingsError, SomeFailed
 from bc_images.settings import PROPERTIES, REQUIRED, Settings
-from bc_images.store import Store, open_store
+from bc_images.store import open_store
 from target_bc_images.inbox import Inbox
 from target_bc_images.options import PROPERTIES as TARGET_PROPERTIES
 from target_bc_images.options import Options
 from target_bc_images.reader import LineReader
 from target_bc_images.report import Report
 from target_bc_images.restore import Restore
-from target_bc_images.sinks import sink_class
+from target_bc_images.sinks import ReadingSink, sink_class
 
 if TYPE_CHECKING:
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
@@ -76,11 +76,12 @@ class TargetBCImages(Target):
         """
         self.append_builtin_config(self.config_jsonschema)
         environment = from_environment(PREFIX, self.config_jsonschema["properties"], os.environ)
-        self._stop = threading.Event()
         self._signal: int | None = None
         self._applying = False
         super().__init__(config={**(config or {}), **environment}, parse_env_config=False, **rest)
-        self.inbox = Inbox(self.settings.store_hash)
+        self.store = open_store(self.settings)
+        self.restore = Restore(self.settings, self.options, self.store)
+        self.inbox = Inbox(self.settings.store_hash, self.options.product_ids)
         self.report = Report(self.options.report, by_product=self.options.plan_by_product)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
@@ -117,17 +118,32 @@ class TargetBCImages(Target):
             cls.print_about(about_format)
             return
         cls.print_version(print_fn=cls.logger.info)
-        target = cls(config=config.config if config else None)
-        target.listen(file_input)
+        with closing(cls(config=config.config if config else None)) as target:
+            target.listen(file_input)
 
-    @cached_property
-    def store(self) -> Store:
-        """The store that is written to; opened when first needed."""
-        return open_store(self.settings)
+    def close(self) -> None:
+        """Let go of everything, and say on stderr what was done."""
+        self.report.close()
+        self.inbox.close()
+        self.store.close()
+        if self.report.counts or self.report.skipped:
+            print(self.report.table(), file=sys.stderr)
+        if self.restore.undo_path is not None:
+            print(f"What this run changed can be taken back: {self.restore.undo_path}", file=sys.stderr)
 
-    def get_sink_class(self, stream_name: str) -> type[Sink]:
+    # Reading
+
+    def get_sink_class(self, stream_name: str) -> type[ReadingSink]:
         """Return what the records of a stream become."""
         return sink_class(stream_name)
+
+    def _process_schema_message(self, message_dict: dict[str, Any]) -> None:
+        """Take in a SCHEMA: that it is there is all that counts, and what stream maps need of it."""
+        schema = message_dict.get("schema")
+        properties = schema.get("properties") if isinstance(schema, dict) else None
+        if not isinstance(message_dict.get("stream"), str) or not isinstance(properties, dict):
+            raise DamagedInput("a SCHEMA without stream, schema or properties. Check the tap or the file.")
+        super()._process_schema_message(message_dict)
 
     def _process_record_message(self, message_dict: dict[str, Any]) -> None:
         """Hand a record to its sink.
@@ -135,42 +151,60 @@ class TargetBCImages(Target):
         The SDK's own way (maps, metadata, clocks, counters) costs more than everything else that is done for a
         record that needs no write: it is taken only where stream maps or flattening are configured.
         """
-        try:
-            if self._reshapes:
-                super()._process_record_message(message_dict)
-            else:
-                self._sinks_active[message_dict["stream"]].process_record(message_dict["record"], {})
-        except KeyError as error:
-            stream = message_dict.get("stream")
-            if stream is None or "record" not in message_dict:
-                raise DamagedInput("a RECORD without stream or record. Check the tap or the file.") from error
-            raise DamagedInput(f"a RECORD of {stream} before its SCHEMA. Check the tap or the file.") from error
+        stream, record = message_dict.get("stream"), message_dict.get("record")
+        if not isinstance(record, dict):
+            raise DamagedInput("a RECORD that holds no object. Check the tap or the file.")
+        self._need_schema(stream, "RECORD")
+        if self._reshapes:
+            super()._process_record_message(message_dict)
+        else:
+            self._sinks_active[str(stream)].process_record(record, message_dict)
+        if self._stops_on_error and self.report.bad:
+            raise SomeFailed(f"A record was rejected, and on_error is stop: nothing was written{self._where()}.")
+
+    def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:
+        """Take in the mark of a complete sweep; the SDK would warn of columns that this target has not."""
+        stream, version = message_dict.get("stream"), message_dict.get("version")
+        self._need_schema(stream, "ACTIVATE_VERSION")
+        if type(version) is not int:
+            raise DamagedInput("an ACTIVATE_VERSION without a version. Check the tap or the file.")
+        for mapped in self.mapper.stream_maps[str(stream)]:
+            self.get_sink(mapped.stream_alias).activate_version(version)
+
+    def _process_batch_message(self, message_dict: dict[str, Any]) -> None:  # noqa: ARG002
+        raise DamagedInput("a BATCH message, which this target does not read. Switch batches off in the tap.")
+
+    def _need_schema(self, stream: object, kind: str) -> None:
+        if stream not in self.mapper.stream_maps:
+            raise DamagedInput(f"a {kind} of {stream} before its SCHEMA. Check the tap or the file.")
 
     @cached_property
     def _reshapes(self) -> bool:
         return bool(self.config.get("stream_maps") or self.config.get("flattening_enabled"))
 
+    @cached_property
+    def _stops_on_error(self) -> bool:
+        return self.options.on_error == "stop"
+
     def _handle_max_record_age(self) -> None:
         """Keep the SDK from passing on a STATE in the middle of the input."""
 
+    # Restoring
+
     def process_endofpipe(self) -> None:
         """Restore what was read, then pass on the last STATE if, and only if, all of it is in the store."""
-        restore = Restore(self.settings, self.options, self.store, self.report, self._stop)
         self._applying = True
         try:
-            restore.run(self.inbox)
-        finally:
-            self._applying = False
-            self.report.close()
-            self.store.close()
-            if self.report.counts or self.report.skipped:
-                print(self.report.table(), file=sys.stderr)
-            if restore.undo_path is not None:
-                print(f"What this run changed can be taken back: {restore.undo_path}", file=sys.stderr)
+            self.restore.run(self.inbox, self.report)
+        except Exception:
+            if self._signal is None:
+                raise
+            self.logger.debug("After the signal:", exc_info=True)  # what was cut off by it
         if self._signal is not None:
             raise SystemExit(128 + self._signal)
-        if restore.kept_all is not None:
-            raise SomeFailed(f"mirror deleted nothing, because {restore.kept_all}.")
+        self._applying = False
+        if self.restore.kept_all is not None:
+            raise SomeFailed(f"mirror deleted nothing, because {self.restore.kept_all}.")
         if self.report.bad:
             raise SomeFailed(f"{self.report.bad} records were rejected or failed{self._where()}.")
         if not self.options.dry_run:
@@ -182,13 +216,19 @@ class TargetBCImages(Target):
         return ": set report to a path to have them listed, with the store's own words"
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """End the run with 143 or 130: while reading at once; while applying after the requests under way."""
-        if not self._applying or self._signal is not None:
-            raise SystemExit(128 + signum)
+        """End the run with 143 or 130: while reading at once; while applying after the requests under way.
+
+        A second signal waits for nothing. Then the ledger tells the next run what to look for.
+        """
+        code = 128 + signum
+        if self._signal is not None:
+            os._exit(code)
         self._signal = signum
+        if not self._applying:
+            raise SystemExit(code)
         self.logger.warning("Stopping: requests under way are finished, nothing new is started.")
-        self._stop.set()
-        self.store.close()
+        # Not here: whatever the signal has interrupted may hold a lock.
+        threading.Thread(target=self.restore.stop, name="stop", daemon=True).start()
 
 
 def main() -> None:

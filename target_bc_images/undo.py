@@ -7,7 +7,7 @@ restore created, and only on the products that the file lists.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,9 +16,9 @@ import orjson
 
 from bc_images import schema
 from bc_images.errors import SettingsError
-from bc_images.files import Downloader
 from bc_images.images import Record
-from target_bc_images.plan import Action, ProductPlan
+from target_bc_images.pictures import Pictures
+from target_bc_images.plan import ProductPlan
 
 __all__ = ["Undo"]
 
@@ -29,80 +29,83 @@ class Undo:
     Args:
         state_dir: the folder, which exists.
         store_hash: the store that is written to.
-        downloader: keeps the pictures; None where there is no file store.
+        pictures: keeps the pictures; None where there is no file store.
     """
 
-    def __init__(self, state_dir: Path, store_hash: str, downloader: Downloader | None) -> None:
+    def __init__(self, state_dir: Path, store_hash: str, pictures: Pictures | None) -> None:
         now = datetime.now(UTC)
         self.path = state_dir / f"undo-{now:%Y%m%dT%H%M%S.%f}Z.singer"
         self._store_hash = store_hash
         self._version = int(now.timestamp() * 1000)
-        self._downloader = downloader
+        self._pictures = pictures
         self._file: BinaryIO | None = None
-        self.images = 0
-
-    def keep(self, plans: Sequence[ProductPlan]) -> set[int]:
-        """Write down the present images of the products that are about to change.
-
-        Returns:
-            The ids of images whose pictures are kept too, among those that a replace or delete would lose.
-
-        Raises:
-            SettingsError: the file cannot be written, so nothing may be changed.
-        """
-        changing = [each for each in plans if each.writes]
-        if not changing:
-            return set()
-        endangered = [
-            action.live for each in changing for action in each.writes if _loses_picture(action) and action.live
-        ]
-        saved = {record["id"]: record for record in self._with_files(endangered)}
-        try:
-            self._write(changing, saved)
-        except OSError as error:
-            raise SettingsError(
-                f"The undo file {self.path} cannot be written ({error.strerror}), so nothing was changed."
-            ) from error
-        return {image_id for image_id, record in saved.items() if record["file_sha256"]}
-
-    def _with_files(self, images: Sequence[Record]) -> Iterator[Record]:
-        if self._downloader is None:
-            return iter(())
-        return self._downloader.fill([dict(image) for image in images])
-
-    def _write(self, plans: Sequence[ProductPlan], saved: dict[int, Record]) -> None:
-        if self._file is None:
-            self._file = self.path.open("xb")
-            for stream in ("products", "product_images"):
-                self._line(
-                    type="SCHEMA", stream=stream, schema=schema.load(stream), key_properties=["store_hash", "id"]
-                )
-        for each in plans:
-            product = {"store_hash": self._store_hash, "id": each.product_id, "image_count": len(each.live)}
-            self._line(type="RECORD", stream="products", record=product, version=self._version)
-            for image in each.live:
-                record = saved.get(image["id"], image)
-                self._line(type="RECORD", stream="product_images", record=record, version=self._version)
-                self.images += 1
-        # After every batch: cut short by a crash, the file still says that it is whole as far as it goes.
-        self._line(type="ACTIVATE_VERSION", stream="product_images", version=self._version)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def _line(self, **message: Any) -> None:
-        if self._file is not None:
-            self._file.write(orjson.dumps(message) + b"\n")
-
-    def close(self) -> None:
-        """Close the file, if one was needed."""
-        if self._file is not None:
-            self._file.close()
 
     @property
     def needed(self) -> bool:
         """Whether anything was written down."""
         return self._file is not None
 
+    def keep(self, plans: Sequence[ProductPlan]) -> set[str]:
+        """Write down the present images of the products that are about to change.
 
-def _loses_picture(action: Action) -> bool:
-    return action.action in {"replace", "delete"}
+        Returns:
+            The ``image_file`` of those pictures that are kept too, among those that would be lost.
+
+        Raises:
+            SettingsError: the file cannot be written, so nothing may be changed.
+        """
+        changing = [each for each in plans if each.writes]
+        endangered = [
+            action.live
+            for each in changing
+            for action in each.writes
+            if action.live is not None and action.action in {"replace", "delete"}
+        ]
+        copies = self._pictures.copies(endangered) if self._pictures is not None and endangered else []
+        if changing:
+            try:
+                self._write(changing, {image["id"]: image for image in copies})
+            except OSError as error:
+                raise SettingsError(
+                    f"The undo file {self.path} cannot be written ({error.strerror}): nothing more was changed."
+                ) from error
+        return {image["image_file"] for image in copies if image["file_sha256"]}
+
+    def _write(self, plans: Sequence[ProductPlan], copies: dict[int, Record]) -> None:
+        begins = self._file is None
+        file = self._file = self._file or self.path.open("xb")
+        if begins:
+            for stream in ("products", "product_images"):
+                head = {"schema": schema.load(stream), "key_properties": ["store_hash", "id"]}
+                _line(file, type="SCHEMA", stream=stream, **head)
+        for each in plans:
+            product = {"store_hash": self._store_hash, "id": each.product_id, "image_count": len(each.live)}
+            _line(file, type="RECORD", stream="products", record=product)
+            for image in each.live:
+                _line(file, type="RECORD", stream="product_images", record=copies.get(image["id"], image))
+        # After every batch: cut short by a crash, the file still says that it is whole as far as it goes. Its records
+        # carry no version, so that undo files can be fed one after another: no mark makes those of another void.
+        _line(file, type="ACTIVATE_VERSION", stream="product_images", version=self._version)
+        file.flush()
+        os.fsync(file.fileno())
+        if begins:
+            _sync_folder(self.path.parent)
+
+    def close(self) -> None:
+        """Close the file, if one was needed."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _line(file: BinaryIO, **message: Any) -> None:
+    file.write(orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name durable; Windows has no way to."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -16,10 +16,7 @@ import orjson
 
 from bc_images.config import settings_files
 from bc_images.errors import DamagedInput, SomeFailed
-from bc_images.files import open_files
-from target_bc_images.ledger import Ledger
 from target_bc_images.plan import Action
-from target_bc_images.planner import Planner
 from target_bc_images.target import TargetBCImages
 
 __all__ = ["differences", "verify"]
@@ -67,20 +64,15 @@ def differences(configs: tuple[str, ...], backups: tuple[str, ...]) -> Iterator[
         rejected = scratch / "rejected"
         given = {**settings_files(configs), "mode": "upsert", "dry_run": True, "report": str(rejected)}
         target = TargetBCImages(config=given)
+        cleanup.callback(target.inbox.close)
         cleanup.callback(target.store.close)
         for path in backups:
             with _open(path) as opened:
                 target.process_lines(opened)  # type: ignore[arg-type] # our reader reads bytes
         target.report.close()
         yield from _unreadable(rejected)
-        ledger = Ledger.read_only(target.options.state_dir, target.settings.store_hash)
-        cleanup.callback(ledger.close)
-        files = open_files(target.settings.files) if target.settings.files else None
-        planner = Planner(target.settings, target.options, target.store, ledger, files)
-        for plans, _ in planner.plans(target.inbox, "mirror"):
-            for each in plans:
-                for action in each.actions:
-                    yield _SIGNS[action.action], action
+        for action in target.restore.compare(target.inbox):
+            yield _SIGNS[action.action], action
 
 
 def _open(path: str) -> IO[bytes]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from bc_images.images import Record
-from target_bc_images.plan import MAX_IMAGES, Knowledge, Known, in_doubt, plan
+from target_bc_images.plan import MAX_IMAGES, Knowledge, Known, Mode, in_doubt, plan
 from tests.target.records import STORE, record
 
 A, B = "a" * 64, "b" * 64
@@ -58,12 +59,6 @@ def test_ids_of_another_store_never_match() -> None:
     assert decided([foreign], [record(1, "unlike")])[0][0] == "create"
 
 
-def test_a_record_without_a_store_is_of_this_store() -> None:
-    nameless = record(1)
-    del nameless["store_hash"]
-    assert decided([nameless], [record(1)]) == [("keep", 1, 1, {})]
-
-
 def test_the_ledger_finds_what_a_restore_has_created() -> None:
     known = {(STORE, 1): Known(9, record(1)["image_file"], "z/999/else__99999.jpg")}
     live = record(9, image_file="z/999/else__99999.jpg", sort_order=1)
@@ -90,6 +85,23 @@ def test_of_several_equal_names_the_one_with_fewest_differences_is_taken() -> No
 def test_a_live_image_is_claimed_once() -> None:
     wanted = [record(1, "front"), record(2, "front")]
     assert [d[0] for d in decided(wanted, [record(9, "front")])] == ["update", "create"]
+
+
+@pytest.mark.parametrize("name", ["größe-maß", "日本", "x" * 240, "Main Image (1)", "a_b.c"])
+def test_a_name_is_found_whatever_its_way_into_the_store_has_made_of_it(name: str) -> None:
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:200] or "image"
+    live = record(9, sort_order=1, image_file=f"q/555/{plain}__12345__54321.jpg")
+    assert decided([record(1, name)], [live]) == [("keep", 1, 9, {})]
+
+
+def test_of_many_equal_names_those_that_agree_go_together_first() -> None:
+    """A restore that was cut short had created the second of three: it must not be taken for the first."""
+    wanted = [record(1, "front"), record(2, "front"), record(3, "front")]
+    assert [d[:3] for d in decided(wanted, [record(9, "front", sort_order=2)])] == [
+        ("create", 1, None),
+        ("keep", 2, 9),
+        ("create", 3, None),
+    ]
 
 
 def test_known_unlike_content_does_not_match_by_name() -> None:
@@ -133,7 +145,13 @@ def test_a_product_gets_one_thumbnail_even_if_two_records_claim_it() -> None:
 
 
 def test_without_a_wanted_thumbnail_the_live_one_is_cleared() -> None:
-    assert decided([record(1)], [record(1, is_thumbnail=True)]) == [("update", 1, 1, {"is_thumbnail": False})]
+    wanted, live = [record(1), record(2)], [record(1, is_thumbnail=True), record(2)]
+    assert decided(wanted, live)[0] == ("update", 1, 1, {"is_thumbnail": False})
+
+
+def test_the_only_image_of_a_product_is_its_thumbnail_whatever_is_sent() -> None:
+    assert decided([record(1)], [record(1, is_thumbnail=True)]) == [("keep", 1, 1, {})]
+    assert decided([record(1)], [record(1, is_thumbnail=True, description="x")])[0][3] == {"description": ""}
 
 
 def test_create_only_changes_nothing() -> None:
@@ -175,6 +193,73 @@ def test_planning_again_finds_nothing_when_the_store_took_everything() -> None:
     live = [record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg"), record(5)]
     again = plan(1, [record(1)], live, Knowledge(STORE, known=known), [record(5)])
     assert not again.writes
+
+
+def test_what_somebody_writes_into_a_sibling_meanwhile_is_not_ours_to_undo() -> None:
+    moved = record(5, sort_order=6, description="new")
+    again = plan(1, [record(1)], [record(1), moved], Knowledge(STORE), [record(5)])
+    assert [(a.action, a.fields) for a in again.writes] == [("update", {"sort_order": 5})]
+
+
+def test_a_sibling_that_lost_the_thumbnail_to_the_backup_does_not_get_it_back() -> None:
+    before = [record(5, is_thumbnail=True)]
+    live = [record(1, is_thumbnail=True), record(5)]
+    assert not plan(1, [record(1, is_thumbnail=True)], live, Knowledge(STORE), before).writes
+    wanted, live = [record(1)], [record(1, is_thumbnail=True), record(5)]
+    again = plan(1, wanted, live, Knowledge(STORE), before)
+    assert [(a.subject[1], a.fields) for a in again.writes] == [
+        (1, {"is_thumbnail": False}),
+        (5, {"is_thumbnail": True}),
+    ]
+
+
+def test_a_deleted_sibling_is_not_ours_to_bring_back() -> None:
+    assert not plan(1, [record(1)], [record(1)], Knowledge(STORE), [record(5)]).writes
+
+
+def test_siblings_are_known_as_they_were_before_a_run_that_was_cut_short() -> None:
+    facts = Knowledge(STORE, before={5: {"sort_order": 5, "is_thumbnail": False}})
+    first = plan(1, [record(1)], [record(1), record(5, sort_order=7)], facts)
+    assert [(a.subject[1], a.fields) for a in first.writes] == [(5, {"sort_order": 5})]
+
+
+def test_create_only_puts_back_even_what_the_backup_knows() -> None:
+    first = plan(1, [record(1), record(2)], [record(2)], Knowledge(STORE, mode="create_only"))
+    known = {(STORE, 1): Known(9, record(1)["image_file"], "b/222/picture-1__20202.jpg")}
+    live = [record(2, sort_order=3), record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg")]
+    facts = Knowledge(STORE, mode="create_only", known=known)
+    again = plan(1, first.wanted, live, facts, first.siblings)
+    assert [(a.subject[1], a.fields) for a in again.writes] == [(2, {"sort_order": 2})]
+
+
+class TestRefusals:
+    """What must not be written is a rejection with its reason, now and whenever planning is done again."""
+
+    def test_what_cannot_be_sent(self) -> None:
+        facts = Knowledge(STORE, refused={(STORE, 1): "no bytes"})
+        actions = plan(1, [record(1), record(2)], [], facts).actions
+        assert [(a.action, a.reason) for a in actions] == [("reject", "no bytes"), ("create", "not in the store")]
+
+    @pytest.mark.parametrize("mode", ["upsert", "mirror"])
+    def test_a_picture_without_a_copy_is_not_lost(self, mode: Mode) -> None:
+        live = [record(1, image_file="k/777/else__33333.jpg"), record(2)]
+        wanted = [record(1)]
+        free = [a.action for a in plan(1, wanted, live, Knowledge(STORE, mode)).actions]
+        assert free == ["replace", "delete"][: 1 + (mode == "mirror")]
+        nothing = plan(1, wanted, live, Knowledge(STORE, mode, saved=frozenset())).actions
+        assert {a.action for a in nothing} == {"reject"}
+        assert all("would lose the present picture" in a.reason for a in nothing)
+        saved = plan(1, wanted, live, Knowledge(STORE, mode, saved={live[0]["image_file"]})).actions
+        assert [a.action for a in saved] == ["replace", "reject"][: 1 + (mode == "mirror")]
+
+    def test_an_update_loses_nothing(self) -> None:
+        facts = Knowledge(STORE, saved=frozenset())
+        assert plan(1, [record(1)], [record(1, description="x")], facts).actions[0].action == "update"
+
+    def test_a_refused_create_takes_no_place(self) -> None:
+        wanted = [record(number) for number in range(1, MAX_IMAGES + 2)]
+        actions = plan(1, wanted, [], Knowledge(STORE, refused={(STORE, 1): "no"})).actions
+        assert [a.action for a in actions].count("create") == MAX_IMAGES
 
 
 class TestInDoubt:

@@ -1,0 +1,62 @@
+"""The pictures that are in the store now: their digests, where a plan depends on them, and copies to keep."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from contextlib import ExitStack
+from functools import cached_property
+
+from bc_images.files import Downloader, FileStore, open_files
+from bc_images.images import Record
+from bc_images.settings import Settings
+
+__all__ = ["Pictures"]
+
+
+class Pictures:
+    """Looks at live pictures through the file store: what it holds already is not downloaded again.
+
+    Nothing is read, not even the list of what is held, before it is needed.
+
+    Args:
+        settings: the shared settings.
+        files: the file store.
+        keep: whether what is downloaded stays in the file store; else it is gone when this is closed.
+    """
+
+    def __init__(self, settings: Settings, files: FileStore, *, keep: bool) -> None:
+        self._settings = settings
+        self._files = files
+        self._keep = keep
+        self._cleanup = ExitStack()
+
+    @cached_property
+    def _downloader(self) -> Downloader:
+        files = self._files
+        if not self._keep:
+            files = open_files(self._cleanup.enter_context(tempfile.TemporaryDirectory()))
+            self._cleanup.callback(files.close)
+        return self._cleanup.enter_context(Downloader(self._settings, files))
+
+    def digests(self, images: Iterable[Record]) -> dict[str, str]:
+        """Return the digests of those originals that can be had, by ``image_file``."""
+        refs = self._files.refs(self._settings.store_hash)
+        found: dict[str, str] = {}
+        unknown = []
+        for image in images:
+            saved = refs.get(image["image_file"])
+            if saved is not None and saved.source == "original":
+                found[image["image_file"]] = saved.sha256
+            else:
+                unknown.append(image)
+        filled = self.copies(unknown)
+        return found | {each["image_file"]: each["file_sha256"] for each in filled if each["file_source"] == "original"}
+
+    def copies(self, images: Iterable[Record]) -> list[Record]:
+        """Get the pictures of images; return the images with ``file_*`` set for those whose picture could be had."""
+        return list(self._downloader.fill([dict(image) for image in images]))
+
+    def close(self) -> None:
+        """Cut off what is under way."""
+        self._cleanup.close()
