@@ -87,6 +87,8 @@ def _finish(archives: Archives, writer: Writer, seen: _Seen, *, require_whole: b
     if not seen.streams:
         raise DamagedInput("The input holds no stream: no archive was made. Check the tap and its selection.")
     whole = seen.is_whole or not require_whole
+    if not whole and not seen.records:
+        raise DamagedInput("The input ended before its first record: no archive was made. See what the tap says.")
     name = writer.commit(whole=whole)
     click.echo(f"{PROG}: {seen.records:,} records in {archives.label}/{name}", err=True)
     if not whole:

@@ -19,7 +19,7 @@ from tests.house.written import PARTS, present, settings
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
-@pytest.mark.parametrize(("file", "name"), PARTS, ids=[name for _, name in PARTS])
+@pytest.mark.parametrize(("file", "name"), PARTS, ids=[" ".join(part) for part in PARTS])
 def test_what_is_made_from_the_code_is_up_to_date(file: str, name: str) -> None:
     assert present(file, name) == PARTS[file, name](), "run: make docs"
 
@@ -122,13 +122,15 @@ class TestMeltano:
 
     def test_commands_exist(self) -> None:
         scripts = pyproject()["project"]["scripts"]
-        for kind in ("extractors", "loaders"):
+        for kind in ("extractors", "loaders", "utilities"):
             for plugin in self.plugins(kind).values():
                 if plugin.get("pip_url", "").startswith("-e ."):
                     assert plugin["executable"] in scripts
 
     def test_jobs_name_plugins_that_exist(self) -> None:
         known = {*self.plugins("extractors"), *self.plugins("loaders")}
+        for name, plugin in self.plugins("utilities").items():
+            known |= {f"{name}:{command}" for command in plugin["commands"]}
         for job in self.project["jobs"]:
             for task in job["tasks"]:
                 assert set(task.split()) <= known, job

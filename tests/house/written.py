@@ -9,21 +9,26 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from functools import partial
 from inspect import cleandoc
 from typing import Any
 
 import click
 import yaml
+from singer_sdk.plugin_base import PluginBase
 
 from bc_images import cli, errors
 from bc_images import settings as shared
+from bc_images.archive.settings import EXTRACTOR, LOADER
 from bc_images.schema import load
 from tap_bc_images import options as tap
+from tap_bc_images.tap import TapBCImages
 from target_bc_images import options as target
+from target_bc_images.target import TargetBCImages
 from tests.house.project import ROOT
 
-__all__ = ["PARTS", "main", "present", "settings"]
+__all__ = ["IDLE", "MELTANO", "PARTS", "main", "present", "settings"]
 
 WIDTH = 100  # columns of the help texts
 
@@ -101,24 +106,47 @@ def record_table(stream: str) -> str:
     return "\n".join(rows)
 
 
-def meltano_settings(of: str) -> str:
-    """Return the settings of a plugin as meltano.yml and Meltano Hub take them."""
-    kinds = {"string": "string", "integer": "integer", "number": "decimal", "boolean": "boolean", "array": "array"}
-    listed = []
-    for name, whose, schema in settings():
-        if whose not in {"both", of}:
-            continue
-        setting: dict[str, Any] = {"name": name}
-        if "enum" in schema:
-            setting |= {"kind": "options", "options": [{"label": each, "value": each} for each in schema["enum"]]}
-        else:
-            setting["kind"] = "date_iso8601" if schema.get("format") == "date-time" else kinds[schema["type"]]
-        if schema.get("secret"):
-            setting["sensitive"] = True
-        listed.append({**setting, "label": schema["title"], "description": schema["description"]})
-    text = yaml.safe_dump(listed, sort_keys=False, allow_unicode=True, width=110)
-    return textwrap.indent(text.rstrip("\n"), "    ")
+IDLE = frozenset({"add_record_metadata", "batch_size_rows", "faker_config", "load_method"})
+"""Settings that the SDK lists for every plugin and that do nothing in ours."""
 
+
+def with_the_sdk(plugin: type[PluginBase]) -> Mapping[str, Mapping[str, Any]]:
+    """Return the settings of a plugin with those that the SDK adds, as ``--about`` lists them."""
+    schema = deepcopy(plugin.config_jsonschema)
+    plugin.append_builtin_config(schema)
+    return {name: setting for name, setting in schema["properties"].items() if name not in IDLE}
+
+
+def meltano_settings(properties: Mapping[str, Mapping[str, Any]], indent: int = 4) -> str:
+    """Return settings as meltano.yml and Meltano Hub take them."""
+    listed = [_meltano_setting(name, schema) for name, schema in properties.items()]
+    text = yaml.safe_dump(listed, sort_keys=False, allow_unicode=True, width=110)
+    return textwrap.indent(text.rstrip("\n"), " " * indent)
+
+
+def _meltano_setting(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    setting: dict[str, Any] = {"name": name}
+    kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    if "enum" in schema:
+        setting |= {"kind": "options", "options": [{"label": each, "value": each} for each in schema["enum"]]}
+    elif schema.get("format") == "date-time":
+        setting["kind"] = "date_iso8601"
+    else:
+        setting["kind"] = {"number": "decimal"}.get(kinds[0], kinds[0])
+    if schema.get("secret"):
+        setting["sensitive"] = True
+    if schema.get("default") not in {None, ""}:
+        setting["value"] = schema["default"]
+    return {**setting, "label": schema["title"], "description": schema["description"]}
+
+
+MELTANO: dict[str, tuple[str, Mapping[str, Mapping[str, Any]]]] = {
+    "tap-bc-images": ("extractors", with_the_sdk(TapBCImages)),
+    "tap-singer-archive": ("extractors", EXTRACTOR),
+    "target-bc-images": ("loaders", with_the_sdk(TargetBCImages)),
+    "target-singer-archive": ("loaders", LOADER),
+}
+"""Our plugins for Meltano: of which type each is, and its settings."""
 
 PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("README.md", "settings"): settings_table,
@@ -126,8 +154,14 @@ PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("docs/commands.md", "commands"): command_help,
     ("docs/record.md", "product_images"): partial(record_table, "product_images"),
     ("docs/record.md", "products"): partial(record_table, "products"),
-    ("meltano.yml", "settings of the tap"): partial(meltano_settings, "tap"),
-    ("meltano.yml", "settings of the target"): partial(meltano_settings, "target"),
+    **{
+        ("meltano.yml", f"settings of {name}"): partial(meltano_settings, properties)
+        for name, (_, properties) in MELTANO.items()
+    },
+    **{
+        (f"plugins/{kind}/{name}.yml", f"settings of {name}"): partial(meltano_settings, properties, 0)
+        for name, (kind, properties) in MELTANO.items()
+    },
 }
 
 

@@ -1,0 +1,63 @@
+"""Virtual environments for the real parts: made once, kept in ``.venv-pipelines``, which git ignores."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+from tests.house.project import ROOT
+
+__all__ = ["CACHE", "PYTHON", "bin_of", "meltano", "uv"]
+
+CACHE = ROOT / ".venv-pipelines"
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+MELTANO = "meltano==4.4.1"
+
+
+def bin_of(name: str, *requirements: str) -> Path:
+    """Return the folder of the commands of an environment with these requirements; the first call makes it.
+
+    One whose making was interrupted has no stamp, and is made anew.
+    """
+    folder = CACHE / f"{name}-{PYTHON}"
+    stamp = folder / "requirements"
+    wanted = "\n".join(requirements)
+    if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
+        shutil.rmtree(folder, ignore_errors=True)
+        venv.create(folder, with_pip=name == "meltano")
+        python = folder / "bin" / "python"
+        # Meltano brings uv, which is ten times as fast as pip.
+        by_pip: list[Path | str] = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+        by_uv: list[Path | str] = [] if name == "meltano" else [uv(), "pip", "install", "-q", "--python", python]
+        subprocess.run([*(by_uv or by_pip), *requirements], check=True)
+        stamp.write_text(wanted, encoding="utf-8")
+    return folder / "bin"
+
+
+def meltano() -> Path:
+    """Return the command ``meltano``."""
+    return bin_of("meltano", MELTANO) / "meltano"
+
+
+def uv() -> Path:
+    """Return the command ``uv``."""
+    return meltano().with_name("uv")
+
+
+def meltano_folder() -> Path:
+    """Return Meltano's own folder, with the environments of all plugins; shared by all tests.
+
+    What they are made from is in its name: another pyproject.toml means another set.
+    """
+    made_from = (ROOT / "pyproject.toml").read_bytes() + (ROOT / "meltano.yml").read_bytes()
+    folder = CACHE / f"plugins-{PYTHON}-{hashlib.sha256(made_from).hexdigest()[:12]}"
+    if not folder.exists():
+        for old in CACHE.glob(f"plugins-{PYTHON}-*"):
+            shutil.rmtree(old)
+        folder.mkdir(parents=True)
+    return folder
