@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from bc_images import schema
+from bc_images.files import FileStore, open_files
+from bc_images.files import transfer as transfer_module
+from bc_images.files import webdav as webdav_module
+from bc_images.images import Record
+from bc_images.settings import Settings
+from tests.files.host import Host
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    with Host() as running:
+        yield running
+
+
+@pytest.fixture
+def over() -> Iterator[threading.Event]:
+    """Set when the test is over, so that a host that keeps a client waiting lets go."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries follow at once."""
+    monkeypatch.setattr(transfer_module, "backoff", lambda _attempt: 0.0)
+    monkeypatch.setattr(webdav_module, "backoff", lambda _attempt: 0.0)
+
+
+def settings_for(url: str, **changed: Any) -> Settings:
+    """Settings whose store and API are at one address of this machine."""
+    given = {"store_hash": "abc", "access_token": "a-token", "api_url": url, "store_url": url, "max_retries": 2}
+    return Settings.from_config(given | changed)
+
+
+def record_of(image_file: str, **changed: Any) -> Record:
+    """A record as a sweep yields it."""
+    record: Record = dict.fromkeys(schema.load("product_images")["properties"])
+    ids = {"store_hash": "abc", "id": 1, "product_id": 7, "product_sku": "S"}
+    return record | ids | {"image_file": image_file, "is_thumbnail": False, "sort_order": 0} | changed
+
+
+@pytest.fixture(scope="session")
+def s3_address() -> Iterator[str]:
+    """A server that speaks the S3 protocol, over real HTTP."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a fresh bucket's folder; the environment leads every S3 client to the test's server."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_address,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{next(_numbers)}"
+    fsspec.filesystem("s3").mkdir(bucket)
+    return f"s3://{bucket}/some/prefix"
+
+
+@pytest.fixture(params=["folder", "s3", "memory"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty file store: each kind that the project promises."""
+    if request.param == "s3":
+        url: str = request.getfixturevalue("s3")
+        return url
+    return str(tmp_path / "files") if request.param == "folder" else f"memory://files-{next(_numbers)}"
+
+
+@pytest.fixture
+def files(place: str) -> FileStore:
+    return open_files(place)
+
+
+Tamper = Callable[[str, bytes | None], None]
+
+
+@pytest.fixture
+def tamper(place: str) -> Tamper:
+    """Overwrites an object behind the file store's back, or removes it (None)."""
+
+    def change(key: str, content: bytes | None) -> None:
+        fs, root = fsspec.url_to_fs(place)
+        if content is None:
+            fs.rm_file(f"{root}/{key}")
+        else:
+            fs.makedirs(f"{root}/{key}".rpartition("/")[0], exist_ok=True)
+            fs.pipe_file(f"{root}/{key}", content)
+
+    return change
+
+
+def keys(files: FileStore, prefix: str = "") -> set[str]:
+    """Everything below a folder of a file store."""
+    folders = [prefix] if prefix else ["sha256", "refs", "tmp"]
+    return {key for folder in folders for key, _ in files.backend.listing(folder)}
