@@ -210,11 +210,12 @@ class Client:
         raise self._refusal(response, what)
 
     def _json(self, response: requests.Response, what: str) -> tuple[Any] | Failure:
+        is_read = response.request.method == "GET"
         if not response.content:
             # A write may be answered so; a list that is empty says 204 or [].
-            return Failure("the answer is empty") if response.request.method == "GET" else (None,)
+            return Failure("the answer is empty") if is_read else (None,)
         try:
-            return (orjson.loads(response.content),)
+            answer = orjson.loads(response.content)
         except orjson.JSONDecodeError as error:
             if "json" in response.headers.get("Content-Type", "json"):
                 return Failure("the answer is cut off")
@@ -222,6 +223,9 @@ class Client:
                 f"{what}: the answer is {response.headers['Content-Type'][:100]!r}, not JSON. "
                 "Check api_url: this does not look like the API."
             ) from error
+        if answer is None and is_read:  # not to be taken for a 204
+            raise UnexpectedResponse(f"{what}: the answer is null. Check api_url: this does not look like the API.")
+        return (answer,)
 
     def _refusal(self, response: requests.Response, what: str) -> BcImagesError:
         """Return the error that a final answer stands for."""
