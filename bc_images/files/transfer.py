@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
@@ -22,6 +23,7 @@ __all__ = ["Gone", "Interrupted", "Transfers", "Tries"]
 CHUNK = 256 * 1024  # bytes read at a time
 MAX_BYTES = 512 * 1024 * 1024  # more than a store can hold: its WebDAV takes no larger file ("File Access (WebDAV)")
 MAX_REDIRECTS = 5
+PATIENCE = 32  # files in a row that a host may leave without any answer
 MAX_WAIT = 60.0  # seconds that a Retry-After may ask for
 SLOWEST = 1024  # bytes a second below which, over a whole request_timeout, a transfer counts as stuck
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
@@ -52,7 +54,6 @@ class Tries:
     def __init__(self, most: int) -> None:
         self._most = most
         self.failed = 0
-        self.began = time.monotonic()
 
     def spend(self, failure: Interrupted) -> None:
         """Count a failure.
@@ -78,8 +79,8 @@ class Transfers:
             self._strangers.mount(scheme, adapter)
         self._places = threading.Semaphore(settings.concurrency)
         self._stop = threading.Event()
-        self._answered = 0.0  # when any host last answered
-        self._silent: set[str] = set()  # strangers that were given up
+        self._unanswered: Counter[str] = Counter()  # host -> files in a row that it left without any answer
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         """Wake every thread that waits and close the connections."""
@@ -92,20 +93,14 @@ class Transfers:
 
         Raises:
             FileUnavailable: it failed too often.
-            StoreUnreachable: the store's own host answers to nobody: no other file would fare better.
             Stopped: `close` was called.
         """
-        host = urlsplit(url).hostname or ""
         try:
             tries.spend(failure)
         except FileUnavailable:
-            if failure.silent and host not in self._addresses.own:
-                self._silent.add(host)
-            elif failure.silent and self._answered < tries.began:
-                raise StoreUnreachable(
-                    f"{host} gives no pictures: {failure}, {tries.failed} times. Check store_url and the network, "
-                    "or try later: what is saved stays saved."
-                ) from failure
+            if failure.silent:
+                with self._lock:
+                    self._unanswered[urlsplit(url).hostname or ""] += 1
             raise
         if self._stop.wait(max(failure.wait, backoff(tries.failed - 1))):
             raise Stopped("Stopped while waiting to try a picture again.")
@@ -116,6 +111,7 @@ class Transfers:
         Raises:
             FileUnavailable: they cannot be had; `Gone` where they do not exist.
             Interrupted: only a new start can help, after `pause`.
+            StoreUnreachable: the store's host has left many files without an answer.
         """
         with self._places:
             answer = self._open(url, {})
@@ -162,8 +158,7 @@ class Transfers:
 
     def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
         host = urlsplit(url).hostname or ""
-        if host in self._silent:
-            raise FileUnavailable(f"{host} did not answer before and was not asked again")
+        self._expect_answer(host)
         if self._stop.is_set():
             raise Stopped("Stopped before a picture was asked for.")
         chosen = self._own if host in self._addresses.own else self._strangers
@@ -175,8 +170,25 @@ class Transfers:
             raise FileUnavailable(f"its address cannot be used: {describe(error)}") from error
         except requests.exceptions.RequestException as error:
             raise Interrupted(describe(error), silent=True) from error
-        self._answered = time.monotonic()
+        with self._lock:
+            self._unanswered.pop(host, None)
         return answer
+
+    def _expect_answer(self, host: str) -> None:
+        """Spare a host that has left one file after the other without any answer: it would take for ever.
+
+        Raises:
+            StoreUnreachable: it is the store's own, so that no other picture would fare better.
+            FileUnavailable: it is another.
+        """
+        if self._unanswered[host] < PATIENCE:
+            return
+        if host in self._addresses.own:
+            raise StoreUnreachable(
+                f"{host} has left {PATIENCE} pictures in a row without an answer. Check store_url and the network, "
+                "or try later: what is saved stays saved."
+            )
+        raise FileUnavailable(f"{host} did not answer before and was not asked again")
 
     def _read(self, answer: requests.Response) -> Iterator[bytes]:
         """Yield what comes as it comes, so that a host that only drips is noticed."""
