@@ -1,0 +1,104 @@
+"""Pictures: the tap with `files` against curl on the same connections; memory; and what a second run costs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+from benchmarks.harness import Command, Failed, Figure, Run, median, once
+from benchmarks.stage import CONCURRENCY, Counts, Stage, stage
+
+LATENCY = 20  # milliseconds a request
+SIZE = 100_000  # bytes a picture
+
+
+def figures(*, short: bool) -> list[Figure]:
+    """Measure 3,000 pictures of 100 kB; memory also at fewer and at larger ones."""
+    products, times = (100, 1) if short else (1000, 3)
+    number = products * 3
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with stage(products, 3, f"--picture-bytes={SIZE}") as store:
+            curl, first, most = _downloads(store, folder, times, number)
+            second, plain, again = _again(store, folder, times)
+        peaks = {f"{number:,} × {SIZE // 1000} kB": most}
+        peaks |= dict(_peak(*each, folder) for each in ((products // 5, SIZE), (products // 10, 30 * SIZE)))
+    share, cost = curl / first, second / plain
+    what = f"{number:,} pictures of {SIZE // 1000} kB at {LATENCY} ms"
+    spread = max(peaks.values()) / min(peaks.values()) - 1
+    return [
+        Figure(
+            f"{what}, {CONCURRENCY} connections, whole process: speed of curl --parallel",
+            f"{share:.2f} ({first:.2f} s)",
+            f"curl {curl:.2f} s",
+            "≥ 0.8",
+            share >= 0.8,
+        ),
+        Figure(
+            "the same, memory by number and size",
+            f"spread {spread:.1%}",
+            ", ".join(f"{each}: {peak:.1f} MB" for each, peak in peaks.items()),
+            "independent (< 10 %)",
+            spread < 0.1,
+        ),
+        Figure("the same, second run: downloads", f"{again.pictures}", "", "0", again.pictures == 0),
+        Figure(
+            "the same, second run: time, of a run without files",
+            f"{cost:.2f} ({second:.2f} s)",
+            f"without files {plain:.2f} s",
+            "≤ 1.2",
+            cost <= 1.2,
+        ),
+    ]
+
+
+def _downloads(store: Stage, folder: Path, times: int, number: int) -> tuple[float, float, float]:
+    """Return seconds of curl, seconds of our first run, and megabytes of the latter; the files stay behind."""
+    saved, kept = folder / "files", folder / "curl"
+    first = store.tap(files=str(saved))
+    once(first)  # the sandbox draws every picture now, and the tape has them
+    curl = _curl(store, saved, kept)
+    taken: dict[str, list[Run]] = {"curl": [], "ours": []}
+    for _ in range(times):
+        for name, command, made in (("curl", curl, kept), ("ours", first, saved)):
+            shutil.rmtree(made, ignore_errors=True)
+            run, counts = store.timed(command, LATENCY)
+            found = [each.stat().st_size for each in made.rglob("*") if each.is_file() and each.stat().st_size]
+            if counts.pictures != number or found != [SIZE] * number:
+                raise Failed(f"{name} asked for {counts.pictures} pictures and has {len(found)}, not {number}")
+            taken[name].append(run)
+    return median(taken["curl"]).seconds, median(taken["ours"]).seconds, median(taken["ours"]).megabytes
+
+
+def _curl(store: Stage, saved: Path, kept: Path) -> Command:
+    """Return the command that downloads with curl what the tap has saved, by its refs."""
+    refs = saved / "refs" / "sandbox"
+    lines = []
+    for number, ref in enumerate(sorted(path for path in refs.rglob("*") if path.is_file())):
+        image_file = ref.relative_to(refs).as_posix().rsplit("=", 4)[0]
+        lines.append(f'url = "{store.url}/product_images/{quote(image_file)}"\noutput = "{kept}/{number}"\n')
+    config = saved.with_name("curl.config")
+    config.write_text("".join(lines))
+    flags = ["--silent", "--show-error", "--fail", "--parallel", "--parallel-max", str(CONCURRENCY), "--create-dirs"]
+    return Command(["curl", *flags, "--config", config])
+
+
+def _again(store: Stage, folder: Path, times: int) -> tuple[float, float, Counts]:
+    """Return seconds of a run that has all files already and of one without files, and what the former asked for."""
+    with_files, without = [], []
+    for _ in range(times + 2):
+        run, counts = store.timed(store.tap(files=str(folder / "files")), LATENCY)
+        with_files.append(run)
+        without.append(store.timed(store.tap(), LATENCY)[0])
+    return median(with_files).seconds, median(without).seconds, counts
+
+
+def _peak(products: int, size: int, folder: Path) -> tuple[str, float]:
+    """Return the peak in megabytes of a first run over so many products with 3 pictures of this size each."""
+    saved = folder / f"{size}"
+    with stage(products, 3, f"--picture-bytes={size}") as store:
+        peak = once(store.tap(files=str(saved))).megabytes
+    shutil.rmtree(saved)
+    return f"{products * 3:,} × {size // 1000:,} kB", peak
