@@ -27,7 +27,7 @@ from singer_sdk import Stream, StreamSchema
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.schema.source import SchemaDirectory
-from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL
+from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL, StreamMetadata
 
 from bc_images.errors import BcImagesError, SettingsError
 from bc_images.images import Record
@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from bc_images.files import Downloader
     from tap_bc_images.tap import TapBCImages
 
-__all__ = ["ProductImagesStream", "ProductsStream", "SweepStream"]
+__all__ = ["KEY", "ProductImagesStream", "ProductsStream", "SweepStream"]
+
+KEY = ("store_hash", "id")  # many stores may share one table
 
 _SCHEMAS = SchemaDirectory(SCHEMAS_DIR)
 _STATE_EVERY = 250  # products
@@ -79,7 +81,7 @@ class SweepStream(Stream):
 
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # the shaping functions yield the schema's own types
     schema: ClassVar[StreamSchema] = StreamSchema(_SCHEMAS)
-    primary_keys: ClassVar[tuple[str, ...]] = ("store_hash", "id")
+    primary_keys: ClassVar[tuple[str, ...]] = KEY
     replication_keys: ClassVar[tuple[str, ...]] = ()
     """The fields that INCREMENTAL can go by."""
 
@@ -94,8 +96,11 @@ class SweepStream(Stream):
     def metadata(self) -> MetadataMapping:
         """The stream's metadata; says which replication keys there are."""
         metadata = super().metadata
-        if metadata.root.valid_replication_keys is None and self.config.get("api_version") != "v2":
-            metadata.root.valid_replication_keys = list(self.replication_keys)
+        root = metadata.get(
+            ()
+        )  # by the index it would be made where there is none, and the stream be deselected by that
+        if isinstance(root, StreamMetadata) and self.replication_keys and self.config.get("api_version") != "v2":
+            root.valid_replication_keys = list(self.replication_keys)
         return metadata
 
     def apply_catalog(self, catalog: Catalog) -> None:
@@ -107,7 +112,7 @@ class SweepStream(Stream):
         super().apply_catalog(catalog)
         if catalog.get_stream(self.name) is None:
             return
-        missing = {*self.primary_keys} - {*self.effective_schema.get("properties", {})}
+        missing = {*KEY} - {*self.effective_schema.get("properties", {})}
         if missing:
             raise SettingsError(
                 f"The catalog's schema of {self.name} lacks {', '.join(sorted(missing))}: make it with --discover."
@@ -243,7 +248,7 @@ class SweepStream(Stream):
         Takes the place of the SDK's loop, which copies each record for child streams that we have not, counts STATE in
         records, so that it falls within a product, and moves the bookmark with every record.
         """
-        write = self._write_plain if self._is_plain() else self._write_record_message
+        write = self._write_plain if self._is_plain() else self._write_mapped
         limit = self.ABORT_AT_RECORD_COUNT
         self.state_manager.is_flushed = False
         number = 0
@@ -275,6 +280,16 @@ class SweepStream(Stream):
 
     def _write_plain(self, record: Record) -> None:
         self._tap.message_writer.write_record(self._envelope, record)
+
+    def _write_mapped(self, record: Record) -> None:
+        try:
+            messages = list(self._generate_record_messages(record))
+        except Exception as error:  # whatever an expression of the user's may raise
+            raise SettingsError(
+                f"A stream map fails on id {record['id']} of {self.name}: {type(error).__name__}, {error}."
+            ) from error
+        for message in messages:
+            self._tap.write_message(message)
 
     def _settle(self, waiting: deque[_Place], written: int) -> None:
         """Every product that ends within the records written is done: say so in STATE, every so many products."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import click
 from singer_sdk import Tap
-from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
+from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.singerlib import Catalog
 
@@ -25,7 +26,7 @@ from bc_images.store import Store, open_store
 from tap_bc_images.options import PROPERTIES as TAP_PROPERTIES
 from tap_bc_images.options import Options
 from tap_bc_images.roster import Roster
-from tap_bc_images.streams import ProductImagesStream, ProductsStream, SweepStream
+from tap_bc_images.streams import KEY, ProductImagesStream, ProductsStream, SweepStream
 from tap_bc_images.writer import BufferedWriter, ReaderGoneError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ logger = logging.getLogger(__name__)
 PROG = "tap-bc-images"
 _PREFIX = "TAP_BC_IMAGES_"
 _FAREWELL = "stopped by a signal. What was written is whole; run again to go on."
+_SIGNALLED = {128 + signal.SIGTERM, 128 + signal.SIGINT}
 _GRACE = 2.0  # seconds for an orderly end after a signal
 _WRITE_GRACE = 30.0  # seconds for a reader that is busy to take the block that is on its way
 _TRIES_MORE = 0.05  # seconds between two looks
@@ -88,13 +90,18 @@ class TapBCImages(Tap):
         """The products, where the sweep for the images has already seen them all."""
         self.failed_files = 0
         self._signal: int | None = None
-        super().__init__(
-            config={**(config or {}), **environment},
-            catalog=catalog if catalog is None or isinstance(catalog, Catalog) else _catalog(catalog),
-            state=dict(state or {}),
-            parse_env_config=False,
-            **rest,
-        )
+        try:
+            super().__init__(
+                config={**(config or {}), **environment},
+                catalog=catalog if catalog is None or isinstance(catalog, Catalog) else _catalog(catalog),
+                state=dict(state or {}),
+                parse_env_config=False,
+                **rest,
+            )
+        except (StreamMapConfigError, MapExpressionError) as error:
+            raise SettingsError(f"stream_maps cannot be: {error}") from error
+        except ConfigValidationError as error:
+            raise SettingsError(f"Settings that cannot be: {'; '.join(error.errors) or error}.") from error
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check every setting, in our own words: the SDK's would show a secret of a wrong type.
@@ -242,11 +249,14 @@ def _catalog(given: Mapping[str, Any]) -> Catalog:
     try:
         catalog = Catalog.from_dict(dict(given))
         for stream in given["streams"]:
+            entry = catalog[stream["tap_stream_id"]]
+            entry.key_properties = (
+                entry.key_properties or KEY
+            )  # without it a loader would append what it should replace
             for each in stream.get("metadata", []):
                 if not each["breadcrumb"]:
                     chosen = each["metadata"].get("replication-method")
                     chosen = chosen or each["metadata"].get("forced-replication-method")
-                    entry = catalog[stream["tap_stream_id"]]
                     entry.replication_method = chosen or entry.replication_method
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise SettingsError(
@@ -272,11 +282,15 @@ def main() -> None:
     gc.set_threshold(100_000, 50, 100)
     command = TapBCImages.cli  # sets up the logging
     door.quieten(_PREFIX)
-    door.run(
-        PROG,
-        lambda: command.main(prog_name=PROG, standalone_mode=False),
-        farewell=_FAREWELL,
-        bad_settings=(StreamMapConfigError, MapExpressionError),
-        reader_gone=(ReaderGoneError,),
-        secrets=(os.environ.get(f"{_PREFIX}ACCESS_TOKEN"),),
-    )
+    try:
+        door.run(
+            PROG,
+            lambda: command.main(prog_name=PROG, standalone_mode=False),
+            farewell=_FAREWELL,
+            reader_gone=(ReaderGoneError,),
+            secrets=(os.environ.get(f"{_PREFIX}ACCESS_TOKEN"),),
+        )
+    except SystemExit as leaving:
+        if leaving.code in _SIGNALLED:  # all is said and tidied up; the interpreter would wait for the other threads
+            os._exit(int(leaving.code))
+        raise

@@ -83,15 +83,16 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
         """
         if not self._buffer:
             return
+        # Given away before it is written: whoever cleans up after an error must not write the rest.
+        block, self._buffer = self._buffer, bytearray()
         self.writing = True
         try:
-            _write(self._buffer)
+            _write(block)
         except BrokenPipeError as error:
             raise ReaderGoneError from error
         except OSError as error:
             raise Stopped(f"The output cannot be written: {error.strerror or error}.") from error
         finally:
-            self._buffer.clear()  # after an error, too: whoever cleans up must not write the rest
             self.writing = False
         if self._exit_code is not None:
             raise SystemExit(self._exit_code)
@@ -107,10 +108,15 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
 
 
 def _write(block: bytearray) -> None:
-    """Write to stdout as it is now: the SDK's test runners put another in its place."""
+    """Write to stdout as it is now: the SDK's test runners put another in its place.
+
+    Past Python's own buffer, which would keep what cannot be written and complain about it when the program ends.
+    """
     binary = getattr(sys.stdout, "buffer", None)
     if binary is None:  # an in-memory text stream
         sys.stdout.write(block.decode())
-    else:
-        binary.write(block)
-        binary.flush()
+        return
+    raw = getattr(binary, "raw", binary)
+    view = memoryview(block)
+    while view:
+        view = view[raw.write(view) or 0 :]
