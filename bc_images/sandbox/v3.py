@@ -8,7 +8,7 @@ import orjson
 from starlette.datastructures import UploadFile
 
 from bc_images.sandbox import media, shapes, uploads, v3_products
-from bc_images.sandbox.api import Call, Route, Routes, paging
+from bc_images.sandbox.api import Call, Route, Routes, integer, paging
 from bc_images.sandbox.rules import INT_MAX, INT_MIN, Fields, Upload
 from bc_images.sandbox.v3_filters import bad, unknown
 from bc_images.sandbox.v3_products import pagination
@@ -145,6 +145,13 @@ def _description(value: object, longest: int) -> str:
     return value
 
 
+def _is_integer(value: object, *, text: bool) -> bool:
+    """Whether it is an integer of any size; JSON's largest ones arrive as floats."""
+    if isinstance(value, str):
+        return text and integer(value) is not None
+    return not isinstance(value, bool) and isinstance(value, int | float) and value == value // 1
+
+
 def _fields(call: Call, data: Mapping[str, Any], *, text: bool) -> Fields:
     """The writable fields besides the file; in multipart (``text``) they are written out."""
     fields: Fields = {}
@@ -155,7 +162,7 @@ def _fields(call: Call, data: Mapping[str, Any], *, text: bool) -> Fields:
     if "description" in data:
         fields["description"] = _description(data["description"], call.shop.switches.description_max)
     # the documented schema accepts these two; that they are then ignored is assumed
-    if not text and (not isinstance(data.get("product_id", 1), int) or isinstance(data.get("product_id"), bool)):
+    if not _is_integer(data.get("product_id", 1), text=text):
         raise bad("product_id", "must be an integer")
     if not text and not isinstance(data.get("date_modified", ""), str):
         raise bad("date_modified", "must be a string")

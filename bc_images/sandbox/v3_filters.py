@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from bc_images.sandbox.api import BIGGEST, integer
+from bc_images.sandbox.api import integer
 from bc_images.sandbox.wire import Refused
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from bc_images.sandbox.state import State
 
+_DATE: Final = re.compile(r"\d{4}-?\d\d-?\d\d", re.ASCII)
 _COMPARE: Final = {"min": ">=", "max": "<=", "greater": ">", "less": "<"}
 
 
@@ -77,23 +78,21 @@ def unknown(names: Sequence[str]) -> Refused:
 
 def _moment(name: str, text: str) -> int:
     """ISO 8601 or unix seconds. A date alone gets the present time of day (bigcommerce/api issue 94)."""
-    if text.isascii() and text.isdecimal() and len(text) != 8:
-        return min(int(text[:18]), BIGGEST)
     try:
         when = datetime.fromisoformat(text)
-        when = when if when.tzinfo else when.replace(tzinfo=UTC)
-        seconds = int(when.timestamp())
+        seconds = int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError) as error:
-        raise bad(name, "is not a valid date") from error
-    if re.fullmatch(r"\d{4}-?\d\d-?\d\d", text):
-        seconds += int(time.time()) % 86400
-    return seconds
+        number = integer(text)
+        if number is None or number < 0:
+            raise bad(name, "is not a valid date") from error
+        return number
+    return seconds + int(time.time()) % 86400 if _DATE.fullmatch(text) else seconds
 
 
 def _day(name: str, text: str) -> list[int]:
     """The span that an equality filter means: one second, or the whole day of a date alone (assumed)."""
     moment = _moment(name, text)
-    if re.fullmatch(r"\d{4}-?\d\d-?\d\d", text):
+    if _DATE.fullmatch(text):
         start = moment - moment % 86400
         return [start, start + 86399]
     return [moment, moment]

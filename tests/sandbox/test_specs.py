@@ -19,9 +19,9 @@ import pytest
 import schemathesis
 import yaml
 from hypothesis import settings
-from schemathesis import BaseSchema
+from schemathesis import BaseSchema, CheckFunction
 from schemathesis.config import SchemathesisConfig
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from bc_images.sandbox import TOKEN, SandboxServer
 from tests.sandbox.door import picture
@@ -31,14 +31,14 @@ if not SPECS.is_dir():
     pytest.skip(f"the official API descriptions are not at {SPECS}", allow_module_level=True)
 
 URL = "http://127.0.0.1/sample.png"  # stands in the description for the sandbox's own address, known only later
-PRODUCT_IDS = [101, 102, 999]
-IMAGE_IDS = [11, 12, 999]
+PRODUCT_IDS = [101, 102, 999]  # all that there are, and one that is missing
+IMAGE_IDS = [*range(11, 17), 999]
 
 VARIABLE = "BC_IMAGES_SPEC_EXAMPLES"
 QUICK = 8
 EXAMPLES = int(os.environ.get(VARIABLE, QUICK))
 
-bounded = settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES == QUICK)
+bounded = settings(max_examples=EXAMPLES, deadline=None, derandomize=True)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -127,6 +127,8 @@ def v3_description() -> dict[str, Any]:
         data["anyOf"] = data.pop("oneOf")
         multipart = operation["requestBody"]["content"]["multipart/form-data"]["schema"]["allOf"][0]["properties"]
         multipart["image_file"]["format"] = "binary"  # its prose: a file
+        multipart["is_thumbnail"] = {"type": "string", "enum": ["0", "1", "true", "false"]}  # written out
+        del multipart["date_modified"]  # ignored, see below; and what is no text is sent as text there
     # its prose sends the files of an update by POST
     by_post = {**copy.deepcopy(image), "operationId": "updateProductImageFile"}
     del by_post["requestBody"]["content"]["application/json"]
@@ -173,6 +175,7 @@ def load(raw: dict[str, Any], *, left_out: tuple[str, ...] = ()) -> BaseSchema:
     """The description as tests; ``left_out`` are methods that are not tried where the description has none."""
     methods = [name for name in ("get", "put", "post", "delete", "options", "patch", "trace") if name not in left_out]
     settings = {
+        "generation": {"with-security-parameters": False},  # every request has the token, but for the check of that
         "phases": {"coverage": {"unexpected-methods": methods}},
         # the fuzzer's own list of refusals lacks 413, which a limit over 250 gets
         "checks": {"negative_data_rejection": {"expected-statuses": ["4XX"]}},
@@ -182,7 +185,7 @@ def load(raw: dict[str, Any], *, left_out: tuple[str, ...] = ()) -> BaseSchema:
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer(products=3, images=3) as server:
+    with SandboxServer(products=2, images=3) as server:
         yield server
 
 
@@ -192,13 +195,14 @@ def check(case: schemathesis.Case[Any], sandbox: SandboxServer, version: str) ->
     (sandbox._app.shop.import_directory / "sample.png").write_bytes(picture())
     if isinstance(case.body, dict) and case.body.get("image_url") == URL:
         case.body["image_url"] = f"{sandbox.url}/product_images/import/sample.png"
-    # a file of random bytes is described as acceptable and is no picture
-    random_file = case.media_type == "multipart/form-data"
-    case.call_and_validate(
-        base_url=f"{sandbox.url}/stores/sandbox/{version}",
-        headers={"X-Auth-Token": TOKEN, "Accept": "application/json"},
-        excluded_checks=[positive_data_acceptance] if random_file else [],
-    )
+    headers = {"X-Auth-Token": TOKEN, "Accept": "application/json"}
+    response = case.call(base_url=f"{sandbox.url}/stores/sandbox/{version}", headers=headers)
+    excluded: list[CheckFunction] = []
+    if case.media_type == "multipart/form-data":
+        excluded.append(positive_data_acceptance)  # a file of random bytes is described as fit, and is no picture
+    if response.request.body == b"<image></image>":
+        excluded.append(negative_data_rejection)  # what XML cannot express is not sent: an empty object is left
+    case.validate_response(response, excluded_checks=excluded)
 
 
 # v2-conventions-2017.md has 501, not 405, for TRACE and PATCH
@@ -228,6 +232,6 @@ def test_v3(case: schemathesis.Case[Any], sandbox: SandboxServer) -> None:
 def test_thoroughly() -> None:
     """The same with many more examples, in a process of its own: collecting the fuzzer's cases is not free."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    environment = {**os.environ, VARIABLE: "300"}
+    environment = {**os.environ, VARIABLE: "150"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1500, check=False)
     assert done.returncode == 0, done.stdout[-20_000:]
