@@ -348,11 +348,11 @@ class ProductImagesStream(SweepStream):
         return self._with_files(records) if self._tap.settings.files else records
 
     def _with_files(self, records: Iterable[Record]) -> Iterator[Record]:
-        from bc_images.files import Downloader, open_files
+        from bc_images.files import Downloader
 
         if self.ABORT_AT_RECORD_COUNT is not None:  # --test: fetch no more pictures than it looks at
             records = islice(records, self.ABORT_AT_RECORD_COUNT + 1)
-        downloader = Downloader(self._tap.settings, open_files(self._tap.settings.files))
+        downloader = Downloader(self._tap.settings, self._tap.files)
         self._downloader = downloader
         try:
             yield from downloader.fill(records)

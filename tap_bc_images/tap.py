@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
     from singer_sdk.plugin_base import _ConfigInput
+
+    from bc_images.files import FileStore
 
 __all__ = ["TapBCImages", "main"]
 
@@ -144,6 +147,17 @@ class TapBCImages(Tap):
             self._store = open_store(self.settings, self.client)
         return self._store
 
+    @cached_property
+    def files(self) -> FileStore:
+        """The file store; opened when first needed.
+
+        Raises:
+            BcImagesError: it cannot be used.
+        """
+        from bc_images.files import open_files
+
+        return open_files(self.settings.files)
+
     @property
     def speaks_for_the_table(self) -> bool:
         """Whether a complete sweep may say which rows there are: not where it is one part of several."""
@@ -155,6 +169,8 @@ class TapBCImages(Tap):
             self._client.close()
         if self.roster is not None:
             self.roster.close()
+        if "files" in self.__dict__:
+            self.files.close()
 
     # The command line
 
@@ -196,6 +212,8 @@ class TapBCImages(Tap):
         if not any(stream.selected for stream in tap.streams.values()):
             cls.logger.warning("No stream is selected: nothing will be read. Select one in the catalog.")
         try:
+            if tap.settings.files and tap.streams[ProductImagesStream.name].selected:
+                tap.files.refs(tap.settings.store_hash)  # what is wrong with it is said before the first request
             tap.sync_all()
         finally:
             tap.close()

@@ -11,8 +11,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import pytest
 
 from bc_images.sandbox import SandboxServer
 from tests.core.wire import Reply, Request, says, serving, unused_port
+from tests.tap.ends import SECRET, check, running, stopped
 from tests.tap.harness import (
     COMMAND,
     PATIENCE,
@@ -33,22 +33,6 @@ from tests.tap.harness import (
     start,
     stored,
 )
-
-SECRET = "s3cr3t-t0ken"
-
-
-def check(ended: Ended, code: int, *said: str) -> None:
-    """Hold what is true of every end."""
-    assert ended.code == code, ended.err
-    assert "Traceback" not in ended.err
-    assert SECRET not in ended.out + ended.err
-    assert ended.output.messages is not None  # every line is whole
-    lines = [line for line in ended.err.splitlines() if line.startswith("tap-bc-images: ")]
-    assert len(lines) == (1 if said else 0), ended.err
-    if said and code < 128:
-        assert ended.err.splitlines()[-1] == lines[0]
-    for words in said:
-        assert words in lines[0]
 
 
 def page(image: dict[str, Any]) -> Callable[[Request], Reply]:
@@ -256,34 +240,8 @@ class TestStdout:
         check(Ended(done.returncode, "", done.stderr), 3, "No space left on device")
 
 
-@contextmanager
-def running(config: Config, folder: Path, ready: Callable[[], bool]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the tap and wait until it is where the test wants it."""
-    process = start(config, folder)
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while not ready():
-            assert process.poll() is None, process.stderr and process.stderr.read()
-            assert time.monotonic() < deadline, "the tap never got there"
-            time.sleep(0.02)
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
 class TestSignals:
     """Quickly, wherever it is, and never 0: a backup cut short must not look complete."""
-
-    SOON = 15  # seconds; a request that hangs would take 60, a pause of the quota 300
-
-    def ended(self, process: subprocess.Popen[bytes], signum: signal.Signals) -> Ended:
-        began = time.monotonic()
-        ended = end(process, signum)
-        assert time.monotonic() - began < self.SOON
-        check(ended, {signal.SIGTERM: 143, signal.SIGINT: 130}[signum], "stopped by a signal")
-        assert not ended.output.of("ACTIVATE_VERSION")
-        return ended
 
     @pytest.mark.parametrize(
         ("api", "script", "signum"),
@@ -308,7 +266,7 @@ class TestSignals:
             return any(re.search(path, f"GET {each['path']}") for each in shop.requests())
 
         with running(settings(shop.url, api_version=api, max_retries=20), tmp_path, waits) as process:
-            self.ended(process, signum)
+            stopped(process, signum)
 
     @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the pipe how full it is")
     @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
@@ -323,7 +281,7 @@ class TestSignals:
             assert time.monotonic() < deadline
             time.sleep(0.02)
             seen.append(struct.unpack("i", fcntl.ioctl(process.stdout, termios.FIONREAD, b"\0" * 4))[0])
-        ended = self.ended(process, signum)
+        ended = stopped(process, signum)
         assert ended.output.records()
 
     def test_twice(self, shop: SandboxServer, tmp_path: Path) -> None:

@@ -1,0 +1,123 @@
+"""The tap with ``files`` set: records carry the digest of a file that is there."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bc_images.sandbox import SandboxServer
+from tap_bc_images.tap import TapBCImages
+from tests.tap.ends import check, running, stopped
+from tests.tap.harness import catalog_of, run, settings, stored, sync
+
+ORIGINALS = "GET /product_images/"
+
+
+@pytest.fixture
+def store(shop: SandboxServer, tmp_path: Path) -> dict[str, Any]:
+    """Settings for a store of 24 images, with a folder for their files."""
+    shop.reset(products=8, images=3)
+    return settings(shop.url, files=str(tmp_path / "files"))
+
+
+def downloads(shop: SandboxServer) -> int:
+    return sum(1 for each in shop.requests() if each["path"].startswith("/product_images/"))
+
+
+def test_every_record_names_a_file_that_is_there(
+    shop: SandboxServer, store: dict[str, Any], tmp_path: Path, version: str
+) -> None:
+    expected = {image["id"]: (image["sha256"], image["size"]) for image in shop.dump()["images"]}
+    output = sync(store | {"api_version": version})
+    assert output.ids() == stored(shop)
+    for record in output.records():
+        assert (record["file_sha256"], record["file_size"]) == expected[record["id"]]
+        assert record["file_source"] == "original"
+        assert record["file_type"].startswith("image/")
+        digest = record["file_sha256"]
+        (path,) = (tmp_path / "files" / "sha256").rglob(f"{digest}*")
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
+    assert len(output.of("ACTIVATE_VERSION")) == 1
+
+
+def test_what_is_saved_is_not_fetched_again(shop: SandboxServer, store: dict[str, Any]) -> None:
+    first = sync(store)
+    assert downloads(shop) == 24
+    assert sync(store).records() == first.records()
+    assert downloads(shop) == 24
+    shop.add_image(101, b"GIF89a" + bytes(60), "new.gif")
+    sync(store)
+    assert downloads(shop) == 25
+
+
+def test_incremental_fetches_what_changed(shop: SandboxServer, store: dict[str, Any]) -> None:
+    changed = stored(shop)[5]
+    shop.set_image(changed, date_modified="2025-01-01T00:00:00Z")
+    config = store | {"start_date": "2025-01-01"}
+    output = sync(config, catalog=catalog_of(config, "product_images", replication_method="INCREMENTAL"))
+    assert output.ids() == [changed]
+    assert downloads(shop) == 1
+
+
+def test_a_picture_that_cannot_be_had(shop: SandboxServer, store: dict[str, Any], tmp_path: Path) -> None:
+    """Exit code 1; the sweep itself is complete, so the loader may drop what the store no longer has."""
+    shop.faults("hh", ORIGINALS)
+    ended = run(config=store, folder=tmp_path)
+    check(ended, 1, "2 pictures could not be had", "Run again")
+    output = ended.output
+    assert output.ids() == stored(shop)
+    assert [record["file_sha256"] for record in output.records()].count(None) == 2
+    assert len(output.of("ACTIVATE_VERSION")) == 1
+    assert output.states[-1] == {"bookmarks": {"product_images": {}}}
+    assert sum("goes out without a file" in line for line in ended.err.splitlines()) == 2
+
+    shop.clear_requests()
+    again = run(config=store, folder=tmp_path)
+    check(again, 0)
+    assert downloads(shop) == 2
+    assert None not in [record["file_sha256"] for record in again.output.records()]
+
+
+def test_state_waits_for_the_files(shop: SandboxServer, store: dict[str, Any]) -> None:
+    """A record that is still without its file holds back the STATE behind it, and all records after it."""
+    shop.reset(products=260, images=1)
+    shop.faults("z" * 3, ORIGINALS)
+    output = sync(store)
+    before: list[int] = []
+    for message in output.messages:
+        if message["type"] == "RECORD":
+            assert message["record"]["file_sha256"]
+            before.append(message["record"]["product_id"])
+        elif message["type"] == "STATE" and message["value"]["bookmarks"]["product_images"]:
+            assert before[-1] == message["value"]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
+    assert output.ids() == stored(shop)
+
+
+def test_test_fetches_hardly_any(shop: SandboxServer, store: dict[str, Any]) -> None:
+    tap = TapBCImages(config=store)
+    tap.run_connection_test()
+    tap.close()
+    assert downloads(shop) <= 2
+
+
+@pytest.mark.parametrize(("files", "code"), [("nosuch://bucket", 2), ("{tmp}/a-file", 3)])
+def test_a_file_store_that_cannot_be_used(
+    shop: SandboxServer, store: dict[str, Any], tmp_path: Path, files: str, code: int
+) -> None:
+    (tmp_path / "a-file").write_text("", encoding="utf-8")
+    ended = run(config=store | {"files": files.format(tmp=tmp_path)}, folder=tmp_path)
+    check(ended, code, files.rpartition("/")[2] if code == 3 else "nosuch")
+    assert ended.out == ""
+    assert not shop.requests()
+
+
+def test_stopped_while_a_picture_is_fetched(shop: SandboxServer, store: dict[str, Any], tmp_path: Path) -> None:
+    shop.faults("p" * 24, ORIGINALS)
+    with running(store, tmp_path, lambda: downloads(shop) > 0) as process:
+        stopped(process, signal.SIGTERM)
+    shop.faults("")
+    assert len(sync(store).records()) == 24
