@@ -7,6 +7,7 @@ settings (as when a sandbox runs on this machine).
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -24,6 +25,7 @@ from bc_images.settings import Settings
 __all__ = ["Addresses", "PublicOnly", "original_url"]
 
 _PRIVATE_NAMES = ("localhost", ".localhost", ".local", ".internal", ".lan", ".home.arpa")
+_HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -56,7 +58,7 @@ class Addresses:
             host, _ = parts.hostname, parts.port
         except (ValueError, requests.exceptions.RequestException) as error:
             raise FileUnavailable(f"{redact(url)!r} is no address") from error
-        if parts.scheme not in {"http", "https"} or not host or not encoded.isprintable() or "\\" in parts.netloc:
+        if parts.scheme not in {"http", "https"} or not host or not url.isprintable() or not _HOST.fullmatch(host):
             raise FileUnavailable(f"{redact(url)[:200]!r} is no http(s) address")
         if "@" in parts.netloc:
             raise FileUnavailable(f"{redact(url)[:200]} carries a user name: such an address is not used")

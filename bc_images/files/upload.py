@@ -129,9 +129,9 @@ class Uploader:
 
     def _picture(self, record: Record) -> tuple[bytes, str]:
         """Return a record's bytes and media type, after every check that can be made here."""
-        digest: str = record["file_sha256"]
-        if self._files is None:
-            raise FileUnavailable("there is no file store")
+        digest = record["file_sha256"]
+        if self._files is None or not isinstance(digest, str):
+            raise FileUnavailable(f"file_sha256 {digest!r} is no SHA-256 in hex")
         size = self._files.size(digest)
         if size is not None and size > MAX_UPLOAD:  # before it is read: it may be huge
             raise RequestRejected(f"the picture has {size:,} bytes; the store takes {MAX_UPLOAD:,} at most")

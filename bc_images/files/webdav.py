@@ -6,6 +6,7 @@ It has credentials of its own, a user's e-mail address and a long password; the 
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import threading
 from collections.abc import Iterator
@@ -36,8 +37,8 @@ class WebDAV:
     """
 
     def __init__(self, settings: Settings, username: str, password: str) -> None:
-        if not f"{username}{password}".isascii():
-            raise SettingsError("webdav_username and webdav_password may hold ASCII characters only.")
+        if not re.fullmatch(r"[\x20-\x7e]+", username + password):
+            raise SettingsError("webdav_username or webdav_password holds a line break or is not ASCII.")
         self._settings = settings
         self._folder = f"{settings.store_url}/dav/product_images/import"
         self._session = session(settings, settings.concurrency)

@@ -1,0 +1,490 @@
+"""Every way back into the store, and what is refused before any request is made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from bc_images.errors import (
+    AuthError,
+    FileUnavailable,
+    RequestRejected,
+    SettingsError,
+    Stopped,
+    StoreUnreachable,
+)
+from bc_images.files import FileStore, open_files
+from bc_images.files.refs import object_key
+from bc_images.files.upload import Uploader
+from bc_images.images import Record, file_name, stem
+from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
+from bc_images.settings import Settings
+from bc_images.store import FromFile, FromImport, FromUrl, Store, open_store
+from tests.files.conftest import record_of
+from tests.files.host import Host, closed_port, content
+from tests.files.pictures import KINDS, picture, png
+
+MAX = 8 * 1024 * 1024
+DAV = {"webdav_username": DAV_USERNAME, "webdav_password": DAV_PASSWORD}
+FIELDS = {"is_thumbnail": False, "sort_order": 4, "description": "put back"}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[SandboxServer]:
+    with SandboxServer(products=1, images=0) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def shop(running: SandboxServer) -> SandboxServer:
+    running.reset()
+    return running
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> FileStore:
+    return open_files(str(tmp_path / "files"))
+
+
+def settings_of(shop: SandboxServer, **changed: Any) -> Settings:
+    given = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": shop.url, "store_url": shop.url}
+    return Settings.from_config(given | {"max_retries": 1} | changed)
+
+
+def saved(files: FileStore, body: bytes, image_file: str = "a/001/front__12345.png", **changed: Any) -> Record:
+    """A record whose picture is in the file store."""
+    stored = files.add([body])
+    facts = {"file_sha256": stored.sha256, "file_size": stored.size, "file_type": stored.type}
+    return record_of(image_file, **facts, **changed)
+
+
+def create(store: Store, shop: SandboxServer, uploader: Uploader, record: Record) -> dict[str, Any]:
+    """Restore one record and return the image as the sandbox keeps it."""
+    uploader.check(record)
+    product = shop.dump()["products"][0]["id"]
+    with uploader.source(record) as source:
+        made = store.create(product, source, FIELDS)
+    (image,) = [image for image in shop.dump()["images"] if image["id"] == made["id"]]
+    return image
+
+
+def imports(shop: SandboxServer) -> list[str]:
+    """What lies in the WebDAV import folder."""
+    answer = requests.request(
+        "PROPFIND",
+        f"{shop.url}/dav/product_images/import/",
+        headers={"Depth": "1"},
+        auth=requests.auth.HTTPDigestAuth(DAV_USERNAME, DAV_PASSWORD),
+        timeout=10,
+    )
+    assert answer.status_code == 207
+    return [href for href in re.findall(r"href>([^<]+)<", answer.text) if not href.endswith("import/")]
+
+
+# ------------------------------------------------------------ the ways
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("version", "upload", "route"),
+    [
+        ("v3", "auto", "multipart"),
+        ("v3", "webdav", "webdav"),
+        ("v3", "url", "url"),
+        ("v2", "auto", "webdav"),
+        ("v2", "url", "url"),
+    ],
+)
+def test_every_way_brings_the_same_bytes(
+    shop: SandboxServer, files: FileStore, host: Host, kind: str, version: str, upload: str, route: str
+) -> None:
+    record = saved(files, picture(kind), f"c/123/front-view__36562.{kind}")
+    host.on(f"/{object_key(record['file_sha256'])}", content(picture(kind)))
+    settings = settings_of(shop, api_version=version)
+    uploader = Uploader(settings, files=files, upload=upload, files_url=host.url, **DAV)
+    assert uploader.route(record) == route
+    image = create(open_store(settings), shop, uploader, record)
+    assert image["sha256"] == record["file_sha256"]
+    assert stem(image["image_file"]) == ("front-view" if route != "url" else record["file_sha256"])
+    assert imports(shop) == []
+    uploader.close()
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_replacing(shop: SandboxServer, files: FileStore, version: str) -> None:
+    settings = settings_of(shop, api_version=version)
+    uploader, store = Uploader(settings, files=files, **DAV), open_store(settings)
+    first = create(store, shop, uploader, saved(files, picture("png")))
+    record = saved(files, picture("gif"), "a/001/front__12345.gif")
+    with uploader.source(record) as source:
+        store.replace(first["product_id"], first["id"], source, FIELDS)
+    (image,) = shop.dump()["images"]
+    assert (image["id"], image["sha256"]) == (first["id"], record["file_sha256"])
+
+
+def test_auto_takes_the_first_that_can_work(shop: SandboxServer, files: FileStore) -> None:
+    record = saved(files, picture("png"))
+    v2, v3 = settings_of(shop, api_version="v2"), settings_of(shop)
+    assert Uploader(v3, files=files, files_url="https://f.example.com", **DAV).route(record) == "multipart"
+    assert Uploader(v2, files=files, files_url="https://f.example.com", **DAV).route(record) == "webdav"
+    assert Uploader(v2, files=files, files_url="https://f.example.com").route(record) == "url"
+    assert Uploader(v2, files=files).route(record) == "signed"
+    assert Uploader(v3, files=None).route(record) == "address"
+    assert Uploader(v3, files=files).route(record_of("a/b.png")) == "address"
+
+
+def test_v2_without_any_way_says_what_to_do(shop: SandboxServer, files: FileStore) -> None:
+    uploader = Uploader(settings_of(shop, api_version="v2"), files=files)
+    with pytest.raises(FileUnavailable, match="set webdav_username and webdav_password, or files_url, or"):
+        uploader.check(saved(files, picture("png"), zoom_url=f"{shop.url}/other.png"))
+
+
+@pytest.mark.parametrize("form", [{"files_url": None, "webdav_username": None, "webdav_password": None}, {}])
+def test_settings_that_are_not_set(shop: SandboxServer, form: dict[str, Any]) -> None:
+    Uploader(settings_of(shop), files=None, **form)
+
+
+@pytest.mark.parametrize(
+    ("version", "given", "words"),
+    [
+        ("v2", {"upload": "multipart"}, "needs api_version v3"),
+        ("v3", {"upload": "webdav"}, "webdav_username"),
+        ("v3", {"upload": "webdav", "webdav_username": "x"}, "webdav_password"),
+        ("v3", {"files_url": "ftp://example.com"}, "files_url"),
+        ("v3", {"files_url": "https://example.com/?x=1"}, "files_url"),
+        ("v3", {"files_url": "https://a:b@example.com/"}, "files_url"),
+        ("v3", {"files_url": "example.com"}, "files_url"),
+        ("v3", {"webdav_username": "größe", "webdav_password": "x"}, "not ASCII"),
+        ("v3", {"webdav_username": "a\r\nX-Evil: 1", "webdav_password": "x"}, "line break"),
+    ],
+)
+def test_settings_that_cannot_work(shop: SandboxServer, version: str, given: dict[str, str], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        Uploader(settings_of(shop, api_version=version), files=None, **given)
+
+
+def test_a_signed_address(shop: SandboxServer, s3: str) -> None:
+    """The store fetches from a bucket that nobody may read without the signature's leave."""
+    files = open_files(s3)
+    record = saved(files, picture("png"))
+    settings = settings_of(shop, api_version="v2")
+    uploader = Uploader(settings, files=files)
+    image = create(open_store(settings), shop, uploader, record)
+    assert image["sha256"] == record["file_sha256"]
+    with uploader.source(record) as source:
+        assert isinstance(source, FromUrl)
+        assert source.url.startswith("http://127.0.0.1:")
+        assert "Signature=" in source.url
+
+
+def test_a_signed_address_that_is_too_long(shop: SandboxServer, s3: str) -> None:
+    files = open_files(f"{s3}/{'deep/' * 20}")
+    uploader = Uploader(settings_of(shop), files=files, upload="url")
+    shop.clear_requests()
+    with pytest.raises(FileUnavailable, match=r"has \d{3} characters and the store takes 255") as caught:
+        uploader.check(saved(files, picture("png")))
+    assert "Signature" not in str(caught.value)
+    assert shop.requests() == []
+
+
+# ------------------------------------------------------------ names
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+@pytest.mark.parametrize(
+    ("image_file", "kind", "sent"),
+    [
+        ("p/022/name__36562.jpg", "jpeg", "name.jpg"),
+        ("p/022/name__36562.JPEG", "jpeg", "name.JPEG"),
+        ("p/022/name__36562.png", "jpeg", "name.jpg"),  # the bytes decide
+        ("p/022/name__36562", "gif", "name.gif"),
+        ("p/022/v1.2__36562.gif", "gif", "v1.2.gif"),
+        ("p/022/a_1024x1024__83011__60806.jpg", "jpeg", "a_1024x1024.jpg"),
+        ("sample_images/in 123 (a)__14581.webp", "webp", "in-123-a.webp"),
+        ('x/"; filename="evil.php', "png", "filename-evil.png"),
+        ("x/a\r\nX-Evil: 1.png", "png", "a-X-Evil-1.png"),
+        ("x/..png", "png", "image.png"),
+        ("x/___.png", "png", "___.png"),
+        ("x/%2e%2e%2fa.png", "png", "2e-2e-2fa.png"),
+        ("x/" + "l" * 240 + "__12345.bmp", "bmp", "l" * 230 + ".bmp"),
+        ("../../../etc/passwd", "png", "passwd.png"),
+        ("x/图片__12345.png", "png", "图片.png"),
+    ],
+)
+def test_the_name_that_is_sent(
+    shop: SandboxServer, files: FileStore, image_file: str, kind: str, sent: str, version: str
+) -> None:
+    record = saved(files, picture(kind), image_file)
+    settings = settings_of(shop, api_version=version)
+    uploader = Uploader(settings, files=files, **DAV)
+    with uploader.source(record) as source:
+        if version == "v3":
+            assert isinstance(source, FromFile)
+            assert source.name == sent
+            assert source.open().read() == picture(kind)
+            assert source.open().read() == picture(kind)  # from the start, each time
+        else:
+            assert isinstance(source, FromImport)
+            assert re.fullmatch(r"[A-Za-z0-9_.-]+", source.name)
+            assert len(source.name) <= 240
+            if sent.isascii() and len(sent) < 200:
+                assert file_name(source.name) == sent
+    image = create(open_store(settings), shop, uploader, record)
+    assert image["sha256"] == record["file_sha256"]
+
+
+def test_two_uploads_of_one_name_do_not_meet(shop: SandboxServer, files: FileStore) -> None:
+    uploader = Uploader(settings_of(shop, api_version="v2"), files=files, **DAV)
+    one, other = saved(files, picture("png")), saved(files, picture("png", 1))
+    with uploader.source(one) as first, uploader.source(other) as second:
+        assert isinstance(first, FromImport)
+        assert isinstance(second, FromImport)
+        assert first.name != second.name
+        assert len(imports(shop)) == 2
+    assert imports(shop) == []
+
+
+# ------------------------------------------------------------ refused here
+
+
+@pytest.mark.parametrize("size", [MAX - 1, MAX, MAX + 1])
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_the_limit_of_8_mb(shop: SandboxServer, files: FileStore, size: int, version: str) -> None:
+    record = saved(files, png(size))
+    settings = settings_of(shop, api_version=version)
+    uploader = Uploader(settings, files=files, **DAV)
+    shop.clear_requests()
+    if size > MAX:
+        with pytest.raises(RequestRejected, match=r"8,388,609 bytes; the store takes 8,388,608") as caught:
+            uploader.check(record)
+        assert caught.value.status is None
+        with pytest.raises(RequestRejected), uploader.source(record):
+            pytest.fail("it must not be sent")
+        assert shop.requests() == []
+    else:
+        assert create(open_store(settings), shop, uploader, record)["size"] == size
+
+
+def bad_files(files: FileStore, root: Path) -> Iterator[tuple[Record, type[Exception], str]]:
+    """Records whose file is not what it should be."""
+    good = saved(files, picture("png"))
+    flipped = saved(files, picture("png", 1))
+    path = root / object_key(flipped["file_sha256"])
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    yield flipped, FileUnavailable, "is damaged"
+    cut = saved(files, picture("png", 2))
+    path = root / object_key(cut["file_sha256"])
+    path.write_bytes(path.read_bytes()[:-1])
+    yield cut, FileUnavailable, "is damaged"
+    yield {**good, "file_sha256": "0" * 64}, FileUnavailable, "not in the file store"
+    for digest in ("../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "0" * 63, "A" * 64, 7, ["x"], {"a": 1}):
+        yield {**good, "file_sha256": digest}, FileUnavailable, "no SHA-256"
+    secret = b"root:x:0:0\n"
+    import hashlib
+
+    digest = hashlib.sha256(secret).hexdigest()
+    path = root / object_key(digest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(secret)
+    yield {**good, "file_sha256": digest}, RequestRejected, "no picture of a type"
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_bad_files_are_refused_before_any_request(
+    shop: SandboxServer, files: FileStore, tmp_path: Path, version: str
+) -> None:
+    uploader = Uploader(settings_of(shop, api_version=version), files=files, **DAV)
+    for record, kind, words in bad_files(files, tmp_path / "files"):
+        shop.clear_requests()
+        with pytest.raises(kind, match=words):
+            uploader.check(record)
+        with pytest.raises(kind, match=words), uploader.source(record):
+            pytest.fail("it must not be sent")
+        assert shop.requests() == []
+
+
+HOSTILE = [
+    "file:///etc/passwd",
+    "ftp://example.com/x.png",
+    "javascript:alert(1)",
+    "/etc/passwd",
+    "../x.png",
+    "http://169.254.169.254/latest/meta-data/iam",
+    "http://[::ffff:a9fe:a9fe]/",
+    "http://2852039166/",
+    "http://0251.0376.0251.0376/",
+    "http://127.1:8080/x",
+    "http://0/",
+    "http://10.1.2.3/x.png",
+    "http://172.16.0.1/x.png",
+    "http://[fd00::1]/x.png",
+    "http://[::1]/x.png",
+    "http://[64:ff9b::a9fe:a9fe]/x.png",
+    "http://localhost./x.png",
+    "http://printer.local/x.png",
+    "http://intranet/x.png",
+    "http://user:pw@example.com/x.png",
+    "http://example.com:99999/x.png",
+    "http://exa mple.com/x.png",
+    "http://example.com\\@127.0.0.1/x.png",
+    "http:///x.png",
+    "http://example.com/\r\nHost: 10.0.0.1",
+    "http://[bad/x.png",
+    "https://example.com/" + "x" * 240 + ".png",
+    "https://example.com/" + "é" * 80 + ".png",  # longer once it is encoded
+]
+
+
+@pytest.mark.parametrize("address", HOSTILE)
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_hostile_addresses_are_not_passed_on(shop: SandboxServer, address: str, version: str) -> None:
+    uploader = Uploader(settings_of(shop, api_version=version), files=None)
+    record = record_of("a/b.png", zoom_url=address)
+    shop.clear_requests()
+    with pytest.raises(FileUnavailable) as caught:
+        uploader.check(record)
+    assert "\n" not in str(caught.value)
+    assert ":pw@" not in str(caught.value)
+    with pytest.raises(FileUnavailable), uploader.source(record):
+        pytest.fail("it must not be passed on")
+    assert shop.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("record", "address"),
+    [
+        (
+            {"zoom_url": "https://cdn11.bigcommerce.com/s-abc/products/1/images/2/x__1.1.1280.1280.jpg?c=2"},
+            "https://cdn11.bigcommerce.com/s-abc/products/1/images/2/x__1.1.1280.1280.jpg?c=2",
+        ),
+        ({"zoom_url": "https://example.com/ä b.png"}, "https://example.com/%C3%A4%20b.png"),
+        ({"zoom_url": None, "store_hash": STORE_HASH}, "{shop}/product_images/a/b%20c.png"),
+        ({"zoom_url": ""}, "https://store-abc.mybigcommerce.com/product_images/a/b%20c.png"),
+    ],
+)
+def test_without_bytes_the_store_fetches_what_the_record_names(
+    shop: SandboxServer, record: Record, address: str
+) -> None:
+    uploader = Uploader(settings_of(shop), files=None)
+    wanted = record_of("a/b c.png", **record)
+    uploader.check(wanted)
+    with uploader.source(wanted) as source:
+        assert source == FromUrl(address.format(shop=shop.url))
+
+
+@pytest.mark.parametrize("store_hash", ["x.evil.example.com/", "a b", "a/../b"])
+def test_a_store_hash_does_not_choose_the_host(shop: SandboxServer, store_hash: str) -> None:
+    with pytest.raises(FileUnavailable, match="store_hash"):
+        Uploader(settings_of(shop), files=None).check(record_of("a/b.png", store_hash=store_hash))
+
+
+def test_a_long_files_url_is_known_before(shop: SandboxServer, files: FileStore) -> None:
+    uploader = Uploader(
+        settings_of(shop), files=files, upload="url", files_url="https://files.example.com/" + "x" * 170
+    )
+    with pytest.raises(FileUnavailable, match="the store takes 255"):
+        uploader.check(saved(files, picture("png")))
+
+
+def test_a_file_store_that_is_gone_is_no_fault_of_the_record(shop: SandboxServer, tmp_path: Path) -> None:
+    (tmp_path / "files").write_text("a file")
+    uploader = Uploader(settings_of(shop), files=open_files(str(tmp_path / "files")))
+    with pytest.raises(Stopped, match="is no folder"):
+        uploader.check(record_of("a/b.png", file_sha256="0" * 64))
+
+
+# ------------------------------------------------------------ WebDAV when it misbehaves
+
+
+def test_it_is_cleaned_up_when_the_restore_fails(shop: SandboxServer, files: FileStore) -> None:
+    uploader = Uploader(settings_of(shop, api_version="v2"), files=files, **DAV)
+
+    def restore() -> None:
+        with uploader.source(saved(files, picture("png"))):
+            assert len(imports(shop)) == 1
+            raise RequestRejected("the store said no", 400)
+
+    with pytest.raises(RequestRejected, match="said no"):
+        restore()
+    assert imports(shop) == []
+
+
+@pytest.mark.parametrize("faults", ["5", "b", "u", "d", "l", "w", "W"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_what_passes_is_tried_again(
+    shop: SandboxServer, files: FileStore, quick: None, method: str, faults: str
+) -> None:
+    settings = settings_of(shop, api_version="v2")
+    uploader = Uploader(settings, files=files, **DAV)
+    create(open_store(settings), shop, uploader, saved(files, picture("png")))  # by now the nonce is known
+    shop.faults(faults, match=f"{method} /dav/")
+    image = create(open_store(settings), shop, uploader, saved(files, picture("gif"), "a/x__12345.gif"))
+    assert [script["left"] for script in shop.fault_scripts()] == [""]
+    assert image["size"] == len(picture("gif"))
+    assert imports(shop) == []
+
+
+def test_a_webdav_that_never_answers_stops_the_run(files: FileStore, quick: None) -> None:
+    url = f"http://127.0.0.1:{closed_port()}"
+    settings = Settings.from_config(
+        {
+            "store_hash": "x",
+            "access_token": "t",
+            "store_url": url,
+            "api_url": url,
+            "max_retries": 2,
+            "api_version": "v2",
+        }
+    )
+    uploader = Uploader(settings, files=files, **DAV)
+    with (
+        pytest.raises(StoreUnreachable, match=r"WebDAV: the connection was refused, 3 times"),
+        uploader.source(saved(files, picture("png"))),
+    ):
+        pytest.fail("nothing was uploaded")
+
+
+@pytest.mark.parametrize("password", ["wrong", ""])
+def test_a_wrong_password_stops_the_run_and_is_not_shown(
+    shop: SandboxServer, files: FileStore, password: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = settings_of(shop, api_version="v2")
+    uploader = Uploader(settings, files=files, webdav_username=DAV_USERNAME, webdav_password=password or "nope")
+    with (
+        pytest.raises(AuthError, match=r"refused the user or the password.*webdav_password") as caught,
+        uploader.source(saved(files, picture("png"))),
+    ):
+        pytest.fail("nothing was uploaded")
+    assert (password or "nope") not in str(caught.value).replace("webdav_password", "").replace("the password", "")
+    assert not [entry for entry in caplog.records if entry.name.startswith("bc_images.files")]
+
+
+def test_the_api_token_does_not_go_to_webdav(shop: SandboxServer, files: FileStore) -> None:
+    settings = settings_of(shop, api_version="v2")
+    create(open_store(settings), shop, Uploader(settings, files=files, **DAV), saved(files, picture("png")))
+    dav = [request for request in shop.requests() if request["path"].startswith("/dav/")]
+    assert {request["method"] for request in dav} == {"PUT", "DELETE"}
+    assert not any(request["token"] for request in dav)
+
+
+def test_litter_that_cannot_be_removed_is_named(
+    shop: SandboxServer, files: FileStore, quick: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = settings_of(shop, api_version="v2")
+    uploader = Uploader(settings, files=files, **DAV)
+    shop.faults("5" * 20, match="DELETE /dav/")
+    image = create(open_store(settings), shop, uploader, saved(files, picture("png")))
+    assert image["size"] == len(picture("png"))
+    assert re.search(r"front__\d{5}__\d{5}__\d{5}\.png stays in the import folder", caplog.text)
+
+
+def test_bytes_can_be_opened_by_requests(shop: SandboxServer, files: FileStore) -> None:
+    with Uploader(settings_of(shop), files=files).source(saved(files, picture("png"))) as source:
+        assert isinstance(source, FromFile)
+        assert isinstance(source.open(), BytesIO)
