@@ -84,7 +84,7 @@ class Client:
         self._session.auth = self._authenticate
         self._session.headers["Accept"] = "application/json"
         # Looked up once: Session.send leaves the environment out, and Session.request asks it every time.
-        self._environment = self._session.merge_environment_settings(self._base, {}, None, None, None)
+        self._environment = self._session.merge_environment_settings(self._base, {}, True, None, None)
         self._check_environment()
 
     def _check_environment(self) -> None:
@@ -181,11 +181,13 @@ class Client:
         try:
             if self.stop.is_set():
                 raise Stopped("Stopped before the request was sent.")
-            response = self._session.send(
+            with self._session.send(
                 request, timeout=self.settings.request_timeout, allow_redirects=False, **self._environment
-            )
-            told = RateHeaders.read(response.headers)
-            self.store_date = response.headers.get("Date")
+            ) as response:
+                told = RateHeaders.read(response.headers)
+                self.store_date = response.headers.get("Date")
+                # At one go: Response.content would put it together from pieces of 10 kB.
+                content: bytes = response.raw.read(decode_content=True)
         except TRANSPORT_ERRORS as error:
             if hopeless(error):
                 raise StoreUnreachable(
@@ -194,28 +196,32 @@ class Client:
             return Failure(describe(error), never_sent(error))
         finally:
             self.budget.release(sent, told)
-        return self._judge(response, what)
+        return self._judge(response, content, what)
 
-    def _judge(self, response: requests.Response, what: str) -> tuple[Any] | Failure:
+    def _judge(self, response: requests.Response, content: bytes, what: str) -> tuple[Any] | Failure:
         """Turn an answer into JSON, a failure that may be tried again, or the error it stands for."""
         status = response.status_code
         if status in {200, 201, 207}:
-            return self._json(response, what)
+            return self._json(response, content, what)
         if status in {202, 204}:
             return (None,)
         if status == 429:
             return too_many(response)
-        if status in RETRY_STATUS and not _suspended(response):
-            return Failure(f"HTTP {status}{self._words(response)}")
-        raise self._refusal(response, what)
+        said = words(content).replace(self.settings.access_token, "***")
+        # The title is the only sign by which the API tells a store that is switched off from a passing 503.
+        suspended = status == 503 and "suspended" in said.lower()
+        said = f"HTTP {status}: {said}" if said else f"HTTP {status}"
+        if status in RETRY_STATUS and not suspended:
+            return Failure(said)
+        raise _refusal(status, said, what)
 
-    def _json(self, response: requests.Response, what: str) -> tuple[Any] | Failure:
+    def _json(self, response: requests.Response, content: bytes, what: str) -> tuple[Any] | Failure:
         is_read = response.request.method == "GET"
-        if not response.content:
+        if not content:
             # A write may be answered so; a list that is empty says 204 or [].
             return Failure("the answer is empty") if is_read else (None,)
         try:
-            answer = orjson.loads(response.content)
+            answer = orjson.loads(content)
         except orjson.JSONDecodeError as error:
             if "json" in response.headers.get("Content-Type", "json"):
                 return Failure("the answer is cut off")
@@ -227,34 +233,24 @@ class Client:
             raise UnexpectedResponse(f"{what}: the answer is null. Check api_url: this does not look like the API.")
         return (answer,)
 
-    def _refusal(self, response: requests.Response, what: str) -> BcImagesError:
-        """Return the error that a final answer stands for."""
-        status = response.status_code
-        said = f"HTTP {status}{self._words(response)}"
-        if status in {401, 403}:
-            return AuthError(
-                f"{what}: the store refused the token ({said}). "
-                "Check access_token, its scope (store_v2_products) and store_hash."
-            )
-        if status == 503:
-            return StoreSuspended(f"{what}: {said}. Ask the store's owner; nothing was retried.")
-        if status == 404:
-            return NotFound(f"{what}: {said}", status)
-        if 400 <= status < 500:
-            return RequestRejected(f"{what}: {said}", status)
-        if status >= 500:
-            return StoreUnreachable(f"{what}: {said}. Retrying does not help; ask BigCommerce.")
-        if status >= 300:
-            return UnexpectedResponse(
-                f"{what}: the answer is a redirect (HTTP {status}), which is never followed. Check api_url (https?)."
-            )
-        return UnexpectedResponse(f"{what}: {said} is no answer that the API gives. Check api_url.")
 
-    def _words(self, response: requests.Response) -> str:
-        said = words(response).replace(self.settings.access_token, "***")
-        return f": {said}" if said else ""
-
-
-def _suspended(response: requests.Response) -> bool:
-    """Whether a 503 means that the store is switched off; its title is the only sign by which the API tells."""
-    return response.status_code == 503 and "suspended" in words(response).lower()
+def _refusal(status: int, said: str, what: str) -> BcImagesError:
+    """Return the error that a final answer stands for; `said` is its status and the store's words."""
+    if status in {401, 403}:
+        return AuthError(
+            f"{what}: the store refused the token ({said}). "
+            "Check access_token, its scope (store_v2_products) and store_hash."
+        )
+    if status == 503:
+        return StoreSuspended(f"{what}: {said}. Ask the store's owner; nothing was retried.")
+    if status == 404:
+        return NotFound(f"{what}: {said}", status)
+    if 400 <= status < 500:
+        return RequestRejected(f"{what}: {said}", status)
+    if status >= 500:
+        return StoreUnreachable(f"{what}: {said}. Retrying does not help; ask BigCommerce.")
+    if status >= 300:
+        return UnexpectedResponse(
+            f"{what}: the answer is a redirect (HTTP {status}), which is never followed. Check api_url (https?)."
+        )
+    return UnexpectedResponse(f"{what}: {said} is no answer that the API gives. Check api_url.")

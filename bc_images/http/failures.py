@@ -153,10 +153,10 @@ def too_many(response: requests.Response) -> Failure:
     return Failure("HTTP 429, too many requests", never_sent=True, wait=max(waits, default=None), overloaded=not waits)
 
 
-def words(response: requests.Response) -> str:
-    """Return the store's own words about an error, in one short line, or nothing."""
+def words(content: bytes) -> str:
+    """Return the store's own words in the body of an error, in one short line, or nothing."""
     try:
-        body = orjson.loads(response.content)
+        body = orjson.loads(content)
     except orjson.JSONDecodeError:
         return ""
     if isinstance(body, list) and body:

@@ -7,12 +7,13 @@ a range longer or shorter. Pages ahead of their turn wait on disk.
 
 from __future__ import annotations
 
-import marshal
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from bc_images.store import PAGE
 from bc_images.store.concurrent import workers
@@ -61,7 +62,7 @@ def sweep(
             for spool in spools:
                 with closing(spool):
                     for raw in spool:
-                        yield from marshal.loads(raw)  # noqa: S302 - our own file, which has no name
+                        yield from orjson.loads(raw)
         finally:  # a walk whose spool is closed ends
             for spool in spools:
                 spool.close()
@@ -85,7 +86,7 @@ def _walk(fetch_page: FetchPage, after: int, before: int | None, spool: Spool) -
         while not is_last and not spool.closed:
             page = fetch_page(after, before)
             if page.products:
-                spool.put(marshal.dumps(page.products))  # read back in 0.6 of the time that JSON takes
+                spool.put(orjson.dumps(page.products))
                 after = page.products[-1]["id"]
             is_last = page.is_last
         spool.finish()
