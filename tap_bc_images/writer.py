@@ -49,6 +49,7 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._exit_code: int | None = None
+        self._closed = False
         self.writing = False
         """Whether a block is on its way out: the process must not end now."""
 
@@ -75,35 +76,36 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
             self.flush()
 
     def flush(self) -> None:
-        """Write what is buffered.
+        """Write what is buffered; nothing any more after an error or `leave`, for what came before it is lost.
 
         Raises:
             ReaderGoneError: the output was closed by its reader.
             Stopped: the output cannot be written (a full disk).
         """
-        if not self._buffer:
-            return
-        # Given away before it is written: whoever cleans up after an error must not write the rest.
         block, self._buffer = self._buffer, bytearray()
+        if self._closed or not block:
+            return
         self.writing = True
         try:
             _write(block)
-        except BrokenPipeError as error:
-            raise ReaderGoneError from error
         except OSError as error:
+            self._closed = True
+            if isinstance(error, BrokenPipeError):
+                raise ReaderGoneError from error
             raise Stopped(f"The output cannot be written: {error.strerror or error}.") from error
         finally:
             self.writing = False
         if self._exit_code is not None:
-            raise SystemExit(self._exit_code)
+            self.leave(self._exit_code)
 
     def leave(self, code: int) -> None:
         """End the program with this exit code: now, or after the block that is on its way out.
 
-        Meant for a signal handler. What is buffered and not yet on its way is dropped.
+        Meant for a signal handler. What is buffered and not yet on its way is dropped: it may end within a line.
         """
         self._exit_code = code
         if not self.writing:
+            self._closed = True
             raise SystemExit(code)
 
 

@@ -12,7 +12,7 @@ import pytest
 from bc_images.errors import SettingsError
 from bc_images.sandbox import SandboxServer
 from bc_images.schema import load
-from tap_bc_images.streams import SweepStream
+from tap_bc_images.sweep_stream import SweepStream
 from tap_bc_images.tap import TapBCImages
 from tests.tap.harness import Output, catalog_of, settings, stored, sync
 

