@@ -27,7 +27,7 @@ __all__ = ["Bucket"]
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 """URL scheme -> the extra of ours that brings its library."""
 
-_PUT_IS_ATOMIC = {*EXTRAS, "memory"}
+_PUT_IS_ATOMIC = frozenset(EXTRAS)
 _PIECE = 16 * CHUNK  # bytes asked for at a time: nearly every picture comes in one request
 _LISTERS = 8  # folders listed at once, where the library can
 
@@ -62,14 +62,17 @@ class Bucket:
     @contextmanager
     def stage(self) -> Iterator[_BucketStaging]:
         """Begin an object: collected in a temporary file on this machine, so that memory does not grow with it."""
-        with self._explained():
-            descriptor = tempfile.NamedTemporaryFile(prefix="bc-images-", delete=False)  # noqa: SIM115 - closed below
         try:
-            yield _BucketStaging(self, descriptor)
+            opened = tempfile.NamedTemporaryFile(prefix="bc-images-", delete=False)  # noqa: SIM115 - closed below
+        except OSError as error:
+            raise _no_room(tempfile.gettempdir(), error) from error
+        try:
+            yield _BucketStaging(self, opened)
         finally:
-            descriptor.close()
+            with suppress(OSError):  # closing writes what is left, for which there may be no room
+                opened.close()
             with suppress(OSError):
-                Path(descriptor.name).unlink()
+                Path(opened.name).unlink()
 
     def mark(self, key: str) -> None:
         """Put an empty object."""
@@ -138,7 +141,7 @@ class Bucket:
             if self._atomic:
                 self._fs.put_file(local, path)
             else:
-                self._put_and_move(local, key)
+                self._put_and_move(local, key, md5)
         info = self._info(key)
         if info["size"] != size:
             raise DamagedFiles(f"{self.label} kept {info['size']} of {size} bytes of {key}. Run again; check the disk.")
@@ -147,12 +150,15 @@ class Bucket:
                 raise DamagedFiles(f"{self.label} holds other bytes than were sent as {key}. Run bc-images check.")
             self._etag_is_md5 = False
 
-    def _put_and_move(self, local: str, key: str) -> None:
+    def _put_and_move(self, local: str, key: str, md5: bytes) -> None:
         temporary = f"tmp/{Path(local).name}"
         self._make_parent(temporary)
         self._make_parent(key)
         self._fs.put_file(local, self._path(temporary))
         if self._fs.exists(self._path(key)):  # some file systems do not move over what is there
+            if self._md5_of(key) == md5:
+                self._fs.rm_file(self._path(temporary))
+                return
             self._fs.rm_file(self._path(key))
         self._fs.mv(self._path(temporary), self._path(key))
 
@@ -224,7 +230,7 @@ class _BucketStaging:
         try:
             self._opened.write(chunk)
         except OSError as error:
-            raise self._no_room(error) from error
+            raise _no_room(self._opened.name, error) from error
 
     def commit(self, key: str, size: int) -> None:
         """Send the file."""
@@ -232,7 +238,7 @@ class _BucketStaging:
             self._opened.close()
             collected = Path(self._opened.name).stat().st_size
         except OSError as error:
-            raise self._no_room(error) from error
+            raise _no_room(self._opened.name, error) from error
         if collected != size:
             raise DamagedFiles(f"{self._opened.name} kept {collected} of {size} bytes. Check this machine's disk.")
         try:
@@ -240,9 +246,9 @@ class _BucketStaging:
         except FileNotFoundError as error:
             raise DamagedFiles(f"There is no {self._bucket.label}: create the bucket, or check files.") from error
 
-    def _no_room(self, error: OSError) -> DamagedFiles:
-        folder = Path(self._opened.name).parent
-        return DamagedFiles(f"Pictures cannot be collected in {folder}: {error.strerror}. Make room, or set TMPDIR.")
+
+def _no_room(place: str, error: OSError) -> DamagedFiles:
+    return DamagedFiles(f"Pictures cannot be collected in {place}: {error.strerror}. Make room there, or set TMPDIR.")
 
 
 def _md5(info: dict[str, Any]) -> bytes | None:

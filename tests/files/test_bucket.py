@@ -1,0 +1,275 @@
+"""An object store that refuses, lies or is gone: one clear line, and never a wrong object under a digest."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from bc_images.errors import DamagedFiles
+from bc_images.files import FileStore, Saved, open_files
+from bc_images.files.refs import object_key
+from tests.files.conftest import keys
+from tests.files.host import closed_port
+from tests.files.pictures import picture, png
+
+
+class Gateway:
+    """Stands between an S3 client and the test's server, and answers itself when told to."""
+
+    def __init__(self, upstream: str) -> None:
+        self.refuse: dict[str, tuple[int, str]] = {}
+        """Method -> status and S3 error code."""
+        self.seen: list[str] = []
+        gateway = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _pass(self) -> None:
+                import requests
+
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                gateway.seen.append(self.command)
+                if self.command in gateway.refuse:
+                    status, code = gateway.refuse[self.command]
+                    reply = f"<Error><Code>{code}</Code><Message>{code} it is</Message></Error>".encode()
+                    headers = {"Content-Type": "application/xml"}
+                else:
+                    answer = requests.request(
+                        self.command,
+                        upstream + self.path,
+                        data=body,
+                        headers={**self.headers, "Host": self.headers["Host"]},
+                        timeout=30,
+                        stream=True,
+                    )
+                    status, reply = answer.status_code, answer.raw.read()
+                    headers = {
+                        name: value
+                        for name, value in answer.headers.items()
+                        if name.lower() not in {"connection", "transfer-encoding", "date", "server"}
+                    }
+                self.send_response(status)
+                if "Content-Length" not in headers:
+                    headers["Content-Length"] = str(len(reply))
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(reply)
+
+            do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = _pass  # noqa: N815 - the base class names them so
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+
+@pytest.fixture
+def gateway(s3: str, s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    made = Gateway(s3_address)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", made.url)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    fs = fsspec.get_filesystem_class("s3")
+    fs.clear_instance_cache()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+    fs.clear_instance_cache()
+
+
+REFUSALS = [
+    (403, "AccessDenied", "does not let us in"),
+    (403, "InvalidAccessKeyId", "does not let us in"),
+    (500, "InternalError", "cannot be used"),
+    (400, "SomethingElse", "cannot be used"),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "words"), REFUSALS)
+@pytest.mark.parametrize("method", ["PUT", "HEAD"])
+def test_a_refused_write(s3: str, gateway: Gateway, method: str, status: int, code: str, words: str) -> None:
+    files = open_files(s3)
+    first = files.add([picture("png")])
+    gateway.refuse[method] = (status, code)
+    with pytest.raises(DamagedFiles, match=words) as caught:
+        files.add([picture("gif")])
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+    gateway.refuse.clear()
+    assert object_key(first.sha256) in keys(files)
+    for key in keys(files):  # after a refused HEAD the object is there, and it is whole
+        files.verify(key.rpartition("/")[2])
+
+
+@pytest.mark.parametrize(("status", "code", "words"), REFUSALS)
+def test_a_refused_read(s3: str, gateway: Gateway, status: int, code: str, words: str) -> None:
+    files = open_files(s3)
+    stored = files.add([picture("png")])
+    gateway.refuse["GET"] = (status, code)
+    with pytest.raises(DamagedFiles, match=words):
+        files.read(stored.sha256)
+    with pytest.raises(DamagedFiles, match=words):
+        files.refs("abc")
+    gateway.refuse.clear()
+    assert files.read(stored.sha256) == picture("png")
+
+
+def test_a_refused_ref(s3: str, gateway: Gateway) -> None:
+    files = open_files(s3)
+    stored = files.add([picture("png")])
+    refs = files.refs("abc")
+    gateway.refuse["PUT"] = (403, "AccessDenied")
+    with pytest.raises(DamagedFiles, match="does not let us in"):
+        refs.put("a/b.png", Saved(stored.sha256, stored.size, stored.type, "original"))
+    assert refs.get("a/b.png") is None
+
+
+def test_a_bucket_that_is_not_there(s3: str) -> None:
+    with pytest.raises(DamagedFiles, match="create the bucket"):
+        open_files("s3://no-such-bucket/x").add([picture("png")])
+
+
+def test_nobody_listens(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed_port()}")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    fs = fsspec.get_filesystem_class("s3")
+    fs.clear_instance_cache()
+    monkeypatch.setattr(fs, "retries", 1)
+    with pytest.raises(DamagedFiles, match="cannot be used"):
+        open_files(s3).refs("abc")
+    fs.clear_instance_cache()
+
+
+def test_listings_are_bulk(s3: str, gateway: Gateway) -> None:
+    """Many refs in one folder cost one request for each thousand, not one each."""
+    files = open_files(s3)
+    stored = files.add([picture("png")])
+    refs = files.refs("abc")
+    for number in range(40):
+        refs.put(f"a/{number % 3:03d}/x{number}.png", Saved(stored.sha256, stored.size, stored.type, "original"))
+    gateway.seen.clear()
+    again = open_files(s3).refs("abc")
+    assert again.get("a/000/x39.png")
+    # each of sha256/ and refs/abc/: its own folders, then what is in the only one
+    assert gateway.seen == ["GET"] * 4
+
+
+class Lossy(MemoryFileSystem):  # type: ignore[misc]  # fsspec is not typed
+    """Cuts what it is given, or changes it, and says nothing."""
+
+    protocol = "lossy"
+    cachable = False
+    damage = "cut"
+
+    def put_file(self, lpath: Any, rpath: str, *args: Any, **kwargs: Any) -> None:
+        super().put_file(lpath, rpath, *args, **kwargs)
+        path = self._strip_protocol(rpath)
+        content = self.cat_file(path)
+        self.pipe_file(path, content[:-1] if self.damage == "cut" else content[:-1] + b"?")
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        import hashlib
+
+        found: dict[str, Any] = super().info(path, **kwargs)
+        if found["type"] == "file":
+            found["ETag"] = f'"{hashlib.md5(self.cat_file(path)).hexdigest()}"'
+        return found
+
+
+@pytest.fixture
+def lossy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FileStore:
+    fsspec.register_implementation("lossy", Lossy, clobber=True)
+    return open_files(f"lossy://{request.node.name}")
+
+
+def test_a_store_that_cuts_in_silence(lossy: FileStore) -> None:
+    with pytest.raises(DamagedFiles, match=r"kept \d+ of \d+ bytes"):
+        lossy.add([picture("png")])
+
+
+def test_a_store_that_changes_bytes_in_silence(lossy: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lossy, "damage", "change")
+    with pytest.raises(DamagedFiles, match="holds other bytes than were sent"):
+        lossy.add([picture("png")])
+
+
+def test_an_etag_that_is_no_md5_is_seen_through(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket that encrypts has other ETags: the first one is read back, and then no ETag is asked any more."""
+    files = open_files(s3)
+    fs: Any = files.backend._fs  # type: ignore[attr-defined]
+    reads: list[str] = []
+    info, cat = fs.info, fs.cat_file
+
+    def other(path: str, **kwargs: Any) -> dict[str, Any]:
+        return {**info(path, **kwargs), "ETag": '"0123456789abcdef0123456789abcdef"'}
+
+    def counted(path: str, **kwargs: Any) -> Any:
+        reads.append(path)
+        return cat(path, **kwargs)
+
+    monkeypatch.setattr(fs, "info", other)
+    monkeypatch.setattr(fs, "cat_file", counted)
+    for seed in range(5):
+        files.add([png(3000, seed)])
+    assert len(reads) == 1
+
+
+def test_a_file_system_without_atomic_puts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object gets its name by a move, so that it is never seen half-written; also where it exists already."""
+    events: list[str] = []
+
+    class Plain(MemoryFileSystem):  # type: ignore[misc]
+        protocol = "plainfs"
+        cachable = False
+
+        def put_file(self, lpath: Any, rpath: str, *args: Any, **kwargs: Any) -> None:
+            events.append(f"put {rpath.split('/')[-2]}")
+            super().put_file(lpath, rpath, *args, **kwargs)
+
+        def mv(self, path1: str, path2: str, **kwargs: Any) -> None:
+            assert not self.exists(path2)
+            events.append(f"mv {path2.split('/')[-3]}")
+            super().mv(path1, path2, **kwargs)
+
+    fsspec.register_implementation("plainfs", Plain, clobber=True)
+    files = open_files("plainfs://somewhere")
+    for _ in range(2):
+        stored = files.add([picture("png")])
+    assert events == ["put tmp", "mv sha256", "put tmp"]
+    files.backend._fs.pipe_file(f"somewhere/{object_key(stored.sha256)}", b"damaged")  # type: ignore[attr-defined]
+    files.add([picture("png")])
+    assert events[3:] == ["put tmp", "mv sha256"]
+    assert files.read(stored.sha256) == picture("png")
+    assert keys(files) == {object_key(stored.sha256)}
+    files.refs("abc").put("a/b.png", Saved(stored.sha256, stored.size, stored.type, "original"))
+    assert open_files("plainfs://somewhere").refs("abc").get("a/b.png")
+
+
+def test_no_room_for_collecting(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    files = open_files(s3)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(DamagedFiles, match=r"cannot be collected in .*set TMPDIR"):
+        files.add([picture("png")])
+    if Path("/dev/full").exists():
+
+        def full(**_kwargs: Any) -> IO[bytes]:
+            return open("/dev/full", "wb")  # noqa: PTH123 - as the real one, it is closed by its user
+
+        monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+        monkeypatch.setattr(Path, "unlink", lambda _path: None)
+        with pytest.raises(DamagedFiles, match=r"cannot be collected in /dev/full: No space left"):
+            files.add([png(200_000)])
+    monkeypatch.undo()

@@ -1,0 +1,293 @@
+"""The command `bc-images check`, through its own door."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bc_images.files import FileStore, Saved, Stored, open_files
+from bc_images.files.refs import object_key
+from tests.files.conftest import Tamper, record_of
+from tests.files.pictures import picture, png
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: list[str]
+    err: str
+
+    def json(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """The findings and the summary."""
+        lines = [json.loads(line) for line in self.out]
+        return lines[:-1], lines[-1]["summary"]
+
+
+Check = Callable[..., Ended]
+
+
+@pytest.fixture
+def check(place: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Check:
+    """Runs the command as its console script does, and returns how it ended."""
+    from bc_images import cli
+
+    def run(*arguments: str | Path, files: str | None = place) -> Ended:
+        monkeypatch.setattr(
+            sys, "argv", ["bc-images", "check", *([f"--files={files}"] if files else []), *map(str, arguments)]
+        )
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as leaving:
+            cli.main()
+        said = capfd.readouterr()
+        assert "Traceback" not in said.err
+        return Ended(int(leaving.value.code or 0), said.out.splitlines(), said.err)
+
+    return run
+
+
+def stock(files: FileStore, number: int = 3) -> list[Stored]:
+    """A few saved pictures with their refs."""
+    made = []
+    for seed in range(number):
+        stored = files.add([picture("png", seed)])
+        files.refs("abc").put(f"a/{seed}.png", Saved(stored.sha256, stored.size, stored.type, "original"))
+        made.append(stored)
+    return made
+
+
+def message(stored: Stored | None, stream: str = "product_images", **changed: Any) -> bytes:
+    facts: dict[str, Any] = {}
+    if stored:
+        facts = {"file_sha256": stored.sha256, "file_size": stored.size, "file_type": stored.type}
+    return json.dumps({"type": "RECORD", "stream": stream, "record": record_of("a/b.png", **facts, **changed)}).encode()
+
+
+def backup(path: Path, *lines: bytes) -> Path:
+    text = b"\n".join([b'{"type":"SCHEMA","stream":"product_images","schema":{},"key_properties":["id"]}', *lines, b""])
+    path.write_bytes(gzip.compress(text) if path.suffix == ".gz" else text)
+    return path
+
+
+def test_nothing_found(check: Check, files: FileStore) -> None:
+    total = sum(stored.size for stored in stock(files))
+    ended = check()
+    assert ended.out == [f"3 files ({total:,} bytes), 3 re-hashed: 0 damaged, 0 missing, 0 orphaned."]
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_every_kind_of_finding(check: Check, files: FileStore, tamper: Tamper) -> None:
+    flipped, cut, gone, fine = stock(files, 4)
+    orphan = files.add([picture("gif")])
+    tamper(object_key(flipped.sha256), bytes([picture("png")[0] ^ 1]) + picture("png")[1:])
+    tamper(object_key(cut.sha256), picture("png", 1)[:-1])
+    tamper(object_key(gone.sha256), None)
+    tamper("sha256/zz/not-ours.txt", b"hello")
+    ended = check()
+    assert ended.code == 1
+    assert sorted(line[:2] for line in ended.out[:-1]) == ["! ", "! ", "+ ", "+ ", "- "]
+    text = "\n".join(ended.out)
+    assert f"! {object_key(flipped.sha256)}  is damaged: its bytes have the digest" in text
+    assert "named by a/0.png of store abc" in text
+    assert f"! {object_key(cut.sha256)}  has {cut.size - 1:,} bytes, not {cut.size:,}, named by a/1.png" in text
+    assert f"- {object_key(gone.sha256)}  is not there, named by a/2.png of store abc" in text
+    assert f"+ {object_key(orphan.sha256)}  is named by nothing" in text
+    assert "+ sha256/zz/not-ours.txt  is no file of ours" in text
+    assert fine.sha256 not in text
+    assert ended.out[-1].endswith("3 re-hashed: 2 damaged, 1 missing, 2 orphaned.")
+
+
+def test_json(check: Check, files: FileStore, tamper: Tamper) -> None:
+    damaged, gone, _ = stock(files)
+    tamper(object_key(damaged.sha256), picture("png", 9)[: damaged.size])
+    tamper(object_key(gone.sha256), None)
+    ended = check("--json")
+    findings, summary = ended.json()
+    assert ended.code == 1
+    assert {(each["finding"], each["key"]) for each in findings} == {
+        ("damaged", object_key(damaged.sha256)),
+        ("missing", object_key(gone.sha256)),
+    }
+    assert {each["named_by"] for each in findings} == {"a/0.png of store abc", "a/1.png of store abc"}
+    assert (summary["files"], summary["damaged"], summary["missing"], summary["orphaned"]) == (2, 1, 1, 0)
+
+
+@pytest.mark.parametrize("name", ["backup.singer", "backup.singer.gz"])
+def test_with_backups_they_alone_count(check: Check, files: FileStore, tmp_path: Path, name: str) -> None:
+    one, two, three = stock(files)
+    gone = Stored("ab" * 32, 10, "image/png")
+    first = backup(tmp_path / name, message(one), message(None, id=5), b'{"type":"STATE","value":{}}', b"")
+    second = backup(tmp_path / "second.singer", message(two), message(gone, id=8, product_id=9), message(one))
+    ended = check(first, second)
+    assert ended.code == 1
+    assert ended.out[:-2] == [
+        f"- {object_key(gone.sha256)}  is not there, named by product 9, image 8 in second.singer",
+        f"+ {object_key(three.sha256)}  is named by nothing",
+    ]
+    assert ended.out[-1] == "1 of 5 records name no file: their pictures were not saved."
+    assert check(first, second, backup(tmp_path / "c", message(three), message(one))).code == 1
+    assert check(backup(tmp_path / "d", message(one), message(two), message(three))).code == 0
+
+
+def test_other_streams_name_no_files(check: Check, files: FileStore, tmp_path: Path) -> None:
+    (one,) = stock(files, 1)
+    lines = [message(one, "products"), message(one, "my_product_images"), message(one, "product_images_old")]
+    ended = check("--json", backup(tmp_path / "a", *lines))
+    assert ended.json()[1] | {"orphaned": 1, "records": 0} == ended.json()[1]
+    for stream in ("product_images", "public-product_images", "db.raw.product_images"):
+        assert check(backup(tmp_path / "b", message(one, stream))).code == 0
+
+
+def test_a_backup_that_lies_about_a_length(check: Check, files: FileStore, tmp_path: Path) -> None:
+    (one,) = stock(files, 1)
+    ended = check(backup(tmp_path / "a", message(Stored(one.sha256, one.size + 1, one.type))))
+    assert ended.code == 1
+    assert ended.out[0].startswith(f"! {object_key(one.sha256)}  has {one.size} bytes, not {one.size + 1}")
+
+
+@pytest.mark.parametrize("digest", ["../../etc/passwd", "", "0" * 63, 5, ["x"], True])
+def test_a_backup_with_a_digest_that_is_none(check: Check, files: FileStore, tmp_path: Path, digest: Any) -> None:
+    (one,) = stock(files, 1)
+    ended = check(backup(tmp_path / "a", message(one), message(None, file_sha256=digest)))
+    assert ended.code == 1
+    assert ended.out[0] == f"- {digest!r}  is no digest, named by product 7, image 1 in a"
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([b'{"type":"RECORD","stream":"product_images","rec'], "line 2 is no JSON"),
+        ([b"[1, 2]"], "line 2 is no Singer message"),
+        ([b'{"stream":"product_images"}'], "line 2 is no Singer message"),
+        ([b'{"type":"RECORD","stream":"product_images"}'], "line 2: the RECORD has no record"),
+        ([b'{"type":"RECORD","stream":"product_images","record":[]}'], "line 2: the RECORD has no record"),
+        ([b"\xff\xfe"], "line 2 is no JSON"),
+    ],
+)
+def test_a_damaged_backup(check: Check, files: FileStore, tmp_path: Path, lines: list[bytes], words: str) -> None:
+    stock(files, 1)
+    ended = check(backup(tmp_path / "a", *lines))
+    assert (ended.code, ended.out) == (3, [])
+    assert words in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_a_backup_that_is_cut_short(check: Check, files: FileStore, tmp_path: Path) -> None:
+    (one,) = stock(files, 1)
+    path = backup(tmp_path / "a.gz", *[message(one, id=number) for number in range(1, 500)])
+    path.write_bytes(path.read_bytes()[:-20])
+    ended = check(path)
+    assert ended.code == 3
+    assert "cannot be read" in ended.err
+
+
+def test_a_backup_that_is_not_there(check: Check, files: FileStore, tmp_path: Path) -> None:
+    stock(files, 1)
+    for path in (tmp_path / "nope", tmp_path):
+        ended = check(path)
+        assert ended.code == 3
+        assert str(path) in ended.err
+
+
+@pytest.mark.parametrize(
+    ("sample", "rehashed"), [("1", 1), ("7", 7), ("1000", 10), ("10%", 1), ("15%", 2), ("100%", 10)]
+)
+def test_a_sample(check: Check, files: FileStore, sample: str, rehashed: int) -> None:
+    stock(files, 10)
+    ended = check("--json", "--sample", sample)
+    assert ended.json()[1]["rehashed"] == rehashed
+    assert ended.code == 0
+
+
+def test_samples_come_to_every_file_in_time(check: Check, tmp_path: Path) -> None:
+    damaged, *_ = stock(open_files(str(tmp_path / "other")), 4)
+    (tmp_path / "other" / object_key(damaged.sha256)).write_bytes(picture("png", 9)[: damaged.size])
+    codes = {check("--sample", "1", files=str(tmp_path / "other")).code for _ in range(60)}
+    assert codes == {0, 1}
+
+
+@pytest.mark.parametrize("sample", ["0", "-1", "0%", "101%", "x", "", "nan%", "1.5", "%"])
+def test_a_sample_that_is_none(check: Check, sample: str) -> None:
+    ended = check("--sample", sample)
+    assert (ended.code, ended.out) == (2, [])
+    assert "percentage such as 5%" in ended.err
+
+
+def test_settings(check: Check, monkeypatch: pytest.MonkeyPatch, place: str, files: FileStore) -> None:
+    for name in ("BC_IMAGES_FILES", "TAP_BC_IMAGES_FILES", "TARGET_BC_IMAGES_FILES"):
+        monkeypatch.delenv(name, raising=False)
+    assert check(files=None).code == 2
+    assert check(files="").code == 2
+    assert check(files="carrierpigeon://loft").code == 2
+    stock(files, 1)
+    for name in ("TARGET_BC_IMAGES_FILES", "TAP_BC_IMAGES_FILES", "BC_IMAGES_FILES"):
+        monkeypatch.setenv(name, place)
+        assert check(files=None).code == 0
+        monkeypatch.delenv(name)
+
+
+def test_no_file_store(check: Check, place: str) -> None:
+    ended = check()
+    assert (ended.code, ended.out) == (3, [])
+    assert "There is no file store at" in ended.err
+
+
+def test_what_a_killed_run_left_is_named_after_a_day(
+    check: Check, files: FileStore, tamper: Tamper, place: str
+) -> None:
+    stock(files, 1)
+    tamper("tmp/0123", b"half a picture")
+    if "://" in place:
+        assert check().out[0].startswith("+ tmp/0123")
+        return
+    assert check().code == 0
+    old = time.time() - 2 * 86_400
+    os.utime(f"{place}/tmp/0123", (old, old))
+    assert check().out[0] == "+ tmp/0123  was left behind by a run that broke off"
+
+
+def test_an_unreadable_file_is_a_finding(check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = open_files(str(tmp_path / "other"))
+    one, _ = stock(files, 2)
+    real = Path.open
+
+    def refuse(path: Path, *args: Any, **kwargs: Any) -> Any:
+        if path.name == one.sha256:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    ended = check(files=str(tmp_path / "other"))
+    assert ended.code == 1
+    assert ended.out[0].startswith(f"! {object_key(one.sha256)}  cannot be read: Permission denied")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_shown_on_a_terminal_alone(tmp_path: Path, terminal: bool) -> None:
+    import pty
+
+    files = open_files(str(tmp_path / "files"))
+    for seed in range(3):
+        files.add([png(50_000, seed)])
+    command = [sys.executable, "-m", "bc_images.cli", "check", "--files", str(tmp_path / "files")]
+    script = "from bc_images.cli import main; main()"
+    command = [sys.executable, "-c", script, "check", "--json", "--files", str(tmp_path / "files")]
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    stderr = theirs if terminal else subprocess.PIPE
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, env=environment, check=False)
+    os.close(theirs)
+    shown = os.read(ours, 100_000) if terminal else done.stderr
+    os.close(ours)
+    assert (b"re-hashing" in shown) is terminal
+    assert [json.loads(line) for line in done.stdout.splitlines()][-1]["summary"]["orphaned"] == 3
+    assert done.returncode == 1
