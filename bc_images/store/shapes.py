@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any
@@ -74,8 +75,11 @@ def by_id(records: list[Record], product_id: int) -> list[Record]:
 
 
 def searchable(skus: Iterable[str]) -> list[str]:
-    """Return the SKUs that a product may carry, each once, sorted: an empty filter would match every product."""
-    return sorted({sku for sku in skus if sku and sku.isprintable()})
+    """Return the SKUs that can be asked for, each once, sorted.
+
+    An empty filter would match every product; half a surrogate pair is no text that an address can carry.
+    """
+    return sorted({sku for sku in skus if sku and not re.search("[\ud800-\udfff]", sku)})
 
 
 def unreadable(error: RequestRejected) -> UnexpectedResponse:

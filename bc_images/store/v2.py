@@ -152,11 +152,10 @@ class StoreV2:
             return self._product_page({**bounds, "include": "sku,name,date_modified"}, after, last)
 
         page = read(first - 1)
-        while len(page) == PAGE:
+        while page:  # the end is an empty page: a short one may be cut below what was asked for, silently
             following = executor.submit(read, page[-1].id)
             yield from page
             page = following.result()
-        yield from page
 
     def _product_page(self, query: Mapping[str, Any], after: int, last: int | None) -> list[Product]:
         path = "/v2/products"

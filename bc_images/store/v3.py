@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -62,8 +62,8 @@ class StoreV3:
             return rows[0]["id"] if rows else None
 
         before = None if last is None else last + 1
-        for row in sweep(fetch_page, find_rank, first - 1, before, self.settings.concurrency):
-            yield self._product(row)
+        with closing(sweep(fetch_page, find_rank, first - 1, before, self.settings.concurrency)) as rows:
+            yield from map(self._product, rows)
 
     def products(self, ids: Sequence[int]) -> Iterator[Product]:
         """Read 250 products with their images a request."""

@@ -188,7 +188,7 @@ def test_a_slow_answer_is_given_up_and_asked_for_again() -> None:
         return says({"ok": 1})
 
     with serving(handle) as server:
-        client = Client(settings(server.url, request_timeout=0.1))
+        client = Client(settings(server.url, request_timeout=0.3))
         assert client.get(PATH) == {"ok": 1}
         server.requests.clear()
         with pytest.raises(OutcomeUnknown, match="no answer in time"):

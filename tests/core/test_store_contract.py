@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 import threading
+import time
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -216,6 +217,7 @@ ODD_SKUS = [
     "it's",
     "größe-日本-🧦",
     "with space",
+    "with\u00a0another\u2003space",
     "50%&more=1+1#?",
     "semi;colon",
     "a/b\\c",
@@ -467,7 +469,7 @@ def test_closing_wakes_a_sweep_that_waits_for_the_quota(shop: Shop) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     while len(shop.sandbox.requests()) < 2:
-        pass
+        time.sleep(0.001)
     shop.store.close()
     reader.join(60)
     assert not reader.is_alive()
@@ -480,7 +482,7 @@ def test_a_sole_user_provokes_no_429(shop: Shop, reserve: float) -> None:
     store = open_store(client.settings, client)
     shop.renew(1500 if shop.version == "v3" else 40, 1, quota=10, window_ms=150)
     assert len(list(store.sweep())) in {40, 1500}
-    assert {request["status"] for request in shop.sandbox.requests()} == {200}
+    assert 429 not in {request["status"] for request in shop.sandbox.requests()}
 
 
 def test_other_apps_eating_the_quota_are_survived(shop: Shop) -> None:

@@ -369,15 +369,20 @@ def test_a_write_whose_answer_does_not_fit(version: str) -> None:
 
 
 def v2_store(
-    products: list[Json], images: Callable[[int], Json | Reply] = lambda product_id: [v2_image(1, product_id)]
+    products: list[Json],
+    images: Callable[[int], Json | Reply] = lambda product_id: [v2_image(1, product_id)],
+    *,
+    ends: bool = True,
 ) -> Iterator[tuple[Server, Store]]:
-    """A V2 store that answers with these product rows whatever is asked, and with these images."""
+    """A V2 store that answers with these product rows until its end, if it has one, and with these images."""
 
     def handle(request: Request) -> Reply:
         parts = request.path.split("/")
         if parts[-1] == "images":
             said = images(int(parts[-2]))
             return said if isinstance(said, Reply) else says(said)
+        if ends and int(request.query.get("min_id", 0)) > products[-1]["id"]:
+            return Reply(204, b"")
         return says(products)
 
     with serving(handle) as server:
@@ -401,7 +406,7 @@ def v2_store(
     ],
 )
 def test_v2_a_product_page_that_does_not_fit(rows: Json, said: str) -> None:
-    for _, store in v2_store(rows):
+    for _, store in v2_store(rows, ends=False):
         with pytest.raises(UnexpectedResponse) as caught:
             swept(store)
         assert said in str(caught.value)
@@ -448,9 +453,24 @@ def test_v2_a_collection_that_is_not_deleted_is_said() -> None:
 def test_v2_only_what_is_needed_is_asked_for() -> None:
     for server, store in v2_store([v2_product(5)]):
         assert swept(store) == [5]
-        products, images = server.requests
-        assert products.query == {"min_id": "1", "limit": "250", "include": "sku,name,date_modified"}
-        assert images.query == {"limit": "250"}
+        queries = sorted((request.query for request in server.requests), key=lambda query: query.get("min_id", ""))
+        assert queries == [
+            {"limit": "250"},
+            {"min_id": "1", "limit": "250", "include": "sku,name,date_modified"},
+            {"min_id": "6", "limit": "250", "include": "sku,name,date_modified"},
+        ]
+
+
+@pytest.mark.parametrize("cap", [1, 7, 50, 249])
+def test_v2_a_store_that_cuts_its_product_pages_loses_nothing(cap: int) -> None:
+    def handle(request: Request) -> Reply:
+        if request.path.endswith("/images"):
+            return Reply(204, b"")
+        page = [v2_product(number) for number in range(int(request.query["min_id"]), 61)][:cap]
+        return says(page) if page else Reply(204, b"")
+
+    with serving(handle) as server:
+        assert swept(open_store(settings(server.url, api_version="v2"))) == list(range(1, 61))
 
 
 # Counts
