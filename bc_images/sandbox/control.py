@@ -95,12 +95,13 @@ class Control:
         with state.lock:
             products = state.rows("SELECT id, sku, name, date_modified FROM products ORDER BY id")
             columns = ", ".join(Image._fields)
-            images = state.rows(f"SELECT {columns}, digest, size FROM images ORDER BY id")  # noqa: S608
+            images = state.rows(f"SELECT {columns}, digest, size, seeded FROM images ORDER BY id")  # noqa: S608
         found: dict[str, list[dict[str, Any]]] = {"products": [], "images": []}
+        measured: list[tuple[str, int, int, str]] = []
         for number, sku, name, modified in products:
             found["products"].append({"id": number, "sku": sku, "name": name, "date_modified": shapes.iso(modified)})
         for row in images:
-            image, digest, size = Image._make(row[:-2]), row[-2], row[-1]
+            image, (digest, size, seeded) = Image._make(row[:-3]), row[-3:]
             body = image._asdict()
             body["is_thumbnail"] = bool(image.is_thumbnail)
             body["date_created"], body["date_modified"] = (
@@ -108,20 +109,15 @@ class Control:
                 shapes.iso(image.date_modified),
             )
             if files:
-                body["sha256"], body["size"] = (digest, size) if digest else self._measure(image)
+                if digest is None:  # a seeded picture that nobody has asked for yet
+                    content = state.drawn(seeded, image.image_file)
+                    digest, size = hashlib.sha256(content).hexdigest(), len(content)
+                    measured.append((digest, size, image.id, image.image_file))
+                body["sha256"], body["size"] = digest, size
             found["images"].append(body)
+        with state.write() as db:
+            db.executemany("UPDATE images SET digest = ?, size = ? WHERE id = ? AND image_file = ?", measured)
         return found
-
-    def _measure(self, image: Image) -> tuple[str, int]:
-        """Draw a seeded picture once to know its digest, and remember that."""
-        content = self._state.original(image.image_file) or b""
-        digest = hashlib.sha256(content).hexdigest()
-        with self._state.write() as db:
-            db.execute(
-                "UPDATE images SET digest = ?, size = ? WHERE id = ? AND image_file = ?",
-                (digest, len(content), image.id, image.image_file),
-            )
-        return digest, len(content)
 
     def original(self, image_file: str) -> bytes | None:
         """The bytes of a stored file, or None."""
@@ -249,6 +245,8 @@ class Control:
             image = self._need_image(image_id)
             if columns.get("image_file") != image.image_file:
                 self._need_free(columns.get("image_file"))
+            if content is None and "image_file" in columns:
+                content = state.original(image.image_file)  # a seeded picture is drawn by its path's format
             if content is not None:
                 columns.setdefault("image_file", self._new_path(filename or image.image_file.rpartition("/")[2]))
                 columns |= {"digest": state.keep_blob(content), "size": len(content), "seeded": None}

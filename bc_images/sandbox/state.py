@@ -258,6 +258,11 @@ class State:
                 return rows[0][0], rows[0][1]
         return None
 
+    def drawn(self, seeded: int, image_file: str) -> bytes:
+        """The seeded picture of this number, in the format that its path ends with."""
+        ext = image_file.rpartition(".")[2]
+        return stock.picture(self.meta("seed"), seeded, ext, self.meta("picture_bytes"))
+
     def original(self, image_file: str) -> bytes | None:
         """The bytes at a path under product_images/, or None; seeded pictures are drawn here."""
         source = self.original_source(image_file)
@@ -265,6 +270,5 @@ class State:
             return None
         seeded, digest = source
         if seeded is not None:
-            ext = image_file.rpartition(".")[2]
-            return stock.picture(self.meta("seed"), seeded, ext, self.meta("picture_bytes"))
+            return self.drawn(seeded, image_file)
         return bytes(self.scalar("SELECT content FROM blobs WHERE digest = ?", (digest,)))

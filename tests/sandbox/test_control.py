@@ -201,6 +201,10 @@ def test_products_and_images_from_python(shop: Door) -> None:
     assert shop.sandbox.original(shop.images(product)[0]["image_file"]) == b"other"
     shop.sandbox.set_image(one, image_file="a/000/fixed.gif")
     assert shop.file("/product_images/a/000/fixed.gif").content == b"other"
+    seeded = shop.sandbox.dump()["images"][0]
+    shop.sandbox.set_image(seeded["id"], image_file="b/000/renamed.gif")
+    assert shop.sandbox.dump()["images"][0]["sha256"] == seeded["sha256"]
+    assert hashlib.sha256(shop.file("/product_images/b/000/renamed.gif").content).hexdigest() == seeded["sha256"]
     shop.sandbox.delete_image(two)
     assert [image["id"] for image in shop.images(product)] == [one]
     shop.sandbox.delete_product(product)
