@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("bc_images", "tap_bc_images", "target_bc_images")
+PACKAGES = ("bc_images", "bc_images_airbyte", "tap_bc_images", "target_bc_images")
 OURS = frozenset(PACKAGES)
 
 

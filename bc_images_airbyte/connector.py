@@ -1,0 +1,117 @@
+"""What source and destination share: the form of their settings, the check, and how a run ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from airbyte_protocol_dataclasses.models import AirbyteConnectionStatus, Status
+
+from bc_images import door
+from bc_images.config import json_object
+from bc_images.errors import BcImagesError, SettingsError
+from bc_images.http import redact
+from bc_images.store import Store
+from bc_images_airbyte import messages
+from tap_bc_images.tap import TapBCImages
+from target_bc_images.target import TargetBCImages
+
+__all__ = ["PROTOCOL", "answer_check", "connection_form", "read_json", "run"]
+
+PROTOCOL = "0.2.0"
+"""The version of the protocol that these messages are of."""
+
+
+def connection_form(title: str, properties: Mapping[str, Mapping[str, Any]], required: list[str]) -> dict[str, Any]:
+    """Return settings as Airbyte shows them in a form."""
+    shown: dict[str, Any] = {}
+    for place, (name, schema) in enumerate(properties.items()):
+        shown[name] = {**deepcopy(dict(schema)), "order": place}
+        if shown[name].pop("secret", False):
+            shown[name]["airbyte_secret"] = True
+        shown[name].pop("writeOnly", None)
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": title,
+        "type": "object",
+        "required": required,
+        "properties": shown,
+        "additionalProperties": True,
+    }
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """Return the JSON object in a file; `what` names it, such as ``--config``.
+
+    Raises:
+        SettingsError: it cannot be read, or holds something else.
+    """
+    try:
+        return json_object(path.read_text(encoding="utf-8"), what)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{what} cannot be read: {error}.") from error
+
+
+def answer_check(connect: Callable[[], Store]) -> None:
+    """Answer ``check``: whether the settings are good and the store lets us in. A failure is an answer, too."""
+    try:
+        store = connect()
+        try:
+            store.count_products()
+        finally:
+            store.close()
+    except BcImagesError as error:
+        told = AirbyteConnectionStatus(Status.FAILED, redact(str(error)))
+    else:
+        told = AirbyteConnectionStatus(Status.SUCCEEDED)
+    messages.put(messages.connection_status(told))
+
+
+def run(
+    prog: str,
+    command: click.Command,
+    plugin: type[TapBCImages | TargetBCImages],
+    prefix: str,
+    reader_gone: tuple[type[Exception], ...] = (),
+) -> NoReturn:
+    """Run a connector's command: what ends it is told on stdout as a trace, and on stderr as one line.
+
+    Args:
+        prog: the command's name.
+        command: the command.
+        plugin: what does the work.
+        prefix: of the environment variables that may hold secrets.
+        reader_gone: exceptions that mean that nobody reads our output any more.
+    """
+    _ = plugin.cli  # sets up the SDK's logging, to stderr
+    secrets = tuple(os.environ.get(f"{prefix}{name}") for name in ("ACCESS_TOKEN", "WEBDAV_PASSWORD"))
+
+    gone: tuple[type[BaseException], ...] = (BrokenPipeError, *reader_gone)
+
+    def work() -> object:
+        try:
+            return command.main(prog_name=prog, standalone_mode=False)
+        except gone:
+            raise
+        except click.ClickException as error:
+            raised = SettingsError(f"{error.format_message()} See {prog} --help.")
+            messages.put(messages.error(raised, str(raised)))
+            raise
+        except Exception as error:
+            text = str(error) if isinstance(error, BcImagesError) else f"Unexpected {type(error).__name__}: {error}"
+            messages.put(messages.error(error, _without(secrets, redact(text))))
+            raise
+
+    door.quieten(prefix)
+    door.run(prog, work, farewell="stopped by a signal; run again to go on.", reader_gone=reader_gone, secrets=secrets)
+
+
+def _without(secrets: tuple[str | None, ...], text: str) -> str:
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return text

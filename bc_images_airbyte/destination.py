@@ -1,0 +1,120 @@
+"""``destination-bc-images``: the target, with a reader that understands Airbyte."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from airbyte_protocol_dataclasses.models import ConnectorSpecification, DestinationSyncMode
+
+from bc_images.errors import SettingsError
+from bc_images.settings import PROPERTIES, REQUIRED
+from bc_images.store import Store
+from bc_images_airbyte import messages
+from bc_images_airbyte.connector import PROTOCOL, answer_check, connection_form, read_json, run
+from bc_images_airbyte.reader import AirbyteReader, Stream
+from target_bc_images.options import PROPERTIES as TARGET_PROPERTIES
+from target_bc_images.target import TargetBCImages
+
+__all__ = ["DestinationBCImages", "main"]
+
+PROG = "destination-bc-images"
+
+
+class DestinationBCImages(TargetBCImages):
+    """The target as an Airbyte destination.
+
+    Args:
+        streams: the configured streams.
+        rest: as for the target.
+
+    Raises:
+        SettingsError: a stream is to overwrite, but the settings do not say how much that may delete.
+    """
+
+    message_reader_class = AirbyteReader
+    message_reader: AirbyteReader
+
+    def __init__(self, streams: list[Stream], **rest: Any) -> None:
+        super().__init__(**rest)
+        if any(stream.overwrites for stream in streams) and self.options.mode != "mirror":
+            raise SettingsError(
+                "The sync mode overwrite deletes images: set mode to mirror and max_deletes to the most it may delete, "
+                "or choose append_dedup."
+            )
+        self.message_reader.expect(streams)
+
+    def _write_state_message(self, state: dict[str, Any]) -> None:  # noqa: ARG002 - the reader has kept Airbyte's own
+        """Give back every STATE: all records before them are in the store."""
+        for each in self.message_reader.states:
+            messages.put_raw(each)
+
+
+def configured_streams(catalog: dict[str, Any]) -> list[Stream]:
+    """Return what the configured catalog says of each stream.
+
+    Raises:
+        SettingsError: it is damaged, or asks for a sync mode that there is not.
+    """
+    found = []
+    try:
+        for each in catalog["streams"]:
+            mode = DestinationSyncMode(each.get("destination_sync_mode", "append_dedup"))
+            if mode not in SYNC_MODES:
+                raise SettingsError(f"The sync mode {mode.value} cannot be: use append_dedup, append or overwrite.")
+            stream = each["stream"]
+            found.append(Stream(stream["name"], stream.get("namespace"), mode is DestinationSyncMode.overwrite))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise SettingsError(f"--catalog is damaged: {type(error).__name__} {error}.") from error
+    return found
+
+
+SYNC_MODES = [DestinationSyncMode.append_dedup, DestinationSyncMode.append, DestinationSyncMode.overwrite]
+
+
+@click.group(PROG)
+def cli() -> None:
+    """Product images back into a BigCommerce store, as an Airbyte destination."""
+
+
+_CONFIG = click.option("--config", type=click.Path(path_type=Path), required=True, help="Settings, a JSON file.")
+
+
+@cli.command()
+def spec() -> None:
+    """Tell which settings there are."""
+    form = connection_form("BigCommerce product images", {**PROPERTIES, **TARGET_PROPERTIES}, REQUIRED)
+    told = ConnectorSpecification(
+        form, supportsIncremental=True, supported_destination_sync_modes=SYNC_MODES, protocol_version=PROTOCOL
+    )
+    messages.put(messages.specification(told))
+
+
+@cli.command()
+@_CONFIG
+def check(config: Path) -> None:
+    """Tell whether the settings are good and the store lets us in."""
+
+    def connect() -> Store:
+        target = DestinationBCImages([], config={**read_json(config, "--config"), "report": None})
+        target.inbox.close()
+        return target.store
+
+    answer_check(connect)
+
+
+@cli.command()
+@_CONFIG
+@click.option("--catalog", type=click.Path(path_type=Path), required=True, help="The configured catalog.")
+def write(config: Path, catalog: Path) -> None:
+    """Restore the records on standard input; give back each STATE once all before it is in the store."""
+    streams = configured_streams(read_json(catalog, "--catalog"))
+    with closing(DestinationBCImages(streams, config=read_json(config, "--config"))) as destination:
+        destination.listen()
+
+
+def main() -> NoReturn:
+    """Run ``destination-bc-images``."""
+    run(PROG, cli, DestinationBCImages, "TARGET_BC_IMAGES_")
