@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import cached_property
 
+from bc_images.errors import SettingsError
 from bc_images.files import Downloader, FileStore, open_files
 from bc_images.images import Record
 from bc_images.settings import Settings
@@ -52,6 +53,22 @@ class Pictures:
                 unknown.append(image)
         filled = self.copies(unknown)
         return found | {each["image_file"]: each["file_sha256"] for each in filled if each["file_source"] == "original"}
+
+    def find(self, records: Iterable[Record]) -> None:
+        """Give records that came without a digest the file that an earlier backup has saved under their path.
+
+        A warehouse is mostly loaded without the pictures, and an image path never changes its content.
+        """
+        for record in records:
+            if record.get("file_sha256"):
+                continue
+            try:
+                saved = self._files.refs(record["store_hash"]).get(record["image_file"])
+            except SettingsError:  # no hash that a store can have: nothing is saved under it
+                continue
+            if saved is not None:
+                record["file_sha256"], record["file_size"] = saved.sha256, saved.size
+                record["file_type"], record["file_source"] = saved.type, saved.source
 
     def copies(self, images: Iterable[Record]) -> list[Record]:
         """Get the pictures of images; return the images with ``file_*`` set for those whose picture could be had."""

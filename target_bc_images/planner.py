@@ -138,6 +138,8 @@ class Planner:
             ]
             if differing:
                 facts.known.update(self._ledger.known(map(source_key, differing)))
+                if self._pictures is not None:
+                    self._pictures.find(differing)
                 unclear.append(product_id)
         if self._pictures is not None and unclear:
             doubtful = [image for each in unclear for image in in_doubt(wanted[each], live[each], facts)]

@@ -14,8 +14,10 @@ from typing import IO
 import click
 import orjson
 
+from bc_images.archive import opened
 from bc_images.config import settings_files
-from bc_images.errors import DamagedInput, SomeFailed
+from bc_images.errors import DamagedInput, SettingsError, SomeFailed
+from bc_images.files import open_files
 from target_bc_images.plan import Action
 from target_bc_images.target import TargetBCImages
 
@@ -26,19 +28,31 @@ _WORDS = {"=": "same", "*": "different", "-": "missing", "+": "extra", "!": "unr
 
 
 @click.command()
-@click.option("--backup", "backups", multiple=True, required=True, help="Singer file, plain or .gz. Repeatable.")
+@click.option("--backup", "backups", multiple=True, help="Singer file, plain or .gz. Repeatable.")
+@click.option("--archive", help="In place of a file: the newest archive of this name in the file store.")
+@click.option("--at", help="With --archive: the newest that is not later than this date or time.")
 @click.option("--config", "configs", multiple=True, help="Settings of the target, a JSON file. Repeatable.")
 @click.option("--all", "show_all", is_flag=True, help="List the images that are the same, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def verify(backups: tuple[str, ...], configs: tuple[str, ...], *, show_all: bool, as_json: bool) -> None:
+def verify(
+    backups: tuple[str, ...],
+    archive: str | None,
+    at: str | None,
+    configs: tuple[str, ...],
+    *,
+    show_all: bool,
+    as_json: bool,
+) -> None:
     """Compare a backup with the live store, and write nothing.
 
     A line an image: = same, * different (and in what), - missing from the store, + extra in the store,
     ! unreadable or without a product. Settings come from --config and from TARGET_BC_IMAGES_… as for the target;
     product_ids and match_products_by count. Exit code 0 only if all are the same, else 1.
     """
+    if bool(backups) == bool(archive) or (at and not archive):
+        raise SettingsError("Give either --backup or --archive; --at goes with --archive.")
     counts: Counter[str] = Counter()
-    for sign, action in differences(configs, backups):
+    for sign, action in differences(configs, backups, archive, at):
         counts[sign] += 1
         if sign != "=" or show_all:
             click.echo(_as_json(sign, action) if as_json else _as_line(sign, action))
@@ -52,8 +66,12 @@ def verify(backups: tuple[str, ...], configs: tuple[str, ...], *, show_all: bool
         raise SomeFailed(f"{unlike} differences between the backup and the store.")
 
 
-def differences(configs: tuple[str, ...], backups: tuple[str, ...]) -> Iterator[tuple[str, Action]]:
+def differences(
+    configs: tuple[str, ...], backups: tuple[str, ...], archive: str | None = None, at: str | None = None
+) -> Iterator[tuple[str, Action]]:
     """Yield a sign and what it stands for, for every image of the backup and every image that only the store has.
+
+    The backup is some files, or the newest archive of a name in the file store (not later than `at`).
 
     Raises:
         SettingsError: a file of settings is missing or damaged.
@@ -66,9 +84,12 @@ def differences(configs: tuple[str, ...], backups: tuple[str, ...]) -> Iterator[
         target = TargetBCImages(config=given)
         cleanup.callback(target.inbox.close)
         cleanup.callback(target.store.close)
+        if archive:
+            lines = opened(open_files(target.settings.files), archive, at=at)
+            target.process_lines(lines)  # type: ignore[arg-type] # our reader reads any lines
         for path in backups:
-            with _open(path) as opened:
-                target.process_lines(opened)  # type: ignore[arg-type] # our reader reads bytes
+            with _open(path) as backup:
+                target.process_lines(backup)  # type: ignore[arg-type] # our reader reads bytes
         target.report.close()
         yield from _unreadable(rejected)
         for action in target.restore.compare(target.inbox):
@@ -77,11 +98,11 @@ def differences(configs: tuple[str, ...], backups: tuple[str, ...]) -> Iterator[
 
 def _open(path: str) -> IO[bytes]:
     try:
-        opened = Path(path).open("rb")  # noqa: SIM115 - the caller closes it
+        backup = Path(path).open("rb")  # noqa: SIM115 - the caller closes it
     except OSError as error:
         raise DamagedInput(f"The backup {path} cannot be read: {error.strerror}.") from error
-    is_gzip = opened.peek(2)[:2] == b"\x1f\x8b"
-    return gzip.open(opened) if is_gzip else opened  # type: ignore[return-value] # a file of bytes either way
+    is_gzip = backup.peek(2)[:2] == b"\x1f\x8b"
+    return gzip.open(backup) if is_gzip else backup  # type: ignore[return-value] # a file of bytes either way
 
 
 def _unreadable(report: Path) -> Iterator[tuple[str, Action]]:
