@@ -98,31 +98,32 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("status", "code", "words"), REFUSALS)
 @pytest.mark.parametrize("method", ["PUT", "HEAD"])
-def test_a_refused_write(s3: str, gateway: Gateway, method: str, status: int, code: str, words: str) -> None:
+def test_a_refused_write(s3: str, gateway: Gateway, method: str) -> None:
     files = open_files(s3)
-    first = files.add([picture("png")])
-    gateway.refuse[method] = (status, code)
-    with pytest.raises(DamagedFiles, match=words) as caught:
-        files.add([picture("gif")])
-    assert "\n" not in str(caught.value)
-    assert "secret" not in str(caught.value)
+    files.add([picture("png")])
+    for status, code, words in REFUSALS:
+        gateway.refuse[method] = (status, code)
+        with pytest.raises(DamagedFiles, match=words) as caught:
+            files.add([picture("gif")])
+        assert "\n" not in str(caught.value)
+        assert "secret" not in str(caught.value)
     gateway.refuse.clear()
-    assert object_key(first.sha256) in keys(files)
-    for key in keys(files):  # after a refused HEAD the object is there, and it is whole
+    found = keys(files)
+    assert len(found) == (1 if method == "PUT" else 2)  # before a refused HEAD, the object was taken whole
+    for key in found:
         files.verify(key.rpartition("/")[2])
 
 
-@pytest.mark.parametrize(("status", "code", "words"), REFUSALS)
-def test_a_refused_read(s3: str, gateway: Gateway, status: int, code: str, words: str) -> None:
+def test_a_refused_read(s3: str, gateway: Gateway) -> None:
     files = open_files(s3)
     stored = files.add([picture("png")])
-    gateway.refuse["GET"] = (status, code)
-    with pytest.raises(DamagedFiles, match=words):
-        files.read(stored.sha256)
-    with pytest.raises(DamagedFiles, match=words):
-        files.refs("abc")
+    for status, code, words in REFUSALS:
+        gateway.refuse["GET"] = (status, code)
+        with pytest.raises(DamagedFiles, match=words):
+            files.read(stored.sha256)
+        with pytest.raises(DamagedFiles, match=words):
+            files.refs("abc")
     gateway.refuse.clear()
     assert files.read(stored.sha256) == picture("png")
 
@@ -158,11 +159,11 @@ def test_listings_are_bulk(s3: str, gateway: Gateway) -> None:
     files = open_files(s3)
     stored = files.add([picture("png")])
     refs = files.refs("abc")
-    for number in range(40):
+    for number in range(9):
         refs.put(f"a/{number % 3:03d}/x{number}.png", Saved(stored.sha256, stored.size, stored.type, "original"))
     gateway.seen.clear()
     again = open_files(s3).refs("abc")
-    assert again.get("a/000/x39.png")
+    assert again.get("a/000/x6.png")
     # each of sha256/ and refs/abc/: its own folders, then what is in the only one
     assert gateway.seen == ["GET"] * 4
 

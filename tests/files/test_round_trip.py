@@ -1,0 +1,132 @@
+"""Back up, wipe the store, restore, back up again: every byte is as it was."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bc_images.files import Downloader, open_files
+from bc_images.files.upload import Uploader
+from bc_images.images import Record
+from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
+from bc_images.settings import Settings
+from bc_images.store import open_store
+from tests.files.host import Host
+from tests.files.pictures import KINDS, picture, png
+
+MAX = 8 * 1024 * 1024
+ROOT = Path(__file__).parents[2]
+
+PICTURES = {f"{kind}.{kind}": picture(kind) for kind in KINDS} | {
+    "one-less.png": png(MAX - 1),
+    "limit.png": png(MAX),
+    "wrong.gif": picture("jpeg", 1),
+    "no-extension": picture("png", 2),
+    "größe und mehr.png": picture("png", 3),
+    "图片.webp": picture("webp", 4),
+    "l" * 190 + ".bmp": picture("bmp", 5),
+    "twice.png": picture("png", 6),
+    "twice.jpg": picture("png", 6),
+}
+
+
+def back_up(settings: Settings, place: str) -> tuple[list[Record], list[str]]:
+    store = open_store(settings)
+    with Downloader(settings, open_files(place)) as downloader:
+        records = list(downloader.fill(image for product in store.sweep() for image in product.images))
+    store.close()
+    return records, downloader.failures
+
+
+def restore(settings: Settings, place: str, records: list[Record]) -> None:
+    store = open_store(settings)
+    uploader = Uploader(settings, files=open_files(place), webdav_username=DAV_USERNAME, webdav_password=DAV_PASSWORD)
+    for record in records:
+        uploader.check(record)
+        with uploader.source(record) as source:
+            fields = {name: record[name] for name in ("is_thumbnail", "sort_order")}
+            store.create(record["product_id"], source, {**fields, "description": record["description"] or ""})
+
+
+@pytest.mark.parametrize("version", ["v3", "v2"])
+def test_every_byte_comes_back(version: str, place: str) -> None:
+    with SandboxServer(products=1, images=0, switches={"lingering_originals": "off"}) as shop:
+        (product,) = shop.dump()["products"]
+        for name, content in PICTURES.items():
+            shop.add_image(product["id"], content, name)
+        settings = Settings.from_config(
+            {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": shop.url, "store_url": shop.url}
+            | {"api_version": version, "max_retries": 1}
+        )
+        before, failures = back_up(settings, place)
+        assert failures == []
+        wanted = {image["id"]: image["sha256"] for image in shop.dump()["images"]}
+        assert {record["id"]: record["file_sha256"] for record in before} == wanted
+        for record in before:
+            shop.delete_image(record["id"])
+        assert shop.dump()["images"] == []
+        restore(settings, place, before)
+        after, failures = back_up(settings, place)
+        assert failures == []
+        assert [record["file_sha256"] for record in after] == [record["file_sha256"] for record in before]
+        assert not {record["id"] for record in after} & {record["id"] for record in before}
+
+
+def test_the_token_never_goes_to_the_originals() -> None:
+    with SandboxServer(products=3, images=2) as shop:
+        settings = Settings.from_config(
+            {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": shop.url, "store_url": shop.url}
+        )
+        back_up(settings, "memory://token")
+        originals = [request for request in shop.requests() if request["path"].startswith("/product_images/")]
+        assert len(originals) == 6
+        assert not any(request["token"] for request in originals)
+
+
+def test_what_cannot_be_had_is_listed(tmp_path: Path) -> None:
+    with SandboxServer(products=1, images=0) as shop:
+        (product,) = shop.dump()["products"]
+        for number, content in enumerate((b"", b"<html>", picture("png"), png(MAX + 1))):
+            shop.add_image(product["id"], content, f"{number}.png")
+        settings = Settings.from_config(
+            {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": shop.url, "store_url": shop.url}
+        )
+        records, failures = back_up(settings, str(tmp_path))
+        assert [record["file_size"] for record in records] == [None, None, len(picture("png")), MAX + 1]
+        assert len(failures) == 2
+
+
+def test_memory_does_not_grow_with_the_file(host: Host, tmp_path: Path) -> None:
+    size = 120_000_000
+    piece = picture("gif") + bytes(1_000_000 - len(picture("gif")))
+
+    def large(handler: Any) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(size))
+        handler.end_headers()
+        for _ in range(size // len(piece)):
+            handler.wfile.write(piece)
+
+    host.on("/product_images/small.gif", large)
+    script = (
+        "import resource, sys\n"
+        "from bc_images.files import Downloader, open_files\n"
+        "from tests.files.conftest import record_of, settings_for\n"
+        "files = open_files(sys.argv[2])\n"
+        "files.add([b'GIF89a' + bytes(100)])\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "with Downloader(settings_for(sys.argv[1]), files) as downloader:\n"
+        "    (record,) = downloader.fill([record_of('small.gif')])\n"
+        "files.verify(record['file_sha256'])\n"
+        "print(record['file_size'], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    command = [sys.executable, "-c", script, host.url, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    stored, grown = map(int, done.stdout.split())
+    assert stored == size
+    assert grown < 30_000  # kilobytes
