@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-for-demo
+WHICH := import sys; print(sys.base_prefix, sys.version)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo lint format test test-slow bench docs lock clean
@@ -22,7 +23,7 @@ help:  ## what can be made
 install: $(STAMP)  ## create the virtual environment from requirements.lock
 
 # $(call install_from,LOCK): a virtual environment with what LOCK pins, and this project in it as it stands. A
-# half-finished environment has no stamp, so the next make goes over it again.
+# half-finished environment has no stamp, so the next make goes over it again; one of another Python is begun anew.
 define install_from
 	@command -v $(PYTHON) >/dev/null || \
 	  { echo "make: $(PYTHON) is not there. Install Python 3.11 or newer, or name one: make PYTHON=python3.12 ..." >&2; exit 2; }
@@ -31,7 +32,8 @@ define install_from
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "make: $(PYTHON) cannot make virtual environments. On Debian: apt-get install python3-venv" >&2; exit 2; }
 	@echo "Installing $(1) into $(VENV) (once) ..."
-	@$(PYTHON) -m venv $(VENV)
+	@[ "$$($(BIN)/python -c '$(WHICH)' 2>/dev/null)" = "$$($(PYTHON) -c '$(WHICH)')" ] || \
+	  $(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) --require-hashes -r $(1)
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
