@@ -49,7 +49,7 @@ class LineReader(GenericSingerReader[bytes]):
             try:
                 callback(message)
             except DamagedInput as error:
-                raise DamagedInput(f"Line {number} of the input: {error}") from error
+                raise type(error)(f"Line {number} of the input: {error}") from error
             counts[kind] += 1
         return counts
 

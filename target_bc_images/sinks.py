@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from singer_sdk.exceptions import MissingKeyPropertiesError
 from singer_sdk.sinks import Sink
 
+from bc_images.errors import DamagedInput
 from target_bc_images.records import Judge
 
 if TYPE_CHECKING:
@@ -87,6 +89,10 @@ class ProductsSink(ReadingSink):
         self._inbox.add_product(fitting)
 
 
+class KeyMissing(DamagedInput, MissingKeyPropertiesError):
+    """A record lacks a key that its own SCHEMA declares: what made the stream is broken."""
+
+
 class SkippedSink(ReadingSink):
     """A stream that is not ours."""
 
@@ -95,5 +101,12 @@ class SkippedSink(ReadingSink):
         self.logger.warning("The stream %s is not product_images: its records are skipped.", self.stream_name)
 
     def process_record(self, record: dict[str, Any], context: Mapping[str, Any]) -> None:  # noqa: ARG002
-        """Count the record."""
+        """Count the record.
+
+        Raises:
+            KeyMissing: it has not the keys that its SCHEMA declares.
+        """
+        if missing := set(self.key_properties) - record.keys():
+            what = f"a RECORD of {self.stream_name} without its key {min(missing)}"
+            raise KeyMissing(f"{what}. Check the tap or the file.")
         self._report.skipped[self.stream_name] += 1

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import click
-from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
+from singer_sdk.exceptions import MapExpressionError, RecordsWithoutSchemaException, StreamMapConfigError
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.target_base import Target
 
@@ -38,6 +38,10 @@ __all__ = ["TargetBCImages", "main"]
 
 PROG = "target-bc-images"
 PREFIX = "TARGET_BC_IMAGES_"
+
+
+class SchemaMissing(DamagedInput, RecordsWithoutSchemaException):
+    """A message of a stream comes before its SCHEMA."""
 
 
 class TargetBCImages(Target):
@@ -79,6 +83,7 @@ class TargetBCImages(Target):
         self._signal: int | None = None
         self._applying = False
         super().__init__(config={**(config or {}), **environment}, parse_env_config=False, **rest)
+        self.max_parallelism = 1  # of the SDK's drain, where nothing waits
         self.store = open_store(self.settings)
         self.restore = Restore(self.settings, self.options, self.store)
         self.inbox = Inbox(self.settings.store_hash, self.options.product_ids)
@@ -103,6 +108,15 @@ class TargetBCImages(Target):
             return super().cb_config(ctx, param, value)
         except (OSError, ValueError, TypeError) as error:
             raise SettingsError(f"--config {' '.join(value)}: {error} Give a file with one JSON object.") from error
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """Return the command; ``--input`` is read as bytes, as stdin is."""
+        command = super().get_singer_command()
+        for option in command.params:
+            if option.name == "file_input":
+                option.type = click.File("rb")
+        return command
 
     @classmethod
     def invoke(  # type: ignore[override]
@@ -154,7 +168,7 @@ class TargetBCImages(Target):
         stream, record = message_dict.get("stream"), message_dict.get("record")
         if not isinstance(record, dict):
             raise DamagedInput("a RECORD that holds no object. Check the tap or the file.")
-        self._need_schema(stream, "RECORD")
+        self._need_schema(stream, "a RECORD")
         if self._reshapes:
             super()._process_record_message(message_dict)
         else:
@@ -165,7 +179,7 @@ class TargetBCImages(Target):
     def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:
         """Take in the mark of a complete sweep; the SDK would warn of columns that this target has not."""
         stream, version = message_dict.get("stream"), message_dict.get("version")
-        self._need_schema(stream, "ACTIVATE_VERSION")
+        self._need_schema(stream, "an ACTIVATE_VERSION")
         if type(version) is not int:
             raise DamagedInput("an ACTIVATE_VERSION without a version. Check the tap or the file.")
         for mapped in self.mapper.stream_maps[str(stream)]:
@@ -174,9 +188,15 @@ class TargetBCImages(Target):
     def _process_batch_message(self, message_dict: dict[str, Any]) -> None:  # noqa: ARG002
         raise DamagedInput("a BATCH message, which this target does not read. Switch batches off in the tap.")
 
-    def _need_schema(self, stream: object, kind: str) -> None:
+    def _process_state_message(self, message_dict: dict[str, Any]) -> None:
+        """Keep the latest STATE, to be passed on when everything is done."""
+        if not isinstance(message_dict.get("value"), dict):
+            raise DamagedInput("a STATE without a value. Check the tap or the file.")
+        super()._process_state_message(message_dict)
+
+    def _need_schema(self, stream: object, message: str) -> None:
         if stream not in self.mapper.stream_maps:
-            raise DamagedInput(f"a {kind} of {stream} before its SCHEMA. Check the tap or the file.")
+            raise SchemaMissing(f"{message} of {stream} before its SCHEMA. Check the tap or the file.")
 
     @cached_property
     def _reshapes(self) -> bool:

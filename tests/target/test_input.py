@@ -1,0 +1,263 @@
+"""What the input may look like, and what becomes of each kind of it. Nothing is written before all of it is read."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from bc_images.images import Record
+from tests.target.stage import Run, Stage, end, head, picture, row, singer, state
+
+FIRST, SECOND = 101, 102
+
+Records = list[Record]
+
+
+def lines(records: Records, **more: Any) -> bytes:
+    return singer(head(), *(row(record, **more) for record in records), state())
+
+
+def test_an_empty_input_touches_nothing(stage3: Stage) -> None:
+    run = stage3.restore(singer(head(), state()))
+    assert (run.code, run.states, stage3.box.requests()) == (0, [state()["value"]], [])
+    assert not stage3.state_dir.exists()
+
+
+class TestDamaged:
+    """A damaged input ends with exit code 3, and the store is as it was, whatever came before the damage."""
+
+    @pytest.mark.parametrize(
+        ("damage", "words"),
+        [
+            (lambda good: good[:-20], "is cut off"),
+            (lambda good: good + b"Traceback (most recent call last):\n", "Line 18 of the input is no JSON"),
+            (lambda good: good + b'{"type": "RECORD"', "is cut off"),
+            (lambda good: good + b"[1]\n", "is no Singer message"),
+            (lambda good: good + b"1\n", "is no Singer message"),
+            (lambda good: good + b'{"record": {}}\n', "has no known message type"),
+            (lambda good: good + b'{"type": "RECORDS"}\n', "has no known message type ('RECORDS')"),
+            (lambda good: good + b'{"type": ["RECORD"]}\n', "is no Singer message"),
+            (lambda good: good + b"\xff\xfe\n", "is no JSON"),
+            (lambda good: good + singer(row({}, stream="other")), "a RECORD of other before its SCHEMA"),
+            (
+                lambda good: good + singer({"type": "RECORD", "stream": "product_images"}),
+                "a RECORD that holds no object",
+            ),
+            (lambda good: good + singer({"type": "RECORD", "record": {}}), "a RECORD of None before its SCHEMA"),
+            (lambda good: good + singer({"type": "SCHEMA", "stream": "x"}), "a SCHEMA without stream, schema"),
+            (lambda good: good + singer({"type": "STATE"}), "a STATE without a value"),
+            (lambda good: good + singer(end(stream="other")), "an ACTIVATE_VERSION of other before its SCHEMA"),
+            (
+                lambda good: good + singer({"type": "ACTIVATE_VERSION", "stream": "product_images", "version": "1"}),
+                "an ACTIVATE_VERSION without a version",
+            ),
+            (
+                lambda good: good + singer({"type": "BATCH", "stream": "product_images", "encoding": {}}),
+                "a BATCH message, which this target does not read",
+            ),
+            (
+                lambda good: good + singer(head("x", key_properties=["id"]), row({"a": 1}, stream="x")),
+                "a RECORD of x without its key id",
+            ),
+        ],
+    )
+    def test_nothing_is_written(self, stage3: Stage, damage: Callable[[bytes], bytes], words: str) -> None:
+        backup = lines(stage3.records())
+        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+        stage3.box.clear_requests()
+        run = stage3.restore(damage(backup))
+        assert run.code == 3
+        assert words in run.err
+        assert "Traceback" not in run.err or "Traceback" in words
+        assert (run.out, stage3.box.requests()) == ("", [])
+
+
+class TestStreams:
+    """Our stream may come back from a warehouse under a longer name; others are passed over."""
+
+    @pytest.mark.parametrize(
+        "stream", ["product_images", "raw-product_images", "raw.product_images", "a.b-product_images"]
+    )
+    def test_our_own_by_any_of_its_names(self, stage3: Stage, stream: str) -> None:
+        before, records = stage3.state(), stage3.records()
+        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+        run = stage3.restore(singer(head(stream), *(row(each, stream) for each in records)))
+        assert (run.code, stage3.state()) == (0, before)
+
+    @pytest.mark.parametrize("stream", ["orders", "product_images_old", "my_product_images", "product_images.tags"])
+    def test_others_are_skipped_counted_and_warned_of_once(
+        self, stage3: Stage, stream: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        foreign = [row({"id": number}, stream) for number in range(3)]
+        run = stage3.restore(singer(head(stream), *foreign) + stage3.backup())
+        assert run.code == 0
+        assert run.summary["skipped_streams"] == {stream: 3}
+        assert run.summary["summary"]["keep"] == 15
+        assert f"stream {stream}" in run.err
+        assert caplog.text.count(f"The stream {stream} is not product_images") == 1
+
+    def test_a_stream_of_products_that_are_none_of_ours_is_skipped(self, stage3: Stage) -> None:
+        foreign = singer(head("products"), row({"id": "gid://1", "title": "Shoe"}, "products"))
+        run = stage3.restore(foreign + stage3.backup())
+        assert run.code == 0
+        assert run.summary["skipped_streams"] == {"products": 1}
+
+
+class TestForeign:
+    """Rows as warehouses and files give them back."""
+
+    @staticmethod
+    def restored(stage: Stage, change: Callable[[Records], Records]) -> Run:
+        before, records = stage.state(), stage.records()
+        for image in stage.images(FIRST)[:2]:
+            stage.box.delete_image(image["id"])
+        run = stage.restore(lines(change(records)))
+        assert run.code == 0, run.err
+        assert stage.state() == before
+        return run
+
+    def test_extra_columns_are_ignored(self, stage3: Stage) -> None:
+        extra = {"_sdc_received_at": "2026-01-02T03:04:05+00:00", "_sdc_sequence": 1, "_file": None, "price": 1.5}
+        self.restored(stage3, lambda records: [{**extra, **record} for record in records])
+
+    def test_rows_in_any_order(self, stage3: Stage) -> None:
+        self.restored(stage3, lambda records: random.Random(7).sample(records, len(records)))
+
+    def test_no_store_hash_means_the_store_written_to(self, stage3: Stage) -> None:
+        def without(records: Records) -> Records:
+            return [{name: value for name, value in record.items() if name != "store_hash"} for record in records]
+
+        self.restored(stage3, without)
+        self.restored(stage3, lambda records: [{**record, "store_hash": None} for record in records])
+
+    def test_only_what_is_required(self, stage3: Stage) -> None:
+        needed = ("id", "product_id", "image_file", "is_thumbnail", "sort_order", "description", "file_sha256")
+        self.restored(stage3, lambda records: [{name: record[name] for name in needed} for record in records])
+
+    def test_numbers_that_came_back_as_decimals(self, stage3: Stage) -> None:
+        numbers = ("id", "product_id", "sort_order", "file_size")
+        self.restored(
+            stage3,
+            lambda records: [{**record, **{name: float(record[name]) for name in numbers}} for record in records],
+        )
+
+    @pytest.mark.parametrize("moment", ["2026-01-02", "2026-01-02T03:04:05Z", "2026-01-02 03:04:05.000000+00:00"])
+    def test_dates_in_any_form(self, stage3: Stage, moment: str) -> None:
+        dates = {"date_created": moment, "date_modified": moment}
+        self.restored(stage3, lambda records: [{**record, **dates} for record in records])
+
+    def test_stream_maps_and_flattening_may_stand_between(self, stage3: Stage) -> None:
+        before, records = stage3.state(), stage3.records()
+        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+        renamed = [{**record, "place": record["sort_order"], "sort_order": 0} for record in records]
+        schema = head("images")
+        schema["schema"] = {
+            **head()["schema"],
+            "properties": {**head()["schema"]["properties"], "place": {"type": "integer"}},
+        }
+        maps = {"images": {"__alias__": "product_images", "sort_order": "place", "place": "__NULL__"}}
+        data = singer(schema, *(row(each, "images") for each in renamed))
+        run = stage3.restore(data, stream_maps=maps, flattening_enabled=True, flattening_max_depth=1)
+        assert (run.code, stage3.state()) == (0, before), run.err
+
+    def test_of_an_image_that_comes_twice_the_last_word_counts(self, stage3: Stage) -> None:
+        records = stage3.records()
+        stale = [{**record, "description": "stale", "sort_order": 9} for record in records]
+        run = stage3.restore(lines(stale + records))
+        assert (run.code, run.actions) == (0, [])
+
+    def test_of_two_sweeps_the_last_counts(self, stage3: Stage) -> None:
+        """A file that every night's backup is appended to: what was gone in the last one does not come back."""
+        older = stage3.records()
+        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+        before, newer = stage3.state(), stage3.records()
+        data = singer(
+            head(), *(row(each, version=1) for each in older), end(version=1),
+            head(), *(row(each, version=2) for each in newer), end(version=2),
+        )  # fmt: skip
+        run = stage3.restore(data)
+        assert (run.code, run.actions, stage3.state()) == (0, [], before)
+        # without the mark of its end the second one replaces nothing
+        cut = data[: data.rindex(b'{"type":"ACTIVATE_VERSION"')]
+        assert stage3.restore(cut).actions == [("create", "done")]
+
+
+class TestUnfit:
+    """A record that does not fit is listed with its precise reason; the others are restored, and the exit code is 1."""
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            ({"id": None}, "id: None is not of type 'integer'"),
+            ({"id": 0}, "id: 0 is less than the minimum of 1"),
+            ({"id": 2**63}, "id is no number that the store can have"),
+            ({"id": 1.5}, "id: 1.5 is not of type 'integer'"),
+            ({"id": True}, "id: True is not of type 'integer'"),
+            ({"is_thumbnail": "yes"}, "is_thumbnail: 'yes' is not of type 'boolean'"),
+            ({"sort_order": 2**31}, "sort_order: 2147483648 is greater than the maximum of 2147483647"),
+            ({"image_file": ""}, "image_file: '' should be non-empty"),
+            ({"file_sha256": "../../etc/passwd"}, "file_sha256: '../../etc/passwd' does not match"),
+            ({"store_hash": ""}, "store_hash: '' should be non-empty"),
+            (
+                {"description": 5, "sort_order": "x"},
+                "description: 5 is not of type 'string', 'null'; sort_order: 'x' is not",
+            ),
+        ],
+    )
+    def test_it_is_rejected(self, stage3: Stage, change: Record, reason: str) -> None:
+        records = stage3.records()
+        stage3.box.delete_image(stage3.images(SECOND)[0]["id"])
+        run = stage3.restore(lines([{**records[0], **change}, *records[1:]]))
+        assert run.code == 1
+        assert run.actions == [("create", "done"), ("reject", "rejected")]
+        rejected = next(each for each in run.rows if each["action"] == "reject")
+        assert rejected["reason"].startswith("does not fit the schema: ")
+        assert reason in rejected["reason"]
+        assert rejected["record"] == {**records[0], **change}
+        assert run.states == []
+        assert "1 records were rejected or failed" in run.err
+
+    def test_a_field_that_is_missing(self, stage3: Stage) -> None:
+        records = stage3.records()
+        del records[0]["sort_order"]
+        run = stage3.restore(lines(records))
+        assert run.rows[0]["reason"] == "does not fit the schema: 'sort_order' is a required property"
+
+    def test_on_error_stop_writes_nothing(self, stage3: Stage) -> None:
+        records = stage3.records()
+        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+        stage3.box.clear_requests()
+        run = stage3.restore(lines([*records[1:], {**records[0], "sort_order": "first"}]), on_error="stop")
+        assert (run.code, stage3.box.requests()) == (1, [])
+        assert "on_error is stop" in run.err
+
+
+def test_a_store_that_is_not_ours_is_said_to_be_so(stage3: Stage) -> None:
+    records = [{**record, "store_hash": "other"} for record in stage3.records()]
+    run = stage3.restore(lines(records))
+    assert run.code == 1
+    assert {each["reason"] for each in run.rows if each.get("action") == "reject"} == {
+        "is from the store other: set match_products_by to sku (or id) to restore it here"
+    }
+    assert stage3.writes() == []
+
+
+def test_long_inputs_do_not_lose_their_order_on_disk(stage3: Stage) -> None:
+    """Twice the same image ids under several products, unordered: the last word of each counts."""
+    records = stage3.records()
+    noise = [{**records[0], "id": 10_000 + number, "product_id": 900 + number % 7} for number in range(2000)]
+    run = stage3.restore(lines([*noise, *records, *noise]))
+    assert run.summary["rejected"] == 2000
+    assert {each["reason"] for each in run.rows if each.get("action") == "reject"} == {
+        f"there is no product {900 + number} in the store" for number in range(7)
+    }
+
+
+def test_what_is_json_but_absurd_is_one_rejected_record(stage3: Stage) -> None:
+    data = lines(stage3.records()[:1]) + orjson.dumps(row({"id": {"a": []}, "product_id": picture(1).hex()})) + b"\n"
+    run = stage3.restore(data)
+    assert (run.code, run.summary["rejected"]) == (1, 1)

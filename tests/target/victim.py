@@ -1,0 +1,71 @@
+"""Runs of the target in processes of their own, made to be killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from bc_images.files import webdav
+from bc_images.http import client
+from bc_images.sandbox import SandboxServer
+from target_bc_images import apply
+from tests.target.stage import run_target
+
+PATIENCE = (0.0, 0.05, 0.2, 0.5)
+LONG = 60.0  # seconds after which a test gives up
+
+
+def impatience() -> None:
+    """Wait as often as a real run does, and not as long."""
+    apply.PATIENCE = PATIENCE
+    client.backoff = webdav.backoff = lambda attempt: 0.005 * 2**attempt  # type: ignore[attr-defined]
+
+
+def _body(config: dict[str, Any], backup: Path) -> None:
+    impatience()
+    os._exit(run_target(config, backup.read_bytes()).code)
+
+
+def _context() -> ForkServerContext:
+    """Return what forks from a process of one thread, in which everything is imported already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def start(config: dict[str, Any], backup: Path) -> BaseProcess:
+    """Begin a run of the target in a process of its own."""
+    process = _context().Process(target=_body, args=(config, backup))
+    process.start()
+    return process
+
+
+def kill(process: BaseProcess) -> None:
+    """End it at once (SIGKILL): it can do nothing about it."""
+    process.kill()
+    process.join(LONG)
+
+
+def wait_for_request(box: SandboxServer, number: int, process: BaseProcess) -> bool:
+    """Wait until the store has been sent so many requests; false if the process ends before."""
+    patience = time.monotonic() + LONG
+    while len(box.requests()) < number:
+        if not process.is_alive():
+            return False
+        if time.monotonic() > patience:
+            raise AssertionError(f"request {number} never came")
+        time.sleep(0.002)
+    return True
+
+
+def settled(box: SandboxServer) -> None:
+    """Wait until the store has finished what its killed client had asked for."""
+    before: object = None
+    while before != (now := box.dump(files=False)):
+        before = now
+        time.sleep(0.03)
