@@ -28,7 +28,6 @@ ROOMS = [
     "bc_images.store",
     "bc_images.files",
     "bc_images.archive",
-    "bc_images.archive",
     "tap_bc_images",
     "target_bc_images",
     "bc_images_airbyte",
