@@ -89,6 +89,7 @@ def _walk(fetch_page: FetchPage, after: int, before: int | None, spool: Spool) -
                 spool.put(orjson.dumps(page.products))
                 after = page.products[-1]["id"]
             is_last = page.is_last
+            del page  # or two would be held while the next one comes
         spool.finish()
     except BaseException as error:  # noqa: BLE001 - raised again where the page would have been read
         spool.finish(error)
