@@ -1,0 +1,96 @@
+"""meltano.yml and the plugin definitions say what the commands say of themselves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.house.project import ROOT, pyproject
+from tests.house.written import IDLE, MELTANO
+
+PROJECT: dict[str, Any] = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
+PLUGINS = {plugin["name"]: plugin for kind in PROJECT["plugins"].values() for plugin in kind}
+DEFINITIONS = {name: ROOT / "plugins" / kind / f"{name}.yml" for name, (kind, _) in MELTANO.items()}
+
+JSON_TYPES = {
+    "string": "string",
+    "integer": "integer",
+    "decimal": "number",
+    "boolean": "boolean",
+    "array": "array",
+    "object": "object",
+    "options": "string",
+    "date_iso8601": "string",
+}
+
+
+def about(name: str) -> dict[str, Any]:
+    command: list[Path | str] = [Path(sys.executable).parent / name, "--about", "--format", "json"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_definitions_agree_with_about(name: str) -> None:
+    told = about(name)
+    properties = told["settings"]["properties"]
+    for plugin in (PLUGINS[name], yaml.safe_load(DEFINITIONS[name].read_text(encoding="utf-8"))):
+        assert [setting["name"] for setting in plugin["settings"]] == [each for each in properties if each not in IDLE]
+        assert [told["settings"]["required"]] == plugin["settings_group_validation"]
+        assert set(plugin["capabilities"]) == set(told.get("capabilities", ["about"]))
+        for setting in plugin["settings"]:
+            schema = properties[setting["name"]]
+            types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+            assert JSON_TYPES[setting["kind"]] in types
+            assert setting.get("sensitive", False) == schema.get("secret", False)
+            assert setting["description"] == schema["description"]
+            assert setting["label"] == schema["title"]
+            assert setting.get("value") == (
+                schema.get("default") or None if schema.get("default") == "" else schema.get("default")
+            )
+            assert [each["value"] for each in setting.get("options", [])] == schema.get("enum", [])
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_definitions_have_the_form_of_the_hub(name: str) -> None:
+    definition = yaml.safe_load(DEFINITIONS[name].read_text(encoding="utf-8"))
+    assert definition["name"] == definition["executable"] == name
+    assert definition["namespace"] == name.replace("-", "_")
+    assert definition["pip_url"] == pyproject()["project"]["name"]
+    assert {"label", "description", "variant", "capabilities", "settings"} <= definition.keys()
+
+
+def test_every_setting_of_every_plugin_is_described() -> None:
+    for name, plugin in PLUGINS.items():
+        for setting in plugin.get("settings", []):
+            assert setting["kind"] in JSON_TYPES, name
+            assert setting["description"], name
+            is_secret = any(word in setting["name"] for word in ("password", "token", "secret"))
+            assert setting.get("sensitive", False) == is_secret, f"{name}: {setting['name']}"
+
+
+def test_what_is_configured_is_a_setting() -> None:
+    for name, plugin in PLUGINS.items():
+        known = {setting["name"] for setting in PLUGINS[plugin.get("inherit_from", name)]["settings"]}
+        assert plugin.get("config", {}).keys() <= known, name
+    for environment in PROJECT["environments"]:
+        for kind in environment.get("config", {}).get("plugins", {}).values():
+            for plugin in kind:
+                known = {setting["name"] for setting in PLUGINS[plugin["name"]]["settings"]}
+                assert plugin["config"].keys() <= known, plugin["name"]
+
+
+def test_the_project_has_the_jobs_that_the_documentation_speaks_of() -> None:
+    jobs = {job["name"] for job in PROJECT["jobs"]}
+    assert jobs >= {"warehouse", "backup", "restore-plan", "restore", "restore-from-warehouse", "verify"}
+    assert {schedule["job"] for schedule in PROJECT["schedules"]} == {"warehouse", "backup"}
+    assert PROJECT["default_environment"] == "sandbox"
+    (prod,) = (each for each in PROJECT["environments"] if each["name"] == "prod")
+    assert "config" not in prod, "every setting of prod comes from the environment"

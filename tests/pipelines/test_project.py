@@ -1,0 +1,142 @@
+"""meltano.yml in the hands of Meltano itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bc_images.sandbox import SandboxServer
+from tests.house.project import ROOT
+from tests.pipelines.environments import meltano
+from tests.pipelines.postgres import Postgres
+from tests.pipelines.project import Project
+from tests.pipelines.stores import looks, wreck, writes
+from tests.pipelines.test_definitions import DEFINITIONS
+
+pytestmark = pytest.mark.slow
+
+
+def test_meltano_accepts_every_word_of_it() -> None:
+    """By the JSON Schema that Meltano itself ships."""
+    python = meltano().with_name("python")
+    script = """
+import json, sys
+from importlib.resources import files
+import jsonschema
+schema = json.loads((files("meltano.schemas") / "meltano.schema.json").read_text())
+validator = jsonschema.Draft202012Validator(schema)
+errors = [f"{list(each.absolute_path)}: {each.message}" for each in validator.iter_errors(json.load(sys.stdin))]
+print(json.dumps(errors))
+"""
+    text = json.dumps(yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8")))
+    done = subprocess.run([python, "-c", script], input=text, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
+
+
+def test_a_schedule_runs_its_job(project: Project, store: SandboxServer) -> None:
+    listed = project.json("schedule", "list", "--format=json")["schedules"]["job"]
+    assert {each["name"]: each["job"]["name"] for each in listed} == {
+        "nightly-warehouse": "warehouse",
+        "nightly-backup": "backup",
+    }
+    project.call("schedule", "run", "nightly-backup")
+    assert len(project.archives()) == 1
+    count = len(store.dump(files=False)["images"])
+    kept = [path for path in (project.folder / "output" / "files" / "sha256").rglob("*") if path.is_file()]
+    assert len(kept) == count
+
+
+def test_prod_takes_everything_from_the_environment(project: Project, store: SandboxServer) -> None:
+    bare = project.call("--environment=prod", "run", "warehouse-duckdb", code=1)
+    assert "store_hash is missing" in bare
+    project.environment |= {"TAP_BC_IMAGES_STORE_HASH": "sandbox", "TAP_BC_IMAGES_ACCESS_TOKEN": "sandbox-token"}
+    output = project.call("--environment=prod", "run", "warehouse-duckdb")
+    assert "prod:tap-bc-images-to-target-duckdb" in output
+    assert "sandbox-token" not in output
+    listed = project.call("--environment=prod", "config", "list", "tap-bc-images")
+    assert "sandbox-token" not in listed
+    assert "names no setting" not in output, "Meltano's own variables are no misspelt settings"
+
+
+def test_definitions_can_be_added_to_another_project(tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "meltano.yml").write_text(
+        "requires_meltano: '>=4'\ndefault_environment: dev\nenvironments: [{name: dev}]\n"
+    )
+    for name, path in DEFINITIONS.items():
+        kind = path.parent.name.removesuffix("s")
+        command: list[Path | str] = [
+            meltano(),
+            "add",
+            "--no-install",
+            f"--plugin-type={kind}",
+            "--from-ref",
+            path,
+            name,
+        ]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        listed = subprocess.run(
+            [meltano(), "config", "list", name, "--all"], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert listed.returncode == 0, listed.stderr
+        for setting in yaml.safe_load(path.read_text(encoding="utf-8"))["settings"]:
+            assert setting["name"] in listed.stdout
+
+
+def test_a_point_in_time_comes_back(project: Project, store: SandboxServer) -> None:
+    """One product, as it was in an older archive; nothing else is touched."""
+    before = looks(store)
+    project.run("backup")
+    (old,) = project.archives()
+    old.rename(old.with_name("20250110T020000Z.singer.gz"))
+    wreck(store)
+    damaged = looks(store)
+    project.run("backup")
+    victim = next(key[0] for key in sorted(before - damaged))
+    store.clear_requests()
+    project.run("restore", TAP_SINGER_ARCHIVE_AT="2025-01-10", TARGET_BC_IMAGES_PRODUCT_IDS=f"[{victim}]")
+    after = looks(store)
+    assert {key for key in after if key[0] == victim} == {key for key in before if key[0] == victim}
+    assert {key for key in after if key[0] != victim} == {key for key in damaged if key[0] != victim}
+    assert all(f"/{victim}/" in write or write.endswith(f"/{victim}") for write in writes(store))
+
+
+def test_a_mirror_takes_away_what_the_backup_has_not(project: Project, store: SandboxServer) -> None:
+    """The archive keeps the mark of a complete sweep, and which products had no image."""
+    before = looks(store)
+    project.run("backup")
+    stock = store.dump(files=False)
+    bare = next(each["id"] for each in stock["products"] if all(i["product_id"] != each["id"] for i in stock["images"]))
+    for product in (bare, stock["images"][0]["product_id"]):
+        store.add_image(product, b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "intruder.gif")
+    assert looks(store) != before
+    project.run("restore", code=1, TARGET_BC_IMAGES_MODE="mirror", TARGET_BC_IMAGES_MAX_DELETES="1")
+    assert looks(store) != before
+    project.run("restore", TARGET_BC_IMAGES_MODE="mirror", TARGET_BC_IMAGES_MAX_DELETES="2")
+    assert looks(store) == before
+
+
+def test_a_warehouse_of_several_stores(warehouse: Postgres, tmp_path: Path) -> None:
+    """One table for all, told apart by their hash: none speaks for the whole table.
+
+    Every sandbox has the same hash, so here a stream map tells them apart.
+    """
+    counts = {}
+    for name, products in (("sandbox", 5), ("other", 7)):
+        with SandboxServer(products=products, images=2) as store:
+            here = Project(tmp_path / name, store, warehouse.settings("target-postgres"))
+            here.run(
+                "warehouse",
+                f"--state-id-suffix={name}",
+                TAP_BC_IMAGES_ACTIVATE_VERSION="false",
+                TAP_BC_IMAGES_STREAM_MAPS=json.dumps({"product_images": {"store_hash": f"'{name}'"}}),
+            )
+            counts[name] = products * 2
+    query = "SELECT store_hash, count(*) FROM raw.product_images WHERE _sdc_deleted_at IS NULL GROUP BY 1"
+    assert {row["store_hash"]: row["count"] for row in warehouse.rows(query)} == counts
