@@ -110,7 +110,7 @@ class Audit:
         self._db.execute("BEGIN")
         backend = self._store.backend
         for folder in backend.folders(REFS):
-            for key, _ in backend.listing(folder):
+            for key in backend.names(folder):
                 if (ref := parse_ref(key)) is not None:
                     store_hash, name, saved = ref
                     self._name(saved.sha256, saved.size, f"{name} of store {store_hash}")

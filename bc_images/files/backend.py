@@ -64,6 +64,9 @@ class Backend(Protocol):
     def listing(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Yield key and length of every object below the folder `prefix`, in bulk and in no order."""
 
+    def names(self, prefix: str) -> Iterator[str]:
+        """Yield the key of every object below the folder `prefix`: `listing` where lengths cost extra."""
+
     def folders(self, prefix: str) -> list[str]:
         """Return the keys of the folders directly in the folder `prefix`."""
 

@@ -63,12 +63,14 @@ class Downloader:
             DamagedFiles: the file store cannot be used.
             StoreUnreachable: the store's host does not answer at all.
         """
-        refs = self._store.refs(self._settings.store_hash)
+        # Meanwhile the sweep begins.
+        listing = self._executor.submit(self._store.refs, self._settings.store_hash)
         waiting: deque[tuple[Record, Saved | Future[_Result]]] = deque()
         most = 4 * self._settings.concurrency  # downloads begun and not yet passed on
         pending = 0
         try:
             for record in records:
+                refs = listing.result()
                 saved = refs.get(record["image_file"])
                 if saved is not None and saved.source == "original":
                     waiting.append((record, saved))

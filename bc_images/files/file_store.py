@@ -13,7 +13,6 @@ from urllib.request import url2pathname
 
 from bc_images.errors import DamagedFiles, FileUnavailable, SettingsError
 from bc_images.files.backend import Backend
-from bc_images.files.bucket import Bucket
 from bc_images.files.folder import Folder
 from bc_images.files.pictures import HEAD, sniff
 from bc_images.files.refs import Refs, object_key
@@ -53,6 +52,8 @@ def open_files(url: str) -> FileStore:
     if url.startswith(("file://", "local://")):
         url = url2pathname(urlsplit(url).path)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*(?:://|::)", url):
+        from bc_images.files.bucket import Bucket  # a folder does without fsspec, which takes a while to load
+
         return FileStore(Bucket(url))
     try:
         return FileStore(Folder(Path(url).expanduser()))

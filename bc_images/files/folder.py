@@ -26,6 +26,7 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.label = str(root)
+        self._prefix = len(str(root / "x")) - 1
 
     @contextmanager
     def stage(self) -> Iterator[_FolderStaging]:
@@ -67,7 +68,14 @@ class Folder:
     def listing(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Walk the folder; one that is not there is empty."""
         with self._explained():
-            yield from _walk(str(self.root / prefix), prefix)
+            for entry in _walk(self.root / prefix):
+                yield self._key(entry.path), entry.stat().st_size
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Walk the folder without looking at the files."""
+        with self._explained():
+            for entry in _walk(self.root / prefix):
+                yield self._key(entry.path)
 
     def folders(self, prefix: str) -> list[str]:
         """List one folder; one that is not there is empty."""
@@ -116,6 +124,10 @@ class Folder:
         except FileNotFoundError:
             self.make(path.parent)
             return os.open(path, _NEW, 0o666)
+
+    def _key(self, path: str) -> str:
+        key = path[self._prefix :]
+        return key if os.sep == "/" else key.replace(os.sep, "/")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -190,15 +202,17 @@ class _FolderStaging:
         return self._descriptor
 
 
-def _walk(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
-    try:
-        entries = os.scandir(folder)
-    except FileNotFoundError:
-        return
-    with entries:
-        for entry in entries:
-            key = f"{prefix}/{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(entry.path, key)
-            else:
-                yield key, entry.stat().st_size
+def _walk(root: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield every file below a folder; one that is not there is empty."""
+    folders = [str(root)]
+    while folders:
+        try:
+            entries = os.scandir(folders.pop())
+        except FileNotFoundError:
+            continue
+        with entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    yield entry

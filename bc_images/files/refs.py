@@ -130,7 +130,7 @@ class Refs:
         self._db.execute("DROP TABLE objects")
 
     def _rows(self) -> Iterator[tuple[str, str, int, str, str]]:
-        for key, _ in self._backend.listing(f"{REFS}/{self._store_hash}"):
+        for key in self._backend.names(f"{REFS}/{self._store_hash}"):
             if (ref := parse_ref(key)) is not None:
                 _, name, saved = ref
                 yield name, saved.sha256, saved.size, saved.type, saved.source
