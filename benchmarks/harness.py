@@ -30,6 +30,7 @@ __all__ = [
     "Run",
     "beside_python",
     "digest",
+    "environment",
     "machine",
     "median",
     "once",
@@ -81,6 +82,12 @@ def beside_python(name: str) -> Path:
     return BIN / name
 
 
+def environment() -> dict[str, str]:
+    """Return our environment without what would make Python slower than users have it."""
+    slowing = {"PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}  # such as compiling every module at every start
+    return {name: value for name, value in os.environ.items() if name not in slowing}
+
+
 def once(command: Command, out: Path | None = None) -> Run:
     """Run a process to its end, its output into a file or nowhere.
 
@@ -95,7 +102,7 @@ def once(command: Command, out: Path | None = None) -> Run:
             stdout=output,
             stderr=errors,
             cwd=ROOT,
-            env={**os.environ, **command.env},
+            env={**environment(), **command.env},
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from benchmarks.harness import ROOT, Command, Failed, Run, beside_python, once
+from benchmarks.harness import ROOT, Command, Failed, Run, beside_python, environment, once
 
 __all__ = ["HASH", "TOKEN", "Counts", "Stage", "sandbox", "stage"]
 
@@ -84,7 +84,8 @@ class Stage:
 @contextmanager
 def _process(*argv: str | Path) -> Iterator[str]:
     """Run a server for the time of the context; yield the address that its first line names."""
-    with subprocess.Popen([str(part) for part in argv], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    command = [str(part) for part in argv]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment()) as process:
         assert process.stdout is not None
         try:
             line = process.stdout.readline()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.harness import ROOT
+from benchmarks.harness import ROOT, environment
 
 __all__ = ["DLT", "MSDK", "python_of"]
 
@@ -22,6 +22,7 @@ def python_of(requirement: str) -> Path:
     if not stamp.exists() or stamp.read_text() != requirement:
         print(f"Installing {requirement} into {home.name} (once) ...", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", requirement], check=True)
+        pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", requirement]
+        subprocess.run(pip, check=True, env=environment())
         stamp.write_text(requirement)
     return python
