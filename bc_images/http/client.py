@@ -29,7 +29,7 @@ from bc_images.errors import (
     StoreUnreachable,
     UnexpectedResponse,
 )
-from bc_images.http.failures import TRANSPORT_ERRORS, Failure, describe, hopeless, never_sent, too_many, words
+from bc_images.http.failures import TRANSPORT_ERRORS, Failure, describe, failure, hopeless, too_many, words
 from bc_images.rate_limit import RateBudget, RateHeaders
 from bc_images.settings import Settings
 
@@ -145,15 +145,16 @@ class Client:
         """
         what = f"{method} {path}"
         request = requests.Request(method, self._base + path, params=params, json=json, data=data, files=files)
-        try:
-            prepared = self._session.prepare_request(request)
-        except (requests.exceptions.RequestException, ValueError) as error:
-            raise RequestRejected(f"{what}: a value in it cannot be sent ({describe(error)}).") from error
+        prepared = self._prepare(request, what)
         failures = rate_waits = 0
+        was_dropped = False
         while True:
             outcome = self._try(prepared, what)
             if not isinstance(outcome, Failure):
                 return outcome[0]
+            if outcome.dropped and repeatable and not was_dropped:
+                was_dropped = True  # once, that is how a connection kept alive ends: neither a failure nor news
+                continue
             if outcome.wait is not None:  # the quota is used up: waiting is no failure
                 if rate_waits >= MAX_RATE_WAITS:
                     raise StoreUnreachable(f"{what}: {outcome.reason} again and again. Run again later.")
@@ -164,8 +165,9 @@ class Client:
             if not (repeatable or outcome.never_sent):
                 raise OutcomeUnknown(f"{what}: {outcome.reason}. It may or may not have been carried out.")
             if failures >= self.settings.max_retries:
+                tries = failures + 1 + was_dropped
                 raise StoreUnreachable(
-                    f"{what}: {outcome.reason} ({failures + 1} tries). Check the network and api_url, or try later."
+                    f"{what}: {outcome.reason} (tries: {tries}). Check the network and api_url, or try later."
                 )
             logger.info("%s: %s. Trying again.", what, outcome.reason)
             if outcome.overloaded:
@@ -173,6 +175,12 @@ class Client:
             elif self.stop.wait(backoff(failures)):
                 raise Stopped("Stopped while waiting to try again.")
             failures += 1
+
+    def _prepare(self, request: requests.Request, what: str) -> requests.PreparedRequest:
+        try:
+            return self._session.prepare_request(request)
+        except (requests.exceptions.RequestException, ValueError) as error:
+            raise RequestRejected(f"{what}: a value in it cannot be sent ({describe(error)}).") from error
 
     def _try(self, request: requests.PreparedRequest, what: str) -> tuple[Any] | Failure:
         """Send once; return the answer's JSON in a tuple, or why there is none."""
@@ -193,7 +201,7 @@ class Client:
                 raise StoreUnreachable(
                     f"{what}: {describe(error)}. Check api_url, proxy, clock and certificates (REQUESTS_CA_BUNDLE)."
                 ) from error
-            return Failure(describe(error), never_sent(error))
+            return failure(error)
         finally:
             self.budget.release(sent, told)
         return self._judge(response, content, what)

@@ -22,7 +22,7 @@ import urllib3
 
 from bc_images.rate_limit import RateHeaders
 
-__all__ = ["TRANSPORT_ERRORS", "Failure", "describe", "hopeless", "never_sent", "redact", "too_many", "words"]
+__all__ = ["TRANSPORT_ERRORS", "Failure", "describe", "failure", "hopeless", "redact", "too_many", "words"]
 
 TRANSPORT_ERRORS = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 """Everything that requests may raise for one try; OSError and ValueError are what it lets through unwrapped."""
@@ -80,6 +80,7 @@ class Failure:
     never_sent: bool = False  # the store has certainly not carried the request out
     wait: float | None = None  # seconds the store itself asked for
     overloaded: bool = False  # not this request alone: nobody should send for a while
+    dropped: bool = False  # the connection ended: perhaps one that was kept alive for too long
 
 
 def describe(error: BaseException) -> str:
@@ -113,9 +114,14 @@ def _reason(error: ssl.SSLError) -> str:
     return reason if isinstance(reason, str) else ""
 
 
-def never_sent(error: BaseException) -> bool:
-    """Whether the store has certainly not seen the request."""
-    return any(isinstance(link, _NEVER_SENT) for link in _chain(error))
+def failure(error: BaseException) -> Failure:
+    """Return what an error that is not `hopeless` means for the next try."""
+    chain = list(_chain(error))
+    return Failure(
+        describe(error),
+        never_sent=any(isinstance(link, _NEVER_SENT) for link in chain),
+        dropped=any(isinstance(link, ConnectionResetError | BrokenPipeError) for link in chain),
+    )
 
 
 def hopeless(error: BaseException) -> bool:

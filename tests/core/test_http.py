@@ -165,7 +165,7 @@ def test_a_multipart_body_is_whole_in_every_try() -> None:
 
 def test_a_write_that_never_left_is_repeated() -> None:
     client = Client(settings(f"http://127.0.0.1:{unused_port()}", max_retries=2))
-    with pytest.raises(StoreUnreachable, match=r"the connection was refused \(3 tries\)"):
+    with pytest.raises(StoreUnreachable, match=r"the connection was refused \(tries: 3\)"):
         client.request("POST", PATH, repeatable=False, json={})
 
 
@@ -173,7 +173,7 @@ def test_a_write_that_never_left_is_repeated() -> None:
 def test_tries_are_counted(retries: int) -> None:
     with serving(in_turn(Reply(500, b""))) as server:
         client = Client(settings(server.url, max_retries=retries))
-        with pytest.raises(StoreUnreachable, match=rf"HTTP 500 \({retries + 1} tries\)") as caught:
+        with pytest.raises(StoreUnreachable, match=rf"HTTP 500 \(tries: {retries + 1}\)") as caught:
             client.get(PATH)
     assert len(server.requests) == retries + 1
     assert caught.value.exit_code == 3
@@ -206,6 +206,16 @@ def test_a_connection_that_went_stale_is_no_error() -> None:
         client = Client(settings(server.url))
         for _ in range(20):
             assert client.get(PATH) == {"ok": 1}
+
+
+def test_a_dropped_connection_is_forgiven_once_even_without_retries() -> None:
+    with serving(in_turn(says({}), DROP, says({"ok": 1}), DROP, DROP)) as server:
+        client = Client(settings(server.url, max_retries=0))
+        client.get(PATH)
+        assert client.get(PATH) == {"ok": 1}
+        with pytest.raises(StoreUnreachable, match=r"closed without an answer \(tries: 2\)"):
+            client.get(PATH)
+    assert len(server.requests) == 5
 
 
 def test_one_connection_is_used_again_and_again() -> None:

@@ -98,7 +98,7 @@ def test_no_error_of_the_libraries_gets_out(
     with caplog.at_level(logging.DEBUG, "bc_images"), pytest.raises(BcImagesError) as caught:
         client.request(method, PATH, repeatable=method == "GET")
     assert type(caught.value) is StoreUnreachable or (type(caught.value) is OutcomeUnknown and method == "POST")
-    assert adapter.sent in ({1} if type(caught.value) is OutcomeUnknown else {1, 3})
+    assert adapter.sent in ({1} if type(caught.value) is OutcomeUnknown else {1, 3, 4})
     for text in (str(caught.value), caplog.text):
         for secret in (TOKEN, "hunter2", "abcdef", "signature"):
             assert secret not in text
@@ -186,7 +186,11 @@ def test_errors_in_words_and_what_they_mean_for_a_write(error: BaseException, sa
     client, adapter = client_raising(error)
     with pytest.raises(StoreUnreachable, match=said):
         client.get(PATH)
-    assert adapter.sent == 3
+    assert adapter.sent == 3 + (said in DROPPED)
+
+
+DROPPED = {"the connection was closed without an answer", "the connection was reset"}
+"""Forgiven once."""
 
 
 def test_errors_that_refer_to_themselves_end() -> None:
@@ -203,7 +207,7 @@ def test_a_name_that_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", nothing)
-    with pytest.raises(StoreUnreachable, match=r"the host name cannot be resolved \(2 tries\)\. Check the"):
+    with pytest.raises(StoreUnreachable, match=r"the host name cannot be resolved \(tries: 2\)\. Check the"):
         Client(settings("https://store.example", max_retries=1)).request("POST", PATH, repeatable=False)
     assert asked == ["store.example"] * 2
 
