@@ -44,6 +44,7 @@ COMMANDS: dict[str, Entry] = {
         "Run a store that answers like BigCommerce, on this machine only.",
         "sandbox",
     ),
+    "shards": Entry("tap_bc_images.shards", "shards", "Cut a store into shards of about equally many products."),
     "verify": Entry("target_bc_images.verify", "verify", "Compare a backup with the live store, and write nothing."),
 }
 
