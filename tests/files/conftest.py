@@ -84,13 +84,18 @@ def s3(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"s3://{bucket}/some/prefix"
 
 
-@pytest.fixture(params=["folder", "s3", "memory"])
+everywhere = pytest.mark.parametrize("place", ["folder", "s3", "memory"], indirect=True)
+"""Runs a test on a folder, over the S3 protocol, and on a file system that is no object store."""
+
+
+@pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty file store: each kind that the project promises."""
-    if request.param == "s3":
+    """The URL of an empty file store: a folder, unless the test runs `everywhere`."""
+    kind = getattr(request, "param", "folder")
+    if kind == "s3":
         url: str = request.getfixturevalue("s3")
         return url
-    return str(tmp_path / "files") if request.param == "folder" else f"memory://files-{next(_numbers)}"
+    return str(tmp_path / "files") if kind == "folder" else f"memory://files-{next(_numbers)}"
 
 
 @pytest.fixture

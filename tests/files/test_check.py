@@ -17,7 +17,7 @@ import pytest
 
 from bc_images.files import FileStore, Saved, Stored, open_files
 from bc_images.files.refs import object_key
-from tests.files.conftest import Tamper, record_of
+from tests.files.conftest import Tamper, everywhere, record_of
 from tests.files.pictures import picture, png
 
 
@@ -85,6 +85,7 @@ def test_nothing_found(check: Check, files: FileStore) -> None:
     assert (ended.code, ended.err) == (0, "")
 
 
+@everywhere
 def test_every_kind_of_finding(check: Check, files: FileStore, tamper: Tamper) -> None:
     flipped, cut, gone, fine = stock(files, 4)
     orphan = files.add([picture("gif")])
@@ -121,6 +122,7 @@ def test_json(check: Check, files: FileStore, tamper: Tamper) -> None:
     assert (summary["files"], summary["damaged"], summary["missing"], summary["orphaned"]) == (2, 1, 1, 0)
 
 
+@everywhere
 @pytest.mark.parametrize("name", ["backup.singer", "backup.singer.gz"])
 def test_with_backups_they_alone_count(check: Check, files: FileStore, tmp_path: Path, name: str) -> None:
     one, two, three = stock(files)
@@ -235,12 +237,14 @@ def test_settings(check: Check, monkeypatch: pytest.MonkeyPatch, place: str, fil
         monkeypatch.delenv(name)
 
 
+@everywhere
 def test_no_file_store(check: Check, place: str) -> None:
     ended = check()
     assert (ended.code, ended.out) == (3, [])
     assert "There is no file store at" in ended.err
 
 
+@everywhere
 def test_what_a_killed_run_left_is_named_after_a_day(
     check: Check, files: FileStore, tamper: Tamper, place: str
 ) -> None:

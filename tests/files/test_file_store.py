@@ -14,7 +14,7 @@ from bc_images.errors import DamagedFiles, FileUnavailable, SettingsError
 from bc_images.files import FileStore, open_files
 from bc_images.files.file_store import FileLies
 from bc_images.files.refs import object_key
-from tests.files.conftest import Tamper, keys
+from tests.files.conftest import Tamper, everywhere, keys
 from tests.files.pictures import KINDS, MEDIA_TYPES, picture, png
 
 
@@ -22,6 +22,7 @@ def pieces(content: bytes, size: int) -> Iterator[bytes]:
     return (content[start : start + size] for start in range(0, len(content), size))
 
 
+@everywhere
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_goes_in_comes_out(files: FileStore, kind: str) -> None:
     content = picture(kind)
@@ -33,15 +34,18 @@ def test_what_goes_in_comes_out(files: FileStore, kind: str) -> None:
     assert keys(files) == {f"sha256/{stored.sha256[:2]}/{stored.sha256}"}
 
 
+@everywhere
 def test_a_type_is_known_however_small_the_pieces(files: FileStore) -> None:
     assert files.add(pieces(picture("xbm"), 1)).type == "image/x-xbitmap"
 
 
+@everywhere
 def test_another_process_finds_it(place: str) -> None:
     stored = open_files(place).add([picture("gif")])
     assert open_files(place).read(stored.sha256) == picture("gif")
 
 
+@everywhere
 def test_large_files(files: FileStore) -> None:
     content = png(20 * 1024 * 1024 + 1)
     stored = files.add(pieces(content, 100_000), len(content))
@@ -49,11 +53,13 @@ def test_large_files(files: FileStore) -> None:
     assert files.read(stored.sha256) == content
 
 
+@everywhere
 def test_the_same_file_twice_is_kept_once(files: FileStore) -> None:
     assert files.add([picture("png")]) == files.add([picture("png")])
     assert len(keys(files)) == 1
 
 
+@everywhere
 @pytest.mark.parametrize("content", [b"", b"<html>sorry</html>", b"\0" * 100])
 def test_what_is_no_picture_is_not_kept(files: FileStore, content: bytes) -> None:
     with pytest.raises(FileUnavailable, match=r"picture|empty"):
@@ -61,12 +67,14 @@ def test_what_is_no_picture_is_not_kept(files: FileStore, content: bytes) -> Non
     assert keys(files) == set()
 
 
+@everywhere
 def test_no_bytes_at_all(files: FileStore) -> None:
     with pytest.raises(FileUnavailable, match="empty"):
         files.add(iter(()))
     assert keys(files) == set()
 
 
+@everywhere
 @pytest.mark.parametrize("expected", [0, 10, 100_000])
 def test_a_wrong_length_is_not_kept(files: FileStore, expected: int) -> None:
     with pytest.raises(FileUnavailable, match=f"not {expected}"):
@@ -74,6 +82,7 @@ def test_a_wrong_length_is_not_kept(files: FileStore, expected: int) -> None:
     assert keys(files) == set()
 
 
+@everywhere
 def test_an_error_half_way_leaves_nothing(files: FileStore) -> None:
     def broken() -> Iterator[bytes]:
         yield picture("png")[:100]
@@ -84,6 +93,7 @@ def test_an_error_half_way_leaves_nothing(files: FileStore) -> None:
     assert keys(files) == set()
 
 
+@everywhere
 def test_missing_files(files: FileStore) -> None:
     digest = "0" * 64
     assert files.size(digest) is None
@@ -92,6 +102,7 @@ def test_missing_files(files: FileStore) -> None:
             look(digest)
 
 
+@everywhere
 @pytest.mark.parametrize(
     "digest", ["", "..", "../../etc/passwd", "/etc/passwd", "0" * 63, "0" * 65, "A" * 64, "0" * 64 + "\n", "file:///x"]
 )
@@ -101,6 +112,7 @@ def test_a_digest_that_is_none_touches_nothing(files: FileStore, digest: str) ->
             look(digest)
 
 
+@everywhere
 @pytest.mark.parametrize("where", [0, 50, -1])
 def test_a_flipped_bit_is_noticed(files: FileStore, tamper: Tamper, where: int) -> None:
     stored = files.add([picture("png")])
@@ -112,6 +124,7 @@ def test_a_flipped_bit_is_noticed(files: FileStore, tamper: Tamper, where: int) 
             look(stored.sha256)
 
 
+@everywhere
 @pytest.mark.parametrize("change", [picture("png")[:-1], picture("png") + b"\0", b""])
 def test_a_changed_length_is_noticed(files: FileStore, tamper: Tamper, change: bytes) -> None:
     stored = files.add([picture("png")])
@@ -120,6 +133,7 @@ def test_a_changed_length_is_noticed(files: FileStore, tamper: Tamper, change: b
         files.read(stored.sha256)
 
 
+@everywhere
 def test_adding_again_heals_a_damaged_file(files: FileStore, tamper: Tamper) -> None:
     stored = files.add([picture("png")])
     tamper(object_key(stored.sha256), b"rubbish")
@@ -127,6 +141,7 @@ def test_adding_again_heals_a_damaged_file(files: FileStore, tamper: Tamper) -> 
     assert files.read(stored.sha256) == picture("png")
 
 
+@everywhere
 def test_concurrent_writers(place: str) -> None:
     """Several runs store the same few pictures at once; every reader sees whole files only."""
     contents = [png(200_000, seed) for seed in range(3)]
@@ -157,6 +172,7 @@ def test_concurrent_writers(place: str) -> None:
     assert keys(open_files(place)) == {object_key(digest) for digest in digests}
 
 
+@everywhere
 def test_an_empty_file_store_lists_nothing(files: FileStore) -> None:
     assert keys(files) == set()
     assert not files.backend.exists()

@@ -7,13 +7,13 @@ import threading
 from pathlib import PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bc_images.errors import SettingsError
 from bc_images.files import FileStore, Saved, open_files
 from bc_images.files.refs import object_key, parse_ref, ref_name
-from tests.files.conftest import Tamper, keys
+from tests.files.conftest import Tamper, everywhere, keys
 from tests.files.pictures import picture
 
 HOSTILE = [
@@ -63,6 +63,7 @@ def test_a_normal_path_stays_readable(image_file: str) -> None:
     assert ref_name(image_file) == image_file
 
 
+@settings(deadline=None)
 @given(st.text() | st.sampled_from(HOSTILE) | st.from_regex(r"[a./%=\\~]{1,12}", fullmatch=True))
 def test_a_name_never_leaves_its_folder(image_file: str) -> None:
     name = ref_name(image_file)
@@ -77,6 +78,7 @@ def test_a_name_never_leaves_its_folder(image_file: str) -> None:
     assert PurePosixPath("/refs/abc", name).is_relative_to("/refs/abc")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=8), st.text(max_size=8))
 def test_two_paths_never_share_a_name(one: str, other: str) -> None:
     assert (ref_name(one) == ref_name(other)) == (one == other)
@@ -87,6 +89,7 @@ def test_hostile_paths_never_share_a_name() -> None:
     assert len(set(names)) == len(names)
 
 
+@everywhere
 def test_everything_comes_back_from_the_listing(place: str) -> None:
     files = open_files(place)
     refs = files.refs("abc")
@@ -107,6 +110,7 @@ def test_everything_comes_back_from_the_listing(place: str) -> None:
         assert parsed[2] in wanted.values()
 
 
+@everywhere
 def test_a_ref_to_a_lost_file_is_not_believed(place: str, files: FileStore, tamper: Tamper) -> None:
     stored = files.add([picture("png")])
     files.refs("abc").put("a/b.png", Saved(stored.sha256, stored.size, stored.type, "original"))
@@ -114,6 +118,7 @@ def test_a_ref_to_a_lost_file_is_not_believed(place: str, files: FileStore, tamp
     assert open_files(place).refs("abc").get("a/b.png") is None
 
 
+@everywhere
 def test_a_ref_to_a_file_of_another_length_is_not_believed(place: str, files: FileStore, tamper: Tamper) -> None:
     stored = files.add([picture("png")])
     files.refs("abc").put("a/b.png", Saved(stored.sha256, stored.size, stored.type, "original"))
@@ -121,6 +126,7 @@ def test_a_ref_to_a_file_of_another_length_is_not_believed(place: str, files: Fi
     assert open_files(place).refs("abc").get("a/b.png") is None
 
 
+@everywhere
 @pytest.mark.parametrize("first", ["zoom", "original"])
 def test_the_original_beats_the_rendition(place: str, files: FileStore, first: str) -> None:
     found: dict[str, Saved] = {}
@@ -131,6 +137,7 @@ def test_the_original_beats_the_rendition(place: str, files: FileStore, first: s
     assert open_files(place).refs("abc").get("a/b.png") == found["original"]
 
 
+@everywhere
 def test_foreign_objects_among_the_refs_are_passed_over(place: str, files: FileStore, tamper: Tamper) -> None:
     stored = files.add([picture("png")])
     for name in ("readme.txt", "a=b", f"x={'0' * 64}=12=tiff=original", f"y={stored.sha256}=1e3=png=original"):
@@ -150,6 +157,7 @@ def test_a_store_hash_that_could_be_a_path_is_refused(files: FileStore, store_ha
         files.refs(store_hash)
 
 
+@everywhere
 def test_many_threads(files: FileStore) -> None:
     refs = files.refs("abc")
     stored = [files.add([picture("png", seed)]) for seed in range(4)]

@@ -52,7 +52,7 @@ def restore(settings: Settings, place: str, records: list[Record]) -> None:
             store.create(record["product_id"], source, {**fields, "description": record["description"] or ""})
 
 
-@pytest.mark.parametrize("version", ["v3", "v2"])
+@pytest.mark.parametrize(("version", "place"), [("v3", "folder"), ("v2", "folder"), ("v3", "s3")], indirect=["place"])
 def test_every_byte_comes_back(version: str, place: str) -> None:
     with SandboxServer(products=1, images=0, switches={"lingering_originals": "off"}) as shop:
         (product,) = shop.dump()["products"]
