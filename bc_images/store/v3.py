@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import quote
 
-from bc_images.errors import AuthError, NotFound, OutcomeUnknown, RequestRejected, UnexpectedResponse
+from bc_images.errors import NotFound, OutcomeUnknown, RequestRejected, Stopped
 from bc_images.http import Client
 from bc_images.images import Record, from_v3, misfit, short, utc_from_iso
 from bc_images.store import PAGE, FromFile, FromUrl, Product, Source
@@ -41,8 +41,10 @@ class StoreV3:
         path = "/v2/products/images/count"
         try:
             return count(self._client.get(path), path)
-        except (RequestRejected, AuthError, UnexpectedResponse):
-            return None  # harmless: whatever is wrong with the token or the address, V3 will say so itself
+        except (RequestRejected, Stopped):
+            if self._client.stop.is_set():
+                raise
+            return None  # harmless: whatever is wrong with token, address or network, V3 will say so itself
 
     def count_products(self) -> int:
         """Return how many products the store has."""

@@ -12,6 +12,7 @@ from bc_images.errors import (
     NotFound,
     OutcomeUnknown,
     RequestRejected,
+    Stopped,
     UnexpectedResponse,
 )
 from bc_images.http import Client
@@ -486,11 +487,19 @@ def test_counts_that_do_not_fit(answer: Json) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", [says({}, 401), says({}, 403), says({}, 404), says({}, 410), Reply(301), says([]), says({"count": "x"})]
+    "reply",
+    [*(says({}, status) for status in (401, 403, 404, 410, 500, 501, 503)), Reply(301), says([]), says({"count": "x"})],
 )
 def test_v3_without_v2_has_no_count(reply: Reply) -> None:
     with serving(lambda _: reply) as server:
         assert open_store(settings(server.url)).count_images() is None
+
+
+def test_v3_a_count_that_was_stopped_is_no_missing_count() -> None:
+    store = open_store(settings("http://127.0.0.1:1"))
+    store.close()
+    with pytest.raises(Stopped):
+        store.count_images()
 
 
 @pytest.mark.parametrize("available", ["off", "gone"])
