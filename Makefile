@@ -9,6 +9,8 @@ VENV ?= .venv
 UV ?= uv
 PYTEST_ARGS ?=
 BIN := $(VENV)/bin
+# One process a core; tests that share an environment on disk are kept together (tests/conftest.py).
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-for-demo
@@ -59,10 +61,10 @@ format: $(STAMP)  ## let ruff arrange the code
 	$(BIN)/ruff format .
 
 test: $(STAMP)  ## the quick suite
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 test-slow: $(STAMP)  ## what takes longer: real databases, Meltano, crashes by the hundred
-	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	$(PYTEST) -m slow $(PYTEST_ARGS)
 
 bench: $(STAMP)  ## measure speed and memory against floors and peers
 	$(BIN)/python -m benchmarks
