@@ -44,7 +44,8 @@ class Addresses:
     """Judges addresses for a run; `own` hosts are trusted wherever they are."""
 
     def __init__(self, settings: Settings) -> None:
-        self.own = {urlsplit(settings.api_url).hostname, urlsplit(settings.store_url).hostname}
+        self.own = {urlsplit(_in_ascii(url)).hostname for url in (settings.api_url, settings.store_url)}
+        self._resolved: set[str] = set()  # hosts that were found to be public
 
     def judge(self, url: str) -> str:
         """Return the address, percent-encoded where it has to be, if its text alone is harmless. Resolves nothing.
@@ -53,7 +54,7 @@ class Addresses:
             FileUnavailable: it is no address that may be used.
         """
         try:
-            encoded = str(requote_uri(url.strip()))
+            encoded = str(requote_uri(_in_ascii(url.strip())))
             parts = urlsplit(encoded)
             host, _ = parts.hostname, parts.port
         except (ValueError, requests.exceptions.RequestException) as error:
@@ -75,7 +76,9 @@ class Addresses:
         encoded = self.judge(url)
         parts = urlsplit(encoded)
         host = parts.hostname or ""
-        if host in self.own or select_proxy(encoded, get_environ_proxies(encoded)):  # a proxy resolves by itself
+        if host in self.own or host in self._resolved:
+            return encoded
+        if select_proxy(encoded, get_environ_proxies(encoded)):  # which resolves by itself
             return encoded
         try:
             found = socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_STREAM)
@@ -83,6 +86,7 @@ class Addresses:
             return encoded  # the request itself will say so, and may try again
         if not all(_is_public(str(address[4][0])) for address in found):
             raise FileUnavailable(f"{redact(url)[:200]} leads into a private network: it was not contacted")
+        self._resolved.add(host)  # from now on `PublicOnly` alone watches, at every new connection
         return encoded
 
 
@@ -122,6 +126,17 @@ class PublicOnly(HTTPAdapter):
         """Let the pools make connections that look whom they reached."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+def _in_ascii(url: str) -> str:
+    """Return an address with its host as the name system knows it.
+
+    Raises:
+        ValueError: it has no such form.
+    """
+    if urlsplit(url).netloc.isascii():
+        return url
+    return str(requests.Request("GET", url).prepare().url)
 
 
 def _looks_public(host: str) -> bool:

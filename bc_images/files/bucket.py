@@ -130,7 +130,7 @@ class Bucket:
         with self._explained(), self._turn:
             try:
                 return str(self._fs.sign(self._path(key), expiration=seconds))
-            except (NotImplementedError, AttributeError):
+            except (NotImplementedError, AttributeError, ValueError):  # cannot, or has no key to sign with
                 return None
 
     def exists(self) -> bool:

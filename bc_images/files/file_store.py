@@ -49,8 +49,11 @@ def open_files(url: str) -> FileStore:
     """
     if not url.strip():
         raise SettingsError("files is empty: give a folder or an fsspec URL such as s3://bucket/prefix.")
-    if url.startswith(("file://", "local://")):
-        url = url2pathname(urlsplit(url).path)
+    if url.startswith(("file:", "local:")):
+        parts = urlsplit(url)
+        if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
+            raise SettingsError("files: after file: comes a whole path, as in file:///var/pictures.")
+        url = url2pathname(parts.path)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*(?:://|::)", url):
         from bc_images.files.bucket import Bucket  # a folder does without fsspec, which takes a while to load
 

@@ -26,6 +26,7 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.label = str(root)
+        self._durable: set[Path] = set()  # folders whose own names are known to be on the disk
         self._prefix = len(str(root / "x")) - 1
 
     @contextmanager
@@ -110,12 +111,19 @@ class Folder:
             os.close(descriptor)
 
     def make(self, folder: Path) -> None:
-        """Create a folder with its parents, each name durable in the one above."""
-        if folder.is_dir():
+        """Create a folder with its parents, each name durable in the one above.
+
+        One that exists may have been made by another run a moment ago, so inside the file store its name is synced
+        too; above it, only what we make.
+        """
+        if folder in self._durable:
             return
-        self.make(folder.parent)
-        folder.mkdir(exist_ok=True)
-        self.sync(folder.parent)
+        inside = folder != self.root and self.root in folder.parents
+        if inside or not folder.is_dir():
+            self.make(folder.parent)
+            folder.mkdir(exist_ok=True)
+            self.sync(folder.parent)
+        self._durable.add(folder)
 
     def _create(self, path: Path) -> int:
         """Create and open a file that must not exist yet, and its folder where that is missing."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
@@ -79,7 +78,7 @@ class Transfers:
             self._strangers.mount(scheme, adapter)
         self._places = threading.Semaphore(settings.concurrency)
         self._stop = threading.Event()
-        self._unanswered: Counter[str] = Counter()  # host -> files in a row that it left without any answer
+        self._unanswered: dict[str, int] = {}  # host -> files in a row that it left without any answer
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -93,14 +92,14 @@ class Transfers:
 
         Raises:
             FileUnavailable: it failed too often.
+            StoreUnreachable: so did many before it, and the store's own host has answered to none.
             Stopped: `close` was called.
         """
         try:
             tries.spend(failure)
         except FileUnavailable:
             if failure.silent:
-                with self._lock:
-                    self._unanswered[urlsplit(url).hostname or ""] += 1
+                self._count_silence(urlsplit(url).hostname or "", failure)
             raise
         if self._stop.wait(max(failure.wait, backoff(tries.failed - 1))):
             raise Stopped("Stopped while waiting to try a picture again.")
@@ -111,7 +110,6 @@ class Transfers:
         Raises:
             FileUnavailable: they cannot be had; `Gone` where they do not exist.
             Interrupted: only a new start can help, after `pause`.
-            StoreUnreachable: the store's host has left many files without an answer.
         """
         with self._places:
             answer = self._open(url, {})
@@ -158,7 +156,8 @@ class Transfers:
 
     def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
         host = urlsplit(url).hostname or ""
-        self._expect_answer(host)
+        if self._unanswered.get(host, 0) >= PATIENCE and host not in self._addresses.own:
+            raise FileUnavailable(f"{host} did not answer before and was not asked again")
         if self._stop.is_set():
             raise Stopped("Stopped before a picture was asked for.")
         chosen = self._own if host in self._addresses.own else self._strangers
@@ -174,21 +173,20 @@ class Transfers:
             self._unanswered.pop(host, None)
         return answer
 
-    def _expect_answer(self, host: str) -> None:
-        """Spare a host that has left one file after the other without any answer: it would take for ever.
+    def _count_silence(self, host: str, failure: Interrupted) -> None:
+        """Count a file that a host has left without any answer: to ask for all the others too would take for ever.
 
         Raises:
-            StoreUnreachable: it is the store's own, so that no other picture would fare better.
-            FileUnavailable: it is another.
+            StoreUnreachable: there are too many of them, and the host is the store's own.
         """
-        if self._unanswered[host] < PATIENCE:
-            return
-        if host in self._addresses.own:
+        with self._lock:
+            self._unanswered[host] = self._unanswered.get(host, 0) + 1
+            given_up = self._unanswered[host] >= PATIENCE
+        if given_up and host in self._addresses.own:
             raise StoreUnreachable(
-                f"{host} has left {PATIENCE} pictures in a row without an answer. Check store_url and the network, "
-                "or try later: what is saved stays saved."
-            )
-        raise FileUnavailable(f"{host} did not answer before and was not asked again")
+                f"{host} has left {PATIENCE} pictures in a row without an answer: {failure}. "
+                "Check store_url and the network, or try later: what is saved stays saved."
+            ) from failure
 
     def _read(self, answer: requests.Response) -> Iterator[bytes]:
         """Yield what comes as it comes, so that a host that only drips is noticed."""

@@ -427,7 +427,10 @@ def test_a_host_that_nobody_reaches_stops_the_run(files: FileStore, quick: None)
     settings = settings_for(f"http://127.0.0.1:{closed_port()}")
     with (
         Downloader(settings, files) as downloader,
-        pytest.raises(StoreUnreachable, match=r"32 pictures in a row without an answer\. Check store_url"),
+        pytest.raises(
+            StoreUnreachable,
+            match=r"32 pictures in a row without an answer: the connection was refused\. Check store_url",
+        ),
     ):
         list(downloader.fill(record_of(f"{number}.png") for number in range(1000)))
 

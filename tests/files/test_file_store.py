@@ -209,7 +209,13 @@ def test_credentials_in_an_address_are_never_shown() -> None:
     assert "hunter2" not in label
 
 
-@pytest.mark.parametrize("form", ["{}", "file://{}", "local://{}"])
+@pytest.mark.parametrize("url", ["file://pictures", "file://server/pictures", "file:pictures", "local://x"])
+def test_a_folder_that_is_no_whole_path(url: str) -> None:
+    with pytest.raises(SettingsError, match="whole path"):
+        open_files(url)
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}", "local://{}", "file:{}", "file://localhost{}"])
 def test_spellings_of_a_folder(form: str, tmp_path: object) -> None:
     stored = open_files(form.format(f"{tmp_path}/pictures")).add([picture("png")])
     assert open_files(f"{tmp_path}/pictures").read(stored.sha256) == picture("png")

@@ -336,6 +336,9 @@ HOSTILE = [
     "http:///x.png",
     "http://example.com/\r\nHost: 10.0.0.1",
     "http://[bad/x.png",
+    "http://\uff11\uff10.0.0.1/x.png",  # full-width digits
+    "http://\u2024./x.png",
+    "http://" + "ä" * 70 + ".example/x.png",
     "https://example.com/" + "x" * 240 + ".png",
     "https://example.com/" + "é" * 80 + ".png",  # longer once it is encoded
 ]
@@ -364,6 +367,7 @@ def test_hostile_addresses_are_not_passed_on(shop: SandboxServer, address: str, 
             "https://cdn11.bigcommerce.com/s-abc/products/1/images/2/x__1.1.1280.1280.jpg?c=2",
         ),
         ({"zoom_url": "https://example.com/ä b.png"}, "https://example.com/%C3%A4%20b.png"),
+        ({"zoom_url": "https://größe.example/x.png"}, "https://xn--gre-6ka8i.example/x.png"),
         ({"zoom_url": None, "store_hash": STORE_HASH}, "{shop}/product_images/a/b%20c.png"),
         ({"zoom_url": ""}, "https://store-abc.mybigcommerce.com/product_images/a/b%20c.png"),
     ],
