@@ -168,7 +168,8 @@ class SweepStream(Stream):
         with Progress(self.name, census.images if census else None, self._sample, self.logger) as progress:
             try:
                 for record in self._finished(self._told(waiting)):
-                    self._settle(waiting, written)
+                    if waiting:
+                        self._settle(waiting, written)
                     for name in self._dropped:
                         record.pop(name, None)
                     yield record

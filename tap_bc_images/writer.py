@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,21 +24,25 @@ class ReaderGoneError(Exception):
 
 
 class Envelope:
-    """What stands around a record in its RECORD message: made once for many records, since it costs more than they.
+    """What stands around a record in its RECORD message: made once for many records, since it costs as much as one.
 
-    `after` holds the time of extraction, and is renewed by `stamp`.
+    `after` holds the time of extraction; `stamp` renews it.
     """
 
-    __slots__ = ("_version", "after", "before")
+    __slots__ = ("_good_until", "_version", "after", "before")
 
     def __init__(self, stream: str, version: int | None) -> None:
         self.before = b'{"type":"RECORD","stream":%b,"record":' % orjson.dumps(stream)
         self._version = "" if version is None else f',"version":{version}'
+        self._good_until = 0.0
         self.stamp()
 
     def stamp(self) -> None:
-        """Let the records that follow be of now."""
-        self.after = f'{self._version},"time_extracted":"{datetime.now(UTC).isoformat()}"}}\n'.encode()
+        """Let the records that follow be of now, to a tenth of a second."""
+        now = time.monotonic()
+        if now >= self._good_until:
+            self._good_until = now + 0.1
+            self.after = f'{self._version},"time_extracted":"{datetime.now(UTC).isoformat()}"}}\n'.encode()
 
 
 class BufferedWriter(GenericSingerWriter[bytes, Message]):
