@@ -49,6 +49,7 @@ class _Job:
     created: dict[SourceKey, int] = field(default_factory=dict)
     unseen: set[int] = field(default_factory=set)  # created in this round, and not read back yet
     lost: Intent | None = None  # a create without an answer
+    is_proven: bool = False  # read back, and nothing was left to do
     fewest: int = 0  # the least that was ever left to do
     tries: int = 0  # rounds since then
 
@@ -142,7 +143,7 @@ class Apply:
                 list(executor.map(lambda job: self._write(job, facts), busy))
                 self._look(busy, facts)
         if disturbed:
-            self._ledger.forget(job.product_id for job in jobs if not job.todo)
+            self._ledger.forget(job.product_id for job in jobs if job.is_proven)
 
     # Writing
 
@@ -246,6 +247,7 @@ class Apply:
             return
         for job in jobs:
             job.todo = plan(job.product_id, job.first.wanted, job.images, facts, job.first.siblings).writes
+            job.is_proven = not job.todo
             job.tries += 1
             if not job.fewest or len(job.todo) < job.fewest:
                 job.fewest, job.tries = len(job.todo), 0

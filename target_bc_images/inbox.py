@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing
-from itertools import groupby
+from contextlib import closing, suppress
+from itertools import groupby, pairwise
 from operator import itemgetter
 from types import TracebackType
 from typing import Literal, Self
@@ -82,12 +82,8 @@ class Inbox:
 
     def activate(self, version: int) -> None:
         """Take in the mark of a complete sweep: records of other versions before it are of sweeps gone by."""
-        starts = [start for start, _ in self._versions]
-        self._dead = [
-            range(start, end)
-            for (start, each), end in zip(self._versions, [*starts[1:], self.count], strict=True)
-            if each not in {None, version}
-        ]
+        runs = pairwise([*self._versions, (self.count, None)])
+        self._dead = [range(start, end) for (start, each), (end, _) in runs if each not in {None, version}]
         self.is_whole = True
 
     def add_product(self, record: Record | None) -> None:
@@ -126,7 +122,10 @@ class Inbox:
 
     def _live(self) -> Iterator[tuple[int, Record]]:
         """Yield the records that count, as they came, each with its place in the file."""
-        self._file.flush()
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise _no_room(error) from error
         self._file.seek(0)
         place = 0
         dead = iter([*self._dead, range(self.count, self.count)])
@@ -154,7 +153,8 @@ class Inbox:
 
     def close(self) -> None:
         """Forget everything."""
-        self._file.close()
+        with suppress(OSError):  # what cannot be written any more is not needed any more
+            self._file.close()
         self._products.close()
 
     def __enter__(self) -> Self:

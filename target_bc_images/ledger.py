@@ -80,13 +80,18 @@ class Ledger:
             self._holder = _holder(state_dir, store_hash)
         with self._transaction() as db:
             db.executescript(_SCHEMA)
-            owner = db.execute("SELECT hash FROM store").fetchone()
-            if owner is None:
+            if db.execute("SELECT 1 FROM store").fetchone() is None:
                 db.execute("INSERT INTO store VALUES (?)", (store_hash,))
-        if owner is not None and owner[0] != store_hash:
+        self._expect(store_hash, state_dir)
+
+    def _expect(self, store_hash: str, state_dir: Path | None) -> None:
+        """Make sure that the ledger is that of one store: in another, the ids in it mean nothing."""
+        with self._transaction() as db:
+            (owner,) = db.execute("SELECT hash FROM store").fetchone()
+        if owner != store_hash:
             self.close()
             raise SettingsError(
-                f"The ledger {_path(state_dir, store_hash)} is that of the store {owner[0]}. Move it away: a restore "
+                f"The ledger {_path(state_dir, store_hash)} is that of the store {owner}. Move it away: a restore "
                 "without it still makes no duplicates."
             )
 
@@ -98,9 +103,9 @@ class Ledger:
             SettingsError: it cannot be read.
         """
         path = _path(state_dir, store_hash)
-        if not path.exists():
-            return cls(None, store_hash)
         ledger = cls(None, store_hash)
+        if not path.exists():
+            return ledger
         try:
             with tempfile.TemporaryDirectory() as scratch:
                 for each in state_dir.glob(f"{path.name}*"):  # with the log that a killed process has left
@@ -110,6 +115,7 @@ class Ledger:
                 copy.close()
         except (OSError, sqlite3.Error) as error:
             raise SettingsError(f"The ledger {path} cannot be read: {error}. Is another run using it?") from error
+        ledger._expect(store_hash, state_dir)
         return ledger
 
     def close(self) -> None:

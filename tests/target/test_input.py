@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from bc_images.images import Record
+from tests.target.limits import no_file_longer_than
 from tests.target.stage import Run, Stage, end, head, picture, row, singer, state
 
 FIRST, SECOND = 101, 102
@@ -255,6 +256,16 @@ def test_long_inputs_do_not_lose_their_order_on_disk(stage3: Stage) -> None:
     assert {each["reason"] for each in run.rows if each.get("action") == "reject"} == {
         f"there is no product {900 + number} in the store" for number in range(7)
     }
+
+
+def test_an_input_that_does_not_fit_on_the_disk(stage3: Stage) -> None:
+    data = lines(stage3.records() * 20)
+    stage3.box.clear_requests()
+    with no_file_longer_than(100_000):
+        run = stage3.restore(data, report=None)
+    assert (run.code, stage3.box.requests()) == (3, [])
+    assert "The input cannot be kept in " in run.err
+    assert "set TMPDIR" in run.err
 
 
 def test_what_is_json_but_absurd_is_one_rejected_record(stage3: Stage) -> None:

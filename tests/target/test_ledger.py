@@ -1,0 +1,201 @@
+"""The ledger: one run at a time, never another store's, and what happens when it is lost, damaged or full."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from bc_images.errors import SettingsError, Stopped
+from bc_images.sandbox import SandboxServer
+from target_bc_images.ledger import Intent, Ledger
+from target_bc_images.plan import Known
+from tests.target import victim
+from tests.target.limits import no_file_longer_than
+from tests.target.stage import Stage
+
+FIRST, SECOND = 101, 102
+SOURCE = ("sandbox", 1)
+INTENT = Intent(FIRST, SOURCE, "a/001/x__12345.jpg", frozenset({"x"}), frozenset({7, 9}), 5.0)
+
+
+def empty(stage: Stage, product_id: int = FIRST) -> None:
+    for image in stage.images(product_id):
+        stage.box.delete_image(image["id"])
+
+
+class TestBook:
+    """What is written down is there after a crash."""
+
+    def test_intents_and_what_became_of_them(self, tmp_path: Path) -> None:
+        ledger = Ledger(tmp_path, "sandbox")
+        other = Intent(SECOND, ("other", 2), "b", frozenset({"b"}), frozenset(), 6.0)
+        ledger.intend(INTENT)
+        ledger.intend(other)
+        ledger.close()
+        ledger = Ledger(tmp_path, "sandbox")
+        assert ledger.open_intents() == [INTENT, other]
+        ledger.done(FIRST, SOURCE, Known(12, "x", "y"))
+        ledger.drop(other)
+        assert ledger.open_intents() == []
+        assert ledger.known([SOURCE, ("other", 2)]) == {SOURCE: Known(12, "x", "y")}
+        ledger.close()
+
+    def test_siblings_are_remembered_for_a_day(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        ledger = Ledger(tmp_path, "sandbox")
+        ledger.remember({FIRST: [{"id": 7, "sort_order": 3, "is_thumbnail": True, "description": "x"}]})
+        assert ledger.remembered([FIRST, SECOND]) == {7: {"sort_order": 3, "is_thumbnail": True}}
+        assert ledger.remembered([SECOND]) == {}
+        later = time.time() + 25 * 3600
+        monkeypatch.setattr(time, "time", lambda: later)
+        assert ledger.remembered([FIRST]) == {}
+        ledger.forget([FIRST])
+        assert ledger.remembered([FIRST]) == {}
+        ledger.close()
+
+    def test_a_copy_to_read_leaves_no_trace(self, tmp_path: Path) -> None:
+        assert Ledger.read_only(tmp_path / "none", "sandbox").open_intents() == []
+        assert not (tmp_path / "none").exists()
+        ledger = Ledger(tmp_path, "sandbox")
+        ledger.intend(INTENT)
+        before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}  # as a killed run leaves it
+        assert Ledger.read_only(tmp_path, "sandbox").open_intents() == [INTENT]
+        assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
+        ledger.close()
+
+
+class TestOneAtATime:
+    def test_the_second_refuses_and_names_the_holder(self, stage3: Stage, tmp_path: Path) -> None:
+        backup = tmp_path / "backup.singer"
+        backup.write_bytes(stage3.backup())
+        empty(stage3)
+        stage3.box.clear_requests()
+        stage3.box.faults(".p")
+        first = victim.start(stage3.config, backup)
+        assert victim.wait_for_request(stage3.box, 2, first)
+        before = len(stage3.box.requests())
+        second = stage3.restore(backup.read_bytes())
+        assert second.code == 2
+        assert f"process {first.pid} on " in second.err
+        assert "is restoring to this store with this state_dir: wait for it, or stop it" in second.err
+        assert len(stage3.box.requests()) == before
+        victim.kill(first)
+        stage3.box.faults("")
+        third = stage3.restore(backup.read_bytes())  # the lock has died with its holder
+        assert third.code == 0, third.err
+        assert len(stage3.images(FIRST)) == 3
+
+    def test_another_store_has_a_ledger_of_its_own(self, tmp_path: Path) -> None:
+        one, two = Ledger(tmp_path, "one"), Ledger(tmp_path, "two")
+        one.close()
+        two.close()
+
+
+class TestLost:
+    def test_of_another_store(self, stage3: Stage) -> None:
+        Ledger(stage3.state_dir, "other").close()
+        (stage3.state_dir / "ledger-other.sqlite").rename(stage3.state_dir / "ledger-sandbox.sqlite")
+        backup = stage3.backup()
+        empty(stage3)
+        stage3.box.clear_requests()
+        for dry_run in (False, True):
+            run = stage3.restore(backup, dry_run=dry_run)
+            assert run.code == 2
+            assert "is that of the store other. Move it away" in run.err
+        assert stage3.writes() == []
+
+    @pytest.mark.parametrize(
+        "content", [b"this is no database, however long one looks at it" * 100, b"SQLite format 3\0"]
+    )
+    def test_damaged(self, stage3: Stage, content: bytes) -> None:
+        backup = stage3.backup()
+        empty(stage3)
+        stage3.state_dir.mkdir()
+        (stage3.state_dir / "ledger-sandbox.sqlite").write_bytes(content)
+        stage3.box.clear_requests()
+        run = stage3.restore(backup)
+        assert run.code == 2
+        assert "is no ledger" in run.err
+        assert stage3.writes() == []
+
+    def test_damaged_in_the_middle(self, stage3: Stage) -> None:
+        backup = stage3.backup()
+        empty(stage3)
+        assert stage3.restore(backup).code == 0
+        path = stage3.state_dir / "ledger-sandbox.sqlite"
+        content = path.read_bytes()
+        path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+        empty(stage3)
+        stage3.box.clear_requests()
+        run = stage3.restore(backup)
+        assert run.code == 3
+        assert "The ledger cannot be used: " in run.err
+        assert "still makes no duplicates" in run.err
+        assert stage3.writes() == []
+
+    def test_deleted_between_two_runs(self, stage: Stage) -> None:
+        before, backup = stage.state(), stage.backup()
+        empty(stage)
+        stage.box.faults("s", match=r"POST /stores.*101")
+        assert stage.restore(backup, concurrency=1).code == 3
+        shutil.rmtree(stage.state_dir)
+        assert stage.restore(backup).code == 0
+        assert stage.state() == before
+
+    def test_a_full_disk(self, stage3: Stage) -> None:
+        """The ledger fills up in the middle: nothing is created any more; the next run goes on."""
+        before, backup = stage3.state(), stage3.backup()
+        empty(stage3)
+        empty(stage3, SECOND)
+        stage3.box.clear_requests()
+        with no_file_longer_than(50_000):
+            run = stage3.restore(backup, concurrency=1)
+        assert run.code == 3
+        assert "The ledger cannot be used: " in run.err
+        assert "Free the disk or mend state_dir, then run again" in run.err
+        assert run.out == ""
+        made = [path for method, path in stage3.writes() if method == "POST"]
+        assert 1 <= len(made) <= 5
+        assert stage3.restore(backup).code == 0
+        assert stage3.state() == before
+
+
+def test_a_write_that_fails_is_an_error_of_the_whole_run(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path, "sandbox")
+    with no_file_longer_than(4096), pytest.raises(Stopped, match="Free the disk or mend state_dir"):
+        ledger.intend(INTENT)
+    ledger.close()
+
+
+def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match="Name a folder that can"):
+        Ledger(tmp_path / "file", "sandbox")
+
+
+def test_an_image_that_an_intent_finds_is_not_created_again(box: SandboxServer, tmp_path: Path) -> None:
+    """A run was killed after the store had created the image; its name alone would fit two of them."""
+    stage = Stage(box, tmp_path)
+    same_names = 104
+    before, backup = stage.state(), stage.backup()
+    lost = stage.images(same_names)[1]
+    content = box.original(lost["image_file"]) or b""
+    box.delete_image(lost["id"])
+    others = frozenset(image["id"] for image in stage.images(same_names))
+    made = box.add_image(same_names, content, "main-image.jpg", sort_order=9)
+    with_intent = Intent(
+        same_names, ("sandbox", lost["id"]), lost["image_file"], frozenset({"main-image"}), others, 0.0
+    )
+    ledger = Ledger(stage.state_dir, "sandbox")
+    ledger.intend(with_intent)
+    ledger.close()
+    run = stage.restore(backup)
+    assert (run.code, run.actions) == (0, [("update", "done")])
+    assert stage.state() == before
+    with sqlite3.connect(stage.state_dir / "ledger-sandbox.sqlite") as db:
+        assert db.execute("SELECT source_id, target_id FROM images").fetchall() == [(lost["id"], made)]
+        assert db.execute("SELECT count(*) FROM intents").fetchone() == (0,)
+    db.close()

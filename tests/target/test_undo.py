@@ -1,0 +1,147 @@
+"""Every restore can be taken back: the undo holds what was there, pictures included, before the first write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+import pytest
+
+from bc_images.files import open_files
+from tests.target.stage import Stage, end, head, picture, row, singer
+from tests.target.test_modes import damage
+
+FIRST, SECOND, THIRD = 101, 102, 103
+
+
+def undo(stage: Stage) -> bytes:
+    """Return the newest undo."""
+    return max(stage.state_dir.glob("undo-*.singer")).read_bytes()
+
+
+def only_sensible(stage: Stage) -> None:
+    """Take away all that could help beside the undo itself: the ledger."""
+    for left in stage.state_dir.glob("ledger*"):
+        left.unlink()
+
+
+def wreck(stage: Stage) -> None:
+    damage(stage)
+    one, two, three = (image["id"] for image in stage.images(SECOND))
+    stage.box.set_image(one, content=picture(50), filename="other.png")
+    stage.box.set_image(two, is_thumbnail=True, sort_order=-4)
+    stage.box.set_image(three, sort_order=2_000_000, description="Größe\n“7”")
+    stage.box.add_image(FIRST, picture(4), "x.png", sort_order=0)
+
+
+@pytest.mark.parametrize("shift", ["none", "shift"])
+@pytest.mark.parametrize("forgets", [lambda _: None, only_sensible])
+def test_it_brings_the_former_state_back_exactly(stage: Stage, shift: str, forgets: Callable[[Stage], None]) -> None:
+    backed_up, backup = stage.state(), stage.backup()
+    wreck(stage)
+    stage.box.switch(sort_order_shift=shift)
+    former = stage.state()
+    assert stage.restore(backup, mode="mirror", max_deletes=4).code == 0
+    assert stage.state() == backed_up
+    forgets(stage)
+    run = stage.restore(undo(stage), mode="mirror", max_deletes=4)
+    assert run.code == 0, run.err
+    assert stage.state() == former
+    # and forth again: a restore of an undo has an undo, too
+    assert stage.restore(undo(stage), mode="mirror", max_deletes=4).code == 0
+    assert stage.state() == backed_up
+
+
+def test_it_touches_no_other_product(stage3: Stage) -> None:
+    backup = stage3.backup()
+    stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+    former = stage3.state()
+    assert stage3.restore(backup).code == 0
+    stage3.box.add_image(THIRD, picture(1), "meanwhile.png")
+    meanwhile = stage3.state()[THIRD]
+    assert stage3.restore(undo(stage3), mode="mirror", max_deletes=1).code == 0
+    assert stage3.state() == {**former, THIRD: meanwhile}
+
+
+def test_it_is_written_before_the_first_write(stage: Stage) -> None:
+    backup = stage.backup()
+    wreck(stage)
+    former = stage.state()
+    stage.box.faults("s" * 50, match="POST|PUT /stores|DELETE /stores")  # the very first write ends the run
+    assert stage.restore(backup, mode="mirror", max_deletes=4).code == 3
+    kept = [orjson.loads(line) for line in undo(stage).splitlines()]
+    images = [message["record"] for message in kept if message["type"] == "RECORD" and message["stream"] != "products"]
+    assert {image["product_id"] for image in images} >= {FIRST, SECOND, THIRD}
+    assert kept[-1]["type"] == "ACTIVATE_VERSION"
+    files = open_files(str(stage.folder / "files"))
+    endangered = [image for image in images if image["file_sha256"]]
+    assert endangered
+    for image in endangered:
+        assert files.read(image["file_sha256"]) == stage.box.original(image["image_file"])
+    assert stage.state() == former
+
+
+def test_it_grows_batch_by_batch_and_is_whole_after_each(stage3: Stage) -> None:
+    backup = stage3.backup()
+    wreck(stage3)
+    assert stage3.restore(backup, mode="mirror", max_deletes=4).code == 0
+    types = [orjson.loads(line)["type"] for line in undo(stage3).splitlines()]
+    assert types.count("ACTIVATE_VERSION") == 2  # the backup's products, and those that it empties
+    assert types[-1] == "ACTIVATE_VERSION"
+
+
+def test_nothing_to_do_leaves_no_undo(stage3: Stage) -> None:
+    assert stage3.restore(stage3.backup()).code == 0
+    assert list(stage3.state_dir.glob("undo*")) == []
+
+
+def test_two_undos_can_be_fed_together_newest_first(stage3: Stage) -> None:
+    backup = stage3.backup()
+    former = stage3.state()
+    for product in (FIRST, SECOND):  # two restores, each of one product
+        stage3.box.set_image(stage3.images(product)[0]["id"], description="former")
+        former = stage3.state()
+    assert stage3.restore(backup, product_ids=[FIRST]).code == 0
+    assert stage3.restore(backup, product_ids=[SECOND]).code == 0
+    newest_first = sorted(stage3.state_dir.glob("undo*"), reverse=True)
+    data = b"".join(path.read_bytes() for path in newest_first)
+    run = stage3.restore(data, mode="mirror", max_deletes=0)
+    assert (run.code, stage3.state()) == (0, former), run.err
+
+
+def test_a_picture_that_cannot_be_kept_is_not_lost(stage: Stage) -> None:
+    """Its original and its renditions do not answer: neither replace nor delete, and all else goes on."""
+    backup = stage.backup()
+    wreck(stage)
+    endangered = stage.images(SECOND)[0]
+    stage.box.faults("W" * 1000, match=r"GET /product_images/.*/other")
+    stage.box.faults("W" * 1000, match=rf"GET /s-sandbox/products/\d+/images/{endangered['id']}/")
+    run = stage.restore(backup, mode="mirror", max_deletes=4, max_retries=0)
+    assert run.code == 1
+    assert ("reject", "rejected") in run.actions
+    rejected = next(each for each in run.rows if each.get("action") == "reject")
+    assert "would lose the present picture, of which no copy is kept" in rejected["reason"]
+    assert stage.images(SECOND)[0]["image_file"] == endangered["image_file"]
+
+
+def test_a_folder_that_cannot_be_written_changes_nothing(stage3: Stage, tmp_path: Path) -> None:
+    backup = stage3.backup()
+    wreck(stage3)
+    former = stage3.state()
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    run = stage3.restore(backup, state_dir=str(blocked / "state"))
+    assert (run.code, stage3.state()) == (2, former)
+    assert "cannot be used" in run.err
+
+
+def test_a_record_without_a_mark_restores_but_deletes_nothing(stage3: Stage) -> None:
+    stage3.box.add_image(FIRST, picture(1), "extra.png")
+    record = stage3.records()[0]
+    listed = row({"store_hash": "sandbox", "id": FIRST, "image_count": 1}, "products")
+    data = singer(head("products"), listed, head(), row(record))
+    run = stage3.restore(data, mode="mirror", max_deletes=9)
+    assert (run.code, run.actions) == (1, [])
+    run = stage3.restore(data + singer(end()), mode="mirror", max_deletes=9)
+    assert (run.code, run.actions) == (0, [("delete", "done")] * 3)
