@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -80,6 +82,8 @@ class Transfers:
         self._stop = threading.Event()
         self._unanswered: dict[str, int] = {}  # host -> files in a row that it left without any answer
         self._lock = threading.Lock()
+        # It would show a traceback for every answer with a head that is not well-formed; we judge these ourselves.
+        logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 
     def close(self) -> None:
         """Wake every thread that waits and close the connections."""
@@ -151,7 +155,10 @@ class Transfers:
                     raise
                 return answer
             _drain(answer)
-            url = urljoin(url, place)
+            try:
+                url = urljoin(url, place)
+            except ValueError as error:
+                raise FileUnavailable("it is redirected to what is no address") from error
         raise FileUnavailable(f"it is redirected more than {MAX_REDIRECTS} times")
 
     def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
@@ -169,6 +176,8 @@ class Transfers:
             raise FileUnavailable(f"its address cannot be used: {describe(error)}") from error
         except requests.exceptions.RequestException as error:
             raise Interrupted(describe(error), silent=True) from error
+        except ValueError as error:  # requests reads Location even where it is not to follow it
+            raise FileUnavailable("the host's answer cannot be read") from error
         with self._lock:
             self._unanswered.pop(host, None)
         return answer
@@ -233,8 +242,9 @@ def _judge(answer: requests.Response) -> None:
     if status in {404, 410}:
         raise Gone(f"HTTP {status}")
     if status in _AGAIN:
-        wait = answer.headers.get("Retry-After", "")
-        raise Interrupted(f"HTTP {status}", wait=min(MAX_WAIT, float(wait)) if wait.isdecimal() else 0.0)
+        told = answer.headers.get("Retry-After", "")
+        wait = float(told) if re.fullmatch(r"[0-9]{1,9}", told) else 0.0  # a date is not worth reading
+        raise Interrupted(f"HTTP {status}", wait=min(MAX_WAIT, wait))
     if status not in {200, 206}:
         raise FileUnavailable(f"HTTP {status}")
     if "html" in answer.headers.get("Content-Type", ""):
@@ -254,7 +264,7 @@ def _length(answer: requests.Response) -> int | None:
     if answer.headers.get("Transfer-Encoding", "").lower() == "chunked":
         return None
     told = answer.headers.get("Content-Length", "")
-    if not told.isdecimal():
+    if not re.fullmatch(r"[0-9]{1,15}", told):
         raise FileUnavailable("the host does not say how long it is, so that a cut-off could not be noticed")
     return None if _is_encoded(answer) else int(told)
 

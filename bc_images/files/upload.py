@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from bc_images.settings import Settings
 from bc_images.store import FromFile, FromImport, FromUrl, Source
 
 __all__ = ["Uploader"]
+
+logger = logging.getLogger(__name__)
 
 MAX_URL = 255  # characters (specs/products_catalog.v3.yml, image_url)
 SIGNED_FOR = 3600  # seconds that a signed address works
@@ -66,6 +69,8 @@ class Uploader:
         if upload == "webdav" and self._webdav is None:
             raise SettingsError("upload webdav needs webdav_username and webdav_password.")
         self._way = self._first_way() if upload == "auto" else upload
+        if files is not None:
+            logger.info("Saved pictures go back by %s.", self._way)
 
     def _first_way(self) -> str:
         if self._settings.api_version == "v3":

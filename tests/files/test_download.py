@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
+import random
 import re
 import socket
 import threading
@@ -333,6 +334,54 @@ def test_nothing_wrong_is_ever_kept(fill: Fill, host: Host, files: FileStore, an
         f"sha256/{good['file_sha256'][:2]}/{good['file_sha256']}"
     }
     assert len(keys(files, "refs")) == 1
+
+
+def test_no_answer_breaks_the_run(files: FileStore, host: Host, quick: None, caplog: pytest.LogCaptureFixture) -> None:
+    """Heads and bodies put together by chance, and then damaged: whatever comes out, it is a record."""
+    dice = random.Random(5)
+    starts = [b"HTTP/1.1 200 OK", b"HTTP/1.1 206 Partial", b"HTTP/1.0 200", b"HTTP/1.1 302 Found", b"HTTP/1.1 429 No"]
+    lines = [
+        b"Content-Length: 5000",
+        b"Content-Length: " + b"9" * 5000,
+        b"Content-Length: \xb2",
+        b"Content-Length: 0",
+        b"Transfer-Encoding: chunked",
+        b"Content-Encoding: gzip",
+        b"Content-Encoding: br, nonsense",
+        b"Content-Type: \xff\xfe",
+        b"Location: http://[bad/",
+        b"Location: //",
+        b"Location: \xff\x00",
+        b"Location: " + b"x" * 70_000,
+        b"Retry-After: " + b"0" * 5000,
+        b"Retry-After: -0.0",
+        b"Content-Range: bytes 0-4999/5000",
+        b"Set-Cookie: \x00=\xff",
+        b"X: " * 200,
+        b": nothing",
+    ]
+    bodies = [
+        BODY,
+        b"",
+        BODY[:100],
+        gzip.compress(BODY),
+        b"1388\r\n" + BODY + b"\r\n0\r\n\r\n",
+        b"-1\r\n\r\n",
+        b"zz\r\n",
+    ]
+    for number in range(150):
+        head = b"\r\n".join([dice.choice(starts), *dice.sample(lines, dice.randrange(4)), b"", b""])
+        text = bytearray(head + dice.choice(bodies))
+        for _ in range(dice.randrange(3)):
+            text[dice.randrange(min(len(head), 200))] = dice.randrange(256)
+        host.on(f"/product_images/{number}.png", raw(bytes(text)))
+    with Downloader(settings_for(host.url, max_retries=0, request_timeout=5), files) as downloader:
+        filled = list(downloader.fill(record_of(f"{number}.png") for number in range(150)))
+    assert len(filled) == 150
+    assert "Traceback" not in caplog.text
+    for record in filled:
+        if not lost(record):
+            assert files.read(record["file_sha256"]) == BODY
 
 
 @pytest.mark.parametrize("answer", [status(500), status(503), status(429), status(408), hang_up, cut(BODY, 0)])
