@@ -44,6 +44,10 @@ class SchemaMissing(DamagedInput, RecordsWithoutSchemaException):
     """A message of a stream comes before its SCHEMA."""
 
 
+class ReaderGoneError(Exception):
+    """Nobody takes the STATE any more. No OSError: click would make exit code 1 of it, as if records had failed."""
+
+
 class TargetBCImages(Target):
     """Puts product images back into a BigCommerce store: exactly what was lost, exactly once."""
 
@@ -228,7 +232,10 @@ class TargetBCImages(Target):
         if self.report.bad:
             raise SomeFailed(f"{self.report.bad} records were rejected or failed{self._where()}.")
         if not self.options.dry_run:
-            super().process_endofpipe()
+            try:
+                super().process_endofpipe()
+            except BrokenPipeError as error:
+                raise ReaderGoneError from error
 
     def _where(self) -> str:
         if self.options.report:
@@ -259,5 +266,6 @@ def main() -> None:
         lambda: TargetBCImages.cli.main(prog_name=PROG, standalone_mode=False),
         farewell="stopped by a signal. What was begun is finished and recorded; run again to go on.",
         bad_settings=(StreamMapConfigError, MapExpressionError),
+        reader_gone=(ReaderGoneError,),
         secrets=(os.environ.get(f"{PREFIX}ACCESS_TOKEN"), os.environ.get(f"{PREFIX}WEBDAV_PASSWORD")),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack

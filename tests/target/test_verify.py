@@ -1,0 +1,192 @@
+"""``bc-images verify``: what differs between a backup and the store, in one sign an image; and nothing is written."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from bc_images.errors import BcImagesError
+from target_bc_images.verify import verify
+from tests.target.stage import Stage, end, head, kept_signals, picture, row, singer
+
+FIRST, SECOND, THIRD = 101, 102, 103
+
+
+class Verifier:
+    """Runs the command over one backup."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.backup = stage.folder / "backup.singer"
+        self.backup.write_bytes(stage.backup())
+
+    def __call__(self, *arguments: str, backup: Path | None = None, **config: Any) -> tuple[int, list[str]]:
+        settings = self.stage.folder / "config.json"
+        settings.write_text(json.dumps(self.stage.config | config))
+        command = ["--backup", str(backup or self.backup), "--config", str(settings), *arguments]
+        with kept_signals():
+            result = CliRunner().invoke(verify, command)
+        if isinstance(result.exception, BcImagesError):
+            return result.exception.exit_code, [*result.stdout.splitlines(), str(result.exception)]
+        assert result.exception is None, result.exception
+        return result.exit_code, result.stdout.splitlines()
+
+
+@pytest.fixture
+def verifier(stage: Stage) -> Verifier:
+    return Verifier(stage)
+
+
+@pytest.fixture
+def verifier3(stage3: Stage) -> Verifier:
+    return Verifier(stage3)
+
+
+def wreck(stage: Stage) -> list[str]:
+    """Damage the store in every way; return the signs that tell of it."""
+    box = stage.box
+    lost = stage.images(FIRST)[1]
+    box.delete_image(lost["id"])
+    one, two, _ = stage.images(SECOND)
+    box.set_image(one["id"], description="overwritten", sort_order=7)
+    box.set_image(two["id"], content=picture(5), filename="else.png")
+    extra = box.add_image(THIRD, picture(1), "extra.png")
+    product = box.add_product(sku="NEW")
+    unknown = box.add_image(product, picture(2), "unknown.png")
+    return [
+        f"- product {FIRST} image {lost['id']} {lost['image_file']}",
+        f"* product {SECOND} image {one['id']} {one['image_file']}: differs in sort_order, description",
+        f"* product {SECOND} image {two['id']} {two['image_file']}: the picture is another one",
+        f"+ product {THIRD} image {extra} {stage.images(THIRD)[-1]['image_file']}",
+        f"+ product {product} image {unknown} {stage.images(product)[0]['image_file']}",
+    ]
+
+
+def test_equal(verifier: Verifier) -> None:
+    verifier.stage.box.clear_requests()
+    assert verifier() == (0, ["0 differences (15 same)"])
+    assert verifier.stage.writes() == []
+    assert sorted(each.name for each in verifier.stage.folder.iterdir()) == ["backup.singer", "config.json", "files"]
+
+
+def test_every_sign(verifier: Verifier) -> None:
+    signs = wreck(verifier.stage)
+    verifier.stage.box.clear_requests()
+    code, lines = verifier()
+    assert code == 1
+    assert lines == [
+        *signs,
+        "5 differences (12 same, 2 different, 1 missing, 2 extra)",
+        "5 differences between the backup and the store.",
+    ]
+    assert verifier.stage.writes() == []
+
+
+def test_after_a_restore_only_the_extra_ones_are_left(verifier: Verifier) -> None:
+    wreck(verifier.stage)
+    backup = verifier.backup.read_bytes()
+    assert verifier.stage.restore(backup).code == 0
+    code, lines = verifier()
+    assert (code, lines[2]) == (1, "2 differences (15 same, 2 extra)")
+    assert verifier.stage.restore(backup, mode="mirror", max_deletes=2).code == 0
+    assert verifier()[0] == 0
+
+
+def test_what_is_the_same_is_listed_on_request(verifier3: Verifier) -> None:
+    code, lines = verifier3("--all")
+    assert (code, len(lines)) == (0, 16)
+    assert all(line.startswith("= product 10") for line in lines[:15])
+
+
+def test_json(verifier3: Verifier) -> None:
+    wreck(verifier3.stage)
+    code, lines = verifier3("--json")
+    rows = [json.loads(line) for line in lines[:-1]]
+    assert code == 1
+    assert [each["sign"] for each in rows[:-1]] == ["-", "*", "*", "+", "+"]
+    assert rows[1]["fields"] == {"description": rows[1]["fields"]["description"], "sort_order": 0}
+    assert rows[-1] == {"summary": {"same": 12, "different": 2, "missing": 1, "extra": 2, "unreadable": 0}}
+
+
+def test_gzip(verifier3: Verifier) -> None:
+    packed = verifier3.stage.folder / "backup.singer.gz"
+    packed.write_bytes(gzip.compress(verifier3.backup.read_bytes()))
+    assert verifier3(backup=packed)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "cannot be read"),
+        (gzip.compress(b"x" * 10_000)[:-20], "cannot be read"),
+        (b"\x1f\x8bnonsense", "cannot be read"),
+        (b"nonsense\n", "Line 1 of the input is no JSON"),
+        (b'{"type": "RECORD', "is cut off"),
+    ],
+)
+def test_a_damaged_backup(verifier3: Verifier, content: bytes, words: str) -> None:
+    damaged = verifier3.stage.folder / "damaged"
+    if content:
+        damaged.write_bytes(content)
+    code, lines = verifier3(backup=damaged)
+    assert code == 3
+    assert words in lines[-1]
+
+
+def test_an_unreadable_record(verifier3: Verifier) -> None:
+    records = verifier3.stage.records()
+    records[0]["sort_order"] = "first"
+    verifier3.backup.write_bytes(singer(head(), *map(row, records), end()))
+    code, lines = verifier3()
+    assert code == 1
+    assert lines[0].startswith(f"! product {FIRST} image 11 {records[0]['image_file']}: does not fit the schema: sort_")
+
+
+def test_a_product_that_is_gone(verifier3: Verifier) -> None:
+    verifier3.stage.box.delete_product(SECOND)
+    code, lines = verifier3()
+    assert code == 1
+    assert [line.split(":")[-1] for line in lines[:3]] == [" there is no product 102 in the store"] * 3
+    assert lines[3] == "3 differences (12 same, 3 unreadable)"
+
+
+def test_some_products_only(verifier3: Verifier) -> None:
+    wreck(verifier3.stage)
+    assert verifier3(product_ids=[104]) == (0, ["0 differences (3 same)"])
+    assert verifier3(product_ids=[FIRST])[1][-2] == "1 differences (2 same, 1 missing)"
+
+
+def test_another_store_by_sku(verifier3: Verifier) -> None:
+    records = [
+        {**each, "store_hash": "other", "product_id": each["product_id"] + 1} for each in verifier3.stage.records()
+    ]
+    verifier3.backup.write_bytes(singer(head(), *map(row, records), end()))
+    assert verifier3()[0] == 1
+    assert verifier3(match_products_by="sku") == (0, ["0 differences (15 same)"])
+
+
+def test_the_settings_of_a_mirror_do_no_harm(verifier3: Verifier) -> None:
+    wreck(verifier3.stage)
+    before = verifier3.stage.state()
+    assert verifier3(mode="mirror", max_deletes=100, report=str(verifier3.stage.report))[0] == 1
+    assert verifier3.stage.state() == before
+    assert not verifier3.stage.report.exists()
+
+
+def test_as_a_command(verifier3: Verifier) -> None:
+    wreck(verifier3.stage)
+    config = verifier3.stage.folder / "config.json"
+    config.write_text(json.dumps(verifier3.stage.config))
+    command = [str(Path(sys.executable).parent / "bc-images"), "verify", "--config", str(config), "--backup"]
+    ended = subprocess.run([*command, str(verifier3.backup)], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, len(ended.stdout.splitlines())) == (1, 6)
+    assert ended.stderr.splitlines()[-1] == "bc-images: 5 differences between the backup and the store."
+    ended = subprocess.run([*command, "nowhere"], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (3, False)
