@@ -199,7 +199,7 @@ def _match_by_name(
     named: dict[str, list[Record]] = defaultdict(list)
     for image in free.values():
         named[name_key(image["image_file"])].append(image)
-    for certain, exact in ((True, True), (True, False), (False, True), (False, False)):
+    for equal, exact in ((True, True), (True, False), (None, True), (None, False)):
         for place, record in enumerate(wanted):
             if place in found:
                 continue
@@ -207,7 +207,7 @@ def _match_by_name(
                 (len(differing), image["id"])
                 for name in _names(record)
                 for image in named.get(name, ())
-                if image["id"] in free and _may_be_same(record, image, facts, certain=certain)
+                if image["id"] in free and _equal(record, image, facts) is equal
                 for differing in [changes(record, image)]
                 if not (exact and differing)
             ]
@@ -215,11 +215,14 @@ def _match_by_name(
                 found[place] = free.pop(min(candidates)[1])
 
 
-def _may_be_same(record: Record, image: Record, facts: Knowledge, *, certain: bool) -> bool:
+def _equal(record: Record, image: Record, facts: Knowledge) -> bool | None:
+    """Whether two pictures have the same bytes; None where nobody knows."""
     wanted, there = record.get("file_sha256"), facts.digests.get(image["image_file"])
     if wanted is None or there is None:
-        return not certain
-    return bool(wanted == there)
+        return None
+    if wanted == there:
+        return True
+    return None if record.get("file_source") == "zoom" else False  # a rendition is never its original to the byte
 
 
 def _surely_same(record: Record, image: Record, facts: Knowledge) -> bool:
@@ -229,16 +232,13 @@ def _surely_same(record: Record, image: Record, facts: Knowledge) -> bool:
     known = facts.known.get(source_key(record))
     if known is not None and known[1:] == (record["image_file"], image["image_file"]):
         return True
-    wanted = record.get("file_sha256")
-    return wanted is not None and wanted == facts.digests.get(image["image_file"])
+    return _equal(record, image, facts) is True
 
 
 def _same_picture(record: Record, image: Record, facts: Knowledge) -> bool:
     if _surely_same(record, image, facts):
         return True
-    if record.get("file_sha256") and image["image_file"] in facts.digests:
-        return False  # both known, and not equal
-    return name_key(image["image_file"]) in _names(record)
+    return _equal(record, image, facts) is None and name_key(image["image_file"]) in _names(record)
 
 
 def _names(record: Record) -> set[str]:

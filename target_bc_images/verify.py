@@ -90,7 +90,10 @@ def differences(
             target.process_lines(lines)  # type: ignore[arg-type] # our reader reads any lines
         for path in backups:
             with _open(path) as backup:
-                target.process_lines(backup)  # type: ignore[arg-type] # our reader reads bytes
+                try:
+                    target.process_lines(backup)  # type: ignore[arg-type] # our reader reads bytes
+                except (OSError, EOFError, zlib.error) as error:
+                    raise DamagedInput(f"The backup {path} cannot be read: {error}.") from error
         target.report.close()
         yield from _unreadable(rejected)
         for action in target.restore.compare(target.inbox):

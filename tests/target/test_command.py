@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -30,13 +31,25 @@ def environment(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def started(stage: Stage, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+def started(
+    stage: Stage,
+    *arguments: str,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start the command with the stage's settings."""
     config = stage.folder / "config.json"
-    config.write_text(json.dumps(stage.config | options.pop("config", {})))
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    command = [COMMAND, "--config", str(config), *arguments]
-    with subprocess.Popen(command, env=environment(), cwd=stage.folder, **(pipes | options)) as process:
+    config.write_text(json.dumps({**stage.config, **settings}))
+    process = subprocess.Popen(
+        [COMMAND, "--config", str(config), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=stdout,
+        stderr=stderr,
+        env=environment(),
+        cwd=stage.folder,
+    )
+    with process:
         try:
             yield process
         finally:
@@ -121,7 +134,7 @@ class TestBadSettings:
         ],
     )
     def test_one_line(self, stage3: Stage, config: dict[str, Any], words: str) -> None:
-        code, out, err = run(stage3, singer(head()), config=config)
+        code, out, err = run(stage3, singer(head()), settings=config)
         assert code == 2, err
         assert words in last_line(err)
         assert last_line(err).startswith("target-bc-images: ")
@@ -147,7 +160,7 @@ class TestStopped:
         backup = stage.backup()
         stage.box.delete_image(stage.images(FIRST)[0]["id"])
         before = stage.state()
-        code, out, err = run(stage, backup, config=config)
+        code, out, err = run(stage, backup, settings=config)
         assert code == 3, err
         assert words in last_line(err)
         assert (out, "Traceback" in err) == ("", False)

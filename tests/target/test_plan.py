@@ -132,6 +132,18 @@ def test_the_same_name_with_other_content_under_the_same_id_is_replaced() -> Non
     assert decided([record(1, file_sha256=A)], [live], digests={live["image_file"]: A})[0][0] == "keep"
 
 
+def test_a_rendition_that_stood_in_for_a_lost_original_replaces_nothing() -> None:
+    live = record(1, image_file="k/777/picture-1__33333.jpg")
+    facts = {"digests": {live["image_file"]: B}}
+    assert decided([record(1, file_sha256=A, file_source="zoom")], [live], **facts)[0][0] == "keep"
+    assert decided([record(1, file_sha256=A, file_source="original")], [live], **facts)[0][0] == "replace"
+    assert decided([record(2, "picture-1", file_sha256=A, file_source="zoom")], [live], **facts)[0][:3] == (
+        "update",
+        2,
+        1,
+    )
+
+
 def test_the_old_thumbnail_needs_no_write() -> None:
     wanted = [record(1), record(2, is_thumbnail=True)]
     live = [record(1, is_thumbnail=True), record(2)]
