@@ -12,7 +12,7 @@ from bc_images.sandbox.faults import FAULTS
 from tests.target import victim
 from tests.target.scenario import Scenario
 
-REQUESTS = {("v3", "upsert"): 16, ("v3", "mirror"): 27, ("v2", "upsert"): 38, ("v2", "mirror"): 62}
+REQUESTS = {("v3", "upsert"): 16, ("v3", "mirror"): 27, ("v2", "upsert"): 38, ("v2", "mirror"): 64}
 """How many requests the clean restore takes, WebDAV's among them: a change here is to be understood."""
 
 HELD = "pP"  # for clients that are killed meanwhile
@@ -58,6 +58,15 @@ def disturbed(scenario: Scenario, index: int, letter: str, *, lose_ledger: bool)
     scenario.end()
 
 
+@pytest.mark.parametrize("letter", "wlnt5")
+def test_a_fault_now_and_then(scenario: Scenario, letter: str) -> None:
+    """A sample of the next test: faults of every kind, spread over the requests."""
+    requests = REQUESTS[scenario.config["api_version"], scenario.mode]
+    for index in range(LETTERS.index(letter) % 7, requests, max(7, requests // 3)):
+        disturbed(scenario, index, letter, lose_ledger=False)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("letter", LETTERS)
 def test_any_fault_at_any_request(scenario: Scenario, letter: str) -> None:
     for index in range(REQUESTS[scenario.config["api_version"], scenario.mode]):
@@ -83,6 +92,15 @@ def killed(scenario: Scenario, index: int, letter: str, *, lose_ledger: bool) ->
     scenario.end()
 
 
+@pytest.mark.parametrize("letter", HELD)
+def test_killed_now_and_then(scenario: Scenario, letter: str) -> None:
+    """A sample of the next test."""
+    requests = REQUESTS[scenario.config["api_version"], scenario.mode]
+    for index in range(HELD.index(letter) + 2, requests, requests // 2):
+        killed(scenario, index, letter, lose_ledger=False)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("letter", HELD)
 @pytest.mark.parametrize("lose_ledger", [False, True])
 def test_killed_at_any_request(scenario: Scenario, letter: str, lose_ledger: bool) -> None:
