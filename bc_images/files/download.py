@@ -161,4 +161,4 @@ class Downloader:
                     return self._store.add(chunks)
             except Interrupted as failure:
                 logger.info("%s: %s. Trying again.", redact(url), failure)
-                self._transfers.pause(url, failure, tries)
+                self._transfers.pause(failure, tries)

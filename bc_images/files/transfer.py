@@ -39,11 +39,11 @@ class Interrupted(BcImagesError):
     """A transfer failed in a way that another try may mend.
 
     Attributes:
-        silent: the host did not answer at all.
+        silent: the host that did not answer at all, or nothing.
         wait: seconds that the host asked for.
     """
 
-    def __init__(self, message: str, *, silent: bool = False, wait: float = 0.0) -> None:
+    def __init__(self, message: str, *, silent: str = "", wait: float = 0.0) -> None:
         super().__init__(message)
         self.silent = silent
         self.wait = wait
@@ -91,7 +91,7 @@ class Transfers:
         self._own.close()
         self._strangers.close()
 
-    def pause(self, url: str, failure: Interrupted, tries: Tries) -> None:
+    def pause(self, failure: Interrupted, tries: Tries) -> None:
         """Wait before a file is begun anew.
 
         Raises:
@@ -103,7 +103,7 @@ class Transfers:
             tries.spend(failure)
         except FileUnavailable:
             if failure.silent:
-                self._count_silence(urlsplit(url).hostname or "", failure)
+                self._count_silence(failure)
             raise
         if self._stop.wait(max(failure.wait, backoff(tries.failed - 1))):
             raise Stopped("Stopped while waiting to try a picture again.")
@@ -135,7 +135,7 @@ class Transfers:
                         following = self._open(url, {"Range": f"bytes={got}-", "If-Range": condition})
                         answer.close()
                         answer = following
-                        _expect_rest(answer, got, total)
+                        total = _rest(answer, got, total)
                     else:
                         return
             finally:
@@ -175,19 +175,20 @@ class Transfers:
         except requests.exceptions.InvalidURL as error:
             raise FileUnavailable(f"its address cannot be used: {describe(error)}") from error
         except requests.exceptions.RequestException as error:
-            raise Interrupted(describe(error), silent=True) from error
+            raise Interrupted(describe(error), silent=host) from error
         except ValueError as error:  # requests reads Location even where it is not to follow it
             raise FileUnavailable("the host's answer cannot be read") from error
         with self._lock:
             self._unanswered.pop(host, None)
         return answer
 
-    def _count_silence(self, host: str, failure: Interrupted) -> None:
+    def _count_silence(self, failure: Interrupted) -> None:
         """Count a file that a host has left without any answer: to ask for all the others too would take for ever.
 
         Raises:
             StoreUnreachable: there are too many of them, and the host is the store's own.
         """
+        host = failure.silent
         with self._lock:
             self._unanswered[host] = self._unanswered.get(host, 0) + 1
             given_up = self._unanswered[host] >= PATIENCE
@@ -282,16 +283,18 @@ def _expect_all(got: int, total: int | None) -> None:
         raise Interrupted(f"the answer is cut off: {got} of {total} bytes came")
 
 
-def _expect_rest(answer: requests.Response, got: int, total: int | None) -> None:
-    """Make sure that an answer goes on exactly where the last one broke off.
+def _rest(answer: requests.Response, got: int, total: int | None) -> int:
+    """Make sure that an answer goes on exactly where the last one broke off; return the length of the whole.
 
     Raises:
         Interrupted: it does not.
     """
-    told = answer.headers.get("Content-Range", "")
-    rest = f"bytes {got}-{total - 1}/{total}" if total is not None else f"bytes {got}-"
-    if answer.status_code != 206 or not told.startswith(rest):
+    told = re.fullmatch(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})", answer.headers.get("Content-Range", ""))
+    start, end, whole = map(int, told.groups()) if told else (0, 0, 0)
+    fits = answer.status_code == 206 and start == got and end == whole - 1 and total in {None, whole}
+    if not fits or _is_encoded(answer):
         raise Interrupted("the answer is cut off and cannot be continued")
+    return whole
 
 
 def _drain(answer: requests.Response) -> None:

@@ -279,6 +279,21 @@ def test_without_a_strong_validator_it_is_begun_anew(fill: Fill, host: Host, hea
     assert [request.headers.get("range") for request in host.seen] == [None, None]
 
 
+def test_the_rest_of_an_answer_without_a_length_has_one(fill: Fill, host: Host) -> None:
+    """The first answer came in chunks and broke off; of the second, what `Content-Range` says has to come."""
+    first = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nETag: "one"\r\n\r\n3e8\r\n' + BODY[:1000] + b"\r\n"
+    extent = b"Content-Range: bytes 1000-4999/5000\r\n"
+    second = b"HTTP/1.1 206 Partial\r\n" + extent + b'Content-Length: 4000\r\nETag: "one"\r\n\r\n' + BODY[1000:3000]
+    third = b"HTTP/1.1 206 Partial\r\n" + extent + b"Content-Length: 2000\r\n\r\n" + BODY[1000:3000]
+    for short in (second, third):
+        host.on(PATH, raw(first), raw(short), status(403))
+        (record,) = fill([record_of(IMAGE_FILE)], failed=1)
+        assert lost(record)
+    host.on(PATH, raw(first), raw(second), content(BODY))
+    (record,) = fill([record_of(IMAGE_FILE)])
+    assert record["file_sha256"] == hashlib.sha256(BODY).hexdigest()
+
+
 @pytest.mark.parametrize(
     "extent", ["bytes 0-4999/5000", "bytes 2999-4999/5000", "bytes 3000-4999/6000", "bytes */5000", "", "nonsense"]
 )
@@ -519,6 +534,22 @@ def test_a_rendition_host_that_nobody_reaches_is_asked_no_more(
     assert said == ["the connection was refused, 3 times."] * 2 + [
         "localhost did not answer before and was not asked again."
     ]
+
+
+def test_a_dead_host_behind_redirects_is_asked_no_more(
+    files: FileStore, host: Host, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer_module, "PATIENCE", 2)
+    monkeypatch.setattr(addresses_module, "_looks_public", lambda _host: True)
+    monkeypatch.setattr(addresses_module, "_is_public", lambda _address: True)
+    for number in range(4):
+        host.on(f"/product_images/{number}.png", status(302, Location=f"http://localhost:{closed_port()}/x.png"))
+    with Downloader(settings_for(host.url, concurrency=1, max_retries=0), files) as downloader:
+        for number in range(4):
+            assert lost(*downloader.fill([record_of(f"{number}.png")]))
+    said = [line.partition("): ")[2] for line in downloader.failures]
+    assert said[:2] == ["the connection was refused."] * 2
+    assert said[2:] == ["localhost did not answer before and was not asked again."] * 2
 
 
 @pytest.fixture
