@@ -1,0 +1,260 @@
+"""Random stores, random damages: what is restored is what was backed up, with no more writes than that takes."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bc_images.sandbox import SandboxServer
+from tests.target.stage import ImageState, Stage, picture
+
+TEXTS = st.sampled_from(["", "front", "Größe – “日本” 🧦", "a\nb", "<b>&amp;</b>", " "])
+ORDERS = st.integers(-2, 4) | st.sampled_from([-(2**31), 2**31 - 5, 77])
+NAMES = st.sampled_from(["front", "back", "main-image"])
+COLOURS = st.integers(0, 5)
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image to be put into a store."""
+
+    name: str
+    colour: int
+    sort_order: int
+    description: str
+
+    def add(self, box: SandboxServer, product: int, *, is_thumbnail: bool = False) -> None:
+        fields = {"sort_order": self.sort_order, "description": self.description, "is_thumbnail": is_thumbnail}
+        box.add_image(product, picture(self.colour), f"{self.name}.png", **fields)
+
+
+@dataclass(frozen=True)
+class Product:
+    """Its images, and which of them is the thumbnail: none where the number is beyond the last."""
+
+    images: list[Image]
+    thumbnail: int
+
+    def add(self, box: SandboxServer) -> None:
+        product = box.add_product(sku="")
+        for place, image in enumerate(self.images):
+            image.add(box, product, is_thumbnail=place == self.thumbnail)
+
+
+@dataclass(frozen=True)
+class Blow:
+    """One thing that happens to the image at some place of the store: `kind` says what."""
+
+    kind: str
+    place: int
+    image: Image
+
+    def strike(self, stage: Stage) -> None:
+        box, images = stage.box, stage.box.dump(files=False)["images"]
+        products = [each["id"] for each in stage.box.dump(files=False)["products"]]
+        if self.kind == "add":
+            self.image.add(box, products[self.place % len(products)], is_thumbnail=self.place % 3 == 0)
+            return
+        if not images:
+            return
+        hit = images[self.place % len(images)]
+        if self.kind == "delete":
+            box.delete_image(hit["id"])
+        elif self.kind == "empty":
+            for each in stage.images(hit["product_id"]):
+                box.delete_image(each["id"])
+        elif self.kind == "text":
+            box.set_image(hit["id"], description=self.image.description)
+        elif self.kind == "order":
+            box.set_image(hit["id"], sort_order=self.image.sort_order)
+        elif self.kind == "thumbnail":
+            box.set_image(hit["id"], is_thumbnail=self.place % 2 == 0)
+        elif self.kind == "picture":
+            box.set_image(hit["id"], content=picture(self.image.colour), filename=f"{self.image.name}.png")
+        elif self.kind == "again":  # deleted and imported once more, as by hand
+            content = box.original(hit["image_file"]) or b""
+            box.delete_image(hit["id"])
+            box.add_image(hit["product_id"], content, hit["image_file"].rpartition("/")[2])
+
+
+def images(
+    names: st.SearchStrategy[str] = NAMES, colours: st.SearchStrategy[int] = COLOURS
+) -> st.SearchStrategy[Image]:
+    return st.builds(Image, names, colours, ORDERS, TEXTS)
+
+
+PRODUCTS = st.lists(st.builds(Product, st.lists(images(), max_size=4), st.integers(0, 4)), min_size=1, max_size=3)
+KINDS = ("delete", "delete", "empty", "text", "order", "thumbnail")
+
+
+def blows(kinds: tuple[str, ...], drawn: st.SearchStrategy[Image]) -> st.SearchStrategy[list[Blow]]:
+    return st.lists(st.builds(Blow, st.sampled_from(kinds), st.integers(0, 20), drawn), min_size=1, max_size=6)
+
+
+STRANGE = {hashlib.sha256(picture(colour)).hexdigest() for colour in range(100, 106)}
+STRANGERS = st.lists(st.tuples(st.integers(0, 5), images(st.just("stranger"), st.integers(100, 105))), max_size=3)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SandboxServer]:
+    with SandboxServer(products=0, images=0) as box:
+        yield box
+
+
+class Trip:
+    """One backup, one disaster, one restore."""
+
+    def __init__(self, box: SandboxServer, api_version: str, shift: str, products: list[Product], folder: Path) -> None:
+        box.reset()
+        box.switch(sort_order_shift="none")
+        for product in products:
+            product.add(box)
+        self.box = box
+        self.shift = shift
+        self.stage = Stage(box, folder, api_version)
+        self.backup = self.stage.backup()
+
+    def end(self) -> dict[int, list[ImageState]]:
+        """What there is now; a product's only image is its thumbnail, whatever is sent."""
+        found = self.stage.state()
+        return {
+            product: [(order, True, text, digest) for order, _, text, digest in shapes] if len(shapes) == 1 else shapes
+            for product, shapes in found.items()
+        }
+
+    def restore(self, mode: str) -> None:
+        """Restore; count the writes; restore once more."""
+        self.box.switch(sort_order_shift=self.shift)
+        more = {"mode": mode, "max_deletes": 1000}
+        planned = [action for action, _ in self.stage.restore(self.backup, dry_run=True, **more).actions]
+        self.box.clear_requests()
+        run = self.stage.restore(self.backup, **more)
+        assert run.code == 0, run.err
+        writes = [path for _, path in self.stage.writes() if path.startswith("/stores")]
+        live = self.box.dump(files=False)
+        # Where no thumbnail is wanted, the store may choose one itself, which is to be undone.
+        most = len(planned) + len(live["products"])
+        if self.shift == "shift":
+            most += 2 * len(live["images"])
+        assert len(writes) <= most, (planned, writes)
+        self.box.clear_requests()
+        again = self.stage.restore(self.backup, **more)
+        assert (again.code, again.actions, self.stage.writes()) == (0, [], []), again.err
+
+
+def mirror_trip(box: SandboxServer, version: str, shift: str, products: list[Product], disaster: list[Blow]) -> None:
+    """Whatever happens to a store: a mirror brings back exactly what was backed up."""
+    with tempfile.TemporaryDirectory() as folder:
+        trip = Trip(box, version, shift, products, Path(folder))
+        wanted = trip.end()
+        for blow in disaster:
+            blow.strike(trip.stage)
+        trip.restore("mirror")
+        assert trip.end() == wanted
+
+
+def upsert_trip(
+    box: SandboxServer,
+    version: str,
+    shift: str,
+    products: list[Product],
+    disaster: list[Blow],
+    strangers: list[tuple[int, Image]],
+) -> None:
+    """What was backed up comes back, and what the backup does not know stays as it is, but for the thumbnail."""
+    with tempfile.TemporaryDirectory() as folder:
+        trip = Trip(box, version, shift, products, Path(folder))
+        wanted = trip.stage.state()
+        for blow in disaster:
+            blow.strike(trip.stage)
+        ids = [each["id"] for each in box.dump(files=False)["products"]]
+        for place, stranger in strangers:
+            stranger.add(box, ids[place % len(ids)])
+        unknown = trip.stage.state()
+        trip.restore("upsert")
+        after = trip.stage.state()
+        for product in ids:
+            back = [shape for shape in after.get(product, []) if shape[3] not in STRANGE]
+            stayed = [shape for shape in after.get(product, []) if shape[3] in STRANGE]
+            had = [shape for shape in unknown.get(product, []) if shape[3] in STRANGE]
+            wants = wanted.get(product, [])
+            if any(is_thumbnail for _, is_thumbnail, *_ in wants):
+                assert back == wants
+                assert not any(is_thumbnail for _, is_thumbnail, *_ in stayed)
+            assert without_thumbnail(back) == without_thumbnail(wants)
+            assert without_thumbnail(stayed) == without_thumbnail(had)
+
+
+def without_thumbnail(shapes: list[ImageState]) -> list[ImageState]:
+    return sorted((order, False, text, digest) for order, _, text, digest in shapes)
+
+
+QUICK = settings(
+    deadline=None, derandomize=True, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+LONG = settings(
+    deadline=None, max_examples=250, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+SHIFTS = pytest.mark.parametrize("shift", ["none", "shift"])
+VERSIONS = pytest.mark.parametrize("version", ["v3", "v2"])
+
+ANY = blows((*KINDS, "picture", "again", "add"), images())
+# An image that got another picture and was then imported again is one that the backup does not know.
+KNOWN = blows((*KINDS, "picture"), images()) | blows((*KINDS, "again"), images())
+
+
+@VERSIONS
+@SHIFTS
+@QUICK
+@given(products=PRODUCTS, disaster=ANY)
+def test_mirror(server: SandboxServer, version: str, shift: str, products: list[Product], disaster: list[Blow]) -> None:
+    mirror_trip(server, version, shift, products, disaster)
+
+
+@VERSIONS
+@SHIFTS
+@QUICK
+@given(products=PRODUCTS, disaster=KNOWN, strangers=STRANGERS)
+def test_upsert(
+    server: SandboxServer,
+    version: str,
+    shift: str,
+    products: list[Product],
+    disaster: list[Blow],
+    strangers: list[tuple[int, Image]],
+) -> None:
+    upsert_trip(server, version, shift, products, disaster, strangers)
+
+
+@pytest.mark.slow
+@VERSIONS
+@SHIFTS
+@LONG
+@given(products=PRODUCTS, disaster=ANY)
+def test_mirror_at_length(
+    server: SandboxServer, version: str, shift: str, products: list[Product], disaster: list[Blow]
+) -> None:
+    mirror_trip(server, version, shift, products, disaster)
+
+
+@pytest.mark.slow
+@VERSIONS
+@SHIFTS
+@LONG
+@given(products=PRODUCTS, disaster=KNOWN, strangers=STRANGERS)
+def test_upsert_at_length(
+    server: SandboxServer,
+    version: str,
+    shift: str,
+    products: list[Product],
+    disaster: list[Blow],
+    strangers: list[tuple[int, Image]],
+) -> None:
+    upsert_trip(server, version, shift, products, disaster, strangers)
