@@ -66,6 +66,11 @@ class Blow:
             STRIKES[self.kind](self, stage, images[self.place % len(images)])
 
 
+def delete(stage: Stage, *images: dict[str, Any]) -> None:
+    for image in images:
+        stage.box.delete_image(image["id"])
+
+
 def import_again(stage: Stage, hit: dict[str, Any]) -> None:
     """As by hand: deleted, and uploaded from a copy."""
     content = stage.box.original(hit["image_file"]) or b""
@@ -73,9 +78,9 @@ def import_again(stage: Stage, hit: dict[str, Any]) -> None:
     stage.box.add_image(hit["product_id"], content, hit["image_file"].rpartition("/")[2])
 
 
-STRIKES: dict[str, Callable[[Blow, Stage, dict[str, Any]], Any]] = {
-    "delete": lambda _, stage, hit: stage.box.delete_image(hit["id"]),
-    "empty": lambda _, stage, hit: [stage.box.delete_image(each["id"]) for each in stage.images(hit["product_id"])],
+STRIKES: dict[str, Callable[[Blow, Stage, dict[str, Any]], None]] = {
+    "delete": lambda _, stage, hit: delete(stage, hit),
+    "empty": lambda _, stage, hit: delete(stage, *stage.images(hit["product_id"])),
     "text": lambda blow, stage, hit: stage.box.set_image(hit["id"], description=blow.image.description),
     "order": lambda blow, stage, hit: stage.box.set_image(hit["id"], sort_order=blow.image.sort_order),
     "thumbnail": lambda blow, stage, hit: stage.box.set_image(hit["id"], is_thumbnail=blow.place % 2 == 0),
