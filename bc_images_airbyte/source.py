@@ -17,6 +17,7 @@ from airbyte_protocol_dataclasses.models import (
 )
 
 from bc_images.errors import SettingsError, SomeFailed
+from bc_images.files import open_files
 from bc_images.settings import PROPERTIES, REQUIRED
 from bc_images.store import Store
 from bc_images_airbyte import messages
@@ -160,7 +161,10 @@ def check(config: Path) -> None:
     """Tell whether the settings are good and the store lets us in."""
 
     def connect() -> Store:
-        return SourceBCImages(config=read_json(config, "--config")).store
+        source = SourceBCImages(config=read_json(config, "--config"))
+        if source.settings.files:
+            open_files(source.settings.files).close()
+        return source.store
 
     answer_check(connect)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
 import re
@@ -11,12 +10,13 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+
+from tests import in_process
+from tests.in_process import Done
 
 BIN = Path(sys.executable).parent
 
@@ -30,35 +30,13 @@ def text(*messages: dict[str, Any]) -> bytes:
     return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
 
 
-class Done(NamedTuple):
-    returncode: int
-    stdout: bytes
-    stderr: bytes
-
-
 def run(command: str, folder: Path, stdin: bytes = b"", **settings: Any) -> Done:
-    """Run a command as its console script does, without the half second that a new interpreter takes."""
     config = folder / "config.json"
     config.write_text(json.dumps({"files": str(folder / "files"), **settings}))
-    streams = [io.TextIOWrapper(io.BytesIO(content), encoding="utf-8") for content in (stdin, b"", b"")]
-    saved = sys.argv, sys.stdin, signal.getsignal(signal.SIGTERM)
-    sys.argv, sys.stdin = [command, "--config", str(config)], streams[0]
-    (script,) = entry_points(group="console_scripts", name=command)
-    try:
-        with redirect_stdout(streams[1]), redirect_stderr(streams[2]), pytest.raises(SystemExit) as leaving:
-            script.load()()
-    finally:
-        sys.argv, sys.stdin = saved[:2]
-        signal.signal(signal.SIGTERM, saved[2])
-    out, errors = (_content(stream) for stream in streams[1:])
-    assert b"Traceback" not in errors
-    assert len(errors.splitlines()) <= 2
-    return Done(int(leaving.value.code or 0), out, errors)
-
-
-def _content(stream: io.TextIOWrapper) -> bytes:
-    stream.seek(0)
-    return bytes(stream.buffer.read())
+    done = in_process.run(command, "--config", config, stdin=stdin)
+    assert b"Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 2
+    return done
 
 
 def keep(folder: Path, stdin: bytes, **settings: Any) -> Done:

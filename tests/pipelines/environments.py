@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from tests.house.project import ROOT
 
-__all__ = ["CACHE", "PYTHON", "bin_of", "meltano", "uv"]
+__all__ = ["CACHE", "PYTHON", "bin_of", "meltano", "plugins", "project_file", "uv"]
 
 CACHE = ROOT / ".venv-pipelines"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -49,15 +50,29 @@ def uv() -> Path:
     return meltano().with_name("uv")
 
 
-def meltano_folder() -> Path:
-    """Return Meltano's own folder, with the environments of all plugins; shared by all tests.
+def project_file() -> str:
+    """Return meltano.yml as it stands, but for ``-e .``, the folder of the project, which is elsewhere in a test."""
+    text = (ROOT / "meltano.yml").read_text(encoding="utf-8")
+    return text.replace("pip_url: -e .", f"pip_url: -e {ROOT}")
+
+
+def plugins() -> Path:
+    """Return a Meltano folder with the environments of all plugins installed; shared by all tests, changed by none.
 
     What they are made from is in its name: another pyproject.toml means another set.
     """
-    made_from = (ROOT / "pyproject.toml").read_bytes() + (ROOT / "meltano.yml").read_bytes()
-    folder = CACHE / f"plugins-{PYTHON}-{hashlib.sha256(made_from).hexdigest()[:12]}"
-    if not folder.exists():
+    made_from = (ROOT / "pyproject.toml").read_text(encoding="utf-8") + project_file()
+    folder = CACHE / f"plugins-{PYTHON}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
+    stamp = folder / "installed"
+    if not stamp.exists():
         for old in CACHE.glob(f"plugins-{PYTHON}-*"):
             shutil.rmtree(old)
         folder.mkdir(parents=True)
-    return folder
+        (folder / "meltano.yml").write_text(project_file(), encoding="utf-8")
+        environment = {**os.environ, "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false"}
+        done = subprocess.run(
+            [meltano(), "install"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        stamp.touch()
+    return folder / ".meltano"

@@ -6,13 +6,12 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bc_images.sandbox import SandboxServer
-from tests.house.project import ROOT
-from tests.pipelines.environments import meltano, meltano_folder
+from tests.pipelines.environments import meltano, plugins, project_file
 
 __all__ = ["Project"]
 
@@ -20,24 +19,22 @@ OURS = ("TAP_BC_IMAGES", "TARGET_BC_IMAGES", "BC_IMAGES")
 
 
 class Project:
-    """A copy of meltano.yml in `folder`; plugins are installed once, for all tests.
-
-    Only ``-e .``, which means the folder of the project, is changed, into the address of the checkout.
-    """
+    """A copy of meltano.yml in `folder`, with plugins that are installed once for all tests."""
 
     def __init__(self, folder: Path, sandbox: SandboxServer, more: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.sandbox = sandbox
         folder.mkdir(parents=True, exist_ok=True)
-        text = (ROOT / "meltano.yml").read_text(encoding="utf-8")
-        (folder / "meltano.yml").write_text(text.replace("pip_url: -e .", f"pip_url: -e {ROOT}"), encoding="utf-8")
+        (folder / "meltano.yml").write_text(project_file(), encoding="utf-8")
+        own = folder / ".meltano"  # what Meltano writes during a run stays in it; two runs in one would collide
+        own.mkdir()
+        for kind in ("extractors", "loaders", "utilities"):
+            (own / kind).symlink_to(plugins() / kind)
         clean = {
             name: value for name, value in os.environ.items() if not name.startswith(("TAP_", "TARGET_", "MELTANO"))
         }
         self.environment = {
             **clean,
-            "MELTANO_SYS_DIR_ROOT": str(meltano_folder()),
-            "MELTANO_DATABASE_URI": f"sqlite:///{folder / 'meltano.db'}",
             "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
             "NO_COLOR": "1",
             **{f"{name}_API_URL": sandbox.url for name in OURS},
@@ -89,8 +86,3 @@ class Project:
     def forget_the_ledger(self) -> None:
         """Remove what the target remembers."""
         shutil.rmtree(self.folder / ".bc_images")
-
-    def environments(self) -> Iterator[str]:
-        """Yield the names of the environments of plugins that Meltano has made."""
-        for path in meltano_folder().glob("*/*/venv"):
-            yield path.parent.name

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, SandboxServer
-from tests.pipelines.environments import meltano_folder
+from tests.pipelines.environments import plugins
 from tests.pipelines.postgres import Postgres
 from tests.pipelines.project import Project
 from tests.pipelines.stores import looks, make_odd, wreck, writes
@@ -104,7 +104,7 @@ def test_through_duckdb(project: Project, store: SandboxServer, tmp_path: Path) 
     assert looks(store) != before
 
     exported = tmp_path / "exported.json"
-    python = meltano_folder() / "loaders" / "target-duckdb" / "venv" / "bin" / "python"
+    python = plugins() / "loaders" / "target-duckdb" / "venv" / "bin" / "python"
     script = f"import duckdb; duckdb.connect('warehouse.duckdb').sql('''{SELECT % exported}''')"
     subprocess.run([python, "-c", script], cwd=project.folder, check=True)
     rows = [json.loads(line) for line in exported.read_text(encoding="utf-8").splitlines()]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -13,18 +11,16 @@ from typing import Any
 import pytest
 
 from bc_images.sandbox import SandboxServer
-
-BIN = Path(sys.executable).parent
+from tests import in_process
 
 
 def run(command: str, folder: Path, *arguments: str, store: SandboxServer, **settings: Any) -> str:
     here = {"store_hash": "sandbox", "access_token": "sandbox-token", "api_url": store.url, "store_url": store.url}
     config = folder / "config.json"
     config.write_text(json.dumps({**here, **settings}))
-    words: list[Path | str] = [BIN / command, *arguments, "--config", config]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = in_process.run(command, *arguments, "--config", config)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return done.stdout.decode()
 
 
 def swept(messages: str) -> Counter[str]:

