@@ -1,4 +1,8 @@
-"""Whatever fails, at whichever request: after a second run the store is as after a clean restore."""
+"""Whatever fails, at whichever request: after a second run the store is as after a clean restore.
+
+The quick cases take some of the requests, the slow ones all: every fault at every request, and a kill at every
+request, before and after the store has done its work, with and without the ledger.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ import pytest
 from bc_images.sandbox import SandboxServer
 from bc_images.sandbox.faults import FAULTS
 from tests.target import victim
-from tests.target.scenario import Scenario
+from tests.target.scenario import THIRD, Scenario
+from tests.target.stage import ImageState
 
 REQUESTS = {("v3", "upsert"): 16, ("v3", "mirror"): 27, ("v2", "upsert"): 38, ("v2", "mirror"): 64}
 """How many requests the clean restore takes, WebDAV's among them: a change here is to be understood."""
@@ -30,17 +35,26 @@ def scenario(server: SandboxServer, tmp_path: Path, api_version: str, request: p
     return Scenario(server, tmp_path, api_version, request.param)
 
 
+def all_requests(scenario: Scenario) -> int:
+    return REQUESTS[scenario.config["api_version"], scenario.mode]
+
+
+def some_requests(scenario: Scenario, letter: str) -> range:
+    """Return every request of the shortest restore; of the others a few, and other ones for each fault."""
+    count = all_requests(scenario)
+    stride = max(1, count // 5) if count > min(REQUESTS.values()) else 2
+    return range(ord(letter) % stride, count, stride)
+
+
 def test_the_clean_restore(scenario: Scenario) -> None:
     run = scenario.run()
     assert run.code == 0, run.err
     assert scenario.state() == scenario.wanted
-    requests = scenario.box.requests()
-    assert len(requests) == REQUESTS[scenario.config["api_version"], scenario.mode], [
-        (each["method"], each["path"]) for each in requests
-    ]
+    requests = [(each["method"], each["path"]) for each in scenario.box.requests()]
+    assert len(requests) == all_requests(scenario), requests
 
 
-def disturbed(scenario: Scenario, index: int, letter: str, *, lose_ledger: bool) -> None:
+def disturbed(scenario: Scenario, index: int, letter: str) -> None:
     """Restore with a fault at one request, once more if that run did not get through, and look at the end."""
     scenario.prepare()
     scenario.box.faults("." * index + letter, match="")
@@ -50,27 +64,10 @@ def disturbed(scenario: Scenario, index: int, letter: str, *, lose_ledger: bool)
     if run.code:
         assert run.code in {1, 3}, where
         assert run.states == [], where
-        if lose_ledger:
-            scenario.lose_ledger()
         again = scenario.run()
         assert again.code == 0, f"{where}, then {again.err}"
     assert scenario.state() == scenario.wanted, where
     scenario.end()
-
-
-@pytest.mark.parametrize("letter", "wlnt5")
-def test_a_fault_now_and_then(scenario: Scenario, letter: str) -> None:
-    """A sample of the next test: faults of every kind, spread over the requests."""
-    requests = REQUESTS[scenario.config["api_version"], scenario.mode]
-    for index in range(LETTERS.index(letter) % 7, requests, max(7, requests // 3)):
-        disturbed(scenario, index, letter, lose_ledger=False)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("letter", LETTERS)
-def test_any_fault_at_any_request(scenario: Scenario, letter: str) -> None:
-    for index in range(REQUESTS[scenario.config["api_version"], scenario.mode]):
-        disturbed(scenario, index, letter, lose_ledger=False)
 
 
 def killed(scenario: Scenario, index: int, letter: str, *, lose_ledger: bool) -> None:
@@ -88,21 +85,42 @@ def killed(scenario: Scenario, index: int, letter: str, *, lose_ledger: bool) ->
     run = scenario.run()
     where = f"killed at request {index + 1} ({letter}): {run.err}"
     assert run.code == 0, where
-    assert scenario.state() == scenario.wanted, where
+    state, wanted = scenario.state(), scenario.wanted
+    if lose_ledger:  # nobody else knows where the store has moved an image from that the backup does not know
+        state, wanted = without_places_of_strangers(state), without_places_of_strangers(wanted)
+    assert state == wanted, where
     scenario.end()
 
 
+def without_places_of_strangers(found: dict[int, list[ImageState]]) -> dict[int, list[ImageState]]:
+    def forget(shape: ImageState) -> ImageState:
+        return (0, *shape[1:]) if shape[2] == "new" else shape
+
+    return {**found, THIRD: sorted(map(forget, found[THIRD]))}
+
+
+@pytest.mark.parametrize("letter", "qwlnh")
+def test_a_fault_at_some_requests(scenario: Scenario, letter: str) -> None:
+    for index in some_requests(scenario, letter):
+        disturbed(scenario, index, letter)
+
+
 @pytest.mark.parametrize("letter", HELD)
-def test_killed_now_and_then(scenario: Scenario, letter: str) -> None:
-    """A sample of the next test."""
-    requests = REQUESTS[scenario.config["api_version"], scenario.mode]
-    for index in range(HELD.index(letter) + 2, requests, requests // 2):
-        killed(scenario, index, letter, lose_ledger=False)
+def test_killed_at_some_requests(scenario: Scenario, letter: str) -> None:
+    for number, index in enumerate(some_requests(scenario, letter)):
+        killed(scenario, index, letter, lose_ledger=number % 3 == 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("letter", LETTERS)
+def test_any_fault_at_any_request(scenario: Scenario, letter: str) -> None:
+    for index in range(all_requests(scenario)):
+        disturbed(scenario, index, letter)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("letter", HELD)
-@pytest.mark.parametrize("lose_ledger", [False, True])
+@pytest.mark.parametrize("lose_ledger", [False, True], ids=["ledger", "no ledger"])
 def test_killed_at_any_request(scenario: Scenario, letter: str, lose_ledger: bool) -> None:
-    for index in range(REQUESTS[scenario.config["api_version"], scenario.mode]):
+    for index in range(all_requests(scenario)):
         killed(scenario, index, letter, lose_ledger=lose_ledger)
