@@ -72,7 +72,19 @@ def test_the_schemas_are_found(installed: Path) -> None:
     assert "site-packages" in done.stdout
 
 
-@pytest.mark.parametrize("command", sorted(pyproject()["project"]["scripts"]))
+SCRIPTS: dict[str, str] = pyproject()["project"]["scripts"]
+CONNECTORS = {name for name, place in SCRIPTS.items() if place.startswith("bc_images_airbyte.")}
+
+
+@pytest.mark.parametrize("command", sorted(CONNECTORS))
+def test_a_connector_without_its_extra_says_so_in_one_line(installed: Path, command: str) -> None:
+    done = run(installed / command, "spec", cwd=installed, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "pip install 'bc-images[airbyte]'" in done.stderr
+
+
+@pytest.mark.parametrize("command", sorted(set(SCRIPTS) - CONNECTORS))
 def test_every_command_starts(installed: Path, command: str) -> None:
     assert pyproject()["project"]["version"] in run(installed / command, "--version", cwd=installed).stdout
     assert command in run(installed / command, "--help", cwd=installed).stdout

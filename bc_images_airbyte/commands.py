@@ -1,0 +1,37 @@
+"""The commands of the connectors: where their extra is not installed, one line says so."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from bc_images.errors import SettingsError
+
+__all__ = ["destination", "source"]
+
+
+def source() -> NoReturn:
+    """Run ``source-bc-images``."""
+    _start("source")
+
+
+def destination() -> NoReturn:
+    """Run ``destination-bc-images``."""
+    _start("destination")
+
+
+def _start(name: str) -> NoReturn:
+    try:
+        connector = importlib.import_module(f"bc_images_airbyte.{name}")
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if missing.partition(".")[0] != "airbyte_protocol_dataclasses":
+            raise
+        line = f"{name}-bc-images: {missing} is not installed. Run: pip install 'bc-images[airbyte]'"
+        click.echo(line, err=True)
+        sys.exit(SettingsError.exit_code)
+    connector.main()
+    sys.exit(0)
