@@ -43,7 +43,7 @@ class _Job:
     """One product on its way from its first plan to the end state."""
 
     first: ProductPlan
-    todo: list[Action]
+    todo: list[Action]  # what is left to do, in the order in which it is done
     images: Sequence[Record]  # as last read
     failed: dict[SourceKey, str] = field(default_factory=dict)  # what will never work, and why
     created: dict[SourceKey, int] = field(default_factory=dict)
@@ -115,7 +115,7 @@ class Apply:
                 self._ledger.drop(intent)
 
     def run(self, batch: Batch) -> Iterator[Outcome]:
-        """Carry out the plans of one batch of products; yield how each of their actions ended.
+        """Carry out the plans of one batch of products; yield how each action ended of those that write anything.
 
         The facts of the batch grow: by the images that are created, and by what the store refuses.
 
@@ -123,14 +123,13 @@ class Apply:
             Stopped: the store stopped the run; raised after the outcomes of all that had begun.
         """
         plans, facts = batch
-        jobs = {each.product_id: _Job(each, writes, each.live) for each in plans if (writes := each.writes)}
+        jobs = [_Job(each, list(each.writes), each.live) for each in plans if each.writes]
         if facts.before:
-            self._ledger.forget(each.product_id for each in plans if each.product_id not in jobs)
+            self._ledger.forget(each.product_id for each in plans if not each.writes)
         if jobs:
-            self._work_off(list(jobs.values()), facts)
-        for each in plans:
-            job = jobs.get(each.product_id)
-            yield from self._unchanged(each) if job is None or job.first is not each else self._outcomes(job)
+            self._work_off(jobs, facts)
+        for job in jobs:
+            yield from self._outcomes(job)
         if self._stopped_by is not None:
             raise self._stopped_by
 
@@ -246,7 +245,7 @@ class Apply:
             self._stop.set()
             return
         for job in jobs:
-            job.todo = plan(job.product_id, job.first.wanted, job.images, facts, job.first.siblings).writes
+            job.todo = list(plan(job.product_id, job.first.wanted, job.images, facts, job.first.siblings).writes)
             job.is_proven = not job.todo
             job.tries += 1
             if not job.fewest or len(job.todo) < job.fewest:
@@ -270,11 +269,6 @@ class Apply:
         return None
 
     # Telling
-
-    def _unchanged(self, planned: ProductPlan) -> Iterator[Outcome]:
-        for action in planned.actions:
-            rejected = action.action == "reject"
-            yield Outcome(action, "rejected", error=action.reason) if rejected else Outcome(action, "kept")
 
     def _outcomes(self, job: _Job) -> Iterator[Outcome]:
         """Say how every action of the first plan ended, and every later one that could not be carried out."""

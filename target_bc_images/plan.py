@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from bc_images.images import Record, changes, stem
 from bc_images.schema import writable_fields
@@ -66,8 +67,7 @@ class Knowledge:
     saved: Collection[str] | None = None  # the live image_files that may be lost, being kept elsewhere; None: any
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """One decision. `wanted` is the backup's record, `live` the image in the store, `fields` what is sent."""
 
     action: Verb
@@ -75,7 +75,7 @@ class Action:
     product_id: int
     wanted: Record | None = None
     live: Record | None = None
-    fields: Record = field(default_factory=dict)
+    fields: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def writes(self) -> bool:
@@ -88,8 +88,7 @@ class Action:
         return source_key(self.wanted or self.live or {"store_hash": "", "id": 0})
 
 
-@dataclass(frozen=True, slots=True)
-class ProductPlan:
+class ProductPlan(NamedTuple):
     """All actions for one product, and what they were decided from."""
 
     product_id: int
@@ -97,11 +96,7 @@ class ProductPlan:
     live: Sequence[Record]
     siblings: Sequence[Record]  # live images that are to stay as they were, in the state to which they belong
     actions: Sequence[Action]
-
-    @property
-    def writes(self) -> list[Action]:
-        """The actions that change the store."""
-        return [action for action in self.actions if action.writes]
+    writes: Sequence[Action]  # those that change the store
 
 
 def source_key(record: Record) -> SourceKey:
@@ -141,9 +136,11 @@ def plan(
     actions += _put_back(product_id, siblings, live, moved_thumbnail=thumbnail is not None)
     if facts.mode == "mirror":
         actions += [Action("delete", "not in the backup", product_id, live=image) for image in unclaimed]
-    if any(action.writes for action in actions):
+    writes = [action for action in actions if action.action != "keep"]
+    if writes:
         actions = list(_within_limit((_permitted(action, facts) for action in actions), len(live)))
-    return ProductPlan(product_id, wanted, live, siblings, actions)
+        writes = [action for action in actions if action.writes]
+    return ProductPlan(product_id, wanted, live, siblings, actions, writes)
 
 
 def in_doubt(wanted: Sequence[Record], live: Sequence[Record], facts: Knowledge) -> list[Record]:
@@ -168,14 +165,14 @@ def _match(
 ) -> tuple[list[tuple[Record, Record | None]], list[Record]]:
     """Pair each record with its live image, if it has one; the second list is the images that no record claims."""
     free = {image["id"]: image for image in live}
-    found: dict[int, Record] = {}  # place in `wanted` -> live image
-    for place, record in enumerate(wanted):
-        # An image id of another store means nothing here.
-        if record["store_hash"] == facts.store_hash and record["id"] in free:
-            found[place] = free.pop(record["id"])
-    if free and len(found) < len(wanted):
-        _match_by_ledger(wanted, free, found, facts)
-        _match_by_name(wanted, free, found, facts)
+    own = facts.store_hash
+    # An image id of another store means nothing here.
+    pairs = [(record, free.pop(record["id"], None) if record["store_hash"] == own else None) for record in wanted]
+    if not free or all(image for _, image in pairs):
+        return pairs, list(free.values())
+    found = {place: image for place, (_, image) in enumerate(pairs) if image}  # place in `wanted` -> live image
+    _match_by_ledger(wanted, free, found, facts)
+    _match_by_name(wanted, free, found, facts)
     return [(record, found.get(place)) for place, record in enumerate(wanted)], list(free.values())
 
 
@@ -321,7 +318,7 @@ def _permitted(action: Action, facts: Knowledge) -> Action:
             f"{action.action} would lose the present picture, of which no copy is kept: "
             "set files to have one, or allow_losing_files"
         )
-    return action if reason is None else replace(action, action="reject", reason=reason)
+    return action if reason is None else action._replace(action="reject", reason=reason)
 
 
 def _within_limit(actions: Iterable[Action], count: int) -> Iterator[Action]:
@@ -330,6 +327,6 @@ def _within_limit(actions: Iterable[Action], count: int) -> Iterator[Action]:
         if action.action == "create":
             count += 1
             if count > MAX_IMAGES:
-                yield replace(action, action="reject", reason=f"a product holds at most {MAX_IMAGES} images")
+                yield action._replace(action="reject", reason=f"a product holds at most {MAX_IMAGES} images")
                 continue
         yield action

@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 from bc_images.errors import FileUnavailable, RequestRejected
 from bc_images.images import Record
 from bc_images.store import PAGE, Product, Store
+from bc_images.store.concurrent import ordered_map, workers
 from target_bc_images.inbox import Inbox, Key
 from target_bc_images.ledger import Ledger
 from target_bc_images.options import Options
@@ -26,6 +27,14 @@ class Batch(NamedTuple):
 
     plans: list[ProductPlan]
     facts: Knowledge
+
+
+class _Found(NamedTuple):
+    """What the input wants of some products, what they have, and the records that have no product."""
+
+    wanted: dict[int, list[Record]]
+    live: dict[int, list[Record]]
+    rejected: list[ProductPlan]
 
 
 class Planner:
@@ -61,11 +70,12 @@ class Planner:
     def batches(self, inbox: Inbox, mode: Mode) -> Iterator[Batch]:
         """Yield the plans for the whole input; in mode mirror, then those for products that the input empties."""
         seen: set[int] = set()
-        for groups in _chunks(inbox.groups(self._key)):
-            batch = self._batch(groups, mode)
-            if mode == "mirror":
-                seen.update(each.product_id for each in batch.plans)
-            yield batch
+        with workers(1, "read ahead") as executor:  # the next batch is read while this one is worked on
+            for found in ordered_map(executor, self._read, _chunks(inbox.groups(self._key)), 2):
+                batch = self._batch(found, mode)
+                if mode == "mirror":
+                    seen.update(each.product_id for each in batch.plans)
+                yield batch
         if mode == "mirror":
             for products in _chunks(self._emptied(inbox, seen)):
                 facts = self._facts(mode)
@@ -80,17 +90,22 @@ class Planner:
             if product.images and product.id not in seen and inbox.speaks_for(product.id, product.sku, self._key):
                 yield product
 
-    def _batch(self, groups: Sequence[list[Record]], mode: Mode) -> Batch:
-        facts = self._facts(mode)
-        wanted, plans = self._find_products(groups)
+    def _read(self, groups: Sequence[list[Record]]) -> _Found:
+        """Find the products in the store, and read them."""
+        wanted, rejected = self._find_products(groups)
         live = {product.id: product.images for product in self._store.products(list(wanted))}
         for product_id in wanted.keys() - live.keys():
             reason = f"there is no product {product_id} in the store"
-            plans += [_rejected(record, reason) for record in wanted.pop(product_id)]
+            rejected += [_rejected(record, reason) for record in wanted.pop(product_id)]
+        return _Found(wanted, live, rejected)
+
+    def _batch(self, found: _Found, mode: Mode) -> Batch:
+        wanted, live, plans = found
+        facts = self._facts(mode)
         self._look_up(wanted, live, facts)
         for product_id, records in wanted.items():
             planned = plan(product_id, records, live[product_id], facts)
-            if self._refuse(planned, facts):
+            if planned.writes and self._refuse(planned, facts):
                 planned = plan(product_id, records, live[product_id], facts)
             plans.append(planned)
         return Batch(plans, facts)
@@ -161,7 +176,7 @@ class Planner:
 
 def _rejected(record: Record, reason: str) -> ProductPlan:
     product_id = record["product_id"]
-    return ProductPlan(product_id, [], [], [], [Action("reject", reason, product_id, record)])
+    return ProductPlan(product_id, [], [], [], [Action("reject", reason, product_id, record)], [])
 
 
 def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:

@@ -50,12 +50,12 @@ class Judge:
 
     def _fits(self, record: Record) -> bool:
         try:
-            # To JSON Schema 5.0 is an integer, and integers have no end.
-            return self._validator.is_valid(record) and all(
-                type(record[name]) is int and record[name] <= _MAX_ID for name in self._integers
-            )
+            if not self._validator.is_valid(record):
+                return False
         except ValueError:  # it holds what JSON does not know
             return False
+        # To JSON Schema 5.0 is an integer, and integers have no end.
+        return all([type(record[name]) is int and record[name] <= _MAX_ID for name in self._integers])
 
 
 def _too_large(record: Mapping[str, Any], name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -78,11 +78,22 @@ class Report:
             "error": error,
         }
         if action.fields:
-            line["fields"] = action.fields
+            line["fields"] = dict(action.fields)
         if status not in _GOOD and action.wanted is not None:
             line["record"] = action.wanted
         with self._in_words():
             self._file.write(_line(line))
+
+    def add_unwritten(self, actions: Sequence[Action]) -> None:
+        """Take down the actions of a product for which nothing is written: what is kept, and what is rejected."""
+        if self._file is None and self.by_product is None and all(action.action == "keep" for action in actions):
+            self.counts["keep", "kept"] += len(actions)  # nearly every product of nearly every run
+            return
+        for action in actions:
+            if action.action == "reject":
+                self.add(action, "rejected", error=action.reason)
+            else:
+                self.add(action, "kept")
 
     def reject(self, record: Record, reason: str, product_id: int | None = None) -> None:
         """Take down a record that cannot be restored."""

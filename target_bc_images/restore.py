@@ -132,9 +132,8 @@ class Restore:
         for batch in batches:
             if self._stop.is_set():
                 return
-            counts = _count(batch)
-            deletes += counts["delete"]
-            if counts["reject"] and self._options.on_error == "stop":
+            deletes += sum(action.action == "delete" for each in batch.plans for action in each.writes)
+            if self._options.on_error == "stop" and _count(batch)["reject"]:
                 _show(batch, report)
                 raise SomeFailed("a record was rejected, and on_error is stop: nothing more was written.")
             if deletes > (self._options.max_deletes or 0):
@@ -145,7 +144,11 @@ class Restore:
         for batch in batches:
             saved = undo.keep(batch.plans)
             self.undo_path = str(undo.path) if undo.needed else None
-            for outcome in apply.run(self._without_losses(batch, saved)):
+            safe = self._without_losses(batch, saved)
+            for each in safe.plans:
+                if not each.writes:
+                    report.add_unwritten(each.actions)
+            for outcome in apply.run(safe):
                 report.add(outcome.action, outcome.status, target_id=outcome.target_id, error=outcome.error)
             report.flush()
             if self._stop.is_set():
@@ -189,11 +192,10 @@ class Restore:
 
 
 def _show(batch: Batch, report: Report) -> None:
-    for action in (action for each in batch.plans for action in each.actions):
-        if action.action == "reject":
-            report.add(action, "rejected", error=action.reason)
-        else:
-            report.add(action, "planned" if action.writes else "kept")
+    for each in batch.plans:
+        for action in each.writes:
+            report.add(action, "planned")
+        report.add_unwritten([action for action in each.actions if not action.writes])
 
 
 def _count(batch: Batch) -> Counter[str]:

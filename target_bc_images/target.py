@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
 from collections.abc import Mapping
 from contextlib import closing
-from functools import cached_property
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -87,6 +87,8 @@ class TargetBCImages(Target):
         self._signal: int | None = None
         self._applying = False
         super().__init__(config={**(config or {}), **environment}, parse_env_config=False, **rest)
+        self._reshapes = bool(self.config.get("stream_maps") or self.config.get("flattening_enabled"))
+        self._stops_on_error = self.options.on_error == "stop"
         self.max_parallelism = 1  # of the SDK's drain, where nothing waits
         self.store = open_store(self.settings)
         self.restore = Restore(self.settings, self.options, self.store)
@@ -172,11 +174,11 @@ class TargetBCImages(Target):
         stream, record = message_dict.get("stream"), message_dict.get("record")
         if not isinstance(record, dict):
             raise DamagedInput("a RECORD that holds no object. Check the tap or the file.")
-        self._need_schema(stream, "a RECORD")
-        if self._reshapes:
+        if self._reshapes or stream not in self._sinks_active:
+            self._need_schema(stream, "a RECORD")
             super()._process_record_message(message_dict)
         else:
-            self._sinks_active[str(stream)].process_record(record, message_dict)
+            self._sinks_active[stream].process_record(record, message_dict)
         if self._stops_on_error and self.report.bad:
             raise SomeFailed(f"A record was rejected, and on_error is stop: nothing was written{self._where()}.")
 
@@ -201,14 +203,6 @@ class TargetBCImages(Target):
     def _need_schema(self, stream: object, message: str) -> None:
         if stream not in self.mapper.stream_maps:
             raise SchemaMissing(f"{message} of {stream} before its SCHEMA. Check the tap or the file.")
-
-    @cached_property
-    def _reshapes(self) -> bool:
-        return bool(self.config.get("stream_maps") or self.config.get("flattening_enabled"))
-
-    @cached_property
-    def _stops_on_error(self) -> bool:
-        return self.options.on_error == "stop"
 
     def _handle_max_record_age(self) -> None:
         """Keep the SDK from passing on a STATE in the middle of the input."""
@@ -261,6 +255,9 @@ class TargetBCImages(Target):
 def main() -> None:
     """Run ``target-bc-images``: every way it can end is one line on stderr and a documented exit code."""
     door.quieten(PREFIX)
+    # What has been imported stays. Millions of records come and go, none of them in a cycle: look for cycles less.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     door.run(
         PROG,
         lambda: TargetBCImages.cli.main(prog_name=PROG, standalone_mode=False),

@@ -131,6 +131,6 @@ def _as_json(sign: str, action: Action) -> str:
             "source_id": action.wanted["id"] if action.wanted else None,
             "target_id": action.live["id"] if action.live else None,
             "reason": action.reason,
-            "fields": action.fields,
+            "fields": dict(action.fields),
         }
     )

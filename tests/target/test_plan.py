@@ -18,7 +18,7 @@ def decided(wanted: list[Record], live: list[Record], **facts: Any) -> list[tupl
     """Plan product 1 and return (action, wanted id, live id, fields) of every action."""
     planned = plan(1, wanted, live, Knowledge(STORE, **facts))
     return [
-        (a.action, a.wanted["id"] if a.wanted else None, a.live["id"] if a.live else None, a.fields)
+        (a.action, a.wanted["id"] if a.wanted else None, a.live["id"] if a.live else None, dict(a.fields))
         for a in planned.actions
     ]
 
