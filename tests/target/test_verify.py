@@ -130,6 +130,7 @@ def test_gzip(verifier3: Verifier) -> None:
         (b"nonsense\n", "Line 1 of the input is no JSON"),
         (b'{"type": "RECORD', "is cut off"),
     ],
+    ids=["empty", "gzip cut off", "no gzip", "no JSON", "JSON cut off"],
 )
 def test_a_damaged_backup(verifier3: Verifier, content: bytes, words: str) -> None:
     damaged = verifier3.stage.folder / "damaged"
