@@ -55,7 +55,7 @@ class Judge:
         except ValueError:  # it holds what JSON does not know
             return False
         # To JSON Schema 5.0 is an integer, and integers have no end.
-        return all([type(record[name]) is int and record[name] <= _MAX_ID for name in self._integers])
+        return all(type(record[name]) is int and record[name] <= _MAX_ID for name in self._integers)
 
 
 def _too_large(record: Mapping[str, Any], name: str) -> bool:
