@@ -9,8 +9,8 @@ VENV ?= .venv
 UV ?= uv
 PYTEST_ARGS ?=
 BIN := $(VENV)/bin
-# One process a core; tests that share an environment on disk are kept together (tests/conftest.py).
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup
+# One process a core; one that has nothing left takes over from the other.
+PYTEST := $(BIN)/python -m pytest -n auto --dist worksteal
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
 STAMP := $(VENV)/.installed
 DEMO_STAMP := $(VENV)/.installed-for-demo

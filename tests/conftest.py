@@ -13,16 +13,6 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 NO_SKIPS = os.environ.get("BC_IMAGES_NO_SKIPS", "") not in {"", "0"}
 """CI sets this: there a skipped test is a failed one, since every part it could miss is installed."""
 
-SHARED_ENVIRONMENTS = {"airbyte", "pipelines"}
-"""Folders of tests that make virtual environments once and share them: never in two processes at the same time."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share environments in one process of those that run side by side."""
-    for item in items:
-        if item.path.parent.name in SHARED_ENVIRONMENTS:
-            item.add_marker(pytest.mark.xdist_group("environments"))
-
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:

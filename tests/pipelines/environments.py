@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.house.project import ROOT
@@ -20,6 +23,15 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 MELTANO = "meltano==4.4.1"
 
 
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Let one process at a time look whether an environment is there, and make it: tests run side by side."""
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def bin_of(name: str, *requirements: str) -> Path:
     """Return the folder of the commands of an environment with these requirements; the first call makes it.
 
@@ -28,15 +40,16 @@ def bin_of(name: str, *requirements: str) -> Path:
     folder = CACHE / f"{name}-{PYTHON}"
     stamp = folder / "requirements"
     wanted = "\n".join(requirements)
-    if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
-        shutil.rmtree(folder, ignore_errors=True)
-        venv.create(folder, with_pip=name == "meltano")
-        python = folder / "bin" / "python"
-        # Meltano brings uv, which is ten times as fast as pip.
-        by_pip: list[Path | str] = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-        by_uv: list[Path | str] = [] if name == "meltano" else [uv(), "pip", "install", "-q", "--python", python]
-        subprocess.run([*(by_uv or by_pip), *requirements], check=True)
-        stamp.write_text(wanted, encoding="utf-8")
+    with _alone(folder.name):
+        if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
+            shutil.rmtree(folder, ignore_errors=True)
+            venv.create(folder, with_pip=name == "meltano")
+            python = folder / "bin" / "python"
+            # Meltano brings uv, which is ten times as fast as pip.
+            by_pip: list[Path | str] = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+            by_uv: list[Path | str] = [] if name == "meltano" else [uv(), "pip", "install", "-q", "--python", python]
+            subprocess.run([*(by_uv or by_pip), *requirements], check=True)
+            stamp.write_text(wanted, encoding="utf-8")
     return folder / "bin"
 
 
@@ -64,15 +77,16 @@ def plugins() -> Path:
     made_from = (ROOT / "pyproject.toml").read_text(encoding="utf-8") + project_file()
     folder = CACHE / f"plugins-{PYTHON}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
     stamp = folder / "installed"
-    if not stamp.exists():
-        for old in CACHE.glob(f"plugins-{PYTHON}-*"):
-            shutil.rmtree(old)
-        folder.mkdir(parents=True)
-        (folder / "meltano.yml").write_text(project_file(), encoding="utf-8")
-        environment = {**os.environ, "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false"}
-        done = subprocess.run(
-            [meltano(), "install"], cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        stamp.touch()
+    with _alone(f"plugins-{PYTHON}"):
+        if not stamp.exists():
+            for old in CACHE.glob(f"plugins-{PYTHON}-*"):
+                shutil.rmtree(old)
+            folder.mkdir(parents=True)
+            (folder / "meltano.yml").write_text(project_file(), encoding="utf-8")
+            environment = {**os.environ, "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false"}
+            done = subprocess.run(
+                [meltano(), "install"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            stamp.touch()
     return folder / ".meltano"
