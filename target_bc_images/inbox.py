@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from itertools import groupby, pairwise
 from operator import itemgetter
 from types import TracebackType
-from typing import Literal, Self
+from typing import IO, Literal, Self
 
 import orjson
 
@@ -48,7 +48,7 @@ class Inbox:
         self._store_hash = store_hash
         self._only = only
         try:
-            self._file = tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115 - closed by close()
+            self._file: IO[bytes] = tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115 - closed by close()
         except OSError as error:
             raise _no_room(error) from error
         self._products = sqlite3.connect("")  # a private temporary database
@@ -115,22 +115,32 @@ class Inbox:
     def groups(self, key: Key) -> Iterator[list[Record]]:
         """Yield the records product by product, each image once (the last word counts). May be called again."""
         in_order = key == "product_id" and self._is_ascending
-        records = (record for _, record in self._live()) if in_order else self._sorted(key)
-        for _, group in groupby(records, _product(key)):
-            latest = {(record["store_hash"], record["id"]): record for record in group}
-            yield list(latest.values())
+        for _, group in groupby(self._as_they_came() if in_order else self._sorted(key), _product(key)):
+            records = list(group)
+            if len({record["id"] for record in records}) < len(records):
+                records = list({(record["store_hash"], record["id"]): record for record in records}.values())
+            yield records
 
-    def _live(self) -> Iterator[tuple[int, Record]]:
-        """Yield the records that count, as they came, each with its place in the file."""
+    def _as_they_came(self) -> Iterator[Record]:
+        if not self._dead:
+            return map(orjson.loads, self._lines())
+        return (record for _, record in self._live())
+
+    def _lines(self) -> IO[bytes]:
+        """Return the file, at its beginning and with everything in it."""
         try:
             self._file.flush()
         except OSError as error:
             raise _no_room(error) from error
         self._file.seek(0)
+        return self._file
+
+    def _live(self) -> Iterator[tuple[int, Record]]:
+        """Yield the records that count, as they came, each with its place in the file."""
         place = 0
         dead = iter([*self._dead, range(self.count, self.count)])
         gone = next(dead)
-        for number, line in enumerate(self._file):
+        for number, line in enumerate(self._lines()):
             if number >= gone.stop:
                 gone = next(dead, gone)
             if number not in gone:

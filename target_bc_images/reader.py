@@ -38,13 +38,13 @@ class LineReader(GenericSingerReader[bytes]):
         """Hand each message to the callback of its type; return how many there were of each."""
         counts: Counter[str] = Counter()
         for number, line in enumerate(file_input or self.default_input, 1):
-            if not line.strip():
-                continue
             try:
                 message = orjson.loads(line)
                 kind = message["type"]
                 callback = callbacks[kind]
             except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+                if not line.strip():
+                    continue
                 raise DamagedInput(_complaint(number, line, error)) from error
             try:
                 callback(message)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 import jsonschema_rs
@@ -32,6 +33,7 @@ class Judge:
         self._explainer = Draft202012Validator(definition)
         fields = definition["properties"]
         self._integers = [name for name in definition["required"] if fields[name]["type"] == "integer"]
+        self._numbers = itemgetter(*self._integers)
 
     def fitting(self, record: Record) -> Record | None:
         """Return the record as it is to be used; None if it does not fit."""
@@ -54,8 +56,9 @@ class Judge:
                 return False
         except ValueError:  # it holds what JSON does not know
             return False
+        numbers = self._numbers(record)
         # To JSON Schema 5.0 is an integer, and integers have no end.
-        return all(type(record[name]) is int and record[name] <= _MAX_ID for name in self._integers)
+        return {*map(type, numbers)} == {int} and max(numbers) <= _MAX_ID
 
 
 def _too_large(record: Mapping[str, Any], name: str) -> bool:
