@@ -35,11 +35,11 @@ def warehouse(server: Postgres) -> Iterator[Postgres]:
 @pytest.fixture
 def project(tmp_path: Path, store: SandboxServer) -> Project:
     """The Meltano project, pointed at the store."""
-    return Project(tmp_path / "project", store)
+    return Project(tmp_path / "project", store.url)
 
 
 @pytest.fixture
 def with_postgres(tmp_path: Path, store: SandboxServer, warehouse: Postgres) -> Project:
     """The Meltano project, pointed at the store and the warehouse."""
     settings = {**warehouse.settings("target-postgres"), **warehouse.settings("tap-postgres")}
-    return Project(tmp_path / "project", store, settings)
+    return Project(tmp_path / "project", store.url, settings)

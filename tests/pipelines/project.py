@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bc_images.sandbox import SandboxServer
 from tests.pipelines.environments import meltano, plugins, project_file
 
 __all__ = ["Project"]
@@ -21,9 +20,9 @@ OURS = ("TAP_BC_IMAGES", "TARGET_BC_IMAGES", "BC_IMAGES")
 class Project:
     """A copy of meltano.yml in `folder`, with plugins that are installed once for all tests."""
 
-    def __init__(self, folder: Path, sandbox: SandboxServer, more: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, url: str, more: Mapping[str, str] | None = None) -> None:
+        """Make the project in `folder`, for the sandbox at `url`; `more` are environment variables."""
         self.folder = folder
-        self.sandbox = sandbox
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "meltano.yml").write_text(project_file(), encoding="utf-8")
         own = folder / ".meltano"  # what Meltano writes during a run stays in it; two runs in one would collide
@@ -37,8 +36,8 @@ class Project:
             **clean,
             "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
             "NO_COLOR": "1",
-            **{f"{name}_API_URL": sandbox.url for name in OURS},
-            **{f"{name}_STORE_URL": sandbox.url for name in OURS},
+            **{f"{name}_API_URL": url for name in OURS},
+            **{f"{name}_STORE_URL": url for name in OURS},
             **(more or {}),
         }
 

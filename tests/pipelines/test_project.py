@@ -130,7 +130,7 @@ def test_a_warehouse_of_several_stores(warehouse: Postgres, tmp_path: Path) -> N
     counts = {}
     for name, products in (("sandbox", 5), ("other", 7)):
         with SandboxServer(products=products, images=2) as store:
-            here = Project(tmp_path / name, store, warehouse.settings("target-postgres"))
+            here = Project(tmp_path / name, store.url, warehouse.settings("target-postgres"))
             here.run(
                 "warehouse",
                 f"--state-id-suffix={name}",

@@ -104,7 +104,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 ) -> None:
     """The loader passes on the STATE of what it has loaded; the next run reads the rest, under the same version."""
     with SandboxServer(products=900, images=1) as store:
-        project = Project(tmp_path / "large", store, warehouse.settings("target-postgres"))
+        project = Project(tmp_path / "large", store.url, warehouse.settings("target-postgres"))
         store.faults("...s", match="/v3/catalog/products")
         project.run("warehouse", code=1, TAP_BC_IMAGES_CONCURRENCY="1")
         loaded = warehouse.value("SELECT count(*) FROM raw.product_images")
