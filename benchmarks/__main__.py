@@ -20,6 +20,7 @@ PARTS = (
     "files",
     "target",
     "restore",
+    "meltano",
     "sandbox_rate",
 )
 
