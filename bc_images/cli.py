@@ -6,7 +6,7 @@ A command is loaded when it is run and not before, so that ``--help`` is quick a
 from __future__ import annotations
 
 import importlib
-import os
+import signal
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import NoReturn, cast
@@ -93,10 +93,15 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run ``bc-images``: every way it can end is one line on stderr and a documented exit code."""
-    door.run(PROG, _run, farewell="stopped by a signal.", secrets=(os.environ.get("TARGET_BC_IMAGES_ACCESS_TOKEN"),))
+    door.run(PROG, _run, farewell="stopped by a signal.")
+
+
+def _leave(signum: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + signum)
 
 
 def _run() -> object:
+    signal.signal(signal.SIGTERM, _leave)  # a command that has more to do than to end sets its own
     try:
         return cli.main(prog_name=PROG, standalone_mode=False)
     except NoArgsIsHelpError as error:

@@ -15,7 +15,7 @@ from typing import NoReturn
 import click
 
 from bc_images.errors import BcImagesError, SettingsError, Stopped
-from bc_images.http import redact
+from bc_images.redaction import redact
 
 __all__ = ["quieten", "run", "say"]
 
@@ -44,11 +44,8 @@ def quieten(prefix: str) -> None:
         handler.addFilter(dropped)
 
 
-def say(prog: str, message: str, secrets: tuple[str | None, ...] = ()) -> None:
+def say(prog: str, message: str) -> None:
     """Write one line to stderr, without credentials."""
-    for secret in secrets:
-        if secret:
-            message = message.replace(secret, "***")
     click.echo(f"{prog}: {' '.join(redact(message).split())}", err=True)
 
 
@@ -59,7 +56,6 @@ def run(
     farewell: str,
     bad_settings: tuple[type[Exception], ...] = (),
     reader_gone: tuple[type[Exception], ...] = (),
-    secrets: tuple[str | None, ...] = (),
 ) -> NoReturn:
     """Do the work and leave the program with the exit code of how it ended.
 
@@ -69,11 +65,10 @@ def run(
         farewell: what to say after SIGTERM or SIGINT.
         bad_settings: exceptions of libraries that mean a bad setting.
         reader_gone: exceptions that mean that nobody reads our output any more.
-        secrets: what must never be shown.
     """
 
     def tell(message: str, code: int) -> int:
-        say(prog, message, secrets)
+        say(prog, message)
         return code
 
     gone: tuple[type[BaseException], ...] = (*reader_gone, BrokenPipeError)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import requests
 
 from bc_images.errors import SettingsError
+from bc_images.redaction import keep_secret
 
 __all__ = ["PROPERTIES", "REQUIRED", "Settings", "check_known"]
 
@@ -139,6 +140,7 @@ class Settings:
             SettingsError: a value that JSON Schema cannot judge is unusable.
         """
         values = {name: config[name] for name in PROPERTIES if config.get(name) is not None}
+        keep_secret(values.get("access_token"))
         for name in REQUIRED:
             if not values.get(name):
                 raise SettingsError(f"The setting {name} is missing: give it in --config or in the environment.")
@@ -151,6 +153,8 @@ class Settings:
         for name in ("request_timeout", "rate_limit_reserve"):
             if not math.isfinite(values.get(name, 0)):  # JSON Schema lets NaN pass every range
                 raise SettingsError(f"{name} is {values[name]}: give a number.")
+        # A JSON file may have been read with decimals, which the libraries below do not take.
+        values |= {name: float(values[name]) for name in ("request_timeout", "rate_limit_reserve") if name in values}
         for name in ("concurrency", "max_retries"):
             if name in values:
                 values[name] = int(values[name])  # to JSON Schema 8.0 is an integer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -14,7 +13,7 @@ from airbyte_protocol_dataclasses.models import AirbyteConnectionStatus, Status
 from bc_images import door
 from bc_images.config import json_object
 from bc_images.errors import BcImagesError, SettingsError
-from bc_images.http import redact
+from bc_images.redaction import redact
 from bc_images.store import Store
 from bc_images_airbyte import messages
 from tap_bc_images.tap import TapBCImages
@@ -84,11 +83,10 @@ def run(
         prog: the command's name.
         command: the command.
         plugin: what does the work.
-        prefix: of the environment variables that may hold secrets.
+        prefix: of the environment variables.
         reader_gone: exceptions that mean that nobody reads our output any more.
     """
     _ = plugin.cli  # sets up the SDK's logging, to stderr
-    secrets = tuple(os.environ.get(f"{prefix}{name}") for name in ("ACCESS_TOKEN", "WEBDAV_PASSWORD"))
 
     gone: tuple[type[BaseException], ...] = (BrokenPipeError, *reader_gone)
 
@@ -103,15 +101,8 @@ def run(
             raise
         except Exception as error:
             text = str(error) if isinstance(error, BcImagesError) else f"Unexpected {type(error).__name__}: {error}"
-            messages.put(messages.error(error, _without(secrets, redact(text))))
+            messages.put(messages.error(error, redact(text)))
             raise
 
     door.quieten(prefix)
-    door.run(prog, work, farewell="stopped by a signal; run again to go on.", reader_gone=reader_gone, secrets=secrets)
-
-
-def _without(secrets: tuple[str | None, ...], text: str) -> str:
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
-    return text
+    door.run(prog, work, farewell="stopped by a signal; run again to go on.", reader_gone=reader_gone)

@@ -261,7 +261,6 @@ def main() -> None:
             lambda: command.main(prog_name=PROG, standalone_mode=False),
             farewell=_FAREWELL,
             reader_gone=(ReaderGoneError,),
-            secrets=(os.environ.get(f"{_PREFIX}ACCESS_TOKEN"),),
         )
     except SystemExit as leaving:
         if leaving.code in _SIGNALLED:  # all is said and tidied up; the interpreter would wait for the other threads

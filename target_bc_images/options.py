@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from bc_images.errors import SettingsError
+from bc_images.redaction import keep_secret
 from target_bc_images.plan import Mode
 
 __all__ = ["PROPERTIES", "Options"]
@@ -130,6 +131,7 @@ class Options:
             SettingsError: settings that contradict each other.
         """
         values: dict[str, Any] = {name: config[name] for name in PROPERTIES if config.get(name) is not None}
+        keep_secret(values.get("webdav_password"))
         if "product_ids" in values:
             values["product_ids"] = frozenset(values["product_ids"])
         if "state_dir" in values:

@@ -12,12 +12,17 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import click
-from singer_sdk.exceptions import MapExpressionError, RecordsWithoutSchemaException, StreamMapConfigError
+from singer_sdk.exceptions import (
+    ConfigValidationError,
+    MapExpressionError,
+    RecordsWithoutSchemaException,
+    StreamMapConfigError,
+)
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.target_base import Target
 
 from bc_images import door
-from bc_images.config import checked, from_environment
+from bc_images.config import checked, from_environment, settings_files
 from bc_images.errors import DamagedInput, SettingsError, SomeFailed
 from bc_images.settings import PROPERTIES, REQUIRED, Settings
 from bc_images.store import open_store
@@ -86,7 +91,10 @@ class TargetBCImages(Target):
         environment = from_environment(PREFIX, self.config_jsonschema["properties"], os.environ)
         self._signal: int | None = None
         self._applying = False
-        super().__init__(config={**(config or {}), **environment}, parse_env_config=False, **rest)
+        try:
+            super().__init__(config={**(config or {}), **environment}, parse_env_config=False, **rest)
+        except ConfigValidationError as error:
+            raise SettingsError(f"Settings that cannot be: {'; '.join(error.errors) or error}.") from error
         self._reshapes = bool(self.config.get("stream_maps") or self.config.get("flattening_enabled"))
         self._stops_on_error = self.options.on_error == "stop"
         self.max_parallelism = 1  # of the SDK's drain, where nothing waits
@@ -110,10 +118,9 @@ class TargetBCImages(Target):
         Raises:
             SettingsError: one of them is missing or damaged.
         """
-        try:
-            return super().cb_config(ctx, param, value)
-        except (OSError, ValueError, TypeError) as error:
-            raise SettingsError(f"--config {' '.join(value)}: {error} Give a file with one JSON object.") from error
+        given = super().cb_config(ctx, param, ())
+        given.config = settings_files(value)
+        return given
 
     @classmethod
     def get_singer_command(cls) -> click.Command:
@@ -254,15 +261,15 @@ class TargetBCImages(Target):
 
 def main() -> None:
     """Run ``target-bc-images``: every way it can end is one line on stderr and a documented exit code."""
+    command = TargetBCImages.cli  # sets up the logging
     door.quieten(PREFIX)
     # What has been imported stays. Millions of records come and go, none of them in a cycle: look for cycles less.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     door.run(
         PROG,
-        lambda: TargetBCImages.cli.main(prog_name=PROG, standalone_mode=False),
+        lambda: command.main(prog_name=PROG, standalone_mode=False),
         farewell="stopped by a signal. What was begun is finished and recorded; run again to go on.",
         bad_settings=(StreamMapConfigError, MapExpressionError),
         reader_gone=(ReaderGoneError,),
-        secrets=(os.environ.get(f"{PREFIX}ACCESS_TOKEN"), os.environ.get(f"{PREFIX}WEBDAV_PASSWORD")),
     )

@@ -19,7 +19,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from bc_images.errors import FileUnavailable
-from bc_images.http import redact
+from bc_images.redaction import redact
 from bc_images.settings import Settings
 
 __all__ = ["Addresses", "PublicOnly", "original_url"]

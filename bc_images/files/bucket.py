@@ -19,7 +19,7 @@ import fsspec
 
 from bc_images.errors import DamagedFiles, SettingsError
 from bc_images.files.backend import CHUNK
-from bc_images.http import redact
+from bc_images.redaction import redact
 from bc_images.store.concurrent import ordered_map
 
 __all__ = ["Bucket"]

@@ -16,8 +16,8 @@ from bc_images.files.addresses import original_url
 from bc_images.files.file_store import FileStore, Stored
 from bc_images.files.refs import Refs, Saved
 from bc_images.files.transfer import Gone, Interrupted, Transfers, Tries
-from bc_images.http import redact
 from bc_images.images import Record
+from bc_images.redaction import redact
 from bc_images.settings import Settings
 
 __all__ = ["Downloader"]

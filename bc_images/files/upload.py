@@ -16,8 +16,8 @@ from bc_images.files.file_store import FileLies, FileStore
 from bc_images.files.pictures import EXTENSIONS, HEAD, MAX_UPLOAD, sniff
 from bc_images.files.refs import object_key
 from bc_images.files.webdav import WebDAV
-from bc_images.http import redact
 from bc_images.images import Record, file_name
+from bc_images.redaction import redact
 from bc_images.settings import Settings
 from bc_images.store import FromFile, FromImport, FromUrl, Source
 

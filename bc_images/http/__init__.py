@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from bc_images.http.client import Client, backoff, session
-from bc_images.http.failures import describe, redact
+from bc_images.http.failures import describe
 
-__all__ = ["Client", "backoff", "describe", "redact", "session"]
+__all__ = ["Client", "backoff", "describe", "session"]

@@ -21,8 +21,9 @@ import requests
 import urllib3
 
 from bc_images.rate_limit import RateHeaders
+from bc_images.redaction import redact
 
-__all__ = ["TRANSPORT_ERRORS", "Failure", "describe", "failure", "hopeless", "redact", "too_many", "words"]
+__all__ = ["TRANSPORT_ERRORS", "Failure", "describe", "failure", "hopeless", "too_many", "words"]
 
 TRANSPORT_ERRORS = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 """Everything that requests may raise for one try; OSError and ValueError are what it lets through unwrapped."""
@@ -160,7 +161,7 @@ def too_many(response: requests.Response) -> Failure:
 
 
 def words(content: bytes) -> str:
-    """Return the store's own words in the body of an error, in one short line, or nothing."""
+    """Return the store's own words in the body of an error, in one short line without a full stop, or nothing."""
     try:
         body = orjson.loads(content)
     except orjson.JSONDecodeError:
@@ -175,9 +176,4 @@ def words(content: bytes) -> str:
     errors = body.get("errors")
     parts += [f"{name}: {why}" for name, why in errors.items()] if isinstance(errors, dict) else []
     said = " ".join(str(part) for part in parts if part)
-    return redact(" ".join("".join(sign if sign.isprintable() else " " for sign in said).split()))[:500]
-
-
-def redact(text: str) -> str:
-    """Return `text` without credentials that an address may carry (``user:password@``, query strings)."""
-    return re.sub(r"://[^/\s]+@", "://***@", re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\")]*", r"\1?***", text))
+    return redact(" ".join("".join(sign if sign.isprintable() else " " for sign in said).split()))[:500].rstrip(".")

@@ -330,7 +330,7 @@ UNPROCESSABLE = {"status": 422, "title": "missing", "errors": {"image_url": "mus
         (says(NOT_FOUND_ARRAY, 404), NotFound, "HTTP 404: The requested resource was not found"),
         (says(NOT_FOUND_OBJECT, 404), NotFound, "HTTP 404: Not found"),
         (Reply(404, b"<html>", {"Content-Type": "text/html"}), NotFound, "HTTP 404$"),
-        (says(INVALID, 400), RequestRejected, "HTTP 400: The field 'image_file' is invalid. It is missing.$"),
+        (says(INVALID, 400), RequestRejected, "HTTP 400: The field 'image_file' is invalid. It is missing$"),
         (says(UNPROCESSABLE, 422), RequestRejected, "missing image_url: must be present x: wrong$"),
         (says({"title": "a\n\x1b[31mred\x00"}, 409), RequestRejected, r"HTTP 409: a \[31mred$"),
         (says({"title": "y" * 9000}, 413), RequestRejected, "y{500}$"),

@@ -23,7 +23,8 @@ from cryptography.x509.oid import NameOID
 from requests.adapters import BaseAdapter
 
 from bc_images.errors import BcImagesError, OutcomeUnknown, StoreUnreachable
-from bc_images.http import Client, describe, redact
+from bc_images.http import Client, describe
+from bc_images.redaction import redact
 from tests.core.wire import TOKEN, says, serving, settings
 
 PATH = "/v3/catalog/products"

@@ -17,6 +17,7 @@ from tests.house.project import OURS, import_graph, modules, pyproject
 
 ROOMS = [
     "bc_images.errors",
+    "bc_images.redaction",
     "bc_images.schema",
     "bc_images.settings",
     "bc_images.config",

@@ -130,13 +130,15 @@ class TestBadSettings:
             ({"store_hash": "../other"}, "store_hash may hold letters"),
             ({"on_error": "ignore"}, "on_error: 'ignore' is not one of"),
             ({"webdav_password": ["hush"]}, "webdav_password is not valid"),
-            ({"stream_maps": {"product_images": {"x": "1 +"}}}, ""),
+            ({"stream_maps": {"product_images": {"x": "1 +"}}}, "1 +"),
+            ({"flattening_enabled": True}, "flattening_max_depth is required"),
         ],
     )
     def test_one_line(self, stage3: Stage, config: dict[str, Any], words: str) -> None:
         code, out, err = run(stage3, singer(head()), settings=config)
         assert code == 2, err
         assert words in last_line(err)
+        assert [line for line in err.splitlines() if "INFO" not in line] == [last_line(err)]
         assert last_line(err).startswith("target-bc-images: ")
         assert "Traceback" not in err
         assert (out, stage3.box.requests()) == ("", [])

@@ -1,0 +1,23 @@
+"""What is never shown: secrets, wherever they stand, and whatever credentials an address carries."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["keep_secret", "redact"]
+
+_SHORTEST = 6  # characters: a shorter one would also be found where it is just a word
+
+_secrets: set[str] = set()
+
+
+def keep_secret(*values: str | None) -> None:
+    """Hide these values in all that `redact` returns from now on: for the whole process, as logs and errors are."""
+    _secrets.update(value for value in values if value and len(value) >= _SHORTEST)
+
+
+def redact(text: str) -> str:
+    """Return `text` without secrets, and without what an address may carry (``user:password@``, query strings)."""
+    for secret in _secrets:
+        text = text.replace(secret, "***")
+    return re.sub(r"://[^/\s]+@", "://***@", re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\")]*", r"\1?***", text))
