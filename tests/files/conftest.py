@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from bc_images.files import transfer as transfer_module
 from bc_images.files import webdav as webdav_module
 from bc_images.images import Record
 from bc_images.settings import Settings
+from tests import s3 as s3_server
 from tests.files.host import Host
 
 _numbers = itertools.count()
@@ -57,27 +57,14 @@ def record_of(image_file: str, **changed: Any) -> Record:
 
 @pytest.fixture(scope="session")
 def s3_address() -> Iterator[str]:
-    """A server that speaks the S3 protocol, over real HTTP."""
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with s3_server.server() as address:
+        yield address
 
 
 @pytest.fixture
 def s3(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of a fresh bucket's folder; the environment leads every S3 client to the test's server."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": s3_address,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
+    for name, value in s3_server.environment(s3_address).items():
         monkeypatch.setenv(name, value)
     bucket = f"bucket-{next(_numbers)}"
     fsspec.filesystem("s3").mkdir(bucket)

@@ -18,16 +18,24 @@ OURS = ("TAP_BC_IMAGES", "TARGET_BC_IMAGES", "BC_IMAGES")
 
 
 class Project:
-    """A copy of meltano.yml in `folder`, with plugins that are installed once for all tests."""
+    """A copy of meltano.yml in `folder`, with plugins that are installed once for all tests.
 
-    def __init__(self, folder: Path, url: str, more: Mapping[str, str] | None = None) -> None:
-        """Make the project in `folder`, for the sandbox at `url`; `more` are environment variables."""
+    Args:
+        folder: where it is made.
+        url: address of the sandbox store.
+        more: environment variables.
+        installed: False: without any plugin.
+    """
+
+    def __init__(
+        self, folder: Path, url: str, more: Mapping[str, str] | None = None, *, installed: bool = True
+    ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "meltano.yml").write_text(project_file(), encoding="utf-8")
         own = folder / ".meltano"  # what Meltano writes during a run stays in it; two runs in one would collide
         own.mkdir()
-        for kind in ("extractors", "loaders", "utilities"):
+        for kind in ("extractors", "loaders", "utilities") if installed else ():
             (own / kind).symlink_to(plugins() / kind)
         clean = {
             name: value for name, value in os.environ.items() if not name.startswith(("TAP_", "TARGET_", "MELTANO"))

@@ -1,0 +1,324 @@
+"""The recipes of the documentation, run as they stand there; only what is the reader's own is filled in."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from bc_images.sandbox import STORE_HASH, TOKEN, SandboxServer
+from tests import s3
+from tests.house.project import ROOT
+from tests.pipelines.environments import meltano, plugins
+from tests.pipelines.postgres import Postgres
+from tests.pipelines.project import Project
+from tests.pipelines.stores import looks, wreck, writes
+from tests.sandbox.door import picture
+
+RECIPES: dict[str, str] = {
+    name: text
+    for page in ("recipes.md", "pipelines.md")
+    for name, text in re.findall(
+        r"^<!-- recipe: (\S+) -->\n```\w+\n(.*?)^```$",
+        (ROOT / "docs" / page).read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+}
+DAY = 86_400
+
+
+def test_every_recipe_is_run_here() -> None:
+    pasted = re.findall(r'"([a-z0-9-]+)"', Path(__file__).read_text(encoding="utf-8"))
+    assert RECIPES.keys() - {*pasted} == set()
+    assert len(RECIPES) > 20
+
+
+def recipe(name: str, yours: Mapping[str, str] | None = None) -> str:
+    """Return a recipe with what is the reader's own in place of what stands there."""
+    text = RECIPES[name]
+    for placeholder, value in (yours or {}).items():
+        assert placeholder in text, f"{placeholder} is not in {name}"
+        text = text.replace(placeholder, value)
+    return text
+
+
+class Reader:
+    """Somebody who pastes recipes into a shell in the folder of the project."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        path = f"{meltano().parent}:{project.environment['PATH']}"
+        self.environment = {**project.environment, "PATH": path}
+        self.paste("settings", {"abc123": STORE_HASH, "replace-me": TOKEN})
+
+    def paste(self, name: str, yours: Mapping[str, str] | None = None) -> str:
+        return self.type(recipe(name, yours))
+
+    def type(self, script: str) -> str:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self.project.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{script}\nended with {done.returncode}:\n{done.stdout}"
+        assert TOKEN not in done.stdout
+        return done.stdout
+
+    def back_up(self) -> None:
+        self.type("meltano --environment=prod run backup")
+
+
+@pytest.fixture
+def reader(project: Project) -> Reader:
+    return Reader(project)
+
+
+@pytest.mark.slow
+def test_a_warehouse_every_night_and_its_sql(
+    with_postgres: Project, store: SandboxServer, warehouse: Postgres, tmp_path: Path
+) -> None:
+    reader = Reader(with_postgres)
+    images = store.dump(files=False)["images"]
+    for number, image in enumerate(images):
+        store.set_image(image["id"], date_modified=int(time.time()) - (number % 3) * DAY - number)
+    bald, untidy, large = (each["product_id"] for each in (images[0], images[3], images[6]))
+    for image in images:
+        if image["product_id"] == bald:
+            store.set_image(image["id"], is_thumbnail=False)
+        if image["product_id"] == untidy:
+            store.set_image(image["id"], sort_order=7)
+    for number in range(3):
+        store.add_image(large, picture(size=(9, 9 + number)), "more.png")
+
+    reader.paste("warehouse")
+    reader.type("meltano --environment=prod run warehouse-duckdb")
+    warehouse.psql(recipe("views"))
+    in_duckdb = duckdb(with_postgres.folder)
+    in_duckdb(recipe("duckdb-views"))
+    for name, wanted in answers(store).items():
+        assert wanted, f"{name} is asked for what is not there"
+        for ask in (warehouse.rows, in_duckdb):
+            rows = ask(recipe(name).rstrip().rstrip(";"))
+            # An empty SKU is none to DuckDB's loader.
+            found = [tuple(None if value == "" else value for value in row.values())[: len(wanted[0])] for row in rows]
+            assert found == wanted, name
+    assert {row[0] for row in answers(store)["products-without-a-thumbnail"]} == {bald}
+
+    # The next night, by cron.
+    gone = images[12]
+    store.delete_image(gone["id"])
+    jobs = recipe("crontab", {"/srv/bc-images": str(with_postgres.folder)}).splitlines()
+    assert [job.split()[:5] for job in jobs] == [["0", hour, "*", "*", "*"] for hour in ("2", "3")]
+    for job in jobs:
+        reader.type(job.split(maxsplit=5)[5])
+    assert len(with_postgres.archives()) == 1
+    rows = warehouse.rows(recipe("gone-since-yesterday").rstrip().rstrip(";"))
+    assert [(row["product_id"], row["id"]) for row in rows] == [(gone["product_id"], gone["id"])]
+
+    lines = reader.paste("metrics").splitlines()
+    metrics = [json.loads(line.removeprefix("METRIC: ")) for line in lines]
+    (count,) = (
+        each["value"]
+        for each in metrics
+        if each["metric"] == "record_count" and each["tags"]["stream"] == "product_images"
+    )
+    assert count == len(store.dump(files=False)["images"])
+    assert "sync_duration" in {each["metric"] for each in metrics}
+
+
+def answers(store: SandboxServer) -> dict[str, list[tuple[Any, ...]]]:
+    """What the SQL has to find, each answer's first columns."""
+    content = store.dump(files=False)
+    images, skus = content["images"], {each["id"]: each["sku"] or None for each in content["products"]}
+    sizes = Counter(each["product_id"] for each in images)
+    orders = Counter((each["product_id"], each["sort_order"]) for each in images)
+    shown = {each["product_id"] for each in images if each["is_thumbnail"]}
+    moment = itemgetter("date_modified", "id")
+    midday = datetime.fromtimestamp(time.time() - DAY / 2, UTC).isoformat()
+    new = sorted((each for each in images if each["date_modified"] > midday), key=moment)
+    largest = sorted(sizes, key=lambda product: (-sizes[product], product))[:20]
+    return {
+        "products-without-an-image": [(each, skus[each]) for each in sorted(skus) if each not in sizes],
+        "products-without-a-thumbnail": [(each, skus[each], sizes[each]) for each in sorted(sizes.keys() - shown)],
+        "duplicate-orders": [(*place, count) for place, count in sorted(orders.items()) if count > 1],
+        "largest-galleries": [(each, skus[each], sizes[each]) for each in largest],
+        "changed-since-yesterday": [(each["product_id"], each["id"], each["image_file"]) for each in new],
+    }
+
+
+def duckdb(folder: Path) -> Callable[[str], list[dict[str, Any]]]:
+    """Return what asks warehouse.duckdb, by the DuckDB that wrote it."""
+    python = plugins() / "loaders" / "target-duckdb" / "venv" / "bin" / "python"
+    script = """
+import duckdb, json, sys
+with duckdb.connect("warehouse.duckdb") as database:
+    found = database.sql(sys.stdin.read())
+    rows = [dict(zip(found.columns, row)) for row in found.fetchall()] if found else []
+print(json.dumps(rows, default=str))
+"""
+
+    def ask(sql: str) -> list[dict[str, Any]]:
+        done = subprocess.run(
+            [python, "-c", script], input=sql, cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        rows: list[dict[str, Any]] = json.loads(done.stdout)
+        return rows
+
+    return ask
+
+
+@pytest.mark.slow
+def test_shards_and_their_deletions(with_postgres: Project, store: SandboxServer, warehouse: Postgres) -> None:
+    reader = Reader(with_postgres)
+    shards = json.loads(reader.type("meltano --environment=prod invoke tap-bc-images:shards --count 2 2>/dev/null"))
+    load = " && ".join(
+        " ".join(f"TAP_BC_IMAGES_{name.upper()}={value}" for name, value in shard.items())
+        + f" meltano --environment=prod run --state-id-suffix=shard-{number} warehouse"
+        for number, shard in enumerate(shards)
+    )
+    reader.type(load)
+    gone = store.dump(files=False)["images"][5]["id"]
+    store.delete_image(gone)
+    began = warehouse.value("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')")
+    reader.type(load)
+    warehouse.psql(recipe("mark-deleted", {"abc123": STORE_HASH, "2025-01-31 02:00:00": began}))
+    assert warehouse.rows("SELECT id FROM raw.product_images WHERE _sdc_deleted_at IS NOT NULL") == [{"id": gone}]
+
+
+@pytest.fixture
+def bucket() -> Iterator[tuple[str, dict[str, str]]]:
+    """A bucket of one's own, and the environment that leads to it."""
+    with s3.server() as address:
+        there = {"endpoint_url": address, "key": "key", "secret": "secret"}
+        fsspec.filesystem("s3", **there).mkdir("my-backups")
+        yield "my-backups", {**s3.environment(address)}
+        fsspec.filesystem("s3", **there).rm("my-backups", recursive=True)
+
+
+@pytest.mark.slow
+def test_a_backup_to_s3(tmp_path: Path, store: SandboxServer, bucket: tuple[str, dict[str, str]]) -> None:
+    name, environment = bucket
+    reader = Reader(Project(tmp_path / "project", store.url, environment, installed=False))
+    output = reader.paste("backup-to-s3")
+    assert "0 differences" in output
+    there = fsspec.filesystem(
+        "s3", endpoint_url=environment["AWS_ENDPOINT_URL"], key="key", secret="secret", use_listings_cache=False
+    )
+    digests = {image["sha256"] for image in store.dump()["images"]}
+    assert {path.rpartition("/")[2] for path in there.find(f"{name}/shop/sha256")} == digests
+    assert len(there.find(f"{name}/shop/archives/store")) == 1
+    assert not (reader.project.folder / "output" / "files").exists()
+
+
+@pytest.mark.slow
+def test_after_a_bad_import(reader: Reader, store: SandboxServer) -> None:
+    before = looks(store)
+    reader.back_up()
+    assert reader.paste("freshness") == ""
+    wreck(store, seed=5)
+    victim = store.dump(files=False)["images"][0]["product_id"]
+    for number in range(3):
+        store.add_image(victim, picture(size=(12, 12 + number)), "imported.png")
+    wrecked = looks(store)
+
+    store.clear_requests()
+    plan = [json.loads(line) for line in reader.paste("bad-import-plan").splitlines() if line.startswith("{")]
+    assert {"create", "update", "replace"} <= {line["action"] for line in plan if "action" in line}
+    assert not writes(store)
+    reader.paste("bad-import-restore")
+    assert before - looks(store) == Counter()
+    assert sum((looks(store) - before).values()) == 3
+    assert json.loads(reader.paste("summary"))["failed"] == 0
+    reader.paste("bad-import-mirror")
+    assert looks(store) == before
+    assert "0 damaged, 0 missing" in reader.paste("health")
+
+    # Back again: first the mirror, then what it went over.
+    reader.paste("undo")
+    assert sum((looks(store) - before).values()) == 3
+    (reader.project.folder / ".bc_images").rename(reader.project.folder / "of-the-undo")
+    first = min((reader.project.folder / "of-the-undo").glob("undo-*.singer"))
+    (reader.project.folder / ".bc_images").mkdir()
+    first.rename(reader.project.folder / ".bc_images" / first.name)
+    reader.paste("undo")
+    assert looks(store) == wrecked
+
+
+@pytest.mark.slow
+def test_one_product_as_it_was(reader: Reader, store: SandboxServer) -> None:
+    before = looks(store)
+    reader.back_up()
+    (old,) = reader.project.archives()
+    old.rename(old.with_name("20250131T020000Z.singer.gz"))
+    assert "no backup since yesterday" not in reader.paste("freshness"), "its file is new, whatever its name says"
+    wreck(store)
+    damaged = looks(store)
+    reader.back_up()
+    victim = min(before - damaged, key=str)[0]
+    reader.paste("point-in-time", {"2025-01-31": "2025-02-01", "102": str(victim)})
+    after = looks(store)
+    assert {key for key in before if key[0] == victim} <= {key for key in after if key[0] == victim}
+    assert {key for key in after if key[0] != victim} == {key for key in damaged if key[0] != victim}
+
+
+@pytest.mark.slow
+def test_what_failed_is_gone_over(reader: Reader, store: SandboxServer) -> None:
+    before = looks(store)
+    reader.back_up()
+    wreck(store)
+    store.faults("....s", match="(POST|PUT) .*/images")
+    output = reader.paste("retry")
+    assert "suspended" in output
+    assert looks(store) == before
+
+
+@pytest.mark.slow
+def test_a_staging_copy(reader: Reader, store: SandboxServer) -> None:
+    """The sandbox knows one store hash: a stream map gives the shop another one than its copy has."""
+    reader.environment["TAP_BC_IMAGES__BACKUP_STREAM_MAPS"] = json.dumps({"product_images": {"store_hash": "'shop'"}})
+    with SandboxServer(products=0) as staging:
+        for product in reversed(store.dump(files=False)["products"]):
+            if product["sku"]:
+                staging.add_product(sku=product["sku"])
+            else:
+                store.delete_product(product["id"])
+        reader.environment["TARGET_BC_IMAGES_API_URL"] = staging.url
+        reader.environment["TARGET_BC_IMAGES_STORE_URL"] = staging.url
+        for again in (False, True):
+            staging.clear_requests()
+            reader.paste("staging", {"staging1": STORE_HASH, "replace-me-too": TOKEN})
+            assert by_sku(staging) == by_sku(store)
+            assert bool(writes(staging)) is not again
+
+
+def by_sku(store: SandboxServer) -> Counter[tuple[object, ...]]:
+    skus = {each["id"]: each["sku"] for each in store.dump(files=False)["products"]}
+    return Counter({(skus[product], *rest): count for (product, *rest), count in looks(store).items()})
+
+
+@pytest.mark.slow
+def test_from_v2_to_v3(with_postgres: Project, store: SandboxServer, warehouse: Postgres) -> None:
+    reader = Reader(with_postgres)
+    columns = "SELECT count(*) AS rows, count(date_created) AS v2, count(date_modified) AS v3 FROM raw.product_images"
+    count = len(store.dump(files=False)["images"])
+    reader.type("TAP_BC_IMAGES_API_VERSION=v2 meltano --environment=prod run warehouse")
+    assert warehouse.rows(columns) == [{"rows": count, "v2": count, "v3": 0}]
+    assert "0 differences" in reader.paste("v2-to-v3")
+    assert warehouse.rows(columns) == [{"rows": count, "v2": 0, "v3": count}]
+    assert any("/v2/products/" in each["path"] for each in store.requests())
