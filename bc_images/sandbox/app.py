@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -102,16 +103,8 @@ class App:
     async def _spoiled(self, letter: str, scope: Scope, receive: Receive, *, api: bool) -> Reply | None:
         """The reply that a fault's letter stands for; None to close the connection without one."""
         switches = self.shop.switches
-        if letter in "wltznP":
-            answer = await self._work(scope, receive, api=api, discard=letter == "n")
-            if letter in "tn":
-                return answer
-            if letter == "z":
-                await asyncio.sleep(switches.slow_ms / 1000)
-                return answer
-            if letter == "P":
-                await _until_gone(receive)
-            return self._with_rate(_page(504, "504 Gateway Time-out"), api=api) if letter == "w" else None
+        if letter in "wltznoP":
+            return await self._worked(letter, scope, receive, api=api)
         if letter == "p":
             await _until_gone(receive)
         if letter in "pd":
@@ -125,6 +118,21 @@ class App:
             answer.headers += self.quota.headers(switches.fault_reset_ms)
             return answer
         return self._with_rate(_REPLIES[letter](), api=api)
+
+    async def _worked(self, letter: str, scope: Scope, receive: Receive, *, api: bool) -> Reply | None:
+        """The same for those letters where the work is done, or seems to be."""
+        answer = await self._work(scope, receive, api=api, discard=letter in "no")
+        if letter in "tn":
+            return answer
+        if letter == "o":
+            is_of_one = answer.status == 200 and re.search(r"/images/\d+$", scope["path"])
+            return await self._work({**scope, "method": "GET"}, receive, api=api) if is_of_one else answer
+        if letter == "z":
+            await asyncio.sleep(self.shop.switches.slow_ms / 1000)
+            return answer
+        if letter == "P":
+            await _until_gone(receive)
+        return self._with_rate(_page(504, "504 Gateway Time-out"), api=api) if letter == "w" else None
 
     def _with_rate(self, answer: Reply, *, api: bool) -> Reply:
         if api:

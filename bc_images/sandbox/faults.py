@@ -25,6 +25,7 @@ FAULTS: Final[dict[str, str]] = {
     "t": "body cut off: the work is done, Content-Length tells more than is sent",
     "z": "slow: the work is done, the reply comes after `slow_ms`",
     "n": "the reply of a success, but nothing is applied (API writes; anything else passes)",
+    "o": "as n, but a reply about one image shows that image as it is",
     "h": "an HTML page with 200, the work was not done",
     "p": "hold the request until the client is gone, then never do the work",
     "P": "do the work, then hold the reply until the client is gone",
