@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
@@ -88,6 +88,13 @@ class Store(Protocol):
             NotFound: there is no such product.
         """
 
+    def image(self, product_id: int, image_id: int) -> Record:
+        """Return one image.
+
+        Raises:
+            NotFound: there is no such image.
+        """
+
     def create(self, product_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
         """Add an image and return it as the store describes it. Never repeated blindly.
 
@@ -104,8 +111,11 @@ class Store(Protocol):
     def delete(self, product_id: int, image_id: int) -> None:
         """Delete an image; one that is gone already is no error."""
 
-    def delete_all(self, product_id: int) -> None:
-        """Delete every image of a product; one that is gone already is no error."""
+    def delete_all(self, product_id: int, image_ids: Collection[int]) -> None:
+        """Delete these images, which are all that the product has; one that is gone already is no error.
+
+        Another that has come in meanwhile stays. What the store agrees to and does not delete is left.
+        """
 
     def close(self) -> None:
         """Send nothing more and wake every thread that waits."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any
@@ -93,6 +93,10 @@ class StoreV2:
         """PUT another picture under the old id."""
         return self.update(product_id, image_id, {"image_file": _image_file(source), **fields})
 
+    def image(self, product_id: int, image_id: int) -> Record:
+        """Return one image."""
+        return self._record(self._client.get(f"{_images(product_id)}/{image_id}"), product_id)
+
     def update(self, product_id: int, image_id: int, fields: Mapping[str, Any]) -> Record:
         """PUT the fields alone."""
         path = f"{_images(product_id)}/{image_id}"
@@ -104,16 +108,20 @@ class StoreV2:
         with suppress(NotFound):
             self._client.request("DELETE", f"{_images(product_id)}/{image_id}")
 
-    def delete_all(self, product_id: int) -> None:
-        """DELETE the collection until it is empty: one request may take one page only."""
-        path = _images(product_id)
-        before: list[int] = []
+    def delete_all(self, product_id: int, image_ids: Collection[int]) -> None:
+        """DELETE the collection while it holds these alone: one request may take one page only.
+
+        Where another image has come in, or the store deletes none, the rest is deleted one by one.
+        """
+        doomed, before = {*image_ids}, set[int]()
         with suppress(NotFound):
-            while left := [image["id"] for image in self._image_page(product_id, 1)]:
-                if left == before:
-                    raise RequestRejected(f"DELETE {path}: the store agreed and deleted none. Delete them by hand.")
+            while left := {image["id"] for image in self._image_page(product_id, 1)}:
+                if left == before or not left <= doomed:
+                    break
                 before = left
-                self._client.request("DELETE", path, params={"limit": PAGE})
+                self._client.request("DELETE", _images(product_id), params={"limit": PAGE})
+            for image_id in doomed if left else ():
+                self.delete(product_id, image_id)
 
     def _filled(self, product: Product) -> Product | None:
         """Add the images; None where there is no such product."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import quote
@@ -101,6 +101,10 @@ class StoreV3:
         """Return a product's images in id order."""
         return self._records(self._image_rows(product_id), product_id, None)
 
+    def image(self, product_id: int, image_id: int) -> Record:
+        """Return one image."""
+        return self._written(None, product_id, image_id)
+
     def create(self, product_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
         """POST an image: the bytes as multipart, or the address the store shall fetch."""
         path = f"{_PRODUCTS}/{product_id}/images"
@@ -129,11 +133,10 @@ class StoreV3:
         with suppress(NotFound):
             self._client.request("DELETE", _image(product_id, image_id))
 
-    def delete_all(self, product_id: int) -> None:
+    def delete_all(self, product_id: int, image_ids: Collection[int]) -> None:
         """DELETE the images one by one: V3 has no collection DELETE, and V2 may be gone."""
-        with suppress(NotFound):
-            for image in self.images(product_id):
-                self.delete(product_id, image["id"])
+        for image_id in image_ids:
+            self.delete(product_id, image_id)
 
     def _send(self, method: str, path: str, source: Source, fields: Mapping[str, Any], *, repeatable: bool) -> Any:
         if isinstance(source, FromFile):

@@ -342,14 +342,38 @@ def test_delete_all(shop: Shop, images: int) -> None:
         shop.sandbox.add_image(product_id, PICTURE, f"{number}.png")
     if not images:
         shop.sandbox.delete_image(shop.images(product_id)[0]["id"])
+    ids = [image["id"] for image in shop.images(product_id)]
     shop.lines()
-    shop.store.delete_all(product_id)
+    shop.store.delete_all(product_id, ids)
     assert shop.images(product_id) == []
     assert len(shop.images(other)) == 1
     if shop.version == "v2":
         assert len(shop.lines()) == 2 * math.ceil(images / 250) + 1
-    shop.store.delete_all(product_id)
-    shop.store.delete_all(999_999)
+    shop.store.delete_all(product_id, ids)
+    shop.store.delete_all(999_999, ids)
+
+
+@pytest.mark.parametrize("doomed", [1, 2])
+def test_delete_all_spares_what_has_come_in_meanwhile(shop: Shop, doomed: int) -> None:
+    shop.renew(1, 3)
+    ids = [image["id"] for image in shop.images()]
+    shop.store.delete_all(shop.product_ids()[0], ids[:doomed])
+    assert [image["id"] for image in shop.images()] == ids[doomed:]
+
+
+def test_delete_all_is_not_put_off_by_a_store_that_agrees_and_deletes_none(shop: Shop) -> None:
+    shop.renew(1, 3)
+    ids = [image["id"] for image in shop.images()]
+    shop.sandbox.faults("n", match="DELETE .*/images$")
+    shop.store.delete_all(shop.product_ids()[0], ids)
+    assert shop.images() == []
+
+
+def test_one_image(shop: Shop) -> None:
+    image = shop.images()[0]
+    assert plain(shop.store.image(image["product_id"], image["id"])) == plain(image)
+    with pytest.raises(NotFound):
+        shop.store.image(image["product_id"], 999_999)
 
 
 def test_writes_to_what_does_not_exist(shop: Shop) -> None:

@@ -441,16 +441,6 @@ def test_v2_images_that_do_not_fit(images: Json, said: str) -> None:
         assert said in str(caught.value)
 
 
-def test_v2_a_collection_that_is_not_deleted_is_said() -> None:
-    def handle(request: Request) -> Reply:
-        return says([v2_image(7, 1)]) if request.method == "GET" else Reply(204, b"")
-
-    with serving(handle) as server:
-        store = open_store(settings(server.url, api_version="v2"))
-        with pytest.raises(RequestRejected, match="the store agreed and deleted none"):
-            store.delete_all(1)
-
-
 def test_v2_only_what_is_needed_is_asked_for() -> None:
     for server, store in v2_store([v2_product(5)]):
         assert swept(store) == [5]
