@@ -11,14 +11,16 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from bc_images.errors import FileUnavailable, NotFound, OutcomeUnknown, RequestRejected, Stopped
+from bc_images.errors import FileUnavailable, NotFound, OutcomeUnknown, RequestRejected, Stopped, StoreUnreachable
 from bc_images.files.upload import Uploader
 from bc_images.images import Record
 from bc_images.store import FromUrl, Source, Store
 from target_bc_images.ledger import Intent, Ledger
-from target_bc_images.plan import Action, Knowledge, Known, ProductPlan, SourceKey, name_key, plan
+from target_bc_images.match import Knowledge, Known, SourceKey, name_key
+from target_bc_images.plan import Action, ProductPlan, plan
 from target_bc_images.planner import Batch
 from target_bc_images.report import Status
 
@@ -26,6 +28,7 @@ __all__ = ["PATIENCE", "Apply", "Outcome"]
 
 TRIES = 6  # rounds without progress after which what is left of a product counts as failed
 PATIENCE = (0.0, 1.0, 4.0, 15.0)  # seconds before each look for a write whose answer was lost
+MOST_UNANSWERED = 5  # writes in a row that the store may fail to answer before it counts as unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class Apply:
         self._stop_on_error = stop_on_error
         self._patience = PATIENCE if patience is None else patience
         self._stopped_by: Stopped | None = None
+        self._unanswered = 0  # writes in a row
 
     def settle(self) -> None:
         """Find out what became of the images that an earlier run was about to create when it ended.
@@ -159,12 +163,29 @@ class Apply:
                         self._fail(job, action, str(error), facts)
                 except OutcomeUnknown:
                     return  # look before anything else is written to this product
+                except StoreUnreachable as error:
+                    self._bear(job, error)
+                    self._fail(job, action, str(error), facts)
+                else:
+                    self._unanswered = 0
                 job.todo.remove(action)
         except Stopped as error:
             if not self._stop.is_set():  # else it was us who stopped it
                 job.failed[job.todo[0].subject] = str(error)
             self._stopped_by = self._stopped_by or error
             self._stop.set()
+
+    def _bear(self, job: _Job, error: StoreUnreachable) -> None:
+        """Let a write that the store never answers be that image's fault, where it still answers others.
+
+        Raises:
+            Stopped: it does not.
+        """
+        self._unanswered += 1
+        if self._unanswered >= MOST_UNANSWERED:
+            raise error
+        with suppress(NotFound):
+            self._store.images(job.product_id)
 
     def _carry_out(self, action: Action, job: _Job, facts: Knowledge) -> None:
         image_id = action.live["id"] if action.live else 0
@@ -178,6 +199,8 @@ class Apply:
                     image = self._create(action, action.wanted, source, job)
                 else:
                     image = self._store.replace(job.product_id, image_id, source, action.fields)
+            if action.live is not None and image["image_file"] == action.live["image_file"]:
+                return  # agreed to and not done, since a path never changes its content: planning will say so again
             known = Known(image["id"], action.wanted["image_file"], image["image_file"])
             facts.known[action.subject] = known
             self._ledger.done(job.product_id, action.subject, known)
@@ -206,11 +229,9 @@ class Apply:
         return image
 
     def _delete(self, action: Action, job: _Job, image_id: int) -> None:
-        if job.failed:
-            raise FileUnavailable("not deleted, because another image of this product failed")
         doomed = {each.live["id"] for each in job.todo if each.action == "delete" and each.live}
         if len(doomed) > 1 and doomed == {image["id"] for image in self._store.images(job.product_id)}:
-            self._store.delete_all(job.product_id)  # nothing has come in since that no undo holds
+            self._store.delete_all(job.product_id, doomed)
             job.todo = [action]
         else:
             self._store.delete(job.product_id, image_id)
@@ -235,17 +256,17 @@ class Apply:
                 waiting = [job for job in waiting if job.lost or job.unseen]
                 if not waiting:
                     break
-            for job in waiting:  # looked long enough: it was not created, and is to do again
+            for job in waiting:  # looked long enough: what is not there was not created, and is to do again
                 if job.lost is not None:
                     self._ledger.drop(job.lost)
                 job.lost = None
-                job.unseen.clear()
+                self._look_closer(job)
         except Stopped as error:
             self._stopped_by = self._stopped_by or error
             self._stop.set()
             return
         for job in jobs:
-            job.todo = list(plan(job.product_id, job.first.wanted, job.images, facts, job.first.siblings).writes)
+            job.todo = list(plan(job.product_id, job.first.wanted, job.images, facts, job.first).writes)
             job.is_proven = not job.todo
             job.tries += 1
             if not job.fewest or len(job.todo) < job.fewest:
@@ -258,6 +279,13 @@ class Apply:
             facts.known[job.lost.source] = known
             job.created[job.lost.source] = known.target_id
             job.lost = None
+
+    def _look_closer(self, job: _Job) -> None:
+        """Ask for images one by one that the store has named and does not list: its list may lag far behind."""
+        for image_id in sorted(job.unseen):
+            with suppress(NotFound):
+                job.images = [*job.images, self._store.image(job.product_id, image_id)]
+        job.unseen.clear()
 
     def _adopt(self, intent: Intent, images: Iterable[Record]) -> Known | None:
         """Recognise the image that was created without an answer, and write it down; None if it is not there."""

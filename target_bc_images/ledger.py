@@ -22,7 +22,7 @@ from pathlib import Path
 
 from bc_images.errors import SettingsError, Stopped
 from bc_images.images import Record
-from target_bc_images.plan import Known, SourceKey
+from target_bc_images.match import Known, SourceKey
 
 __all__ = ["Intent", "Ledger"]
 
@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS siblings (
     image_id INTEGER PRIMARY KEY, product_id INTEGER NOT NULL,
     sort_order INTEGER NOT NULL, is_thumbnail INTEGER NOT NULL, at REAL NOT NULL
 );
+CREATE INDEX IF NOT EXISTS images_by_target ON images (target_id);
 CREATE INDEX IF NOT EXISTS siblings_of_product ON siblings (product_id);
 """
 
@@ -126,11 +127,37 @@ class Ledger:
             self._db.close()
 
     def known(self, sources: Iterable[SourceKey]) -> dict[SourceKey, Known]:
-        """Return what is known of those source images that any restore has put into the store."""
-        query = "SELECT target_id, source_file, target_file FROM images WHERE source_store = ? AND source_id = ?"
+        """Return what is known of those source images that any restore has put into the store.
+
+        What became of an image that was restored, lost, and restored once more is where that chain ends.
+        """
         with self._transaction() as db:
-            rows = {key: db.execute(query, key).fetchone() for key in sources}
-        return {key: Known(*row) for key, row in rows.items() if row is not None}
+            found = {key: self._end_of_chain(db, key) for key in sources}
+        return {key: known for key, known in found.items() if known is not None}
+
+    def _end_of_chain(self, db: sqlite3.Connection, key: SourceKey) -> Known | None:
+        query = "SELECT target_id, source_file, target_file FROM images WHERE source_store = ? AND source_id = ?"
+        (own,) = db.execute("SELECT hash FROM store").fetchone()
+        known: Known | None = None
+        while (row := db.execute(query, key).fetchone()) is not None:
+            step = Known(*row)
+            if known is None:
+                known = step
+            elif step.source_file == known.target_file:
+                known = step._replace(source_file=known.source_file)
+            else:  # it had got another picture in between: nothing vouches for the files
+                known = step._replace(source_file="", target_file="")
+            if known.target_id <= key[1] and key[0] == own:  # ids only rise: a chain that does not would have no end
+                break
+            key = own, known.target_id
+        return known
+
+    def claimed(self, target_ids: Iterable[int]) -> dict[int, SourceKey]:
+        """Return, for those images that restores have put into the store, whose they are."""
+        query = "SELECT source_store, source_id FROM images WHERE target_id = ?"
+        with self._transaction() as db:
+            rows = {target_id: db.execute(query, (target_id,)).fetchone() for target_id in target_ids}
+        return {target_id: (row[0], row[1]) for target_id, row in rows.items() if row is not None}
 
     def intend(self, intent: Intent) -> None:
         """Write down, durably, that an image is about to be created."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from bc_images.errors import SettingsError
 from bc_images.redaction import keep_secret
-from target_bc_images.plan import Mode
+from target_bc_images.match import Mode
 
 __all__ = ["PROPERTIES", "Options"]
 

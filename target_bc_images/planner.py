@@ -13,9 +13,10 @@ from bc_images.store import PAGE, Product, Store
 from bc_images.store.concurrent import ordered_map, workers
 from target_bc_images.inbox import Inbox, Key
 from target_bc_images.ledger import Ledger
+from target_bc_images.match import Knowledge, Mode, in_doubt, source_key
 from target_bc_images.options import Options
 from target_bc_images.pictures import Pictures
-from target_bc_images.plan import Action, Knowledge, Mode, ProductPlan, in_doubt, plan, source_key
+from target_bc_images.plan import Action, ProductPlan, plan
 
 __all__ = ["Batch", "Planner"]
 
@@ -72,17 +73,16 @@ class Planner:
         seen: set[int] = set()
         with workers(1, "read ahead") as executor:  # the next batch is read while this one is worked on
             for found in ordered_map(executor, self._read, _chunks(inbox.groups(self._key)), 2):
-                batch = self._batch(found, mode)
                 if mode == "mirror":
-                    seen.update(each.product_id for each in batch.plans)
-                yield batch
+                    seen.update(found.wanted)
+                yield self._batch(found, self._facts(mode, inbox))
         if mode == "mirror":
             for products in _chunks(self._emptied(inbox, seen)):
-                facts = self._facts(mode)
+                facts = self._facts(mode, inbox)
                 yield Batch([plan(each.id, [], each.images, facts) for each in products], facts)
 
-    def _facts(self, mode: Mode) -> Knowledge:
-        return Knowledge(self._own, mode, saved=self._saved)
+    def _facts(self, mode: Mode, inbox: Inbox) -> Knowledge:
+        return Knowledge(self._own, mode, saved=self._saved, is_partial=not inbox.is_whole)
 
     def _emptied(self, inbox: Inbox, seen: set[int]) -> Iterator[Product]:
         """Yield the products that have images although the input, which speaks for them, has none."""
@@ -99,9 +99,8 @@ class Planner:
             rejected += [_rejected(record, reason) for record in wanted.pop(product_id)]
         return _Found(wanted, live, rejected)
 
-    def _batch(self, found: _Found, mode: Mode) -> Batch:
+    def _batch(self, found: _Found, facts: Knowledge) -> Batch:
         wanted, live, plans = found
-        facts = self._facts(mode)
         self._look_up(wanted, live, facts)
         for product_id, records in wanted.items():
             planned = plan(product_id, records, live[product_id], facts)
@@ -133,11 +132,14 @@ class Planner:
         for records in groups:
             sku = records[0].get("product_sku")
             ids = found[sku] if sku else []
-            if len(ids) == 1:
+            sources = {(record["store_hash"], record["product_id"]) for record in records}
+            if len(ids) == 1 and len(sources) == 1:
                 wanted[ids[0]] = records
-            else:
-                reason = f"{len(ids) or 'no'} products have the SKU {sku!r}" if sku else "has no product_sku"
-                rejected += [_rejected(record, reason) for record in records]
+                continue
+            reason = f"{len(ids) or 'no'} products have the SKU {sku!r}" if sku else "has no product_sku"
+            if len(ids) == 1:
+                reason = f"{len(sources)} products of the input have the SKU {sku!r}"
+            rejected += [_rejected(record, reason) for record in records]
         return wanted, rejected
 
     def _look_up(self, wanted: dict[int, list[Record]], live: dict[int, list[Record]], facts: Knowledge) -> None:
@@ -153,6 +155,7 @@ class Planner:
             ]
             if differing:
                 facts.known.update(self._ledger.known(map(source_key, differing)))
+                facts.claimed.update(self._ledger.claimed(paths))
                 if self._pictures is not None:
                     self._pictures.find(differing)
                 unclear.append(product_id)
@@ -160,6 +163,7 @@ class Planner:
             doubtful = [image for each in unclear for image in in_doubt(wanted[each], live[each], facts)]
             if doubtful:
                 facts.digests.update(self._pictures.digests(doubtful))
+                facts.unreadable.update({image["image_file"] for image in doubtful} - facts.digests.keys())
 
     def _refuse(self, planned: ProductPlan, facts: Knowledge) -> bool:
         """Look at the pictures that would be sent; tell whether there are any that cannot be."""

@@ -19,9 +19,10 @@ from bc_images.store import Store
 from target_bc_images.apply import Apply
 from target_bc_images.inbox import Inbox
 from target_bc_images.ledger import Ledger
+from target_bc_images.match import Mode
 from target_bc_images.options import Options
 from target_bc_images.pictures import Pictures
-from target_bc_images.plan import Action, Mode, plan
+from target_bc_images.plan import Action, plan
 from target_bc_images.planner import Batch, Planner
 from target_bc_images.report import Report
 from target_bc_images.undo import Undo
@@ -141,18 +142,47 @@ class Restore:
             yield batch
 
     def _write(self, batches: Iterator[Batch], apply: Apply, undo: Undo, report: Report) -> None:
+        """Carry out all batches; what a mirror deletes comes last, and only if nothing has gone wrong before."""
+        later: list[Batch] = []  # no more of them than max_deletes
         for batch in batches:
             saved = undo.keep(batch.plans)
             self.undo_path = str(undo.path) if undo.needed else None
             safe = self._without_losses(batch, saved)
-            for each in safe.plans:
-                if not each.writes:
-                    report.add_unwritten(each.actions)
-            for outcome in apply.run(safe):
-                report.add(outcome.action, outcome.status, target_id=outcome.target_id, error=outcome.error)
-            report.flush()
+            deleting = [each for each in safe.plans if any(action.action == "delete" for action in each.writes)]
+            if deleting:
+                later.append(Batch(deleting, safe.facts))
+                safe = _without_deletes(safe)
+            self._carry_out(safe, apply, report)
             if self._stop.is_set():
-                return
+                break
+        if later and report.bad:
+            self.kept_all = "records were rejected or failed"
+        for batch in later:
+            if self._stop.is_set() or self.kept_all:
+                for action in _deletes(batch):
+                    report.add(action, "not reached")
+            else:
+                self._carry_out(self._again(batch, report), apply, report)
+
+    def _carry_out(self, batch: Batch, apply: Apply, report: Report) -> None:
+        for each in batch.plans:
+            if not each.writes:
+                report.add_unwritten(each.actions)
+        for outcome in apply.run(batch):
+            report.add(outcome.action, outcome.status, target_id=outcome.target_id, error=outcome.error)
+        report.flush()
+
+    def _again(self, batch: Batch, report: Report) -> Batch:
+        """Plan the deletes of a batch again, now that all else is done; what is gone already counts as deleted."""
+        live = {each.id: each.images for each in self._store.products([each.product_id for each in batch.plans])}
+        plans = [
+            plan(each.product_id, each.wanted, live.get(each.product_id, []), batch.facts, each) for each in batch.plans
+        ]
+        left = {action.subject for each in plans for action in each.writes}
+        for action in _deletes(batch):
+            if action.subject not in left:
+                report.add(action, "done")
+        return Batch([each._replace(actions=each.writes) for each in plans], batch.facts)
 
     def _without_losses(self, batch: Batch, saved: set[str]) -> Batch:
         """From here on let no picture be lost of which no copy is kept."""
@@ -160,8 +190,7 @@ class Restore:
             return batch
         facts = replace(batch.facts, saved=saved)
         plans = [
-            plan(each.product_id, each.wanted, each.live, facts, each.siblings) if each.writes else each
-            for each in batch.plans
+            plan(each.product_id, each.wanted, each.live, facts, each) if each.writes else each for each in batch.plans
         ]
         return Batch(plans, facts)
 
@@ -196,6 +225,21 @@ def _show(batch: Batch, report: Report) -> None:
         for action in each.writes:
             report.add(action, "planned")
         report.add_unwritten([action for action in each.actions if not action.writes])
+
+
+def _deletes(batch: Batch) -> list[Action]:
+    return [action for each in batch.plans for action in each.writes if action.action == "delete"]
+
+
+def _without_deletes(batch: Batch) -> Batch:
+    plans = [
+        each._replace(
+            actions=[action for action in each.actions if action.action != "delete"],
+            writes=[action for action in each.writes if action.action != "delete"],
+        )
+        for each in batch.plans
+    ]
+    return Batch(plans, replace(batch.facts, deletes=False))
 
 
 def _count(batch: Batch) -> Counter[str]:

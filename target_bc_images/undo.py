@@ -79,12 +79,13 @@ class Undo:
                 head = {"schema": schema.load(stream), "key_properties": ["store_hash", "id"]}
                 _line(file, type="SCHEMA", stream=stream, **head)
         for each in plans:
-            product = {"store_hash": self._store_hash, "id": each.product_id, "image_count": len(each.live)}
+            sku = _sku(each)
+            product = {"store_hash": self._store_hash, "id": each.product_id, "sku": sku, "image_count": len(each.live)}
             _line(file, type="RECORD", stream="products", record=product)
             for image in each.live:
-                _line(file, type="RECORD", stream="product_images", record=copies.get(image["id"], image))
-        # After every batch: cut short by a crash, the file still says that it is whole as far as it goes. Its records
-        # carry no version, so that undo files can be fed one after another: no mark makes those of another void.
+                record = {**copies.get(image["id"], image), "product_sku": sku}
+                _line(file, type="RECORD", stream="product_images", record=record)
+        # After every batch: cut short by a crash, the file still says that it is whole as far as it goes.
         _line(file, type="ACTIVATE_VERSION", stream="product_images", version=self._version)
         file.flush()
         os.fsync(file.fileno())
@@ -95,6 +96,11 @@ class Undo:
         """Close the file, if one was needed."""
         if self._file is not None:
             self._file.close()
+
+
+def _sku(plan: ProductPlan) -> str | None:
+    """Return the product's SKU, by which an undo finds it again where the restore did; V2 does not tell it."""
+    return next((image["product_sku"] for image in (*plan.live, *plan.wanted) if image.get("product_sku")), None)
 
 
 def _line(file: BinaryIO, **message: Any) -> None:

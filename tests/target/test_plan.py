@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from bc_images.images import Record
-from target_bc_images.plan import MAX_IMAGES, Knowledge, Known, Mode, in_doubt, plan
+from target_bc_images.match import Knowledge, Known, Mode, in_doubt
+from target_bc_images.plan import MAX_IMAGES, ProductPlan, plan
 from tests.target.records import STORE, record
 
 A, B = "a" * 64, "b" * 64
@@ -21,6 +22,11 @@ def decided(wanted: list[Record], live: list[Record], **facts: Any) -> list[tupl
         (a.action, a.wanted["id"] if a.wanted else None, a.live["id"] if a.live else None, dict(a.fields))
         for a in planned.actions
     ]
+
+
+def planned_before(live: list[Record], wanted: list[Record] | None = None) -> ProductPlan:
+    """Return the plan of a run that begins with these images, of which it is to leave all as they are."""
+    return plan(1, wanted or [], live, Knowledge(STORE))
 
 
 def test_an_equal_image_is_kept() -> None:
@@ -196,25 +202,26 @@ def test_planning_again_puts_moved_siblings_back() -> None:
     created = record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg")
     known = {(STORE, 1): Known(9, record(1)["image_file"], created["image_file"])}
     moved = [created, record(5, sort_order=4)]
-    again = plan(1, [record(1)], moved, Knowledge(STORE, known=known), first.siblings)
+    again = plan(1, [record(1)], moved, Knowledge(STORE, known=known), first)
     assert [(a.action, a.fields) for a in again.actions if a.writes] == [("update", {"sort_order": 3})]
 
 
 def test_planning_again_finds_nothing_when_the_store_took_everything() -> None:
     known = {(STORE, 1): Known(9, record(1)["image_file"], "b/222/picture-1__20202.jpg")}
     live = [record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg"), record(5)]
-    again = plan(1, [record(1)], live, Knowledge(STORE, known=known), [record(5)])
+    again = plan(1, [record(1)], live, Knowledge(STORE, known=known), planned_before([record(5)], [record(1)]))
     assert not again.writes
 
 
 def test_what_somebody_writes_into_a_sibling_meanwhile_is_not_ours_to_undo() -> None:
     moved = record(5, sort_order=6, description="new")
-    again = plan(1, [record(1)], [record(1), moved], Knowledge(STORE), [record(5)])
+    first = planned_before([record(1), record(5)], [record(1)])
+    again = plan(1, [record(1)], [record(1), moved], Knowledge(STORE), first)
     assert [(a.action, a.fields) for a in again.writes] == [("update", {"sort_order": 5})]
 
 
 def test_a_sibling_that_lost_the_thumbnail_to_the_backup_does_not_get_it_back() -> None:
-    before = [record(5, is_thumbnail=True)]
+    before = planned_before([record(1), record(5, is_thumbnail=True)], [record(1)])
     live = [record(1, is_thumbnail=True), record(5)]
     assert not plan(1, [record(1, is_thumbnail=True)], live, Knowledge(STORE), before).writes
     wanted, live = [record(1)], [record(1, is_thumbnail=True), record(5)]
@@ -226,7 +233,8 @@ def test_a_sibling_that_lost_the_thumbnail_to_the_backup_does_not_get_it_back() 
 
 
 def test_a_deleted_sibling_is_not_ours_to_bring_back() -> None:
-    assert not plan(1, [record(1)], [record(1)], Knowledge(STORE), [record(5)]).writes
+    first = planned_before([record(1), record(5)], [record(1)])
+    assert not plan(1, [record(1)], [record(1)], Knowledge(STORE), first).writes
 
 
 def test_siblings_are_known_as_they_were_before_a_run_that_was_cut_short() -> None:
@@ -240,8 +248,102 @@ def test_create_only_puts_back_even_what_the_backup_knows() -> None:
     known = {(STORE, 1): Known(9, record(1)["image_file"], "b/222/picture-1__20202.jpg")}
     live = [record(2, sort_order=3), record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg")]
     facts = Knowledge(STORE, mode="create_only", known=known)
-    again = plan(1, first.wanted, live, facts, first.siblings)
+    again = plan(1, first.wanted, live, facts, first)
     assert [(a.subject[1], a.fields) for a in again.writes] == [(2, {"sort_order": 2})]
+
+
+def test_create_only_takes_the_thumbnail_from_nobody() -> None:
+    wanted, live = [record(1, is_thumbnail=True)], [record(2, is_thumbnail=True)]
+    (create,) = plan(1, wanted, live, Knowledge(STORE, "create_only")).writes
+    assert create.fields["is_thumbnail"] is False
+    (create,) = plan(1, wanted, [record(2)], Knowledge(STORE, "create_only")).writes
+    assert create.fields["is_thumbnail"] is True
+
+
+def test_of_equal_names_those_that_were_created_first_are_found_first() -> None:
+    """Whatever the order of the input: they are created by their places in the gallery."""
+    wanted = [record(2, "front", sort_order=7), record(1, "front", sort_order=7)]
+    live = [record(8, "front", sort_order=7), record(9, "front", sort_order=7)]
+    assert [d[:3] for d in decided(wanted, live)] == [("keep", 2, 9), ("keep", 1, 8)]
+
+
+class TestInputThatLacksNeighbours:
+    """A retry, or hand-picked records: images without a record in the input may be others than they seem."""
+
+    def test_an_older_image_is_no_copy(self) -> None:
+        live = [record(1, "front")]
+        assert decided([record(2, "front")], live, is_partial=True)[0][:2] == ("create", 2)
+        assert decided([record(2, "front")], live)[0][:3] == ("update", 2, 1)
+
+    def test_a_newer_one_may_be(self) -> None:
+        assert decided([record(2, "front", sort_order=3)], [record(3, "front")], is_partial=True) == [
+            ("keep", 2, 3, {})
+        ]
+
+    def test_ids_of_two_stores_cannot_be_compared(self) -> None:
+        wanted = [record(8, "front", store_hash="other", sort_order=2)]
+        assert decided(wanted, [record(2, "front")], is_partial=True) == [("keep", 8, 2, {})]
+
+
+class TestImagesOfOtherSources:
+    """What the ledger has as the image of another source is taken only where the pictures are known to be equal."""
+
+    wanted = record(2, "front", store_hash="other", file_sha256=A, sort_order=9)
+    live = record(9, "front")
+
+    def test_not_by_name_alone(self) -> None:
+        assert decided([self.wanted], [self.live], claimed={9: ("other", 1)})[0][0] == "create"
+        assert decided([self.wanted], [self.live], claimed={9: ("other", 2)})[0][0] == "keep"
+
+    def test_by_an_equal_picture(self) -> None:
+        facts = {"claimed": {9: ("other", 1)}, "digests": {self.live["image_file"]: A}}
+        assert decided([self.wanted], [self.live], **facts)[0][:3] == ("keep", 2, 9)
+
+
+class TestUnreadable:
+    """The present picture cannot be read, and only its bytes could tell whether it is the wanted one."""
+
+    live = record(1, image_file="k/777/picture-1__33333.jpg")
+    facts: ClassVar = {"unreadable": {live["image_file"]}}
+
+    def test_nobody_says_that_it_is_the_same(self) -> None:
+        ((action, _, _, fields),) = decided([record(1, file_sha256=A, description="x")], [self.live], **self.facts)
+        assert (action, fields) == ("reject", {})
+
+    def test_another_name_is_another_picture(self) -> None:
+        assert decided([record(1, "else", file_sha256=A)], [self.live], **self.facts)[0][0] == "replace"
+
+    def test_path_and_ledger_need_no_look(self) -> None:
+        wanted = record(1, file_sha256=A)
+        known = {(STORE, 1): Known(1, wanted["image_file"], self.live["image_file"])}
+        assert decided([wanted], [self.live], **self.facts, known=known) == [("keep", 1, 1, {})]
+
+    def test_a_rendition_could_not_be_compared_anyway(self) -> None:
+        assert decided([record(1, file_sha256=A, file_source="zoom")], [self.live], **self.facts)[0][0] == "keep"
+
+
+class TestMeanwhile:
+    """What has come in since the first plan is left alone when planning again."""
+
+    def test_it_is_not_deleted(self) -> None:
+        facts = Knowledge(STORE, "mirror")
+        first = plan(1, [record(1)], [record(1), record(2)], facts)
+        again = plan(1, [record(1)], [record(1), record(2), record(3)], facts, first)
+        assert [(a.action, a.subject[1]) for a in again.writes] == [("delete", 2)]
+
+    def test_it_is_not_taken_for_what_was_lost(self) -> None:
+        first = plan(1, [record(1, "front")], [], Knowledge(STORE))
+        again = plan(1, [record(1, "front")], [record(2, "front")], Knowledge(STORE), first)
+        assert [(a.action, a.live) for a in again.writes] == [("create", None)]
+
+    def test_it_counts_for_the_limit(self) -> None:
+        first = plan(1, [record(1)], [], Knowledge(STORE))
+        live = [record(number) for number in range(2, MAX_IMAGES + 2)]
+        assert [a.action for a in plan(1, [record(1)], live, Knowledge(STORE), first).actions] == ["reject"]
+
+    def test_deletes_can_be_left_for_later(self) -> None:
+        facts = Knowledge(STORE, "mirror", deletes=False)
+        assert not plan(1, [record(1)], [record(1), record(2)], facts).writes
 
 
 class TestRefusals:

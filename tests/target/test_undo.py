@@ -96,22 +96,40 @@ def test_nothing_to_do_leaves_no_undo(stage3: Stage) -> None:
     assert list(stage3.state_dir.glob("undo*")) == []
 
 
-def test_two_undos_can_be_fed_together_newest_first(stage3: Stage) -> None:
-    backup = stage3.backup()
-    former = stage3.state()
-    for product in (FIRST, SECOND):  # two restores, each of one product
-        stage3.box.set_image(stage3.images(product)[0]["id"], description="former")
-        former = stage3.state()
-    assert stage3.restore(backup, product_ids=[FIRST]).code == 0
-    assert stage3.restore(backup, product_ids=[SECOND]).code == 0
-    newest_first = sorted(stage3.state_dir.glob("undo*"), reverse=True)
-    data = b"".join(path.read_bytes() for path in newest_first)
-    run = stage3.restore(data, mode="mirror", max_deletes=0)
-    assert (run.code, stage3.state()) == (0, former), run.err
+def test_two_restores_of_one_product_are_taken_back_one_after_the_other(stage: Stage) -> None:
+    backup = stage.backup()
+    wreck(stage)
+    former = [stage.state()]
+    assert stage.restore(backup).code == 0
+    one, *_ = stage.images(FIRST)
+    stage.box.delete_image(one["id"])
+    former.append(stage.state())
+    assert stage.restore(backup).code == 0
+    for path in sorted(stage.state_dir.glob("undo*"), reverse=True):
+        run = stage.restore(path.read_bytes(), mode="mirror", max_deletes=4)
+        assert (run.code, stage.state()) == (0, former.pop()), run.err
+    assert not former
+
+
+@pytest.mark.parametrize("forgets", [lambda _: None, only_sensible])
+def test_a_restore_by_sku_is_taken_back_by_sku(stage: Stage, forgets: Callable[[Stage], None]) -> None:
+    """Over V2 too, where an image does not tell its product's SKU; and where the product had no image at all."""
+    records = [{**record, "store_hash": "shop", "product_id": record["product_id"] + 900} for record in stage.records()]
+    for image in stage.images(FIRST):
+        stage.box.delete_image(image["id"])
+    stage.box.set_image(stage.images(SECOND)[0]["id"], description="former")
+    former = stage.state()
+    data = singer(head(), *map(row, records), end())
+    settings = {"match_products_by": "sku", "mode": "mirror", "max_deletes": 3}
+    assert stage.restore(data, match_products_by="sku").code in {0, 1}  # one of the products has no SKU
+    assert stage.state() != former
+    forgets(stage)
+    run = stage.restore(undo(stage), **settings)
+    assert (run.code, stage.state()) == (0, former), run.err
 
 
 def test_a_picture_that_cannot_be_kept_is_not_lost(stage: Stage) -> None:
-    """Its original and its renditions do not answer: neither replace nor delete, and all else goes on."""
+    """Its original and its renditions do not answer: no replace, no delete at all, and all else goes on."""
     backup = stage.backup()
     wreck(stage)
     endangered = stage.images(SECOND)[0]
@@ -123,6 +141,9 @@ def test_a_picture_that_cannot_be_kept_is_not_lost(stage: Stage) -> None:
     rejected = next(each for each in run.rows if each.get("action") == "reject")
     assert "would lose the present picture, of which no copy is kept" in rejected["reason"]
     assert stage.images(SECOND)[0]["image_file"] == endangered["image_file"]
+    assert {("create", "done"), ("update", "done")} <= {*run.actions}
+    assert ("delete", "done") not in run.actions
+    assert "mirror deleted nothing, because records were rejected" in run.err
 
 
 def test_a_folder_that_cannot_be_written_changes_nothing(stage3: Stage, tmp_path: Path) -> None:

@@ -1,0 +1,225 @@
+"""What a store may do to a restore without a word: agree and not apply, list late, get new images meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from bc_images.sandbox import SandboxServer
+from bc_images.store.v2 import StoreV2
+from bc_images.store.v3 import StoreV3
+from target_bc_images import apply
+from tests.target.stage import Stage, end, head, picture, row, singer
+
+FIRST, SECOND, THIRD = 101, 102, 103
+
+
+def other_picture(stage: Stage, product_id: int = FIRST) -> dict[str, Any]:
+    """Give a product's first image another picture, under a name like the first one's; return it."""
+    image = stage.images(product_id)[0]
+    name = image["image_file"].rpartition("/")[2]
+    stage.box.set_image(image["id"], content=picture(77), filename=name)
+    return stage.images(product_id)[0]
+
+
+class TestReplaceThatIsNotApplied:
+    """It is answered with 200 and the image as it was (seen: "image_url not updated although 200, same id")."""
+
+    def test_once(self, stage: Stage) -> None:
+        before, backup = stage.state(), stage.backup()
+        other_picture(stage)
+        stage.box.faults("o", match=r"(PUT|POST) .*/images/\d+$")
+        assert stage.restore(backup).code == 0
+        assert stage.state() == before
+
+    def test_always(self, stage: Stage) -> None:
+        before, backup = stage.state(), stage.backup()
+        other_picture(stage)
+        stage.box.faults("o" * 100, match=r"(PUT|POST) .*/images/\d+$")
+        run = stage.restore(backup)
+        assert (run.code, run.actions) == (1, [("replace", "failed")])
+        stage.box.faults("")
+        assert stage.restore(backup).code == 0
+        assert stage.state() == before
+
+
+class TestPictureThatCannotBeRead:
+    def test_nobody_says_that_all_is_well(self, stage: Stage) -> None:
+        before, backup = stage.state(), stage.backup()
+        other_picture(stage)
+        there = stage.state()
+        stage.box.faults("u" * 100, match="GET /product_images/")
+        run = stage.restore(backup, max_retries=0)
+        assert (run.code, run.actions, run.states) == (1, [("reject", "rejected")], [])
+        assert "cannot be read" in run.rows[0]["reason"]
+        assert stage.state() == there
+        stage.box.faults("")
+        assert stage.restore(backup).code == 0
+        assert stage.state() == before
+
+
+@pytest.fixture
+def at_first_write(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Do something just before the first PUT of a restore, as somebody else at the same store might."""
+
+    def set_up(what: Callable[[], None]) -> None:
+        for kind in (StoreV2, StoreV3):
+            update = kind.update
+            done: list[int] = []
+
+            def later(self: Any, *rest: Any, update: Any = update, done: list[int] = done) -> Any:
+                if not done:
+                    done.append(1)
+                    what()
+                return update(self, *rest)
+
+            monkeypatch.setattr(kind, "update", later)
+
+    return set_up
+
+
+class TestImagesThatComeInMeanwhile:
+    """No plan has shown them and no undo holds them: they stay, whatever the mode."""
+
+    @pytest.mark.parametrize("loses", [False, True])
+    def test_a_mirror_spares_them(self, stage: Stage, at_first_write: Any, loses: bool) -> None:
+        backup = stage.backup()
+        stage.box.set_image(stage.images(FIRST)[0]["id"], description="wrong")
+        stage.box.add_image(FIRST, picture(1), "extra.png")
+
+        def come_in() -> None:
+            for number in range(3):
+                stage.box.add_image(FIRST, picture(10 + number), f"new-{number}.png")
+
+        at_first_write(come_in)
+        run = stage.restore(backup, mode="mirror", max_deletes=1, allow_losing_files=loses)
+        assert (run.code, run.actions) == (0, [("delete", "done"), ("update", "done")])
+        names = [image["image_file"] for image in stage.images(FIRST)]
+        assert sum("new-" in name for name in names) == 3
+        assert not any("extra" in name for name in names)
+
+    def test_even_where_the_whole_product_goes(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        backup = stage.backup()
+        product = stage.box.add_product(sku="NEW")
+        for number in range(2):
+            stage.box.add_image(product, picture(number), "extra.png")
+        for kind in (StoreV2, StoreV3):
+            delete_all = kind.delete_all
+
+            def later(self: Any, *rest: Any, delete_all: Any = delete_all) -> None:
+                stage.box.add_image(product, picture(9), "new.png")
+                delete_all(self, *rest)
+
+            monkeypatch.setattr(kind, "delete_all", later)
+        run = stage.restore(backup, mode="mirror", max_deletes=2)
+        assert (run.code, run.actions) == (0, [("delete", "done")] * 2)
+        assert ["new" in image["image_file"] for image in stage.images(product)] == [True]
+
+
+class TestDeletesComeLast:
+    def test_one_failure_and_nothing_is_deleted(self, stage: Stage) -> None:
+        """The third product's image has nothing to do with the first one's, and yet: a mirror is one whole."""
+        backup = stage.backup()
+        stage.box.delete_image(stage.images(FIRST)[0]["id"])
+        stage.box.add_image(THIRD, picture(1), "extra.png")
+        stage.box.faults("5" * 100, match="POST .*/images$")
+        run = stage.restore(backup, mode="mirror", max_deletes=1, max_retries=0)
+        assert run.code == 1
+        assert run.actions == [("create", "failed"), ("delete", "not reached")]
+        assert "mirror deleted nothing, because records were rejected or failed" in run.err
+        assert len(stage.images(THIRD)) == 4
+
+    def test_what_somebody_else_has_deleted_is_done(self, stage: Stage, at_first_write: Any) -> None:
+        before, backup = stage.state(), stage.backup()
+        stage.box.set_image(stage.images(FIRST)[0]["id"], description="wrong")
+        extra = stage.box.add_image(FIRST, picture(1), "extra.png")
+        at_first_write(lambda: stage.box.delete_image(extra))
+        run = stage.restore(backup, mode="mirror", max_deletes=1)
+        assert (run.code, run.actions) == (0, [("delete", "done"), ("update", "done")])
+        assert stage.state() == before
+
+    def test_the_thumbnail_is_right_after_them(self, stage: Stage) -> None:
+        for image in stage.images(FIRST):
+            stage.box.set_image(image["id"], is_thumbnail=False)
+        before, backup = stage.state(), stage.backup()
+        stage.box.add_image(FIRST, picture(1), "extra.png", is_thumbnail=True)
+        assert stage.restore(backup, mode="mirror", max_deletes=1).code == 0
+        assert stage.state() == before
+
+
+class TestListThatLags:
+    """The store has named the new image and does not list it for longer than anybody waits."""
+
+    @pytest.mark.parametrize("is_there", [True, False])
+    def test_no_second_image(self, stage: Stage, monkeypatch: pytest.MonkeyPatch, is_there: bool) -> None:
+        before, backup = stage.state(), stage.backup()
+        stage.box.delete_image(stage.images(FIRST)[0]["id"])
+        looks = 0
+        for kind in (StoreV2, StoreV3):
+            products = kind.products
+
+            def lagging(self: Any, ids: Any, products: Any = products) -> Iterator[Any]:
+                nonlocal looks
+                looks += 1
+                for product in products(self, ids):
+                    newest = max(image["id"] for image in stage.box.dump(files=False)["images"])
+                    if 1 < looks < 2 + len(apply.PATIENCE):
+                        product.images = [image for image in product.images if image["id"] < newest]
+                    yield product
+
+            monkeypatch.setattr(kind, "products", lagging)
+        if not is_there:  # the store has agreed and not applied
+            stage.box.faults("n", match="POST .*/images$")
+        run = stage.restore(backup)
+        assert (run.code, run.actions) == (0, [("create", "done")])
+        assert stage.state() == before
+
+
+class TestImageThatTheStoreFailsAt:
+    """One image whose write ends in 500 whenever it is tried is one failure; a store that fails at all ends the run."""
+
+    def test_the_others_go_on(self, stage: Stage) -> None:
+        backup = stage.backup()
+        bad = stage.images(FIRST)[0]["id"]
+        for product in (FIRST, SECOND, THIRD):
+            stage.box.set_image(stage.images(product)[0]["id"], description="wrong")
+        stage.box.faults("5" * 100, match=f"PUT .*/images/{bad}$")
+        run = stage.restore(backup, max_retries=1)
+        assert (run.code, run.actions) == (1, [("update", "done"), ("update", "done"), ("update", "failed")])
+        assert run.states == []
+
+    def test_but_not_for_ever(self, box: SandboxServer, stage: Stage) -> None:
+        box.reset(20, 2)
+        backup = stage.backup()
+        for image in box.dump(files=False)["images"]:
+            box.set_image(image["id"], description="wrong")
+        box.clear_requests()
+        box.faults("5" * 1000, match="PUT .*/images")
+        run = stage.restore(backup, max_retries=0, concurrency=1)
+        assert run.code == 3
+        assert len([method for method, _ in stage.writes() if method == "PUT"]) == apply.MOST_UNANSWERED
+
+
+class TestSkus:
+    def test_two_products_of_the_input_with_one_sku_are_not_merged(self, stage: Stage) -> None:
+        records = stage.records()
+        one = next(each for each in records if each["product_id"] == FIRST)
+        other = {**one, "id": 999, "product_id": 7, "store_hash": "elsewhere"}
+        there = stage.state()
+        run = stage.restore(singer(head(), row(one), row(other), end()), match_products_by="sku")
+        assert (run.code, run.actions) == (1, [("reject", "rejected")] * 2)
+        assert "2 products of the input have the SKU" in run.rows[0]["reason"]
+        assert stage.state() == there
+
+    def test_a_second_image_of_the_same_name_does_not_take_the_first_ones_place(self, stage: Stage) -> None:
+        """Two runs of an input that tells only what is new, without files: the ledger knows whose image is whose."""
+        (one, *_), product = stage.records(files=False), stage.box.add_product(sku="COPY")
+        url = stage.box.dump(files=False)["images"]
+        assert url
+        shop = {**one, "store_hash": "shop", "product_sku": "COPY", "is_thumbnail": False}
+        for number, order in ((1, 5), (2, 6)):
+            data = singer(head(), row({**shop, "id": number, "sort_order": order}))
+            assert stage.restore(data, match_products_by="sku", files="").code == 0
+        assert [image["sort_order"] for image in stage.images(product)] == [5, 6]
