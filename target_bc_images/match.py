@@ -128,11 +128,12 @@ def _by_name(wanted: Sequence[Record], free: dict[int, Record], found: dict[int,
 def _may_be(record: Record, image: Record, facts: Knowledge) -> bool:
     """Whether a live image of the same name may be the one that a record speaks of.
 
-    Not if the ledger has it as that of another source, unless the pictures are the same. And where records of its
-    neighbours may be missing, not if it is older than the image that the record was read from: ids only rise.
+    Not if the ledger has it as that of another source, unless the pictures are the same and the input, which has that
+    source no more, speaks for all. Nor, where records of neighbours may be missing, if it is older than the image that
+    the record was read from: ids only rise.
     """
     if facts.claimed.get(image["id"], source_key(record)) != source_key(record):
-        return _equal(record, image, facts) is True
+        return not facts.is_partial and _equal(record, image, facts) is True
     is_older = record["store_hash"] == facts.store_hash and image["id"] < record["id"]
     return not (facts.is_partial and is_older)
 

@@ -286,7 +286,7 @@ class TestInputThatLacksNeighbours:
 
 
 class TestImagesOfOtherSources:
-    """What the ledger has as the image of another source is taken only where the pictures are known to be equal."""
+    """What the ledger has as another source's is taken only by an equal picture, out of an input that speaks for all."""
 
     wanted = record(2, "front", store_hash="other", file_sha256=A, sort_order=9)
     live = record(9, "front")
@@ -298,6 +298,7 @@ class TestImagesOfOtherSources:
     def test_by_an_equal_picture(self) -> None:
         facts = {"claimed": {9: ("other", 1)}, "digests": {self.live["image_file"]: A}}
         assert decided([self.wanted], [self.live], **facts)[0][:3] == ("keep", 2, 9)
+        assert decided([self.wanted], [self.live], **facts, is_partial=True)[0][0] == "create"
 
 
 class TestUnreadable:
