@@ -286,7 +286,7 @@ class TestInputThatLacksNeighbours:
 
 
 class TestImagesOfOtherSources:
-    """What the ledger has as another source's is taken only by an equal picture, out of an input that speaks for all."""
+    """What the ledger has as another source's is taken by an equal picture alone, of an input that speaks for all."""
 
     wanted = record(2, "front", store_hash="other", file_sha256=A, sort_order=9)
     live = record(9, "front")
