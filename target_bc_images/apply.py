@@ -69,6 +69,11 @@ class _Job:
 class Apply:
     """Writes to one store.
 
+    Attributes:
+        under_way: how many actions of the present batch have been carried out.
+        files: how many pictures have been sent.
+        bytes: how many bytes these had, as far as the backup tells.
+
     Args:
         store: the store.
         ledger: its ledger, already held.
@@ -96,6 +101,10 @@ class Apply:
         self._patience = PATIENCE if patience is None else patience
         self._stopped_by: Stopped | None = None
         self._unanswered = 0  # writes in a row
+        self._counting = threading.Lock()
+        self.under_way = 0
+        self.files = 0
+        self.bytes = 0
 
     def settle(self) -> None:
         """Find out what became of the images that an earlier run was about to create when it ended.
@@ -147,6 +156,7 @@ class Apply:
                 self._look(busy, facts)
         if disturbed:
             self._ledger.forget(job.product_id for job in jobs if job.is_proven)
+        self.under_way = 0
 
     # Writing
 
@@ -169,11 +179,19 @@ class Apply:
                 else:
                     self._unanswered = 0
                 job.todo.remove(action)
+                self._count(action)
         except Stopped as error:
             if not self._stop.is_set():  # else it was us who stopped it
                 job.failed[job.todo[0].subject] = str(error)
             self._stopped_by = self._stopped_by or error
             self._stop.set()
+
+    def _count(self, action: Action) -> None:
+        with self._counting:
+            self.under_way += 1
+            if action.action in {"create", "replace"} and action.wanted is not None:
+                self.files += 1
+                self.bytes += action.wanted.get("file_size") or 0
 
     def _bear(self, job: _Job, error: StoreUnreachable) -> None:
         """Let a write that the store never answers be that image's fault, where it still answers others.

@@ -101,7 +101,15 @@ class Restore:
             if not options.dry_run:
                 apply.settle()
             mode = self._mirror_or_not(planner, inbox, report) if options.mode == "mirror" else options.mode
-            cleanup.enter_context(Progress("restore", inbox.count, lambda: Sample(images=report.seen), logger))
+
+            far = 0
+
+            def sample() -> Sample:
+                nonlocal far
+                far = max(far, report.seen + apply.under_way)  # a batch is counted anew when it is reported
+                return Sample(far, apply.files, apply.bytes, self._store.quota_left)
+
+            cleanup.enter_context(Progress("restore", inbox.count, sample, logger))
             batches = self._watched(planner.batches(inbox, mode), report)
             if options.dry_run:
                 for batch in batches:

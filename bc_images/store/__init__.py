@@ -59,6 +59,10 @@ class Store(Protocol):
 
     settings: Settings
 
+    @property
+    def quota_left(self) -> int | None:
+        """How many requests the store still grants in this window; None where nobody knows."""
+
     def count_images(self) -> int | None:
         """Return how many images the store has, or None where it cannot say."""
 

@@ -30,6 +30,11 @@ class StoreV2:
         """Send nothing more and wake every thread that waits."""
         self._client.close()
 
+    @property
+    def quota_left(self) -> int | None:
+        """What the latest answers have told."""
+        return self._client.budget.left
+
     def count_images(self) -> int | None:
         """Return how many images the store has."""
         path = "/v2/products/images/count"

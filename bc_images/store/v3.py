@@ -36,6 +36,11 @@ class StoreV3:
         """Send nothing more and wake every thread that waits."""
         self._client.close()
 
+    @property
+    def quota_left(self) -> int | None:
+        """What the latest answers have told."""
+        return self._client.budget.left
+
     def count_images(self) -> int | None:
         """Ask V2, the only API that counts images; None where V2 is gone."""
         path = "/v2/products/images/count"

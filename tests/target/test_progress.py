@@ -1,0 +1,31 @@
+"""How far a restore is, while it is under way: not only after each batch of products."""
+
+from __future__ import annotations
+
+import logging
+import re
+from functools import partial
+
+import pytest
+
+from bc_images.progress import Progress
+from target_bc_images import restore
+from tests.target.stage import Stage
+
+
+def test_within_a_batch(stage3: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    backup = stage3.backup()
+    images = stage3.box.dump(files=False)["images"]
+    for image in images:
+        stage3.box.delete_image(image["id"])
+    stage3.box.switch(latency_ms=20)
+    monkeypatch.setattr(restore, "Progress", partial(Progress, every=0.01))
+    with caplog.at_level(logging.INFO, "target_bc_images.restore"):
+        assert stage3.restore(backup, concurrency=1).code == 0
+    lines = [record.getMessage() for record in caplog.records if " images (" in record.getMessage()]
+    done = [int(line.split()[0]) for line in lines]
+    assert done == sorted(done)
+    assert len({*done} - {0, len(images)}) > 3, lines
+    assert all(line.split()[2] == str(len(images)) for line in lines)
+    middle = next(line for line in lines if line.startswith("5 of"))
+    assert re.search(r"5 files \([\d.]+ k?B\), .*requests left, .* to go", middle)
