@@ -48,7 +48,7 @@ class _Job:
     first: ProductPlan
     todo: list[Action]  # what is left to do, in the order in which it is done
     images: Sequence[Record]  # as last read
-    failed: dict[SourceKey, str] = field(default_factory=dict)  # what will never work, and why
+    failed: dict[SourceKey, tuple[Action, str]] = field(default_factory=dict)  # what will never work, and why
     created: dict[SourceKey, int] = field(default_factory=dict)
     unseen: set[int] = field(default_factory=set)  # created in this round, and not read back yet
     lost: Intent | None = None  # a create without an answer
@@ -182,7 +182,7 @@ class Apply:
                 self._count(action)
         except Stopped as error:
             if not self._stop.is_set():  # else it was us who stopped it
-                job.failed[job.todo[0].subject] = str(error)
+                job.failed[job.todo[0].subject] = job.todo[0], str(error)
             self._stopped_by = self._stopped_by or error
             self._stop.set()
 
@@ -255,7 +255,8 @@ class Apply:
             self._store.delete(job.product_id, image_id)
 
     def _fail(self, job: _Job, action: Action, reason: str, facts: Knowledge) -> None:
-        job.failed[action.subject] = facts.refused[action.subject] = reason
+        job.failed[action.subject] = action, reason
+        facts.refused[action.subject] = reason
         if self._stop_on_error:
             self._stop.set()
 
@@ -285,7 +286,7 @@ class Apply:
             return
         for job in jobs:
             job.todo = list(plan(job.product_id, job.first.wanted, job.images, facts, job.first).writes)
-            job.is_proven = not job.todo
+            job.is_proven = not job.todo and not job.failed
             job.tries += 1
             if not job.fewest or len(job.todo) < job.fewest:
                 job.fewest, job.tries = len(job.todo), 0
@@ -319,14 +320,16 @@ class Apply:
     def _outcomes(self, job: _Job) -> Iterator[Outcome]:
         """Say how every action of the first plan ended, and every later one that could not be carried out."""
         left = {action.subject: action for action in job.todo}
+        failed = dict(job.failed)
         status: Status = "not reached" if self._stop.is_set() else "failed"
         why = None if self._stop.is_set() else f"the store did not take it in {TRIES} tries"
         for action in job.first.actions:
             unfinished = left.pop(action.subject, None)
+            _, reason = failed.pop(action.subject, (action, None))
             if action.action == "reject":
                 yield Outcome(action, "rejected", error=action.reason)
-            elif action.subject in job.failed:
-                yield Outcome(action, "failed", error=job.failed[action.subject])
+            elif reason is not None:
+                yield Outcome(action, "failed", error=reason)
             elif job.lost is not None and job.lost.source == action.subject:
                 yield Outcome(action, "failed", error="the answer was lost; the next run finds out whether it is there")
             elif unfinished is not None:
@@ -335,8 +338,11 @@ class Apply:
                 yield Outcome(action, "done", job.created.get(action.subject))
             else:
                 yield Outcome(action, "kept")
-        for subject, action in left.items():
-            yield Outcome(action, status, error=job.failed.get(subject, why))
+        for action, reason in failed.values():
+            left.pop(action.subject, None)
+            yield Outcome(action, "failed", error=reason)
+        for action in left.values():
+            yield Outcome(action, status, error=why)
 
 
 def _place(action: Action) -> tuple[bool, bool, bool, int, int]:

@@ -190,6 +190,21 @@ class TestImageThatTheStoreFailsAt:
         assert (run.code, run.actions) == (1, [("update", "done"), ("update", "done"), ("update", "failed")])
         assert run.states == []
 
+    def test_nor_does_an_image_that_is_only_to_be_put_back(self, stage: Stage) -> None:
+        """The store has shifted it, and cannot put it back now: that is told, and the next run does it."""
+        stage.box.switch(sort_order_shift="shift")
+        backup = stage.backup()
+        wanted = next(image for image in stage.records() if image["product_id"] == FIRST)
+        there = stage.box.add_image(FIRST, picture(1), "mine.png", sort_order=wanted["sort_order"])
+        before = stage.state()
+        stage.box.delete_image(wanted["id"])
+        stage.box.faults("7" * 100, match=f"PUT .*/images/{there}$")
+        run = stage.restore(backup)
+        assert (run.code, run.actions) == (1, [("create", "done"), ("update", "failed")])
+        stage.box.faults("")
+        assert stage.restore(backup).code == 0
+        assert stage.state() == before
+
     def test_but_not_for_ever(self, box: SandboxServer, stage: Stage) -> None:
         box.reset(20, 2)
         backup = stage.backup()
