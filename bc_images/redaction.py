@@ -18,6 +18,6 @@ def keep_secret(*values: str | None) -> None:
 
 def redact(text: str) -> str:
     """Return `text` without secrets, and without what an address may carry (``user:password@``, query strings)."""
-    for secret in _secrets:
+    for secret in sorted(_secrets, key=len, reverse=True):  # one may begin another, whose end would stay
         text = text.replace(secret, "***")
     return re.sub(r"://[^/\s]+@", "://***@", re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\")]*", r"\1?***", text))

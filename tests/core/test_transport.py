@@ -24,7 +24,7 @@ from requests.adapters import BaseAdapter
 
 from bc_images.errors import BcImagesError, OutcomeUnknown, StoreUnreachable
 from bc_images.http import Client, describe
-from bc_images.redaction import redact
+from bc_images.redaction import keep_secret, redact
 from tests.core.wire import TOKEN, says, serving, settings
 
 PATH = "/v3/catalog/products"
@@ -310,6 +310,11 @@ def test_a_server_without_tls_is_said_to_be_one() -> None:
 )
 def test_redact(text: str, expected: str) -> None:
     assert redact(text) == expected
+
+
+def test_a_secret_that_begins_another_does_not_spare_its_end() -> None:
+    keep_secret("correct-horse", "correct-horse-battery")
+    assert redact("with correct-horse-battery and correct-horse") == "with *** and ***"
 
 
 def test_the_stores_words_are_redacted() -> None:
