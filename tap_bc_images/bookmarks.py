@@ -71,19 +71,25 @@ class FullSweep:
 class Changes:
     """Tells changed images from others, and how far the bookmark may go after a complete sweep.
 
-    Times are RFC 3339 in UTC with ``+00:00``, and compare as text.
+    A bookmark speaks for the store and the shard that it was made by; any other begins without one. Times are RFC 3339
+    in UTC with ``+00:00``, and compare as text.
     """
 
-    def __init__(self, state: Mapping[str, Any], store_hash: str, start_date: str | None) -> None:
+    def __init__(self, state: Mapping[str, Any], store_hash: str, options: Options) -> None:
         known = state.get("replication_key_value")
         if known is not None:
             known = utc(known, "The state's replication_key_value")
-        if state.get(_STORE, store_hash) != store_hash:  # another store's bookmark says nothing about this one
+        self._scope = {
+            _STORE: store_hash,
+            "product_id_min": options.product_id_min,
+            "product_id_max": options.product_id_max,
+        }
+        made_by = {_STORE: store_hash, **state}
+        if any(made_by.get(name) != value for name, value in self._scope.items()):
             known = None
-        self._store_hash = store_hash
         self._known = known
         self._latest = ""
-        self.since = max(known or "", start_date or "")
+        self.since = max(known or "", options.start_date or "")
         """Images changed before this time are not emitted; empty: all are."""
 
     def has(self, image: Record) -> bool:
@@ -103,12 +109,12 @@ class Changes:
         `ceiling` is a time before the sweep began: what changed since may have been passed by already.
         """
         bookmark = max(self._known or "", min(self._latest, ceiling))
-        for name in ("replication_key", "replication_key_value", _STORE):
+        for name in ("replication_key", "replication_key_value", *self._scope):
             state.pop(name, None)
         if bookmark:
             state["replication_key"] = REPLICATION_KEY
             state["replication_key_value"] = bookmark
-            state[_STORE] = self._store_hash
+            state.update(self._scope)
 
 
 def _damaged(what: str) -> SettingsError:

@@ -198,7 +198,7 @@ class SweepStream(Stream):
             name for name in self.schema["properties"] if name not in selected or name not in declared
         )
         if self.replication_method == REPLICATION_INCREMENTAL:
-            changes = Changes(state, settings.store_hash, options.start_date)
+            changes = Changes(state, settings.store_hash, options)
             self._stream_version = None
             return Run(options.first, None, changes)
         full = FullSweep.begin(state, settings.store_hash, options, self._tap.initialized_at)

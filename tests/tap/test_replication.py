@@ -190,6 +190,8 @@ class TestIncremental:
             "replication_key": "date_modified",
             "replication_key_value": OLD,
             "store_hash": "sandbox",
+            "product_id_min": None,
+            "product_id_max": None,
         }
 
     def test_then_only_what_changed(self, shop: SandboxServer, images: list[int]) -> None:
@@ -244,6 +246,32 @@ class TestIncremental:
     def test_the_bookmark_of_another_store_is_not_used(self, shop: SandboxServer, images: list[int]) -> None:
         state = {"bookmarks": {"product_images": {"replication_key_value": NEW, "store_hash": "other"}}}
         assert self.sync(shop, state).ids() == images
+
+    @pytest.mark.parametrize("other", [{}, {"product_id_min": 1}, {"product_id_min": 1, "product_id_max": 103}], ids=str)
+    def test_the_bookmark_of_another_shard_is_not_used(
+        self, shop: SandboxServer, images: list[int], other: dict[str, int]
+    ) -> None:
+        """It tells nothing of products that it has not seen; its own shard goes on from it."""
+        shard = {"product_id_min": 2}
+        state, own = (self.sync(shop, **which).states[-1] for which in (other, shard))
+        for image in images:
+            shop.set_image(image, date_modified="2023-12-31T23:59:59+00:00")
+        assert self.sync(shop, state, **other).ids() == []
+        assert self.sync(shop, state, **shard).ids() == images
+        assert self.sync(shop, own, **other).ids() == self.sync(shop, **other).ids() != []
+
+    def test_a_bookmark_that_names_no_shard_is_the_whole_stores(self, shop: SandboxServer, images: list[int]) -> None:
+        state = {"bookmarks": {"product_images": {"replication_key_value": NEW, "store_hash": "sandbox"}}}
+        assert self.sync(shop, state).ids() == []
+        assert self.sync(shop, state, product_id_min=1).ids() == images
+
+    def test_a_run_without_a_change_keeps_the_bookmark(self, shop: SandboxServer, images: list[int]) -> None:
+        shop.set_image(images[3], date_modified=NEW)
+        state = self.sync(shop).states[-1]
+        shop.set_image(images[3], date_modified=OLD)
+        output = self.sync(shop, state)
+        assert output.ids() == []
+        assert output.states[-1] == state
 
     def test_refused_on_v2(self, shop: SandboxServer) -> None:
         with pytest.raises(SettingsError, match="INCREMENTAL needs api_version v3"):
