@@ -55,6 +55,7 @@ class ProductImagesStream(SweepStream):
         try:
             yield from downloader.fill(records)
         finally:
+            self._run.without_file = downloader.failed
             self._tap.failed_files += downloader.failed
             downloader.close()
 

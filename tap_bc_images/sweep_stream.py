@@ -8,7 +8,8 @@ What is promised of a sweep, and where it is kept:
 - STATE stands between two products, never within one. It names the last product whose records are all written, so an
   interrupted full sweep goes on behind it, under the same version; after a complete sweep nothing of this remains.
 - An INCREMENTAL sweep is complete too and only emits less. Its bookmark moves when it has ended, and never beyond
-  the time at which it began.
+  the time at which it began. While a picture could not be had it stays where it is, so that the next run emits the
+  image again and asks for its picture again.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Run:
     changes: Changes | None  # None: FULL_TABLE
     images: int = 0
     products: int = 0
+    without_file: int = 0  # records that went out without the picture they should have
     last_product_id: int = 0  # all its records are written, and those of the products before it
     stated: int = 0  # how many products came before the latest STATE
     began: str = ""  # the store's time at the first answer, RFC 3339, UTC
@@ -311,7 +313,7 @@ class SweepStream(Stream):
         if self.ABORT_AT_RECORD_COUNT is None:
             if run.full and self._stream_version and self._tap.speaks_for_the_table:
                 self._write_activate_version_message(self._stream_version)
-            if run.changes:
+            if run.changes and not run.without_file:
                 run.changes.remember(self.stream_state, run.began)
             FullSweep.forget(self.stream_state)
         self.state_manager.is_flushed = False

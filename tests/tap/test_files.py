@@ -63,6 +63,30 @@ def test_incremental_fetches_what_changed(shop: SandboxServer, store: dict[str, 
     assert downloads(shop) == 1
 
 
+def test_incremental_asks_again_for_a_picture_that_could_not_be_had(
+    shop: SandboxServer, store: dict[str, Any], tmp_path: Path
+) -> None:
+    for image in stored(shop):
+        shop.set_image(image, date_modified="2024-01-01T00:00:00+00:00")
+    catalog = catalog_of(store, "product_images", replication_method="INCREMENTAL")
+    state = sync(store, catalog=catalog).states[-1]
+    changed, later = stored(shop)[5], stored(shop)[9]
+    shop.set_image(changed, content=b"GIF89a" + bytes(60), date_modified="2025-01-01T00:00:00+00:00")
+    shop.set_image(later, date_modified="2025-02-01T00:00:00+00:00")
+
+    shop.faults("5", ORIGINALS)
+    failed = sync(store, catalog=catalog, state=state)
+    assert [record["file_sha256"] is None for record in failed.records() if record["id"] in {changed, later}] == [
+        True,
+        False,
+    ]
+    assert failed.states[-1] == state
+    again = sync(store, catalog=catalog, state=failed.states[-1])
+    (record,) = [record for record in again.records() if record["id"] == changed]
+    assert record["file_sha256"]
+    assert again.states[-1] != state
+
+
 def test_a_picture_that_cannot_be_had(shop: SandboxServer, store: dict[str, Any], tmp_path: Path) -> None:
     """Exit code 1; the sweep itself is complete, so the loader may drop what the store no longer has."""
     shop.faults("hh", ORIGINALS)
