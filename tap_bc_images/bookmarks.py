@@ -5,8 +5,9 @@ Both are of constant size, whatever the size of the store.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from bc_images.errors import SettingsError
@@ -18,6 +19,8 @@ __all__ = ["REPLICATION_KEY", "Changes", "FullSweep"]
 REPLICATION_KEY = "date_modified"
 _SWEEP = "sweep"  # the state's key for a full sweep that is not complete
 _STORE = "store_hash"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,11 @@ class FullSweep:
     last_product_id: int = 0
 
     @classmethod
-    def begin(cls, state: Mapping[str, Any], store_hash: str, options: Options, version: int) -> Self:
+    def begin(cls, state: dict[str, Any], store_hash: str, options: Options, version: int) -> Self:
         """Return the sweep that `state` remembers, if it is of this store and shard, or a new one.
+
+        One that another version of this project has left is taken out of `state`, with a warning: to call it damaged
+        would end every scheduled run from an update on.
 
         Raises:
             SettingsError: the state is damaged.
@@ -44,10 +50,13 @@ class FullSweep:
         found = state.get(_SWEEP)
         if found is None:
             return new
-        try:
-            stored = cls(**found)
-        except TypeError as error:
-            raise _damaged(f"sweep is {found!r}") from error
+        if not isinstance(found, dict):
+            raise _damaged(f"sweep is {found!r}")
+        if found.keys() != {field.name for field in fields(cls)}:
+            logger.warning("The state tells of an interrupted sweep of another version: this one begins afresh.")
+            cls.forget(state)
+            return new
+        stored = cls(**found)
         if type(stored.version) is not int or type(stored.last_product_id) is not int:
             raise _damaged(f"sweep is {found!r}")
         same = replace(stored, version=version, last_product_id=0) == new

@@ -85,8 +85,11 @@ def utc(text: object, what: str) -> str:
     Raises:
         SettingsError: it is no date; `what` says where it stood.
     """
+    wrong = SettingsError(f"{what} is {text!r}, no date: give one such as 2025-01-31T00:00:00Z.")
+    if not isinstance(text, str):
+        raise wrong
     try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError as error:
-        raise SettingsError(f"{what} is {text!r}, no date: give one such as 2025-01-31T00:00:00Z.") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError) as error:  # in UTC it may lie before the year 1 or after 9999
+        raise wrong from error

@@ -295,7 +295,7 @@ class TestIncremental:
         with pytest.raises(SettingsError, match=said):
             sync(config, catalog=catalog_of(config, "product_images", **root))
 
-    @pytest.mark.parametrize("bookmark", ["yesterday", 7, {"a": 1}])
+    @pytest.mark.parametrize("bookmark", ["yesterday", 7, 20250101, {"a": 1}, "0001-01-01T00:00:00+14:00"])
     def test_a_damaged_bookmark(self, shop: SandboxServer, bookmark: Any) -> None:
         with pytest.raises(SettingsError, match="replication_key_value is"):
             self.sync(shop, {"bookmarks": {"product_images": {"replication_key_value": bookmark}}})
@@ -306,7 +306,6 @@ class TestIncremental:
     [
         {"bookmarks": []},
         {"bookmarks": {"product_images": "all"}},
-        {"bookmarks": {"product_images": {"sweep": {"version": 1}}}},
         {"bookmarks": {"product_images": {"sweep": 7}}},
         {
             "bookmarks": {
@@ -322,12 +321,28 @@ class TestIncremental:
             }
         },
     ],
-    ids=range(5),
+    ids=range(4),
 )
 def test_a_damaged_state(shop: SandboxServer, state: Any) -> None:
     with pytest.raises(SettingsError, match="The state is damaged"):
         sync(settings(shop.url), state=state)
     assert not shop.requests()
+
+
+@pytest.mark.parametrize("rest", [{"version": 1, "shape": "new"}, {}], ids=["one field more", "one less"])
+def test_the_sweep_of_another_version_begins_afresh(
+    shop: SandboxServer, caplog: pytest.LogCaptureFixture, rest: dict[str, Any]
+) -> None:
+    shop.reset(products=10, images=1)
+    place = {"product_id_min": None, "product_id_max": None, "last_product_id": product_ids(shop)[5]}
+    sweep = {"store_hash": "sandbox", **place, **rest}
+    output = sync(settings(shop.url), state={"bookmarks": {"product_images": {"sweep": sweep}}})
+    assert output.ids() == stored(shop)
+    assert output.versions().isdisjoint({1})
+    assert output.states[-1] == {"bookmarks": {"product_images": {}}}
+    assert [record.getMessage() for record in caplog.records if "of another version" in record.getMessage()] == [
+        "The state tells of an interrupted sweep of another version: this one begins afresh."
+    ]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")

@@ -90,6 +90,8 @@ class TestEachSetting:
         ({"store_hash": "https://store"}, "store_hash"),
         ({"api_url": "api.bigcommerce.com"}, "api_url"),
         ({"start_date": "last week"}, "start_date"),
+        ({"start_date": "0001-01-01T00:00:00+14:00"}, "start_date"),
+        ({"start_date": "9999-12-31T23:00:00-02:00"}, "start_date"),
         ({"product_id_min": 9, "product_id_max": 8}, "holds no product"),
         ({"product_id_min": 0}, "product_id_min"),
         ({"flattening_enabled": True}, "flattening_max_depth"),
