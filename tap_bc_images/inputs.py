@@ -8,11 +8,12 @@ from typing import IO, Any
 
 from singer_sdk.singerlib import Catalog
 
+from bc_images.config import json_object
 from bc_images.errors import SettingsError
 from tap_bc_images.streams import ProductImagesStream, ProductsStream
 from tap_bc_images.sweep_stream import KEY
 
-__all__ = ["check_state", "read_catalog", "read_text"]
+__all__ = ["check_state", "read_catalog", "read_state", "read_text"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +59,44 @@ def read_catalog(given: Mapping[str, Any]) -> Catalog:
     return catalog
 
 
-def check_state(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state of an earlier run, after a look at its shape.
+def read_state(text: str) -> dict[str, Any]:
+    """Return what ``--state`` holds: one object, or what a loader printed, a state a line, the last of which counts.
 
     Raises:
         SettingsError: it is damaged.
     """
+    lines = text.strip().splitlines()
+    if not lines:  # a loader that died before its first STATE
+        logger.warning("--state is empty: the run begins without a state.")
+        return {}
+    try:
+        return json_object(text, "--state")  # it may be spread over lines
+    except SettingsError:
+        if len(lines) == 1:
+            raise
+        return json_object(lines[-1], "--state, in its last line,")
+
+
+def check_state(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of an earlier run, out of what may be wrapped around it, after a look at its shape.
+
+    Raises:
+        SettingsError: it is damaged.
+    """
+    if given.get("type") == "STATE":  # the whole message
+        given = _unwrapped(given, "value")
+    elif "singer_state" in given:  # as `meltano state get` prints it
+        given = _unwrapped(given, "singer_state")
+    if given and "bookmarks" not in given:
+        logger.warning("The state holds no bookmarks, so it says nothing: the run begins without one.")
     bookmarks = given.get("bookmarks", {})
     if not isinstance(bookmarks, dict) or not all(isinstance(each, dict) for each in bookmarks.values()):
         raise SettingsError("The state is damaged: its bookmarks are no objects. Give that of an earlier run, or none.")
     return dict(given)
+
+
+def _unwrapped(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    state = given.get(name)
+    if not isinstance(state, dict):
+        raise SettingsError(f"The state is damaged: its {name} is no object. Give that of an earlier run, or none.")
+    return state

@@ -23,7 +23,7 @@ from bc_images.errors import SettingsError, SomeFailed
 from bc_images.http import Client
 from bc_images.settings import PROPERTIES, REQUIRED, Settings
 from bc_images.store import Store, open_store
-from tap_bc_images.inputs import check_state, read_catalog, read_text
+from tap_bc_images.inputs import check_state, read_catalog, read_state, read_text
 from tap_bc_images.options import PROPERTIES as TAP_PROPERTIES
 from tap_bc_images.options import Options
 from tap_bc_images.roster import Roster
@@ -205,7 +205,7 @@ class TapBCImages(Tap):
         cls.print_version(print_fn=cls.logger.info)
         tap = cls(
             config=config.config if config else None,
-            state=None if state is None else json_object(read_text(state, "--state"), "--state"),
+            state=None if state is None else read_state(read_text(state, "--state")),
             catalog=None if catalog is None else json_object(read_text(catalog, "--catalog"), "--catalog"),
         )
         if not any(stream.selected for stream in tap.streams.values()):

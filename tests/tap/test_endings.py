@@ -218,6 +218,28 @@ def piped_into_nobody(arguments: list[str], lines: int = 0) -> Ended:
     return Ended(process.wait(PATIENCE), "", err)
 
 
+class TestState:
+    def test_what_a_loader_printed_line_by_line(self, shop: SandboxServer, tmp_path: Path) -> None:
+        """An interrupted sweep goes on from the last line; an empty file is no state."""
+        shop.reset(products=600, images=1)
+        shop.faults("..5", "GET .*/products$")
+        config = settings(shop.url, concurrency=1)
+        first = run(config=config, folder=tmp_path)
+        check(first, 3, "HTTP 500")
+        printed = tmp_path / "state.json"
+        printed.write_text("".join(f"{json.dumps(state)}\n" for state in first.output.states), encoding="utf-8")
+        assert len(first.output.states) > 1
+        rest = run("--state", str(printed), config=config, folder=tmp_path)
+        check(rest, 0)
+        reached = first.output.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
+        assert 0 < len(rest.output.records()) < 600
+        assert min(record["product_id"] for record in rest.output.records()) > reached
+        printed.write_text("", encoding="utf-8")
+        afresh = run("--state", str(printed), config=config, folder=tmp_path)
+        check(afresh, 0)
+        assert afresh.output.ids() == stored(shop)
+
+
 class TestStdout:
     @pytest.fixture
     def config(self, shop: SandboxServer, tmp_path: Path) -> str:

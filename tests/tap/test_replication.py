@@ -12,6 +12,7 @@ import pytest
 
 from bc_images.errors import BcImagesError, SettingsError, StoreSuspended, StoreUnreachable
 from bc_images.sandbox import SandboxServer
+from tap_bc_images.inputs import check_state, read_state
 from tests.tap.harness import Output, catalog_of, end, peak_memory, settings, start, stored, sync, written_before
 
 OLD, NEW = "2024-01-01T00:00:00+00:00", "2025-06-01T12:00:00+00:00"
@@ -247,7 +248,9 @@ class TestIncremental:
         state = {"bookmarks": {"product_images": {"replication_key_value": NEW, "store_hash": "other"}}}
         assert self.sync(shop, state).ids() == images
 
-    @pytest.mark.parametrize("other", [{}, {"product_id_min": 1}, {"product_id_min": 1, "product_id_max": 103}], ids=str)
+    @pytest.mark.parametrize(
+        "other", [{}, {"product_id_min": 1}, {"product_id_min": 1, "product_id_max": 103}], ids=str
+    )
     def test_the_bookmark_of_another_shard_is_not_used(
         self, shop: SandboxServer, images: list[int], other: dict[str, int]
     ) -> None:
@@ -327,6 +330,58 @@ def test_a_damaged_state(shop: SandboxServer, state: Any) -> None:
     with pytest.raises(SettingsError, match="The state is damaged"):
         sync(settings(shop.url), state=state)
     assert not shop.requests()
+
+
+BOOKMARK = {"bookmarks": {"product_images": {"replication_key_value": NEW}}}
+
+
+class TestGivenState:
+    """Whatever a loader, Meltano or a user's hand has made of it."""
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"type": "STATE", "value": BOOKMARK},
+            {"singer_state": BOOKMARK},
+            BOOKMARK,
+        ],
+        ids=["message", "meltano", "plain"],
+    )
+    def test_what_is_wrapped_around_it_is_taken_off(self, given: dict[str, Any]) -> None:
+        assert check_state(given) == BOOKMARK
+
+    @pytest.mark.parametrize("given", [{"type": "STATE"}, {"type": "STATE", "value": []}, {"singer_state": "x"}])
+    def test_what_is_wrapped_must_be_a_state(self, given: dict[str, Any]) -> None:
+        with pytest.raises(SettingsError, match="The state is damaged: its"):
+            check_state(given)
+
+    def test_one_that_says_nothing_is_told(self, caplog: pytest.LogCaptureFixture) -> None:
+        assert check_state({}) == {}
+        assert not caplog.records
+        check_state({"product_images": {}})
+        assert "holds no bookmarks" in caplog.text
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            json.dumps(BOOKMARK),
+            json.dumps(BOOKMARK, indent=2),
+            f'{{"bookmarks": {{}}}}\n\n{json.dumps(BOOKMARK)}\n',
+        ],
+        ids=["one line", "spread over lines", "the last line of a loader"],
+    )
+    def test_its_text(self, text: str) -> None:
+        assert read_state(text) == BOOKMARK
+
+    @pytest.mark.parametrize("text", ["{", "{}\n{", "{}\n[]", "[]"])
+    def test_damaged_text(self, text: str) -> None:
+        with pytest.raises(SettingsError, match=r"--state.* is damaged"):
+            read_state(text)
+
+    @pytest.mark.parametrize("text", ["", " \n"])
+    def test_an_empty_file_is_no_state(self, caplog: pytest.LogCaptureFixture, text: str) -> None:
+        assert read_state(text) == {}
+        assert "--state is empty" in caplog.text
 
 
 @pytest.mark.parametrize("rest", [{"version": 1, "shape": "new"}, {}], ids=["one field more", "one less"])
