@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from bc_images.store import Store
 
-__all__ = ["Census"]
+__all__ = ["Census", "Objection"]
+
+
+class Objection(NamedTuple):
+    """What is wrong with a sweep, and whether it saw less than was there at any time that was counted."""
+
+    words: str
+    too_few: bool
 
 
 class Census:
@@ -18,10 +27,11 @@ class Census:
         self.images = store.count_images()
         self._products = store.count_products() if self.images is None else None
 
-    def objection(self, images: int, products: int) -> str | None:
+    def objection(self, images: int, products: int) -> Objection | None:
         """Return what is wrong with a complete sweep that saw so many, or None.
 
-        A number between the counts before and after the sweep is explained by changes meanwhile.
+        A number between the counts before and after the sweep is explained by changes meanwhile; where the store does
+        not count a second time, nothing is.
         """
         what, seen, before = "images", images, self.images
         if before is None:
@@ -29,6 +39,9 @@ class Census:
         if before is None or seen == before:
             return None
         after = self._store.count_images() if what == "images" else self._store.count_products()
-        if after is None or min(before, after) <= seen <= max(before, after):
+        counts = [before] if after is None else [before, after]
+        if min(counts) <= seen <= max(counts):
             return None
-        return f"The store counts {after:,} {what} ({before:,} before the sweep), but the sweep saw {seen:,}."
+        afterwards = "does not say now" if after is None else f"counts {after:,} now"
+        words = f"The store counted {before:,} {what} before the sweep and {afterwards}, but the sweep saw {seen:,}."
+        return Objection(words, seen < min(counts))

@@ -29,6 +29,8 @@ class Roster:
     """Records of the stream ``products``, one by one into a nameless temporary file, and back in the same order."""
 
     def __init__(self) -> None:
+        self.too_few = False
+        """Whether the sweep saw less than the store counts."""
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
 
     def add(self, record: Record) -> None:

@@ -78,9 +78,12 @@ class ProductsStream(SweepStream):
         return self._tap.roster is None
 
     def _begin(self) -> Run:
-        if not self._sweeps:  # the roster holds all products: an interrupted sweep of our own is of no use
+        roster = self._tap.roster
+        if roster is not None:  # it holds all products: an interrupted sweep of our own is of no use
             FullSweep.forget(self.stream_state)
-        return super()._begin()
+        run = super()._begin()
+        run.too_few = roster is not None and roster.too_few
+        return run
 
     def _products(self) -> Iterator[tuple[int, list[Record]]]:
         run, tap = self._run, self._tap

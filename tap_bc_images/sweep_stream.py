@@ -3,13 +3,14 @@
 What is promised of a sweep, and where it is kept:
 
 - ACTIVATE_VERSION, which makes a loader drop every row of an older version, follows the last record of a complete
-  FULL_TABLE sweep; never a shard's, nor one that ended in an error. Pictures that could not be had do not make a
-  sweep incomplete: their records are out, with null file fields.
+  FULL_TABLE sweep; never a shard's, nor one that ended in an error, nor one that saw less than the store counts before
+  and after it (a sweep that was interrupted has no such count). Pictures that could not be had do not make a sweep
+  incomplete: their records are out, with null file fields.
 - STATE stands between two products, never within one. It names the last product whose records are all written, so an
   interrupted full sweep goes on behind it, under the same version; after a complete sweep nothing of this remains.
 - An INCREMENTAL sweep is complete too and only emits less. Its bookmark moves when it has ended, and never beyond
-  the time at which it began. While a picture could not be had it stays where it is, so that the next run emits the
-  image again and asks for its picture again.
+  the time at which it began. It stays where it is after a sweep that saw too little, and while a picture could not be
+  had, so that the next run emits the image again and asks for its picture again.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class Run:
     changes: Changes | None  # None: FULL_TABLE
     images: int = 0
     products: int = 0
+    too_few: bool = False  # the store counts more, before and after
     without_file: int = 0  # records that went out without the picture they should have
     last_product_id: int = 0  # all its records are written, and those of the products before it
     stated: int = 0  # how many products came before the latest STATE
@@ -180,7 +182,13 @@ class SweepStream(Stream):
                 self._settle(waiting, written)
             self.logger.info("Complete: %s, %s written.", progress.words(), f"{written:,} records")
         if census and (objection := census.objection(run.images, run.products)):
-            self.logger.warning("%s Run again, and tell BigCommerce if it stays so.", objection)
+            run.too_few = objection.too_few
+            if self._tap.roster is not None:
+                self._tap.roster.too_few = objection.too_few
+            held = "It counts as incomplete: no ACTIVATE_VERSION is sent and no bookmark moves. "
+            self.logger.warning(
+                "%s %sRun again, and tell BigCommerce if it stays so.", objection.words, held if run.too_few else ""
+            )
 
     def check(self) -> None:
         """Make sure that catalog and state fit, before anything is written.
@@ -311,9 +319,9 @@ class SweepStream(Stream):
         """The sweep is complete: let the loader drop what was not in it, and the state forget it."""
         run = self._run
         if self.ABORT_AT_RECORD_COUNT is None:
-            if run.full and self._stream_version and self._tap.speaks_for_the_table:
+            if run.full and self._stream_version and self._tap.speaks_for_the_table and not run.too_few:
                 self._write_activate_version_message(self._stream_version)
-            if run.changes and not run.without_file:
+            if run.changes and not (run.too_few or run.without_file):
                 run.changes.remember(self.stream_state, run.began)
             FullSweep.forget(self.stream_state)
         self.state_manager.is_flushed = False

@@ -134,35 +134,66 @@ def test_a_shard_reads_its_products_only(shop: SandboxServer, version: str) -> N
 
 
 class TestCensus:
-    """A sweep that sees something else than the store counts is warned of."""
+    """A sweep that sees something else than the store counts is warned of, and one that sees less drops no row."""
 
-    def store(self, *counts: int, seen: int = 2) -> Any:
+    def store(self, *counts: int | None, products: int = 1) -> Any:
+        """A store of some products with two images each, that counts images as told (None: it fails)."""
         said = iter(counts)
 
         def answer(request: Request) -> Reply:
             if request.path.endswith("/images/count"):
-                return says({"count": next(said)})
-            images = [
-                {"id": number, "product_id": 7, "image_file": "a.jpg", "is_thumbnail": False, "sort_order": 0}
-                for number in range(1, seen + 1)
-            ]
-            page = {"total": 1, "per_page": 250}
-            return says({"data": [{"id": 7, "sku": "a", "images": images}], "meta": {"pagination": page}})
+                count = next(said)
+                return says({}, 500) if count is None else says({"count": count})
+            rows = []
+            for product in range(1, products + 1):
+                rest = {"product_id": product, "image_file": "a.jpg", "is_thumbnail": False, "sort_order": 0}
+                rest["date_modified"] = "2024-01-01T00:00:00+00:00"
+                rows.append({"id": product, "images": [{"id": 10 * product + number, **rest} for number in (1, 2)]})
+            return says({"data": rows, "meta": {"pagination": {"total": products, "per_page": 250}}})
 
         return serving(answer)
 
     @pytest.mark.parametrize(
-        ("counts", "warned"), [((2,), False), ((3, 3), True), ((5, 2), False), ((1, 4), False), ((9, 5), True)]
+        ("counts", "said", "activated"),
+        [
+            ((2,), None, True),
+            ((5, 2), None, True),
+            ((1, 4), None, True),
+            ((3, 3), "counted 3 images before the sweep and counts 3 now, but the sweep saw 2", False),
+            ((9, 5), "counted 9 images before the sweep and counts 5 now, but the sweep saw 2", False),
+            ((3, None), "counted 3 images before the sweep and does not say now, but the sweep saw 2", False),
+            ((1, 1), "counted 1 images before the sweep and counts 1 now, but the sweep saw 2", True),
+            ((0, None), "counted 0 images before the sweep and does not say now, but the sweep saw 2", True),
+        ],
+        ids=str,
     )
-    def test_difference(self, caplog: pytest.LogCaptureFixture, counts: tuple[int, ...], warned: bool) -> None:
+    def test_difference(
+        self, caplog: pytest.LogCaptureFixture, counts: tuple[int, ...], said: str | None, activated: bool
+    ) -> None:
         with self.store(*counts) as server, caplog.at_level(logging.WARNING):
             output = sync(settings(server.url))
-        assert len(output.ids()) == 2
-        said = [record.getMessage() for record in caplog.records if "sweep saw" in record.getMessage()]
-        assert bool(said) == warned
-        if warned:
-            assert f"counts {counts[1]} images" in said[0]
-            assert "saw 2" in said[0]
+        assert output.ids() == [11, 12]
+        warnings = [record.getMessage() for record in caplog.records if "sweep saw" in record.getMessage()]
+        assert len(warnings) == (said is not None)
+        if said is not None:
+            assert said in warnings[0]
+            assert ("no ACTIVATE_VERSION is sent" in warnings[0]) == (not activated)
+        assert len(output.of("ACTIVATE_VERSION")) == activated
+        assert output.states[-1] == {"bookmarks": {"product_images": {}}}
+
+    def test_a_store_that_shows_nothing_of_what_it_counts(self) -> None:
+        """Neither table loses its rows: the products come out of the same sweep."""
+        with self.store(3000, 3000, products=0) as server:
+            config = settings(server.url)
+            output = sync(config, catalog=catalog_of(config, "product_images", "products"))
+        assert output.kinds == ["SCHEMA", "STATE", "SCHEMA", "STATE"]
+
+    def test_no_bookmark_moves(self) -> None:
+        with self.store(9, 9, 2) as server:
+            config = settings(server.url)
+            catalog = catalog_of(config, "product_images", replication_method="INCREMENTAL")
+            assert sync(config, catalog=catalog).states[-1] == {"bookmarks": {"product_images": {}}}
+            assert sync(config, catalog=catalog).states[-1]["bookmarks"]["product_images"]["replication_key_value"]
 
     def test_without_v2_products_are_counted(self, shop: SandboxServer, caplog: pytest.LogCaptureFixture) -> None:
         shop.reset(products=20, images=2)
