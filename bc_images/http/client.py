@@ -37,7 +37,7 @@ __all__ = ["Client", "backoff", "session"]
 
 logger = logging.getLogger(__name__)
 
-RETRY_STATUS = {408, 500, 502, 503, 504}
+FINAL_STATUS = {501, 505, 507, 509}  # of 5xx those that the next try would meet again; the rest pass, 520 and up too
 MAX_BACKOFF = 30.0  # seconds
 MAX_RATE_WAITS = 50  # how many windows one request may wait through before the store counts as unreachable
 
@@ -219,7 +219,8 @@ class Client:
         # The title is the only sign by which the API tells a store that is switched off from a passing 503.
         suspended = status == 503 and "suspended" in said.lower()
         said = f"HTTP {status}: {said}" if said else f"HTTP {status}"
-        if status in RETRY_STATUS and not suspended:
+        passes = status in {408, 423} or (status >= 500 and status not in FINAL_STATUS)
+        if passes and not suspended:
             return Failure(said)
         raise _refusal(status, said, what)
 
