@@ -112,9 +112,9 @@ class Client:
         self.budget.wake()
         self._session.close()
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+    def get(self, path: str, params: Mapping[str, Any] | None = None, *, retries: int | None = None) -> Any:
         """GET `path` and return its JSON; None for 204 (V2 says so for every empty list)."""
-        return self.request("GET", path, params=params)
+        return self.request("GET", path, params=params, retries=retries)
 
     def request(
         self,
@@ -122,6 +122,7 @@ class Client:
         path: str,
         *,
         repeatable: bool = True,
+        retries: int | None = None,
         params: Mapping[str, Any] | None = None,
         json: Mapping[str, Any] | None = None,
         data: Mapping[str, str] | None = None,
@@ -133,6 +134,7 @@ class Client:
             method: HTTP method.
             path: below the store, such as ``/v3/catalog/products``.
             repeatable: whether sending it twice leaves the same state as sending it once.
+            retries: how often it is sent again after a failure; None: as often as the settings say.
             params: the query.
             json: a JSON body.
             data: the form fields of a multipart body.
@@ -146,6 +148,7 @@ class Client:
         what = f"{method} {path}"
         request = requests.Request(method, self._base + path, params=params, json=json, data=data, files=files)
         prepared = self._prepare(request, what)
+        most = self.settings.max_retries if retries is None else retries
         failures = rate_waits = 0
         was_dropped = False
         while True:
@@ -164,7 +167,7 @@ class Client:
                 continue
             if not (repeatable or outcome.never_sent):
                 raise OutcomeUnknown(f"{what}: {outcome.reason}. It may or may not have been carried out.")
-            if failures >= self.settings.max_retries:
+            if failures >= most:
                 tries = failures + 1 + was_dropped
                 raise StoreUnreachable(
                     f"{what}: {outcome.reason} (tries: {tries}). Check the network and api_url, or try later."

@@ -483,6 +483,7 @@ def test_counts_that_do_not_fit(answer: Json) -> None:
 def test_v3_without_v2_has_no_count(reply: Reply) -> None:
     with serving(lambda _: reply) as server:
         assert open_store(settings(server.url)).count_images() is None
+        assert len(server.requests) == 1
 
 
 def test_v3_a_count_that_was_stopped_is_no_missing_count() -> None:
