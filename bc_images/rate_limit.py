@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-__all__ = ["LONGEST_WAIT", "Allowance", "RateBudget", "RateHeaders"]
+__all__ = ["LONGEST_WAIT", "Allowance", "RateBudget", "RateHeaders", "seconds_in"]
 
 LONGEST_WAIT = 300.0  # seconds; a header that says more is taken for this much, and the store is asked again
 _WINDOW = 30.0  # seconds, where the store does not say (specs/api-rate-limits.mdx)
@@ -32,21 +32,27 @@ class RateHeaders:
 
     @classmethod
     def read(cls, headers: Mapping[str, str]) -> Self | None:
-        """Return the headers as numbers within reason, or None where they are absent or no numbers."""
+        """Return the headers as numbers within reason, or None where they are absent or no numbers.
+
+        Only the window may be left out: then it is the documented one.
+        """
         try:
             quota = int(headers["X-Rate-Limit-Requests-Quota"])
             left = int(headers["X-Rate-Limit-Requests-Left"])
-            reset = int(headers["X-Rate-Limit-Time-Reset-Ms"])
-            window = int(headers.get("X-Rate-Limit-Time-Window-Ms", 0))
         except (KeyError, ValueError):
             return None
-        if quota < 1:
+        reset = seconds_in(headers, "X-Rate-Limit-Time-Reset-Ms")
+        if quota < 1 or reset is None:
             return None
-        return cls(quota, max(0, left), _seconds(reset), _seconds(window) or _WINDOW)
+        return cls(quota, max(0, left), reset, seconds_in(headers, "X-Rate-Limit-Time-Window-Ms") or _WINDOW)
 
 
-def _seconds(milliseconds: int) -> float:
-    return min(max(0, milliseconds) / 1000, LONGEST_WAIT)
+def seconds_in(headers: Mapping[str, str], name: str) -> float | None:
+    """Return a header of milliseconds in seconds, within reason; None where it is absent or no number."""
+    try:
+        return min(max(0, int(headers[name])) / 1000, LONGEST_WAIT)
+    except (KeyError, ValueError):
+        return None
 
 
 class Allowance:

@@ -12,15 +12,17 @@ import os
 import re
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TypeAlias
 
 import orjson
 import requests
 import urllib3
 
-from bc_images.rate_limit import RateHeaders
+from bc_images.rate_limit import seconds_in
 from bc_images.redaction import redact
 
 __all__ = ["TRANSPORT_ERRORS", "Failure", "describe", "failure", "hopeless", "too_many", "words"]
@@ -151,13 +153,27 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def too_many(response: requests.Response) -> Failure:
     """Read how long a 429 wants us to wait; without any such header it means an overloaded platform."""
-    told = RateHeaders.read(response.headers)
-    waits = [told.reset] if told else []
-    for name in ("X-Retry-After", "Retry-After"):
-        text = response.headers.get(name, "")
-        if re.fullmatch(r"[0-9]{1,9}", text):
-            waits.append(float(text))
+    headers = response.headers
+    told = [
+        seconds_in(headers, "X-Rate-Limit-Time-Reset-Ms"),
+        *(_until(headers.get(name, ""), headers.get("Date", "")) for name in ("X-Retry-After", "Retry-After")),
+    ]
+    waits = [seconds for seconds in told if seconds is not None]
     return Failure("HTTP 429, too many requests", never_sent=True, wait=max(waits, default=None), overloaded=not waits)
+
+
+def _until(text: str, now: str) -> float | None:
+    """Return the seconds that a Retry-After tells: a number, or a date, by the store's clock if `now` is one too."""
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        return float(text)
+    try:
+        then = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    try:
+        return max(0.0, (then - parsedate_to_datetime(now)).total_seconds())
+    except (ValueError, TypeError):  # no date, or only one of the two in a time zone
+        return max(0.0, then.timestamp() - time.time())
 
 
 def words(content: bytes) -> str:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
 from bc_images.errors import (
     AuthError,
@@ -24,6 +25,7 @@ from bc_images.errors import (
     UnexpectedResponse,
 )
 from bc_images.http import Client, backoff
+from bc_images.http.failures import too_many
 from tests.core.wire import DROP, TOKEN, Handler, Raw, Reply, Request, says, serving, settings, unused_port
 
 PATH = "/v3/catalog/products"
@@ -259,6 +261,30 @@ def test_a_429_pauses_every_thread_until_the_reset() -> None:
         assert [future.result() for future in (refused, *others)] == [{}] * 5
     assert len(arrived) == 7
     assert min(arrived[2:]) - arrived[1] >= 0.3
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"X-Rate-Limit-Time-Reset-Ms": "2500"}, 2.5),
+        ({**NEVER_DONE["429 told"].headers, "X-Rate-Limit-Time-Window-Ms": "soon"}, 0.001),
+        ({"X-Retry-After": "7"}, 7.0),
+        ({"Retry-After": "1.5"}, 1.5),
+        ({"Retry-After": "Tue, 24 Nov 2026 06:00:30 GMT", "Date": "Tue, 24 Nov 2026 06:00:00 GMT"}, 30.0),
+        ({"Retry-After": "Tue, 24 Nov 2026 06:00:00 GMT", "Date": "Tue, 24 Nov 2026 06:00:30 GMT"}, 0.0),
+        ({"Retry-After": "Mon, 24 Sep 2012 01:14:30 GMT", "Date": "today"}, 0.0),
+        ({"X-Rate-Limit-Time-Reset-Ms": "2500", "X-Retry-After": "4"}, 4.0),  # the longer of the two
+        ({"X-Rate-Limit-Time-Reset-Ms": "soon", "Retry-After": "later", "X-Retry-After": "-1"}, None),
+        ({}, None),
+    ],
+    ids=str,
+)
+def test_how_long_a_429_asks_us_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+    """Whatever can be read of it counts; only where nothing can, the platform is overloaded."""
+    response = requests.Response()
+    response.headers.update(headers)
+    refused = too_many(response)
+    assert (refused.wait, refused.overloaded) == (seconds, seconds is None)
 
 
 def test_a_store_that_is_never_free_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
