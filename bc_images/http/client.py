@@ -30,6 +30,7 @@ from bc_images.errors import (
     UnexpectedResponse,
 )
 from bc_images.http.failures import TRANSPORT_ERRORS, Failure, describe, failure, hopeless, too_many, words
+from bc_images.http.mending import mended
 from bc_images.rate_limit import RateBudget, RateHeaders
 from bc_images.settings import Settings
 
@@ -235,12 +236,19 @@ class Client:
         try:
             answer = orjson.loads(content)
         except orjson.JSONDecodeError as error:
-            if "json" in response.headers.get("Content-Type", "json"):
-                return Failure("the answer is cut off")
-            raise UnexpectedResponse(
-                f"{what}: the answer is {response.headers['Content-Type'][:100]!r}, not JSON. "
-                "Check api_url: this does not look like the API."
-            ) from error
+            if "json" not in response.headers.get("Content-Type", "json"):
+                raise UnexpectedResponse(
+                    f"{what}: the answer is {response.headers['Content-Type'][:100]!r}, not JSON. "
+                    "Check api_url: this does not look like the API."
+                ) from error
+            try:
+                answer, places = mended(content)
+            except RecursionError:
+                raise UnexpectedResponse(f"{what}: the answer is nested too deeply to be the API's.") from error
+            except ValueError:
+                return Failure("the answer is no whole JSON document")
+            for place in places:
+                logger.warning("%s: %s: a broken character, read as U+FFFD. Correct it in the store.", what, place)
         if answer is None and is_read:  # not to be taken for a 204
             raise UnexpectedResponse(f"{what}: the answer is null. Check api_url: this does not look like the API.")
         return (answer,)

@@ -138,6 +138,56 @@ def test_what_may_be_repeated_is_repeated(method: str, reply: Reply) -> None:
     assert len(server.requests) == 3
 
 
+# Characters that are none
+
+CAT = "\N{CAT FACE}".encode()  # four bytes
+
+
+def page_with(description: bytes) -> Reply:
+    return Reply(200, b'{"data": [{"id": 77, "images": [{"id": 3, "description": "%b"}]}]}' % description)
+
+
+@pytest.mark.parametrize(
+    ("description", "read"),
+    [
+        (b"cat \\ud83d", "cat \ufffd"),
+        (b"\\udc31 and \\uD83D\\uDC31", "\ufffd and \N{CAT FACE}"),
+        (b"cut " + CAT[:3], "cut \ufffd"),
+        (b"\xed\xa0\xbd half, as some databases keep it", "\ufffd half, as some databases keep it"),
+        (b"not\xffUTF-8", "not\ufffdUTF-8"),
+        (b"a backslash \\\\ud83d " + CAT[:1], "a backslash \\ud83d \ufffd"),
+    ],
+)
+def test_a_broken_character_is_replaced_and_told(
+    caplog: pytest.LogCaptureFixture, description: bytes, read: str
+) -> None:
+    with serving(in_turn(page_with(description))) as server:
+        answer = Client(settings(server.url)).get(PATH)
+    assert answer == {"data": [{"id": 77, "images": [{"id": 3, "description": read}]}]}
+    assert len(server.requests) == 1
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning.startswith(f"GET {PATH}: data, id 77, images, id 3, description: a broken character")
+
+
+def test_what_is_mended_is_as_strict_as_any_other_answer(caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        serving(in_turn(Reply(200, b'{"a": "\\ud83d", "b": NaN}'))) as server,
+        pytest.raises(StoreUnreachable, match="no whole JSON document"),
+    ):
+        Client(settings(server.url, max_retries=1)).get(PATH)
+    assert len(server.requests) == 2
+    assert not caplog.records
+
+
+def test_an_answer_that_is_nested_too_deeply_is_not_asked_for_again() -> None:
+    with (
+        serving(in_turn(Reply(200, b"[" * 5000 + b"]" * 5000))) as server,
+        pytest.raises(UnexpectedResponse, match="nested too deeply"),
+    ):
+        Client(settings(server.url)).get(PATH)
+    assert len(server.requests) == 1
+
+
 def test_an_empty_answer_to_a_read_is_repeated() -> None:
     with serving(in_turn(EMPTY, says([]))) as server:
         assert Client(settings(server.url)).get(PATH) == []

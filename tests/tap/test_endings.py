@@ -160,6 +160,17 @@ class TestWorking:
         assert "METRIC" not in ended.err
         assert "sandbox-token" not in ended.out + ended.err
 
+    def test_a_cut_emoji_keeps_nobody_from_a_backup(self, tmp_path: Path) -> None:
+        def answer(request: Request) -> Reply:
+            said = page(IMAGE | {"description": "CUT"})(request)
+            return Reply(said.status, said.body.replace(b"CUT", b"cat \\ud83d"), said.headers)
+
+        with serving(answer) as server:
+            ended = run(config=settings(server.url), folder=tmp_path)
+        check(ended, 0)
+        assert [record["description"] for record in ended.output.records()] == ["cat \N{REPLACEMENT CHARACTER}"]
+        assert "data, id 7, images, id 3, description: a broken character" in ended.err
+
     @pytest.mark.parametrize(("level", "lines"), [("WARNING", 0), ("ERROR", 0)], ids=["warning", "error"])
     def test_loglevel(self, shop: SandboxServer, tmp_path: Path, level: str, lines: int) -> None:
         shop.reset(products=3, images=1)
