@@ -117,7 +117,12 @@ class StoreV3:
         data = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(data, dict) or type(data.get("id")) is not int:
             raise OutcomeUnknown(f"POST {path}: the answer names no image. It may or may not have been carried out.")
-        return self._written(answer, product_id, data["id"])
+        try:
+            return self._written(answer, product_id, data["id"])
+        except RequestRejected as error:  # to read it, not to make it: a record must not count as rejected for that
+            raise OutcomeUnknown(
+                f"POST {path}: image {data['id']} was made and cannot be read ({error}). It may be gone already."
+            ) from error
 
     def replace(self, product_id: int, image_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
         """Give an image another picture: bytes by POST to the image's own address, as the spec says, else PUT.

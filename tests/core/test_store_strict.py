@@ -338,6 +338,17 @@ def test_v3_an_answer_without_the_path_is_completed_by_reading() -> None:
         ]
 
 
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_v3_a_create_that_cannot_be_read_back_is_of_unknown_outcome(status: int) -> None:
+    """The image was made: to count as rejected, or as not found, would let the next run make another."""
+
+    def handle(request: Request) -> Reply:
+        return says({}, status) if request.method == "GET" else says({"data": {"id": 7}, "meta": {}})
+
+    with serving(handle) as server, pytest.raises(OutcomeUnknown, match=f"image 7 was made .*HTTP {status}"):
+        open_store(settings(server.url)).create(1, ONE, {})
+
+
 @pytest.mark.parametrize("version", ["v2", "v3"])
 def test_an_empty_answer_to_an_update_is_completed_by_reading(version: str) -> None:
     image = v2_image(7, 1) if version == "v2" else {"data": v3_image(7, 1), "meta": {}}
