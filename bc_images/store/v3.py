@@ -98,8 +98,9 @@ class StoreV3:
         with workers(self.settings.concurrency, "find") as executor:
             for rows in ordered_map(executor, ask, queries, self.settings.concurrency):
                 for row in rows:
-                    if row.get("sku") in found:  # exactly: the store may not mind the case of letters
-                        found[row["sku"]].append(row["id"])
+                    sku = optional_text(row, "sku", f"product {row['id']}")
+                    if sku in found:  # exactly: the store may not mind the case of letters
+                        found[sku].append(row["id"])
         return found
 
     def images(self, product_id: int) -> list[Record]:

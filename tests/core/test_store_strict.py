@@ -198,6 +198,17 @@ def test_v3_a_short_page_is_not_the_last_where_the_total_says_more() -> None:
         assert swept(store) == list(range(1, 41))
 
 
+def test_v3_a_full_page_is_not_the_last_where_its_total_is_too_low() -> None:
+    """Both signs count: a total that lags behind must not end the walk."""
+
+    def tamper(_: Request, page: Json) -> Json:
+        page["meta"]["pagination"]["total"] = len(page["data"])
+        return page
+
+    for _, store in v3_store([v3_product(number, 0) for number in range(1, 301)], tamper):
+        assert swept(store) == list(range(1, 301))
+
+
 def test_v3_an_empty_page_that_passes_is_read_again() -> None:
     def tamper(request: Request, page: Json) -> Json:
         return {**page, "data": []} if request.number < 3 else page
@@ -253,6 +264,16 @@ def test_a_refused_list_ends_the_run_and_not_one_record(
         with pytest.raises(UnexpectedResponse, match=f"HTTP {status}: no. Nothing is complete without it") as caught:
             read(store)
         assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+@pytest.mark.parametrize("sku", [5, ["A"], {"a": 1}], ids=str)
+def test_a_sku_that_is_no_text_is_no_missing_product(version: str, sku: Json) -> None:
+    row = {"id": 7, "sku": sku}
+    with serving(lambda _: says([row] if version == "v2" else v3_page([row]))) as server:
+        store = open_store(settings(server.url, api_version=version))
+        with pytest.raises(UnexpectedResponse, match="product 7: sku is"):
+            store.find(["5", "A"])
 
 
 # V3: long lists
