@@ -30,6 +30,7 @@ class Page:
 
     products: list[dict[str, Any]]
     total: int  # how many products matched the request
+    end: int  # the last id that it told, also of a product that has gone since; what follows is greater
     is_last: bool  # nothing follows
 
 
@@ -51,9 +52,10 @@ def sweep(
     yield from page.products
     if page.is_last:
         return
-    after = page.products[-1]["id"]
+    after, left = page.end, page.total - len(page.products)
+    del page  # or it would be held until the end
     with workers(concurrency, "sweep") as executor:
-        cuts = _cuts(executor, find_rank, after, before, page.total - len(page.products), concurrency)
+        cuts = _cuts(executor, find_rank, after, before, left, concurrency)
         spools: list[Spool] = []
         try:
             for start, end in zip([after, *cuts], [*cuts, None], strict=True):
@@ -87,8 +89,7 @@ def _walk(fetch_page: FetchPage, after: int, before: int | None, spool: Spool) -
             page = fetch_page(after, before)
             if page.products:
                 spool.put(orjson.dumps(page.products))
-                after = page.products[-1]["id"]
-            is_last = page.is_last
+            after, is_last = page.end, page.is_last
             del page  # or two would be held while the next one comes
         spool.finish()
     except BaseException as error:  # noqa: BLE001 - raised again where the page would have been read

@@ -183,7 +183,7 @@ class StoreV3:
             found += page.products
             if page.is_last:
                 break
-            ids = [product_id for product_id in ids if product_id > page.products[-1]["id"]]
+            ids = [product_id for product_id in ids if product_id > page.end]
         self._fill_long_lists(found)
         return found
 
@@ -203,7 +203,7 @@ class StoreV3:
             # It is the last where both signs say so: the page may be cut below what was asked for, silently.
             is_last = len(rows) < max(1, per_page) and total <= seen
             if rows or is_last:
-                return Page(rows, total, is_last)
+                return Page(rows, total, rows[-1]["id"] if rows else after, is_last)
             # None of those that are there: something was deleted between the store's counting and its reading.
         raise misfit(_PRODUCTS, f"an empty page, of {total} products in all")
 

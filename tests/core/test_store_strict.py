@@ -302,6 +302,18 @@ def test_v3_a_long_list_that_is_not_found_is_believed_of_a_deleted_product_only(
         assert [product.id for product in store.products([1, 2, 3])] == [1, 3]
 
 
+def test_v3_a_page_of_nothing_but_a_long_list_that_is_gone_is_no_end() -> None:
+    """The list of products lags behind: it goes on telling of a product that is there no more."""
+    right = catalog([v3_product(1, 250), v3_product(2), v3_product(3)], cap=1)
+
+    def handle(request: Request) -> Reply:
+        gone = request.path.endswith(("/1/images", "/products/1"))
+        return says({"title": "no"}, 404) if gone else says(right(request))
+
+    with serving(handle) as server:
+        assert swept(open_store(settings(server.url))) == [2, 3]
+
+
 def test_v3_a_long_list_that_is_refused_ends_the_run() -> None:
     right = catalog([v3_product(1, 250)])
     with serving(lambda r: long_product(r, right, lambda _: says({}, 422))) as server:

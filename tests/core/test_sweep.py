@@ -7,7 +7,9 @@ import math
 import os
 import random
 import threading
+import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,8 @@ class Shelf:
         with self._lock:
             found = self._asked(after, before)
         rows = found[: self._cap]
-        return Page([{"id": i, "x": [i]} for i in rows], len(found), len(rows) < self._cap)
+        end = rows[-1] if rows else after
+        return Page([{"id": i, "x": [i]} for i in rows], len(found), end, len(rows) < self._cap)
 
     def find_rank(self, after: int, before: int | None, rank: int) -> int | None:
         with self._lock:
@@ -150,6 +153,41 @@ def test_a_store_that_empties_meanwhile() -> None:
     deletions = (("delete", number) for number in range(3000, 0, -1))
     shelf = Shelf(set(range(1, 3001)), deletions)
     assert shelf.always <= set(shelf.swept(8))
+
+
+@pytest.mark.parametrize("empty", [{1}, {2, 3}, {1, 4, 5}, {5}], ids=str)
+def test_a_page_whose_products_have_all_gone_is_no_end(empty: set[int]) -> None:
+    """As where each of them had a long list of images, and was deleted before that could be read."""
+    shelf = Shelf(set(range(1, 1251)))
+
+    def fetch_page(after: int, before: int | None) -> Page:
+        page = shelf.fetch_page(after, before)
+        return replace(page, products=[row for row in page.products if (row["id"] - 1) // PAGE + 1 not in empty])
+
+    rows = [row["id"] for row in sweep(fetch_page, shelf.find_rank, 0, None, 1)]
+    assert rows == [number for number in range(1, 1251) if (number - 1) // PAGE + 1 not in empty]
+    assert shelf.requests <= 6
+
+
+class Rows(list[Any]):
+    """A list that tells, by a weak reference, whether it is still held."""
+
+
+def test_no_page_is_held_longer_than_needed() -> None:
+    shelf = Shelf(set(range(1, 1001)))
+    pages: list[weakref.ref[Rows]] = []
+
+    def fetch_page(after: int, before: int | None) -> Page:
+        page = shelf.fetch_page(after, before)
+        rows = Rows(page.products)
+        pages.append(weakref.ref(rows))
+        return replace(page, products=rows)
+
+    rows = sweep(fetch_page, shelf.find_rank, 0, None, 1)
+    for _ in range(PAGE + 1):
+        next(rows)
+    assert pages[0]() is None
+    rows.close()
 
 
 def test_rows_come_out_as_they_went_in() -> None:
