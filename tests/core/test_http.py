@@ -290,6 +290,33 @@ def test_backoff_grows_with_jitter_up_to_a_bound() -> None:
         assert longest / 2 <= min(waits) < max(waits) <= longest
 
 
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (Reply(500), [("this request", 0.001), ("this request", 0.002), ("this request", 0.004)]),
+        (Reply(429), [("everyone", 0.001), ("everyone", 0.002), ("everyone", 0.004)]),
+        (says({}, 429, X_Retry_After="2"), [("everyone", 2.0), ("everyone", 2.001), ("everyone", 2.002)]),
+    ],
+    ids=["an error", "an overloaded platform", "a quota used up"],
+)
+def test_every_try_is_waited_for_longer(
+    monkeypatch: pytest.MonkeyPatch, reply: Reply, expected: list[tuple[str, float]]
+) -> None:
+    waits: list[tuple[str, float | None]] = []
+
+    class Noting(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(("this request", timeout))
+            return self.is_set()
+
+    with serving(in_turn(reply, reply, reply, says({"ok": 1}))) as server:
+        client = Client(settings(server.url))
+        client.stop = Noting()
+        monkeypatch.setattr(client.budget, "pause", lambda seconds: waits.append(("everyone", seconds)))
+        assert client.get(PATH) == {"ok": 1}
+    assert waits == expected
+
+
 # What the quota says
 
 
