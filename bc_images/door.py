@@ -36,12 +36,32 @@ class _Drop(logging.Filter):
         return record.msg not in self._messages
 
 
+class _Discreet(logging.Formatter):
+    """Writes what another formatter does, tracebacks too, but no secret."""
+
+    def __init__(self, formatter: logging.Formatter | None) -> None:
+        super().__init__()
+        self._formatter = formatter or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(self._formatter.format(record))
+
+
 def quieten(prefix: str) -> None:
-    """Let each event be one log line; where ``LOGLEVEL`` or ``<prefix>LOGLEVEL`` is set, the SDK's metrics pass too."""
+    """Let each event be one log line without secrets; call it once the logging is set up.
+
+    Where ``LOGLEVEL`` or ``<prefix>LOGLEVEL`` is set, the SDK's metrics pass too.
+    """
     asked = os.environ.get(f"{prefix}LOGLEVEL") or os.environ.get("LOGLEVEL")
     dropped = _Drop(_SAID_AGAIN if asked else _SAID_AGAIN | _INTERNAL)
     for handler in logging.getLogger().handlers:
         handler.addFilter(dropped)
+        _hush(handler)
+
+
+def _hush(handler: logging.Handler | None) -> None:
+    if handler is not None and not isinstance(handler.formatter, _Discreet):
+        handler.setFormatter(_Discreet(handler.formatter))
 
 
 def say(prog: str, message: str) -> None:
@@ -71,6 +91,7 @@ def run(
         say(prog, message)
         return code
 
+    _hush(logging.lastResort)  # it writes the log where nobody has set that up
     gone: tuple[type[BaseException], ...] = (*reader_gone, BrokenPipeError)
     code: object
     try:

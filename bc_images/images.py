@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 
 from bc_images.errors import UnexpectedResponse
+from bc_images.redaction import redact
 
 __all__ = [
     "Record",
@@ -150,8 +151,8 @@ def misfit(where: str, what: str) -> UnexpectedResponse:
 
 
 def short(value: object) -> str:
-    """Return a value of the store's as it may stand in a message: on one line, and not a page of it."""
-    text = repr(value)
+    """Return a value of the store's as it may stand in a message: on one line, not a page of it, and no secret."""
+    text = redact(repr(value))  # before it is cut: half a secret is not found any more
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

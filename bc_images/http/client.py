@@ -31,6 +31,7 @@ from bc_images.errors import (
 )
 from bc_images.http.failures import TRANSPORT_ERRORS, Failure, describe, failure, hopeless, too_many, words
 from bc_images.http.mending import mended
+from bc_images.images import short
 from bc_images.rate_limit import RateBudget, RateHeaders
 from bc_images.settings import Settings
 
@@ -237,9 +238,9 @@ class Client:
             answer = orjson.loads(content)
         except orjson.JSONDecodeError as error:
             if "json" not in response.headers.get("Content-Type", "json"):
+                kind = short(response.headers["Content-Type"])
                 raise UnexpectedResponse(
-                    f"{what}: the answer is {response.headers['Content-Type'][:100]!r}, not JSON. "
-                    "Check api_url: this does not look like the API."
+                    f"{what}: the answer is {kind}, not JSON. Check api_url: this does not look like the API."
                 ) from error
             try:
                 answer, places = mended(content)

@@ -6,6 +6,7 @@ import datetime as dt
 import errno
 import http.client
 import inspect
+import io
 import ipaddress
 import logging
 import socket
@@ -22,10 +23,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from requests.adapters import BaseAdapter
 
+from bc_images import door
 from bc_images.errors import BcImagesError, OutcomeUnknown, StoreUnreachable
 from bc_images.http import Client, describe
 from bc_images.redaction import keep_secret, redact
-from tests.core.wire import TOKEN, says, serving, settings
+from bc_images.store import open_store
+from tests.core.wire import TOKEN, Reply, says, serving, settings
 
 PATH = "/v3/catalog/products"
 SECRET = f"{TOKEN} https://user:hunter2@proxy.example/x?signature=abcdef"
@@ -315,6 +318,50 @@ def test_redact(text: str, expected: str) -> None:
 def test_a_secret_that_begins_another_does_not_spare_its_end() -> None:
     keep_secret("correct-horse", "correct-horse-battery")
     assert redact("with correct-horse-battery and correct-horse") == "with *** and ***"
+
+
+def test_no_secret_reaches_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_secret(TOKEN)
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    door.quieten("TAP_BC_IMAGES_")
+    logger = logging.getLogger("someone.elses")
+    logger.error("with %s", TOKEN)
+    logger.error("the traceback", exc_info=ValueError(TOKEN))
+    assert "with ***" in written.getvalue()
+    assert "ValueError: ***" in written.getvalue()
+    assert TOKEN not in written.getvalue()
+
+
+ECHO = "x" * 65 + TOKEN
+"""Where a message is cut, a secret that the cut divides must be gone before."""
+IMAGE = {"id": 2, "image_file": "a", "is_thumbnail": True}
+META = {"pagination": {"total": 1, "per_page": 250}}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(200, b"<html>", {"Content-Type": f"text/{ECHO}"}),
+        says({"title": "y" * 490 + TOKEN}, 422),
+        says({"title": TOKEN}, 500),
+        says({"data": [{"id": 1, "images": [IMAGE | {"sort_order": ECHO}]}], "meta": META}),
+        says({"data": [{"id": ECHO}]}),
+        says({"data": [ECHO]}),
+        says({"data": {ECHO: 1}}),
+    ],
+    ids=["content type", "long title", "tried again", "image", "product", "no product", "no list"],
+)
+def test_what_the_store_says_back_is_no_way_out_for_the_token(reply: Reply, caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        serving(lambda _: reply) as server,
+        caplog.at_level(logging.DEBUG),
+        pytest.raises(BcImagesError) as caught,
+    ):
+        list(open_store(settings(server.url, max_retries=1)).sweep())
+    assert "***" in str(caught.value)
+    assert TOKEN[:4] not in str(caught.value) + caplog.text
 
 
 def test_the_stores_words_are_redacted() -> None:
