@@ -39,7 +39,7 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "type": "string",
         "default": "https://api.bigcommerce.com",
         "title": "API address",
-        "description": "Address of the API, without a path.",
+        "description": "Address of the API, without /stores/ and what follows it.",
     },
     "api_version": {
         "type": "string",
@@ -159,7 +159,7 @@ class Settings:
         for name in ("concurrency", "max_retries"):
             if name in values:
                 values[name] = int(values[name])  # to JSON Schema 8.0 is an integer
-        values["api_url"] = _address("api_url", values.get("api_url", cls.default("api_url")))
+        values["api_url"] = _api_address(values.get("api_url", cls.default("api_url")))
         values["store_url"] = _address(
             "store_url", values.get("store_url", cls.default("store_url")).replace("{store_hash}", values["store_hash"])
         )
@@ -169,6 +169,13 @@ class Settings:
     def default(name: str) -> Any:
         """Return the documented default of a shared setting."""
         return PROPERTIES[name]["default"]
+
+
+def _api_address(value: str) -> str:
+    address = _address("api_url", value)
+    if "/stores/" in f"{address}/":  # with it, the store would seem to refuse the token
+        raise SettingsError("api_url ends before /stores/: give something like https://api.bigcommerce.com.")
+    return address
 
 
 def _address(name: str, value: str) -> str:

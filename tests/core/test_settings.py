@@ -68,6 +68,8 @@ def test_whole_numbers_may_be_written_as_floats() -> None:
         ({"store_hash": "https://api.bigcommerce.com/stores/abc"}, "store_hash"),
         ({"store_hash": "abc/../def"}, "store_hash"),
         ({"store_hash": "abc\n"}, "store_hash"),
+        ({"api_url": "https://api.bigcommerce.com/stores/abc123/v3"}, "api_url ends before /stores/"),
+        ({"api_url": "https://proxy.example/bigcommerce/stores/"}, "api_url ends before /stores/"),
         ({"access_token": ""}, "access_token"),
         ({"access_token": f"{SECRET}\n"}, "access_token"),
         ({"access_token": f"{SECRET} x"}, "access_token"),
