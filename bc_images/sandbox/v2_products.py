@@ -45,8 +45,16 @@ NOT_EMULATED: Final = frozenset({"keyword_filter", "include_sku", "product_tax_c
 CONTROLS: Final = frozenset({"page", "limit", "include", "exclude"})
 
 
-def _bad(name: str) -> Refused:
-    return Refused(400, f"The field '{name}' is invalid.", {"invalid_reason": f"Its value is no {name} to filter by."})
+_KINDS: Final = {
+    "int": "a whole number",
+    "bool": "true or false",
+    "date": "a date, in RFC 2822 or ISO 8601",
+    "number": "a number",
+}
+
+
+def _bad(name: str, kind: str = "int") -> Refused:
+    return Refused(400, f"The field '{name}' is invalid.", {"invalid_reason": f"It must be {_KINDS[kind]}."})
 
 
 def _date(text: str) -> int | None:
@@ -74,7 +82,7 @@ def _value(name: str, kind: str, text: str) -> Any:
         except ValueError:
             value = None
     if value is None:
-        raise _bad(name)
+        raise _bad(name, kind)
     return value
 
 

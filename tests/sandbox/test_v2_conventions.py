@@ -268,10 +268,24 @@ def test_product_without_images_has_an_empty_primary_image(bare: Door) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["min_id=x", "is_visible=maybe", "min_date_modified=yesterday", "min_price=x", "foo=1"]
+    ("query", "wanted"),
+    [
+        ("min_id=x", "a whole number"),
+        ("page=x", "a whole number"),
+        ("is_visible=maybe", "true or false"),
+        ("min_date_modified=yesterday", "a date, in RFC 2822 or ISO 8601"),
+        ("min_date_modified=2013-12", "a date, in RFC 2822 or ISO 8601"),
+        ("min_price=x", "a number"),
+    ],
 )
-def test_bad_product_filters_are_400(shop: Door, query: str) -> None:
-    assert shop.get(f"/v2/products?{query}").status_code == 400
+def test_bad_product_filters_are_400_and_tell_what_is_wanted(shop: Door, query: str, wanted: str) -> None:
+    answer = shop.get(f"/v2/products?{query}")
+    assert answer.status_code == 400
+    assert answer.json()[0]["details"] == {"invalid_reason": f"It must be {wanted}."}
+
+
+def test_product_filters_that_do_not_exist_are_400(shop: Door) -> None:
+    assert shop.get("/v2/products?foo=1").status_code == 400
 
 
 def test_product_filters_that_are_not_emulated(shop: Door) -> None:
