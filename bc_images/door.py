@@ -113,6 +113,7 @@ def run(
             tell(farewell, 0)
     except Exception as error:  # the last line of defence: a user never sees a traceback
         logger.debug("The traceback:", exc_info=True)
-        text = f"Unexpected {type(error).__name__}: {error} This is a bug: please report it, with LOGLEVEL=DEBUG."
+        text = f"Unexpected {type(error).__name__}: {error}".rstrip(".")
+        text += ". This is a bug: please report it, with LOGLEVEL=DEBUG."
         code = tell(text, Stopped.exit_code)
     sys.exit(code if isinstance(code, int) else 0)

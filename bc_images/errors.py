@@ -47,7 +47,7 @@ class BcImagesError(Exception):
 
 
 class SettingsError(BcImagesError):
-    """A setting is missing, unknown or contradicts another: found before the first request."""
+    """A setting is missing, unknown, contradicts another or does not suit what was read: the store was not changed."""
 
     exit_code = 2
 

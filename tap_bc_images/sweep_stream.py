@@ -293,9 +293,8 @@ class SweepStream(Stream):
         try:
             messages = list(self._generate_record_messages(record))
         except Exception as error:  # whatever an expression of the user's may raise
-            raise SettingsError(
-                f"A stream map fails on id {record['id']} of {self.name}: {type(error).__name__}, {error}."
-            ) from error
+            said = f"A stream map fails on id {record['id']} of {self.name}: {type(error).__name__}, {error}"
+            raise SettingsError(f"{said.rstrip('.')}.") from error
         for message in messages:
             self._tap.write_message(message)
 

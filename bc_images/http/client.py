@@ -185,7 +185,7 @@ class Client:
         try:
             return self._session.prepare_request(request)
         except (requests.exceptions.RequestException, ValueError) as error:
-            raise RequestRejected(f"{what}: a value in it cannot be sent ({describe(error)}).") from error
+            raise RequestRejected(f"{what}: a value in it cannot be sent ({describe(error)})") from error
 
     def _try(self, request: requests.PreparedRequest, what: str) -> tuple[Any] | Failure:
         """Send once; return the answer's JSON in a tuple, or why there is none."""
