@@ -26,4 +26,6 @@ class TestStandard(Standard):  # type: ignore[misc]
 
 
 def test_all_of_it_is_run() -> None:
-    assert len(target_tests.tests) == 16
+    collected = {name for name in dir(TestStandard) if name.startswith("test_")}
+    assert collected == {f"test_target_{test.name}" for test in target_tests.tests}
+    assert len(collected) == 16
