@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, Self, TypeAlias
@@ -21,13 +23,20 @@ ACTIONS = ("create", "replace", "update", "delete", "keep", "reject")
 Status: TypeAlias = Literal["done", "planned", "kept", "rejected", "failed", "not reached"]
 _STATUSES: tuple[Status, ...] = ("planned", "done", "kept", "rejected", "failed", "not reached")
 _GOOD: frozenset[Status] = frozenset({"done", "planned", "kept"})
+_UNDECIDED = "undecided"  # what stands in the table for records that no action was decided for
 
 
 class Report:
     """Counts actions, and writes them to a file of JSON lines if there is to be one.
 
-    A line is ``{action, reason, product_id, source_id, target_id, status, error}``; a record that was rejected or
-    failed stands in it whole, as ``record``, so that it can be fed again. The last line is the summary.
+    A line is ``{action, reason, product_id, source_id, target_id, status, error}``; a record that was rejected, failed
+    or not reached stands in it whole, as ``record``, so that it can be fed again. The last line is the summary.
+
+    The file is written beside its place, and takes it when it is closed, whole: what is still to be done after an
+    earlier run stands in an earlier report, which a run that is refused, or killed, must not destroy.
+
+    Attributes:
+        is_due: the run has come as far as to have a report. Else an earlier one stays where it is.
 
     Raises:
         SettingsError: the file cannot be written.
@@ -37,14 +46,15 @@ class Report:
         self.counts: Counter[tuple[str, Status]] = Counter()
         self.by_product: dict[int, Counter[str]] | None = defaultdict(Counter) if by_product else None
         self.skipped: Counter[str] = Counter()  # records of streams that are not ours
-        self._path = path
+        self.is_due = False
+        self._path = Path(path) if path else None
+        self._partial: Path | None = None  # the file on its way; a device is written to at once
         self._file: BinaryIO | None = None
-        if path:
-            try:
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-                self._file = Path(path).open("wb")  # noqa: SIM115 - closed by close()
-            except OSError as error:
-                raise SettingsError(f"The report {path} cannot be written: {error.strerror}.") from error
+        if self._path is not None:
+            _be_writable(self._path)
+            if _can_be_replaced(self._path):
+                self._path = self._path.resolve()
+                self._partial = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}.partial")
 
     @property
     def bad(self) -> int:
@@ -65,7 +75,7 @@ class Report:
         self.counts[action.action, status] += 1
         if self.by_product is not None:
             self.by_product[action.product_id][action.action] += 1
-        if self._file is None:
+        if self._path is None:
             return
         live_id = action.live["id"] if action.live else None
         line: dict[str, Any] = {
@@ -81,12 +91,11 @@ class Report:
             line["fields"] = dict(action.fields)
         if status not in _GOOD and action.wanted is not None:
             line["record"] = action.wanted
-        with self._in_words():
-            self._file.write(_line(line))
+        self._write(line)
 
     def add_unwritten(self, actions: Sequence[Action]) -> None:
         """Take down the actions of a product for which nothing is written: what is kept, and what is rejected."""
-        if self._file is None and self.by_product is None and all(action.action == "keep" for action in actions):
+        if self._path is None and self.by_product is None and all(action.action == "keep" for action in actions):
             self.counts["keep", "kept"] += len(actions)  # nearly every product of nearly every run
             return
         for action in actions:
@@ -100,17 +109,38 @@ class Report:
         found = product_id if product_id is not None else record.get("product_id")
         self.add(Action("reject", reason, found if isinstance(found, int) else 0, _with_id(record)), "rejected")
 
+    def not_reached(self, record: Record) -> None:
+        """Take down a record that the run did not come to: no action was decided for it."""
+        self.counts[_UNDECIDED, "not reached"] += 1
+        if self.by_product is not None:
+            self.by_product[record["product_id"]]["not reached"] += 1
+        if self._path is None:
+            return
+        self._write(
+            {
+                "action": None,
+                "reason": "the run ended before it came to this",
+                "product_id": record["product_id"],
+                "source_id": record["id"],
+                "target_id": None,
+                "status": "not reached",
+                "error": None,
+                "record": record,
+            }
+        )
+
     def summary(self) -> dict[str, Any]:
         """Return the counts as one JSON object."""
         return {
             "summary": {name: self[name] for name in ACTIONS},
-            "rejected": self._with_status("rejected"),
-            "failed": self._with_status("failed"),
-            "not_reached": self._with_status("not reached"),
+            "rejected": self.with_status("rejected"),
+            "failed": self.with_status("failed"),
+            "not_reached": self.with_status("not reached"),
             "skipped_streams": dict(self.skipped),
         }
 
-    def _with_status(self, wanted: Status) -> int:
+    def with_status(self, wanted: Status) -> int:
+        """Return how many actions ended so."""
         return sum(count for (_, status), count in self.counts.items() if status == wanted)
 
     def table(self) -> str:
@@ -120,7 +150,7 @@ class Report:
         rows = [["action", *statuses]]
         rows += [
             [name, *(str(self.counts[name, status] or "-") for status in statuses)]
-            for name in ACTIONS
+            for name in (*ACTIONS, _UNDECIDED)
             if name in present
         ]
         if self.by_product is not None:
@@ -144,17 +174,45 @@ class Report:
                 self._file.flush()
 
     def close(self) -> None:
-        """Write the summary and close the file."""
-        file, self._file = self._file, None
-        if file is not None:
-            with self._in_words(), file:
-                file.write(_line(self.summary()))
+        """Write the summary and put the file in its place, or forget it if it is not due.
+
+        Raises:
+            Stopped: it cannot be written; an earlier one is left as it was.
+        """
+        try:
+            if self.is_due and self._path is not None:
+                self._write(self.summary())
+                self._put_in_place()
+        finally:
+            self._path = None  # only once
+            if self._file is not None:
+                with suppress(OSError):  # what could not be written has been said
+                    self._file.close()
+                if self._partial is not None:
+                    self._partial.unlink(missing_ok=True)
+
+    def _write(self, line: dict[str, Any]) -> None:
+        with self._in_words():
+            if self._file is None:
+                path = self._partial or self._path or Path()
+                self._file = path.open("wb" if self._partial is None else "xb")
+            self._file.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
+
+    def _put_in_place(self) -> None:
+        with self._in_words():
+            if self._file is not None and self._path is not None:
+                self._file.flush()
+                if self._partial is not None:
+                    os.fsync(self._file.fileno())
+                    self._file.close()
+                    self._partial.replace(self._path)
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
+            self.is_due = False  # it lacks something
             raise Stopped(f"The report {self._path} cannot be written: {error.strerror}. Free the disk.") from error
 
     def __enter__(self) -> Self:
@@ -166,8 +224,21 @@ class Report:
         self.close()
 
 
-def _line(content: dict[str, Any]) -> bytes:
-    return orjson.dumps(content, default=str, option=orjson.OPT_APPEND_NEWLINE)
+def _be_writable(path: Path) -> None:
+    """Find out before anything is done, without touching what is there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"The report {path} cannot be written: {error.strerror}.") from error
+    if path.is_dir():
+        raise SettingsError(f"The report {path} cannot be written: it is a folder.")
+    if not os.access(path.parent if _can_be_replaced(path) else path, os.W_OK):
+        raise SettingsError(f"The report {path} cannot be written: permission denied.")
+
+
+def _can_be_replaced(path: Path) -> bool:
+    """Whether a new file can take the place: not that of a terminal, a pipe, or what a shell has opened."""
+    return path.parts[:2] not in {("/", "dev"), ("/", "proc")} and (path.is_file() or not path.exists())
 
 
 def _with_id(record: Record) -> Record:

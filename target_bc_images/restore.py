@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from bc_images.errors import SettingsError, SomeFailed, Stopped
@@ -15,15 +16,15 @@ from bc_images.files import open_files
 from bc_images.files.upload import Uploader
 from bc_images.progress import Progress, Sample
 from bc_images.settings import Settings
-from bc_images.store import Store
+from bc_images.store import PAGE, Store
 from target_bc_images.apply import Apply
-from target_bc_images.inbox import Inbox
+from target_bc_images.inbox import Inbox, Key
 from target_bc_images.ledger import Ledger
 from target_bc_images.options import Options
 from target_bc_images.pictures import Pictures
 from target_bc_images.plan import Action, Mode, plan
 from target_bc_images.planner import Batch, Planner
-from target_bc_images.report import Report
+from target_bc_images.report import Report, Status
 from target_bc_images.undo import Undo
 
 __all__ = ["Restore"]
@@ -64,6 +65,7 @@ class Restore:
         )
         self.undo_path: str | None = None
         self.kept_all: str | None = None
+        self._batches_told = 0  # of which every action is in the report
 
     def stop(self) -> None:
         """Finish the requests under way and begin nothing new."""
@@ -93,8 +95,15 @@ class Restore:
         """
         options = self._options
         if not inbox.count and not (options.mode == "mirror" and inbox.is_whole):
+            report.is_due = True
             return
-        with self._ledger(Ledger.read_only if options.dry_run else Ledger) as ledger, ExitStack() as cleanup:
+        with (
+            self._ledger(Ledger.read_only if options.dry_run else Ledger) as ledger,
+            self._accounted(inbox, report),
+            ExitStack() as cleanup,
+        ):
+            if options.on_error == "stop" and report.bad:
+                raise SomeFailed("A record was rejected, and on_error is stop: nothing was written.")
             planner = Planner(options, self._store, ledger, self._pictures, self._uploader.check)
             apply = Apply(self._store, ledger, self._uploader, self._stop, stop_on_error=options.on_error == "stop")
             if not options.dry_run:
@@ -104,7 +113,8 @@ class Restore:
             batches = self._watched(planner.batches(inbox, mode), report)
             if options.dry_run:
                 for batch in batches:
-                    _show(batch, report)
+                    self._batches_told += 1
+                    _show(batch, report, "planned")
             else:
                 undo = Undo(options.state_dir, self._settings.store_hash, self._pictures)
                 cleanup.callback(undo.close)
@@ -121,6 +131,26 @@ class Restore:
             cleanup.callback(ledger.close)
             yield ledger
 
+    @contextmanager
+    def _accounted(self, inbox: Inbox, report: Report) -> Iterator[None]:
+        """From here on this is the run that the report is about: however it ends, it names every record.
+
+        What a run that is stopped did not come to is named too, so that the report alone says what is left to do.
+        """
+        report.is_due = True
+        finished = False
+        try:
+            yield
+            finished = not self._stop.is_set()
+        finally:
+            if not finished:
+                key: Key = "product_sku" if self._options.match_products_by == "sku" else "product_id"
+                for records in islice(inbox.groups(key), self._batches_told * PAGE, None):  # a batch plans a page
+                    for record in records:
+                        report.not_reached(record)
+                if self._options.mode == "mirror":
+                    report.add(Action("delete", "the run ended before it had looked for all deletes", 0), "not reached")
+
     def _watched(self, batches: Iterator[Batch], report: Report) -> Iterator[Batch]:
         """Pass on batches until one is not to be carried out.
 
@@ -134,7 +164,8 @@ class Restore:
                 return
             deletes += sum(action.action == "delete" for each in batch.plans for action in each.writes)
             if self._options.on_error == "stop" and _count(batch)["reject"]:
-                _show(batch, report)
+                self._batches_told += 1
+                _show(batch, report, "planned" if self._options.dry_run else "not reached")
                 raise SomeFailed("a record was rejected, and on_error is stop: nothing more was written.")
             if deletes > (self._options.max_deletes or 0):
                 raise Stopped("The store changed while it was planned: there would be more deletes than max_deletes.")
@@ -145,11 +176,19 @@ class Restore:
             saved = undo.keep(batch.plans)
             self.undo_path = str(undo.path) if undo.needed else None
             safe = self._without_losses(batch, saved)
+            self._batches_told += 1
             for each in safe.plans:
                 if not each.writes:
                     report.add_unwritten(each.actions)
-            for outcome in apply.run(safe):
-                report.add(outcome.action, outcome.status, target_id=outcome.target_id, error=outcome.error)
+            told = False
+            try:
+                for outcome in apply.run(safe):
+                    told = True
+                    report.add(outcome.action, outcome.status, target_id=outcome.target_id, error=outcome.error)
+            except Exception:
+                if not told:  # it could not even say how far it came, for want of its ledger
+                    _show(Batch([each for each in safe.plans if each.writes], safe.facts), report, "not reached")
+                raise
             report.flush()
             if self._stop.is_set():
                 return
@@ -191,10 +230,11 @@ class Restore:
         return "upsert"
 
 
-def _show(batch: Batch, report: Report) -> None:
+def _show(batch: Batch, report: Report, status: Status) -> None:
+    """Take down a batch of which nothing is written; `status` is that of what would have been."""
     for each in batch.plans:
         for action in each.writes:
-            report.add(action, "planned")
+            report.add(action, status)
         report.add_unwritten([action for action in each.actions if not action.writes])
 
 

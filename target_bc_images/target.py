@@ -96,7 +96,6 @@ class TargetBCImages(Target):
         except ConfigValidationError as error:
             raise SettingsError(f"Settings that cannot be: {'; '.join(error.errors) or error}.") from error
         self._reshapes = bool(self.config.get("stream_maps") or self.config.get("flattening_enabled"))
-        self._stops_on_error = self.options.on_error == "stop"
         self.max_parallelism = 1  # of the SDK's drain, where nothing waits
         self.store = open_store(self.settings)
         self.restore = Restore(self.settings, self.options, self.store)
@@ -150,9 +149,12 @@ class TargetBCImages(Target):
 
     def close(self) -> None:
         """Let go of everything, and say on stderr what was done."""
-        self.report.close()
         self.inbox.close()
         self.store.close()
+        with closing(self.report):
+            self._tell()
+
+    def _tell(self) -> None:
         if self.report.counts or self.report.skipped:
             print(self.report.table(), file=sys.stderr)
         if self.restore.undo_path is not None:
@@ -186,8 +188,6 @@ class TargetBCImages(Target):
             super()._process_record_message(message_dict)
         else:
             self._sinks_active[stream].process_record(record, message_dict)
-        if self._stops_on_error and self.report.bad:
-            raise SomeFailed(f"A record was rejected, and on_error is stop: nothing was written{self._where()}.")
 
     def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:
         """Take in the mark of a complete sweep; the SDK would warn of columns that this target has not."""
@@ -231,12 +231,18 @@ class TargetBCImages(Target):
         if self.restore.kept_all is not None:
             raise SomeFailed(f"mirror deleted nothing, because {self.restore.kept_all}.")
         if self.report.bad:
-            raise SomeFailed(f"{self.report.bad} records were rejected or failed{self._where()}.")
+            raise SomeFailed(f"{self._how_many()}{self._where()}.")
         if not self.options.dry_run:
             try:
                 super().process_endofpipe()
             except BrokenPipeError as error:
                 raise ReaderGoneError from error
+
+    def _how_many(self) -> str:
+        """Say how many records are still to be done."""
+        not_reached = self.report.with_status("not reached")
+        words = f"{self.report.bad - not_reached} records were rejected or failed"
+        return f"{words}, {not_reached} not reached" if not_reached else words
 
     def _where(self) -> str:
         if self.options.report:

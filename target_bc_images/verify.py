@@ -94,6 +94,7 @@ def differences(
                     target.process_lines(backup)  # type: ignore[arg-type] # our reader reads bytes
                 except (OSError, EOFError, zlib.error) as error:
                     raise DamagedInput(f"The backup {path} cannot be read: {error}.") from error
+        target.report.is_due = True
         target.report.close()
         yield from _unreadable(rejected)
         for action in target.restore.compare(target.inbox):

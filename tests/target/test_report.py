@@ -1,0 +1,205 @@
+"""Where the report is written, when it takes its place, and that it names every record however the run ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bc_images.sandbox import SandboxServer
+from tests.target import victim
+from tests.target.limits import no_file_longer_than
+from tests.target.stage import Stage, end, head, picture, row, singer
+
+FIRST, SECOND, THIRD = 101, 102, 103
+OLD = b'{"summary": {}}\n'
+
+
+def empty(stage: Stage, *product_ids: int) -> None:
+    for product_id in product_ids:
+        for image in stage.images(product_id):
+            stage.box.delete_image(image["id"])
+
+
+def partials(stage: Stage) -> list[Path]:
+    return list(stage.folder.glob("report.jsonl.*"))
+
+
+class TestPlace:
+    """An earlier report gives way to a whole one only."""
+
+    def test_a_second_run_by_mistake_leaves_the_report_of_the_first_alone(self, stage3: Stage) -> None:
+        backup = stage3.folder / "backup.singer"
+        backup.write_bytes(stage3.backup())
+        empty(stage3, FIRST)
+        stage3.box.clear_requests()
+        stage3.box.switch(slow_ms=2000)
+        stage3.box.faults(".z")
+        stage3.report.write_bytes(OLD)
+        first = victim.start(stage3.config, backup)
+        assert victim.wait_for_request(stage3.box, 2, first)
+        second = stage3.restore(backup.read_bytes() + singer(row({"id": "unfit"})))
+        assert (second.code, stage3.report.read_bytes()) == (2, OLD)
+        assert "rejected" in second.err
+        first.join(victim.LONG)
+        rows = [json.loads(line) for line in stage3.report.read_text().splitlines()]
+        assert [each["status"] for each in rows[:-1]].count("done") == 3
+        assert partials(stage3) == []
+
+    @pytest.mark.parametrize("damage", [b"nonsense\n", b'{"type": "RECORD'])
+    def test_an_input_that_is_damaged_leaves_it_alone(self, stage3: Stage, damage: bytes) -> None:
+        stage3.report.write_bytes(OLD)
+        assert stage3.restore(stage3.backup() + damage).code == 3
+        assert (stage3.report.read_bytes(), partials(stage3)) == (OLD, [])
+
+    def test_a_run_that_is_killed_leaves_it_alone(self, stage3: Stage) -> None:
+        backup = stage3.folder / "backup.singer"
+        backup.write_bytes(stage3.backup())
+        empty(stage3, FIRST)
+        stage3.box.clear_requests()
+        stage3.box.faults(".p")
+        stage3.report.write_bytes(OLD)
+        process = victim.start(stage3.config, backup)
+        assert victim.wait_for_request(stage3.box, 2, process)
+        victim.kill(process)
+        assert stage3.report.read_bytes() == OLD
+
+    def test_what_is_rejected_while_reading_stands_in_it(self, stage3: Stage) -> None:
+        records = stage3.records()
+        run = stage3.restore(singer(head(), row({**records[0], "sort_order": "x"}), *map(row, records[1:])))
+        assert run.actions == [("reject", "rejected")]
+        assert stage3.report.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+    def test_through_a_link(self, stage3: Stage) -> None:
+        stage3.report.symlink_to("elsewhere.jsonl")
+        assert stage3.restore(stage3.backup()).code == 0
+        assert stage3.report.is_symlink()
+        assert len((stage3.folder / "elsewhere.jsonl").read_bytes().splitlines()) == 16
+
+    def test_into_a_pipe(self, stage3: Stage) -> None:
+        os.mkfifo(stage3.report)
+        with subprocess.Popen(["cat", str(stage3.report)], stdout=subprocess.PIPE) as reader:
+            assert stage3.restore(stage3.backup()).code == 0
+            assert reader.stdout is not None
+            assert len(reader.stdout.read().splitlines()) == 16
+        assert stage3.report.is_fifo()
+
+    def test_a_disk_that_is_full_leaves_it_alone(self, stage3: Stage) -> None:
+        unfit = {**stage3.records()[0], "sort_order": "x"}
+        stage3.report.write_bytes(OLD)
+        with no_file_longer_than(20_000):
+            run = stage3.restore(singer(head(), *[row(unfit)] * 100))
+        assert (run.code, "The report " in run.err) == (3, True)
+        assert (stage3.report.read_bytes(), partials(stage3)) == (OLD, [])
+
+
+def _umask() -> int:
+    now = os.umask(0)
+    os.umask(now)
+    return now
+
+
+class TestNotReached:
+    """A run that is stopped in the middle names every record of its input."""
+
+    @pytest.fixture
+    def large(self, tmp_path: Path) -> Any:
+        """Three batches of products."""
+        with SandboxServer(products=600, images=1) as box:
+            yield Stage(box, tmp_path)
+
+    def damaged(self, stage: Stage, by: str = "product_id") -> tuple[bytes, int]:
+        """Overwrite every image; return the backup, and how many images there are."""
+        records = stage.records(files=False)
+        if by == "product_sku":
+            records = [each for each in records if each["product_sku"]]
+        backup = singer(head(), *map(row, records), end())
+        for record in records:
+            stage.box.set_image(record["id"], description="overwritten")
+        return backup, len(records)
+
+    def check(self, rows: list[dict[str, Any]], total: int) -> Counter[str]:
+        told = [(each["product_id"], each["source_id"]) for each in rows[:-1] if each["source_id"]]
+        assert len(told) == len(set(told)) == total
+        bad = [each for each in rows[:-1] if each["status"] in {"failed", "rejected", "not reached"}]
+        assert all("record" in each for each in bad if each["source_id"])
+        return Counter(each["status"] for each in rows[:-1])
+
+    @pytest.mark.parametrize("by", ["id", "sku"])
+    def test_the_store_goes_away(self, large: Stage, by: str) -> None:
+        backup, total = self.damaged(large, f"product_{by}")
+        large.box.faults("." * 250 + "s", match="PUT /stores")
+        run = large.restore(backup, match_products_by=by)
+        assert run.code == 3
+        counts = self.check(run.rows, total)
+        assert counts["done"] >= 200
+        assert counts["not reached"] == run.summary["not_reached"] == total - counts["done"] - counts["failed"]
+        undecided = [each for each in run.rows if "action" in each and each["action"] is None]
+        assert len(undecided) >= 50
+        assert f"undecided     {'-':<12}  " in run.err
+
+    def test_the_store_is_not_there_at_all(self, large: Stage) -> None:
+        backup, total = self.damaged(large)
+        large.box.faults("s" * 10)
+        run = large.restore(backup)
+        assert (run.code, self.check(run.rows, total)) == (3, {"not reached": total})
+        run = large.restore(backup, report=None)
+        assert (run.code, f"undecided     {total}" in run.err) == (3, True)
+
+    def test_the_first_failure_when_it_is_to_stop_there(self, large: Stage) -> None:
+        backup, total = self.damaged(large)
+        large.box.switch(description_max=1)
+        run = large.restore(backup, on_error="stop", concurrency=1)
+        counts = self.check(run.rows, total)
+        left = total - counts["done"] - 1
+        assert (run.code, counts["failed"], counts["not reached"]) == (1, 1, left)
+        assert f"1 records were rejected or failed, {left} not reached" in run.err
+
+    def test_the_first_record_that_does_not_fit_when_it_is_to_stop_there(self, large: Stage) -> None:
+        backup, total = self.damaged(large)
+        broken = backup.replace(b'"sort_order":0', b'"sort_order":"0"', 1)
+        large.box.clear_requests()
+        run = large.restore(broken, on_error="stop")
+        assert (run.code, large.box.requests()) == (1, [])
+        assert self.check(run.rows, total) == {"rejected": 1, "not reached": total - 1}
+
+    def test_a_product_that_is_gone_when_it_is_to_stop_there(self, large: Stage) -> None:
+        backup, total = self.damaged(large)
+        large.box.delete_product(large.records(files=False)[300]["product_id"])
+        run = large.restore(backup, on_error="stop")
+        counts = self.check(run.rows, total)
+        assert run.code == 1
+        assert (counts["rejected"], counts["planned"]) == (1, 0)
+        assert counts["not reached"] == total - counts["done"] - 1
+
+    def test_a_signal(self, large: Stage) -> None:
+        backup, total = self.damaged(large)
+        large.box.switch(slow_ms=5)
+
+        def stop() -> None:
+            while len(large.writes()) < 20:
+                pass
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=stop, daemon=True).start()
+        run = large.restore(backup)
+        assert run.code == 143
+        counts = self.check(run.rows, total)
+        assert counts["done"] + counts["not reached"] == total
+        assert counts["done"] >= 20
+
+    def test_a_mirror_says_that_it_had_not_looked_for_all_deletes(self, stage3: Stage) -> None:
+        backup = stage3.backup()
+        stage3.box.add_image(stage3.box.add_product(sku="NEW"), picture(1), "unknown.png")
+        stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="overwritten")
+        stage3.box.faults("s", match="PUT /stores")
+        run = stage3.restore(backup, mode="mirror", max_deletes=1)
+        assert run.code == 3
+        assert ("delete", "not reached") in run.actions
