@@ -17,12 +17,13 @@ from bc_images.errors import SettingsError, Stopped
 from bc_images.images import Record
 from target_bc_images.plan import Action
 
-__all__ = ["ACTIONS", "Report", "Status"]
+__all__ = ["ACTIONS", "UNFINISHED", "Report", "Status"]
 
 ACTIONS = ("create", "replace", "update", "delete", "keep", "reject")
 Status: TypeAlias = Literal["done", "planned", "kept", "rejected", "failed", "not reached"]
 _STATUSES: tuple[Status, ...] = ("planned", "done", "kept", "rejected", "failed", "not reached")
 _GOOD: frozenset[Status] = frozenset({"done", "planned", "kept"})
+UNFINISHED = frozenset(_STATUSES) - _GOOD
 _UNDECIDED = "undecided"  # what stands in the table for records that no action was decided for
 
 
@@ -128,6 +129,12 @@ class Report:
                 "record": record,
             }
         )
+
+    def carry_over(self, line: dict[str, Any]) -> None:
+        """Take over, as it stands, a line of an earlier report that this run does nothing about."""
+        self.counts[line.get("action") or _UNDECIDED, line["status"]] += 1
+        if self._path is not None:
+            self._write(line)
 
     def summary(self) -> dict[str, Any]:
         """Return the counts as one JSON object."""

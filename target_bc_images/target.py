@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, ClassVar
@@ -80,15 +80,23 @@ class TargetBCImages(Target):
         *,
         config: Mapping[str, Any] | None = None,
         parse_env_config: bool = True,  # noqa: ARG002 - the SDK's signature; the environment is always read
+        adapt: Callable[[Options], Options] | None = None,
         **rest: Any,
     ) -> None:
         """Take the settings from `config` and, above it, from the environment (``TARGET_BC_IMAGES_<NAME>``).
+
+        Args:
+            config: settings.
+            parse_env_config: the SDK's; without effect.
+            adapt: what a command that is no ordinary restore makes of the target's own settings.
+            rest: as for the SDK's target.
 
         Raises:
             SettingsError: they cannot be used.
         """
         self.append_builtin_config(self.config_jsonschema)
         environment = from_environment(PREFIX, self.config_jsonschema["properties"], os.environ)
+        self._adapt = adapt
         self._signal: int | None = None
         self._applying = False
         try:
@@ -107,7 +115,8 @@ class TargetBCImages(Target):
         if raise_errors:
             self._config = checked(self._config, self.config_jsonschema)
             self.settings = Settings.from_config(self._config)
-            self.options = Options.from_config(self._config)
+            options = Options.from_config(self._config)
+            self.options = self._adapt(options) if self._adapt is not None else options
         return []
 
     @classmethod
