@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from bc_images.errors import SettingsError, SomeFailed, Stopped
+from bc_images.errors import AuthError, SettingsError, SomeFailed, Stopped, StoreSuspended
 from bc_images.files import open_files
 from bc_images.files.upload import Uploader
 from bc_images.progress import Progress, Sample
@@ -41,7 +41,7 @@ class Restore:
         store: the store.
 
     Attributes:
-        undo_path: where what this run changed is written down; None while it has changed nothing.
+        undo_path: where what this run changed, or may have changed, is written down; None while it has changed nothing.
         kept_all: why a mirror deleted nothing, if it did not.
 
     Raises:
@@ -118,7 +118,7 @@ class Restore:
             else:
                 undo = Undo(options.state_dir, self._settings.store_hash, self._pictures)
                 cleanup.callback(undo.close)
-                self._write(batches, apply, undo, report)
+                self._write(batches, apply, ledger, undo, report)
 
     @contextmanager
     def _ledger(self, open_ledger: Callable[[Path, str], Ledger]) -> Iterator[Ledger]:
@@ -171,24 +171,30 @@ class Restore:
                 raise Stopped("The store changed while it was planned: there would be more deletes than max_deletes.")
             yield batch
 
-    def _write(self, batches: Iterator[Batch], apply: Apply, undo: Undo, report: Report) -> None:
+    def _write(self, batches: Iterator[Batch], apply: Apply, ledger: Ledger, undo: Undo, report: Report) -> None:
         for batch in batches:
             saved = undo.keep(batch.plans)
-            self.undo_path = str(undo.path) if undo.needed else None
             safe = self._without_losses(batch, saved)
             self._batches_told += 1
             for each in safe.plans:
                 if not each.writes:
                     report.add_unwritten(each.actions)
-            told = False
+            changing = [each for each in safe.plans if each.writes]
+            told = changed = False
             try:
                 for outcome in apply.run(safe):
                     told = True
+                    changed = changed or (outcome.status == "done" and outcome.action.writes)
                     report.add(outcome.action, outcome.status, target_id=outcome.target_id, error=outcome.error)
-            except Exception:
+            except Exception as error:
                 if not told:  # it could not even say how far it came, for want of its ledger
-                    _show(Batch([each for each in safe.plans if each.writes], safe.facts), report, "not reached")
+                    _show(Batch(changing, safe.facts), report, "not reached")
+                # Only these two say for sure that the store has not taken what was cut off.
+                changed = changed or not isinstance(error, AuthError | StoreSuspended)
                 raise
+            finally:
+                if changing and (changed or ledger.open_intents()):
+                    self.undo_path = str(undo.path)
             report.flush()
             if self._stop.is_set():
                 return

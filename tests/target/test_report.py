@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bc_images.sandbox import SandboxServer
+from bc_images.sandbox import READ_ONLY_TOKEN, SandboxServer
 from tests.target import victim
 from tests.target.limits import no_file_longer_than
 from tests.target.stage import Stage, end, head, picture, row, singer
@@ -203,3 +203,41 @@ class TestNotReached:
         run = stage3.restore(backup, mode="mirror", max_deletes=1)
         assert run.code == 3
         assert ("delete", "not reached") in run.actions
+
+
+class TestUndoIsNamed:
+    """Only where something was, or may have been, written."""
+
+    WORDS = "What this run changed can be taken back"
+
+    def check(self, stage: Stage, code: int, faults: str = "", match: str = "PUT /stores", **config: Any) -> bool:
+        backup = stage.backup()
+        stage.box.set_image(stage.images(FIRST)[0]["id"], description="x")
+        stage.box.faults(faults, match=match)
+        run = stage.restore(backup, **config)
+        assert run.code == code, run.err
+        return self.WORDS in run.err
+
+    def test_after_a_write(self, stage3: Stage) -> None:
+        assert self.check(stage3, 0)
+
+    def test_after_a_write_of_which_nobody_knows(self, stage3: Stage) -> None:
+        assert self.check(stage3, 3, "w", max_retries=0)
+
+    def test_not_where_there_was_nothing_to_do(self, stage3: Stage) -> None:
+        assert self.WORDS not in stage3.restore(stage3.backup()).err
+
+    def test_not_where_the_store_took_nothing(self, stage3: Stage) -> None:
+        stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="x" * 300)
+        backup = stage3.backup()
+        stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="x")
+        stage3.box.switch(description_max=255)
+        for on_error in ("continue", "stop"):
+            run = stage3.restore(backup, on_error=on_error)
+            assert (run.code, self.WORDS in run.err) == (1, False)
+
+    def test_not_where_the_token_may_only_read(self, stage3: Stage) -> None:
+        assert not self.check(stage3, 3, access_token=READ_ONLY_TOKEN)
+
+    def test_not_where_the_store_is_suspended(self, stage3: Stage) -> None:
+        assert not self.check(stage3, 3, "s")
