@@ -15,6 +15,7 @@ import orjson
 
 from bc_images.errors import SettingsError, Stopped
 from bc_images.images import Record
+from bc_images.redaction import redact
 from target_bc_images.plan import Action
 
 __all__ = ["ACTIONS", "UNFINISHED", "Report", "Status"]
@@ -23,7 +24,10 @@ ACTIONS = ("create", "replace", "update", "delete", "keep", "reject")
 Status: TypeAlias = Literal["done", "planned", "kept", "rejected", "failed", "not reached"]
 _STATUSES: tuple[Status, ...] = ("planned", "done", "kept", "rejected", "failed", "not reached")
 _GOOD: frozenset[Status] = frozenset({"done", "planned", "kept"})
+_FAULTS: frozenset[Status] = frozenset({"rejected", "failed"})
 UNFINISHED = frozenset(_STATUSES) - _GOOD
+_SHOWN = 10  # how many rejected and failed records are named on stderr
+_LONGEST = 300  # characters of what is said of one of them
 _UNDECIDED = "undecided"  # what stands in the table for records that no action was decided for
 
 
@@ -48,6 +52,7 @@ class Report:
         self.by_product: dict[int, Counter[str]] | None = defaultdict(Counter) if by_product else None
         self.skipped: Counter[str] = Counter()  # records of streams that are not ours
         self.is_due = False
+        self._faults: list[str] = []  # the first that were rejected or failed, a line each
         self._path = Path(path) if path else None
         self._partial: Path | None = None  # the file on its way; a device is written to at once
         self._file: BinaryIO | None = None
@@ -76,14 +81,17 @@ class Report:
         self.counts[action.action, status] += 1
         if self.by_product is not None:
             self.by_product[action.product_id][action.action] += 1
+        live_id = action.live["id"] if action.live else None
+        source_id = action.wanted["id"] if action.wanted else None
+        if status in _FAULTS and len(self._faults) < _SHOWN:
+            self._faults.append(_fault(status, action.product_id, source_id or live_id, error or action.reason))
         if self._path is None:
             return
-        live_id = action.live["id"] if action.live else None
         line: dict[str, Any] = {
             "action": action.action,
             "reason": action.reason,
             "product_id": action.product_id,
-            "source_id": action.wanted["id"] if action.wanted else None,
+            "source_id": source_id,
             "target_id": target_id if target_id is not None else live_id,
             "status": status,
             "error": error,
@@ -132,7 +140,13 @@ class Report:
 
     def carry_over(self, line: dict[str, Any]) -> None:
         """Take over, as it stands, a line of an earlier report that this run does nothing about."""
-        self.counts[line.get("action") or _UNDECIDED, line["status"]] += 1
+        status = line["status"]
+        self.counts[line.get("action") or _UNDECIDED, status] += 1
+        if status in _FAULTS and len(self._faults) < _SHOWN:
+            image_id = line.get("source_id") or line.get("target_id")
+            self._faults.append(
+                _fault(status, line.get("product_id"), image_id, line.get("error") or line.get("reason"))
+            )
         if self._path is not None:
             self._write(line)
 
@@ -169,6 +183,11 @@ class Report:
         if len(rows) == 1:
             return "nothing to do: the input has no image records"
         return "\n".join("  ".join(f"{cell:<12}" for cell in row).rstrip() for row in rows)
+
+    def faults(self) -> list[str]:
+        """Return the first records that were rejected or failed, with the reason, as lines for people."""
+        more = sum(map(self.with_status, _FAULTS)) - len(self._faults)
+        return [*self._faults, f"... and {more} more"] if more else list(self._faults)
 
     def flush(self) -> None:
         """Put on disk what was taken down so far.
@@ -229,6 +248,14 @@ class Report:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _fault(status: Status, product_id: object, image_id: object, reason: object) -> str:
+    """Say in one line, without secrets, what became of a record and why."""
+    where = ", ".join(f"{what} {number}" for what, number in (("product", product_id), ("image", image_id)) if number)
+    words = " ".join(redact(str(reason)).split())
+    short = words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
+    return f"{status:<12}  {where or 'a record without an id'}: {short}"
 
 
 def _be_writable(path: Path) -> None:

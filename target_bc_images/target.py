@@ -165,7 +165,7 @@ class TargetBCImages(Target):
 
     def _tell(self) -> None:
         if self.report.counts or self.report.skipped:
-            print(self.report.table(), file=sys.stderr)
+            print(self.report.table(), *self.report.faults(), sep="\n", file=sys.stderr)
         if self.restore.undo_path is not None:
             print(f"What this run changed can be taken back: {self.restore.undo_path}", file=sys.stderr)
 
@@ -256,7 +256,7 @@ class TargetBCImages(Target):
     def _where(self) -> str:
         if self.options.report:
             return f": see {self.options.report}"
-        return ": set report to a path to have them listed, with the store's own words"
+        return ": set report to a path to have all of them in a file, with their records"
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """End the run with 143 or 130: while reading at once; while applying after the requests under way.

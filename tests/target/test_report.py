@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bc_images.sandbox import READ_ONLY_TOKEN, SandboxServer
+from bc_images.sandbox import READ_ONLY_TOKEN, TOKEN, SandboxServer
 from tests.target import victim
 from tests.target.limits import no_file_longer_than
 from tests.target.stage import Stage, end, head, picture, row, singer
@@ -203,6 +204,43 @@ class TestNotReached:
         run = stage3.restore(backup, mode="mirror", max_deletes=1)
         assert run.code == 3
         assert ("delete", "not reached") in run.actions
+
+
+class TestStderr:
+    """What a person sees who has set no report."""
+
+    def test_the_first_ten_that_were_rejected_or_failed(self, stage3: Stage) -> None:
+        records = stage3.records()
+        records[0]["sort_order"] = "first\nof all"
+        records[1]["zoom_url"] = [f"https://me:{TOKEN}@example.com/?key=hush"]
+        records[2]["description"] = ["x" * 5000]
+        for product in (SECOND, THIRD, 104):
+            stage3.box.delete_product(product)
+        err = stage3.restore(singer(head(), *map(row, records), row({"id": None})), report=None).err
+        told = [line for line in err.splitlines() if line.startswith(("rejected", "..."))]
+        one, two = (
+            f"rejected      product {FIRST}, image {each['id']}: does not fit the schema: " for each in records[:2]
+        )
+        assert told[0] == one + r"sort_order: 'first\nof all' is not of type 'integer'"
+        assert told[1].startswith(two + "zoom_url: ['https://***@")
+        assert len(told[2]) < 400
+        assert told[3].startswith("rejected      a record without an id: does not fit the schema: ")
+        assert all(re.search(r": there is no product 10\d in the store$", line) for line in told[4:10])
+        assert told[10:] == ["... and 3 more"]
+        assert TOKEN not in err
+        assert "hush" not in err
+
+    def test_the_words_of_the_store(self, stage3: Stage) -> None:
+        backup = stage3.backup()
+        for image in stage3.records(files=False):
+            stage3.box.set_image(image["id"], description="overwritten")
+        stage3.box.switch(description_max=1)
+        run = stage3.restore(backup, report=None)
+        failed = sum(record["description"] == "overwritten" for record in stage3.records(files=False))
+        told = [line for line in run.err.splitlines() if "must not be longer than 1 characters" in line]
+        assert len(told) == min(10, failed) > 1
+        assert all(line.startswith("failed        product 1") for line in told)
+        assert f"{failed} records were rejected or failed: set report" in run.err
 
 
 class TestUndoIsNamed:
