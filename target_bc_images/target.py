@@ -192,7 +192,10 @@ class TargetBCImages(Target):
         stream, record = message_dict.get("stream"), message_dict.get("record")
         if not isinstance(record, dict):
             raise DamagedInput("a RECORD that holds no object. Check the tap or the file.")
-        if self._reshapes or stream not in self._sinks_active:
+        if record.get("_sdc_deleted_at"):  # a loader has marked the row: the store had lost this image on purpose
+            self._need_schema(stream, "a RECORD")
+            self.report.skipped[f"{stream} (deleted rows)"] += 1
+        elif self._reshapes or stream not in self._sinks_active:
             self._need_schema(stream, "a RECORD")
             super()._process_record_message(message_dict)
         else:

@@ -187,6 +187,28 @@ class TestForeign:
         assert stage3.restore(cut).actions == [("create", "done")]
 
 
+class TestDeletedRows:
+    """A loader marks rows whose image has left the store: they are not put back."""
+
+    @pytest.mark.parametrize("maps", [{}, {"stream_maps": {"raw-product_images": {"tiny_url": "__NULL__"}}}])
+    def test_they_are_skipped_and_counted(self, stage3: Stage, maps: dict[str, Any]) -> None:
+        records = stage3.records()
+        for image in stage3.images(FIRST)[:2]:
+            stage3.box.delete_image(image["id"])
+        stream = "raw-product_images"
+        marked = [
+            row({**each, "_sdc_deleted_at": "2026-01-02T00:00:00Z" if each["id"] == records[0]["id"] else None}, stream)
+            for each in records
+        ]
+        run = stage3.restore(singer(head(stream), *marked), **maps)
+        assert (run.code, run.actions) == (0, [("create", "done")])
+        assert run.summary["skipped_streams"] == {"raw-product_images (deleted rows)": 1}
+        assert "stream raw-product_images (deleted rows)  1 records skipped" in run.err
+
+    def test_before_their_schema_they_are_damage_as_any(self, stage3: Stage) -> None:
+        assert stage3.restore(singer(row({"_sdc_deleted_at": "2026-01-02"}))).code == 3
+
+
 class TestUnfit:
     """A record that does not fit is listed with its precise reason; the others are restored, and the exit code is 1."""
 
