@@ -37,8 +37,8 @@ class Inbox:
 
     Attributes:
         count: how many records were kept.
-        is_whole: the input has said, after its last record, that it is a complete sweep.
         lists_products: the input says itself which products it speaks for.
+        is_reshaped: what stands between may have held records back.
 
     Raises:
         Stopped: there is no room for the input.
@@ -57,13 +57,28 @@ class Inbox:
         self._is_ascending = True
         self._versions: list[tuple[int, int | None]] = []  # at which record each run of one version begins
         self._dead: list[range] = []  # records of sweeps that a later one has replaced
+        self._is_marked = False  # with the end of a complete sweep, after its last record
         self.count = 0
-        self.is_whole = False
         self.lists_products = False
+        self.is_reshaped = False
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the input does not hold everything that it is about; None if it does."""
+        if self.is_reshaped:
+            return "stream_maps or flattening_enabled may have held records back"
+        if not self._is_marked:
+            return "the input does not end with the mark of a complete sweep (ACTIVATE_VERSION)"
+        return None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the input holds everything that it is about."""
+        return self.doubt is None
 
     def add(self, record: Record, version: int | None = None) -> None:
         """Keep one valid record of the stream ``product_images``, if its product counts."""
-        self.is_whole = False
+        self._is_marked = False
         product_id = record["product_id"]
         if self._only is not None and product_id not in self._only:
             return
@@ -84,7 +99,7 @@ class Inbox:
         """Take in the mark of a complete sweep: records of other versions before it are of sweeps gone by."""
         runs = pairwise([*self._versions, (self.count, None)])
         self._dead = [range(start, end) for (start, each), (end, _) in runs if each not in {None, version}]
-        self.is_whole = True
+        self._is_marked = True
 
     def add_product(self, record: Record | None) -> None:
         """Keep one product: the input then says itself which products it speaks for. None is one that is not ours."""

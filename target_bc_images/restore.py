@@ -96,6 +96,7 @@ class Restore:
         options = self._options
         if not inbox.count and not (options.mode == "mirror" and inbox.is_whole):
             report.is_due = True
+            self.kept_all = inbox.doubt if options.mode == "mirror" else None
             return
         with (
             self._ledger(Ledger.read_only if options.dry_run else Ledger) as ledger,
@@ -216,8 +217,8 @@ class Restore:
         Raises:
             SettingsError: there would be more deletes than allowed.
         """
-        if not inbox.is_whole:
-            self.kept_all = "the input does not end with the mark of a complete sweep (ACTIVATE_VERSION)"
+        if inbox.doubt is not None:
+            self.kept_all = inbox.doubt
         elif report.bad:
             self.kept_all = "records were rejected"
         else:

@@ -103,17 +103,19 @@ class TargetBCImages(Target):
             super().__init__(config={**(config or {}), **environment}, parse_env_config=False, **rest)
         except ConfigValidationError as error:
             raise SettingsError(f"Settings that cannot be: {'; '.join(error.errors) or error}.") from error
-        self._reshapes = bool(self.config.get("stream_maps") or self.config.get("flattening_enabled"))
         self.max_parallelism = 1  # of the SDK's drain, where nothing waits
         self.store = open_store(self.settings)
         self.restore = Restore(self.settings, self.options, self.store)
         self.inbox = Inbox(self.settings.store_hash, self.options.product_ids)
+        self.inbox.is_reshaped = self._reshapes
         self.report = Report(self.options.report, by_product=self.options.plan_by_product)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check every setting, in our own words: the SDK's would show a secret of a wrong type."""
         if raise_errors:
             self._config = checked(self._config, self.config_jsonschema)
+            # Now: the SDK takes out of stream_maps what it has understood.
+            self._reshapes = bool(self._config.get("stream_maps") or self._config.get("flattening_enabled"))
             self.settings = Settings.from_config(self._config)
             options = Options.from_config(self._config)
             self.options = self._adapt(options) if self._adapt is not None else options

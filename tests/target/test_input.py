@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import orjson
@@ -207,6 +208,35 @@ class TestDeletedRows:
 
     def test_before_their_schema_they_are_damage_as_any(self, stage3: Stage) -> None:
         assert stage3.restore(singer(row({"_sdc_deleted_at": "2026-01-02"}))).code == 3
+
+
+class TestMirrorOfLessThanEverything:
+    """What may lack records says nothing about what is not in it, even where it has its mark."""
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"stream_maps": {"product_images": None}},
+            {"stream_maps": {"product_images": {"__filter__": f"product_id != {FIRST}"}}},
+            {"stream_maps": {"__else__": None}},
+            {"flattening_enabled": True, "flattening_max_depth": 1},
+        ],
+    )
+    @pytest.mark.parametrize("dry_run", [False, True])
+    def test_stream_maps_and_flattening(self, stage3: Stage, settings: dict[str, Any], *, dry_run: bool) -> None:
+        before = stage3.state()
+        settings = deepcopy(settings)  # the SDK takes parts out of it
+        run = stage3.restore(stage3.backup(), mode="mirror", max_deletes=99, dry_run=dry_run, **settings)
+        assert (run.code, stage3.state(), run.states) == (1, before, [])
+        assert "mirror deleted nothing, because stream_maps or flattening_enabled may have held records back" in run.err
+
+    @pytest.mark.parametrize("data", [b"", singer(state()), singer(head(), state())])
+    @pytest.mark.parametrize("dry_run", [False, True])
+    def test_no_record_and_no_mark(self, stage3: Stage, data: bytes, *, dry_run: bool) -> None:
+        before = stage3.state()
+        run = stage3.restore(data, mode="mirror", max_deletes=99, dry_run=dry_run)
+        assert (run.code, stage3.state(), run.states) == (1, before, [])
+        assert "mirror deleted nothing, because the input does not end with the mark" in run.err
 
 
 class TestUnfit:
