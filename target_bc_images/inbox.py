@@ -58,6 +58,7 @@ class Inbox:
         self._versions: list[tuple[int, int | None]] = []  # at which record each run of one version begins
         self._dead: list[range] = []  # records of sweeps that a later one has replaced
         self._is_marked = False  # with the end of a complete sweep, after its last record
+        self._listed_empty: set[int] = set()  # chosen products that have no image, as the input says
         self.count = 0
         self.lists_products = False
         self.is_reshaped = False
@@ -109,6 +110,8 @@ class Inbox:
                 self._products.execute("INSERT INTO products VALUES (?, ?)", (record["id"], record.get("sku")))
             except sqlite3.Error as error:
                 raise _no_room(error) from error
+            if self._only is not None and not record.get("image_count"):
+                self._listed_empty.add(record["id"])
 
     def speaks_for(self, product_id: int, sku: str | None, key: Key) -> bool:
         """Whether the input says what images a product of the store is to have, although it holds none of them.
@@ -126,6 +129,12 @@ class Inbox:
         column, value = ("sku", sku) if key == "product_sku" else ("id", product_id)
         query = f"SELECT 1 FROM products WHERE {column} = ?"  # noqa: S608 - one of two names of ours
         return self._products.execute(query, (value,)).fetchone() is not None
+
+    def without_images(self) -> list[int]:
+        """Return the chosen products of which the input holds no image, but those that it lists as having none."""
+        if self._only is None:
+            return []
+        return sorted({*self._only} - {record["product_id"] for _, record in self._live()} - self._listed_empty)
 
     def groups(self, key: Key) -> Iterator[list[Record]]:
         """Yield the records product by product, each image once (the last word counts). May be called again."""

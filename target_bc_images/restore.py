@@ -94,6 +94,8 @@ class Restore:
             BcImagesError: any kind but the refusals of single records, which are in the report.
         """
         options = self._options
+        for missing in self._missing(inbox, options.mode):
+            report.add(missing, "rejected")
         if not inbox.count and not (options.mode == "mirror" and inbox.is_whole):
             report.is_due = True
             self.kept_all = inbox.doubt if options.mode == "mirror" else None
@@ -120,6 +122,16 @@ class Restore:
                 undo = Undo(options.state_dir, self._settings.store_hash, self._pictures)
                 cleanup.callback(undo.close)
                 self._write(batches, apply, ledger, undo, report)
+
+    def _missing(self, inbox: Inbox, mode: Mode) -> list[Action]:
+        """Reject the chosen products of which the input knows nothing: most likely another one was meant.
+
+        A mirror is another matter: a whole input that lists no products speaks for all, and this one has no image.
+        """
+        by_id = self._options.match_products_by != "sku"
+        if mode == "mirror" and by_id and inbox.is_whole and not inbox.lists_products:
+            return []
+        return [Action("reject", "the input has no image of this product", each) for each in inbox.without_images()]
 
     @contextmanager
     def _ledger(self, open_ledger: Callable[[Path, str], Ledger]) -> Iterator[Ledger]:

@@ -194,7 +194,7 @@ class TargetBCImages(Target):
         stream, record = message_dict.get("stream"), message_dict.get("record")
         if not isinstance(record, dict):
             raise DamagedInput("a RECORD that holds no object. Check the tap or the file.")
-        if record.get("_sdc_deleted_at"):  # a loader has marked the row: the store had lost this image on purpose
+        if record.get("_sdc_deleted_at"):  # a loader has marked the row: the image had left the store
             self._need_schema(stream, "a RECORD")
             self.report.skipped[f"{stream} (deleted rows)"] += 1
         elif self._reshapes or stream not in self._sinks_active:

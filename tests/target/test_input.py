@@ -210,6 +210,54 @@ class TestDeletedRows:
         assert stage3.restore(singer(row({"_sdc_deleted_at": "2026-01-02"}))).code == 3
 
 
+class TestChosenProducts:
+    """A product that is asked for by name, and of which the input knows nothing, is no success."""
+
+    MISSING = "the input has no image of this product"
+
+    @staticmethod
+    def listed(product_id: int, count: int | None = 0) -> dict[str, Any]:
+        return row({"store_hash": "sandbox", "id": product_id, "image_count": count}, "products")
+
+    def missing(self, run: Run) -> list[int]:
+        return [each["product_id"] for each in run.rows if each.get("reason") == self.MISSING]
+
+    @pytest.mark.parametrize("mode", [{}, {"dry_run": True}, {"mode": "mirror", "max_deletes": 9}])
+    def test_without_an_image_in_the_input(self, stage3: Stage, mode: dict[str, Any]) -> None:
+        data = lines(stage3.records())
+        run = stage3.restore(data, product_ids=[FIRST, 110, 999], **mode)
+        assert (run.code, self.missing(run), run.states) == (1, [110, 999], [])
+        assert f"rejected      product 999: {self.MISSING}" in run.err
+        run = stage3.restore(data, product_ids=[999], **mode)
+        assert (run.code, self.missing(run)) == (1, [999])
+        assert stage3.restore(data, product_ids=[FIRST]).code == 0
+
+    def test_that_the_input_lists_as_having_none(self, stage3: Stage) -> None:
+        for count, code in ((0, 0), (2, 1)):
+            data = singer(head("products"), self.listed(999, count)) + lines(stage3.records())
+            assert stage3.restore(data, product_ids=[FIRST, 999]).code == code
+
+    def test_a_whole_input_speaks_for_it_in_a_mirror(self, stage3: Stage) -> None:
+        mirror = {"mode": "mirror", "max_deletes": 3, "product_ids": [FIRST]}
+        records = [each for each in stage3.records() if each["product_id"] != FIRST]
+        data = singer(head(), *map(row, records), end())
+        run = stage3.restore(singer(head("products"), self.listed(SECOND, 3)) + data, **mirror)
+        assert (run.code, self.missing(run), len(stage3.images(FIRST))) == (1, [FIRST], 3)
+        assert "mirror deleted nothing, because records were rejected" in run.err
+        assert stage3.restore(data, match_products_by="sku", **mirror).code == 1
+        assert stage3.restore(data).code == 0
+        run = stage3.restore(data, **mirror)
+        assert (run.code, len(stage3.images(FIRST))) == (0, 0)
+
+    def test_whose_records_are_of_a_sweep_gone_by(self, stage3: Stage) -> None:
+        older = stage3.records()
+        newer = [each for each in older if each["product_id"] != FIRST]
+        data = singer(head(), *(row(each, version=1) for each in older), end(version=1),
+                      *(row(each, version=2) for each in newer), end(version=2))  # fmt: skip
+        run = stage3.restore(data, product_ids=[FIRST, SECOND])
+        assert (run.code, self.missing(run)) == (1, [FIRST])
+
+
 class TestMirrorOfLessThanEverything:
     """What may lack records says nothing about what is not in it, even where it has its mark."""
 
