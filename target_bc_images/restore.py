@@ -82,6 +82,7 @@ class Restore:
             BcImagesError: the store cannot be read, or the ledger.
         """
         with self._ledger(Ledger.read_only) as ledger:
+            yield from self._unknown(inbox)
             planner = Planner(self._options, self._store, ledger, self._pictures)
             for plans, _ in planner.batches(inbox, "mirror"):
                 for each in plans:
@@ -132,6 +133,16 @@ class Restore:
         if mode == "mirror" and by_id and inbox.is_whole and not inbox.lists_products:
             return []
         return [Action("reject", "the input has no image of this product", each) for each in inbox.without_images()]
+
+    def _unknown(self, inbox: Inbox) -> Iterator[Action]:
+        """Reject the chosen products that cannot be compared, because input or store know nothing of them."""
+        missing = self._missing(inbox, "mirror")
+        yield from missing
+        if not missing and (empty := inbox.without_images()):
+            there = {product.id for product in self._store.products(empty)}
+            for product_id in empty:
+                if product_id not in there:
+                    yield Action("reject", f"there is no product {product_id} in the store", product_id)
 
     @contextmanager
     def _ledger(self, open_ledger: Callable[[Path, str], Ledger]) -> Iterator[Ledger]:
