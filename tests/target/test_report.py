@@ -279,3 +279,15 @@ class TestUndoIsNamed:
 
     def test_not_where_the_store_is_suspended(self, stage3: Stage) -> None:
         assert not self.check(stage3, 3, "s")
+
+
+def test_an_undo_that_cannot_be_written_stops_a_run_that_has_begun(stage3: Stage) -> None:
+    """It is no wrong setting (exit code 2): batches may have been written by then."""
+    backup = stage3.backup()
+    stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="x" * 100_000)
+    before = stage3.state()
+    with no_file_longer_than(80_000):
+        run = stage3.restore(backup)
+    assert (run.code, stage3.state()) == (3, before)
+    assert "The undo file" in run.err
+    assert run.summary["not_reached"] == 15
