@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from types import FrameType
@@ -99,6 +100,7 @@ class TargetBCImages(Target):
         self._adapt = adapt
         self._signal: int | None = None
         self._applying = False
+        self._uncounted: Counter[str] = Counter()  # records of each stream that have passed by the SDK's counter
         try:
             super().__init__(config={**(config or {}), **environment}, parse_env_config=False, **rest)
         except ConfigValidationError as error:
@@ -201,6 +203,7 @@ class TargetBCImages(Target):
             self._need_schema(stream, "a RECORD")
             super()._process_record_message(message_dict)
         else:
+            self._uncounted[stream] += 1
             self._sinks_active[stream].process_record(record, message_dict)
 
     def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:
@@ -246,6 +249,8 @@ class TargetBCImages(Target):
             raise SomeFailed(f"mirror deleted nothing, because {self.restore.kept_all}.")
         if self.report.bad:
             raise SomeFailed(f"{self._how_many()}{self._where()}.")
+        for stream, count in self._uncounted.items():
+            self._sinks_active[stream].record_counter_metric.increment(count)
         if not self.options.dry_run:
             try:
                 super().process_endofpipe()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from copy import deepcopy
@@ -356,6 +357,18 @@ def test_long_inputs_do_not_lose_their_order_on_disk(stage3: Stage) -> None:
     assert {each["reason"] for each in run.rows if each.get("action") == "reject"} == {
         f"there is no product {900 + number} in the store" for number in range(7)
     }
+
+
+@pytest.mark.parametrize("settings", [{}, {"flattening_enabled": True, "flattening_max_depth": 1}])
+def test_the_sdks_metric_counts_every_record(
+    stage3: Stage, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    data = singer(head("orders"), *[row({"id": 1}, "orders")] * 2) + lines(stage3.records())
+    assert stage3.restore(data, **settings).code == 0
+    points = [orjson.loads(each.split("METRIC: ")[1]) for each in caplog.messages if "METRIC" in each]
+    counts = {each["tags"]["stream"]: each["value"] for each in points if each["metric"] == "record_count"}
+    assert counts == {"product_images": 15, "orders": 2}
 
 
 def test_an_input_that_does_not_fit_on_the_disk(stage3: Stage) -> None:
