@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bc_images.errors import FileUnavailable, NotFound, OutcomeUnknown, RequestRejected, Stopped, StoreUnreachable
 from bc_images.files.upload import Uploader
@@ -39,6 +40,20 @@ class Outcome:
     status: Status
     target_id: int | None = None
     error: str | None = None
+    is_unknown: bool = False  # it failed, and the store may have done it nevertheless
+
+    @property
+    def may_have_written(self) -> bool:
+        """Whether the store may be another than before."""
+        return self.is_unknown or (self.status == "done" and self.action.writes)
+
+
+class _Failure(NamedTuple):
+    """What will never work, and why."""
+
+    action: Action
+    reason: str
+    is_unknown: bool = False
 
 
 @dataclass(slots=True)
@@ -48,7 +63,7 @@ class _Job:
     first: ProductPlan
     todo: list[Action]  # what is left to do, in the order in which it is done
     images: Sequence[Record]  # as last read
-    failed: dict[SourceKey, tuple[Action, str]] = field(default_factory=dict)  # what will never work, and why
+    failed: dict[SourceKey, _Failure] = field(default_factory=dict)
     created: dict[SourceKey, int] = field(default_factory=dict)
     unseen: set[int] = field(default_factory=set)  # created in this round, and not read back yet
     lost: Intent | None = None  # a create without an answer
@@ -175,14 +190,14 @@ class Apply:
                     return  # look before anything else is written to this product
                 except StoreUnreachable as error:
                     self._bear(job, error)
-                    self._fail(job, action, str(error), facts)
+                    self._fail(job, action, str(error), facts, is_unknown=True)
                 else:
                     self._unanswered = 0
                 job.todo.remove(action)
                 self._count(action)
         except Stopped as error:
             if not self._stop.is_set():  # else it was us who stopped it
-                job.failed[job.todo[0].subject] = job.todo[0], str(error)
+                job.failed[job.todo[0].subject] = _Failure(job.todo[0], str(error))
             self._stopped_by = self._stopped_by or error
             self._stop.set()
 
@@ -254,8 +269,8 @@ class Apply:
         else:
             self._store.delete(job.product_id, image_id)
 
-    def _fail(self, job: _Job, action: Action, reason: str, facts: Knowledge) -> None:
-        job.failed[action.subject] = action, reason
+    def _fail(self, job: _Job, action: Action, reason: str, facts: Knowledge, *, is_unknown: bool = False) -> None:
+        job.failed[action.subject] = _Failure(action, reason, is_unknown)
         facts.refused[action.subject] = reason
         if self._stop_on_error:
             self._stop.set()
@@ -285,11 +300,20 @@ class Apply:
             self._stop.set()
             return
         for job in jobs:
-            job.todo = list(plan(job.product_id, job.first.wanted, job.images, facts, job.first).writes)
+            planned = plan(job.product_id, job.first.wanted, job.images, facts, job.first)
+            job.todo = list(planned.writes)
+            self._forgive(job, planned, facts)
             job.is_proven = not job.todo and not job.failed
             job.tries += 1
             if not job.fewest or len(job.todo) < job.fewest:
                 job.fewest, job.tries = len(job.todo), 0
+
+    def _forgive(self, job: _Job, planned: ProductPlan, facts: Knowledge) -> None:
+        """Take back the failures of writes that were done although no answer said so."""
+        refused = {action.subject for action in planned.actions if action.action == "reject"}
+        for subject, failure in list(job.failed.items()):
+            if failure.is_unknown and subject not in refused:
+                del job.failed[subject], facts.refused[subject]
 
     def _take_in(self, job: _Job, images: Sequence[Record], facts: Knowledge) -> None:
         job.images = images
@@ -325,22 +349,23 @@ class Apply:
         why = None if self._stop.is_set() else f"the store did not take it in {TRIES} tries"
         for action in job.first.actions:
             unfinished = left.pop(action.subject, None)
-            _, reason = failed.pop(action.subject, (action, None))
+            failure = failed.pop(action.subject, None)
             if action.action == "reject":
                 yield Outcome(action, "rejected", error=action.reason)
-            elif reason is not None:
-                yield Outcome(action, "failed", error=reason)
+            elif failure is not None:
+                yield Outcome(action, "failed", error=failure.reason, is_unknown=failure.is_unknown)
             elif job.lost is not None and job.lost.source == action.subject:
-                yield Outcome(action, "failed", error="the answer was lost; the next run finds out whether it is there")
+                reason = "the answer was lost; the next run finds out whether it is there"
+                yield Outcome(action, "failed", error=reason, is_unknown=True)
             elif unfinished is not None:
                 yield Outcome(action, status, error=why)
             elif action.writes:
                 yield Outcome(action, "done", job.created.get(action.subject))
             else:
                 yield Outcome(action, "kept")
-        for action, reason in failed.values():
-            left.pop(action.subject, None)
-            yield Outcome(action, "failed", error=reason)
+        for failure in failed.values():
+            left.pop(failure.action.subject, None)
+            yield Outcome(failure.action, "failed", error=failure.reason, is_unknown=failure.is_unknown)
         for action in left.values():
             yield Outcome(action, status, error=why)
 

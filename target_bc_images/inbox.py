@@ -37,8 +37,8 @@ class Inbox:
 
     Attributes:
         count: how many records were kept.
-        is_whole: the input has said, after its last record, that it is a complete sweep.
         lists_products: the input says itself which products it speaks for.
+        is_reshaped: what stands between may have held records back.
 
     Raises:
         Stopped: there is no room for the input.
@@ -57,13 +57,29 @@ class Inbox:
         self._is_ascending = True
         self._versions: list[tuple[int, int | None]] = []  # at which record each run of one version begins
         self._dead: list[range] = []  # records of sweeps that a later one has replaced
+        self._is_marked = False  # with the end of a complete sweep, after its last record
+        self._listed_empty: set[int] = set()  # chosen products that have no image, as the input says
         self.count = 0
-        self.is_whole = False
         self.lists_products = False
+        self.is_reshaped = False
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the input does not hold everything that it is about; None if it does."""
+        if self.is_reshaped:
+            return "stream_maps or flattening_enabled may have held records back"
+        if not self._is_marked:
+            return "the input does not end with the mark of a complete sweep (ACTIVATE_VERSION)"
+        return None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the input holds everything that it is about."""
+        return self.doubt is None
 
     def add(self, record: Record, version: int | None = None) -> None:
         """Keep one valid record of the stream ``product_images``, if its product counts."""
-        self.is_whole = False
+        self._is_marked = False
         product_id = record["product_id"]
         if self._only is not None and product_id not in self._only:
             return
@@ -84,7 +100,7 @@ class Inbox:
         """Take in the mark of a complete sweep: records of other versions before it are of sweeps gone by."""
         runs = pairwise([*self._versions, (self.count, None)])
         self._dead = [range(start, end) for (start, each), (end, _) in runs if each not in {None, version}]
-        self.is_whole = True
+        self._is_marked = True
 
     def add_product(self, record: Record | None) -> None:
         """Keep one product: the input then says itself which products it speaks for. None is one that is not ours."""
@@ -94,6 +110,8 @@ class Inbox:
                 self._products.execute("INSERT INTO products VALUES (?, ?)", (record["id"], record.get("sku")))
             except sqlite3.Error as error:
                 raise _no_room(error) from error
+            if self._only is not None and not record.get("image_count"):
+                self._listed_empty.add(record["id"])
 
     def speaks_for(self, product_id: int, sku: str | None, key: Key) -> bool:
         """Whether the input says what images a product of the store is to have, although it holds none of them.
@@ -111,6 +129,12 @@ class Inbox:
         column, value = ("sku", sku) if key == "product_sku" else ("id", product_id)
         query = f"SELECT 1 FROM products WHERE {column} = ?"  # noqa: S608 - one of two names of ours
         return self._products.execute(query, (value,)).fetchone() is not None
+
+    def without_images(self) -> list[int]:
+        """Return the chosen products of which the input holds no image, but those that it lists as having none."""
+        if self._only is None:
+            return []
+        return sorted({*self._only} - {record["product_id"] for _, record in self._live()} - self._listed_empty)
 
     def groups(self, key: Key) -> Iterator[list[Record]]:
         """Yield the records product by product, each image once (the last word counts). May be called again."""

@@ -79,15 +79,14 @@ class Ledger:
         else:
             self._db = _hold(state_dir, store_hash)
             self._holder = _holder(state_dir, store_hash)
+        self._prepare(store_hash, state_dir)
+
+    def _prepare(self, store_hash: str, state_dir: Path | None) -> None:
+        """Make what a new ledger lacks, and make sure of whose it is: in another store, the ids in it mean nothing."""
         with self._transaction() as db:
             db.executescript(_SCHEMA)
             if db.execute("SELECT 1 FROM store").fetchone() is None:
                 db.execute("INSERT INTO store VALUES (?)", (store_hash,))
-        self._expect(store_hash, state_dir)
-
-    def _expect(self, store_hash: str, state_dir: Path | None) -> None:
-        """Make sure that the ledger is that of one store: in another, the ids in it mean nothing."""
-        with self._transaction() as db:
             (owner,) = db.execute("SELECT hash FROM store").fetchone()
         if owner != store_hash:
             self.close()
@@ -116,7 +115,7 @@ class Ledger:
                 copy.close()
         except (OSError, sqlite3.Error) as error:
             raise SettingsError(f"The ledger {path} cannot be read: {error}. Is another run using it?") from error
-        ledger._expect(store_hash, state_dir)
+        ledger._prepare(store_hash, state_dir)  # a run that was killed at its start has left an empty file
         return ledger
 
     def close(self) -> None:

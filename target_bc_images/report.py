@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal, Self, TypeAlias
@@ -13,21 +15,34 @@ import orjson
 
 from bc_images.errors import SettingsError, Stopped
 from bc_images.images import Record
-from target_bc_images.plan import Action
+from bc_images.redaction import redact
+from target_bc_images.plan import Action, ProductPlan
 
-__all__ = ["ACTIONS", "Report", "Status"]
+__all__ = ["ACTIONS", "UNFINISHED", "Report", "Status"]
 
 ACTIONS = ("create", "replace", "update", "delete", "keep", "reject")
 Status: TypeAlias = Literal["done", "planned", "kept", "rejected", "failed", "not reached"]
 _STATUSES: tuple[Status, ...] = ("planned", "done", "kept", "rejected", "failed", "not reached")
 _GOOD: frozenset[Status] = frozenset({"done", "planned", "kept"})
+_FAULTS: frozenset[Status] = frozenset({"rejected", "failed"})
+UNFINISHED = frozenset(_STATUSES) - _GOOD
+_SHOWN = 10  # how many rejected and failed records are named on stderr
+_LONGEST = 300  # characters of what is said of one of them
+_UNDECIDED = "undecided"  # what stands in the table for records that no action was decided for
 
 
 class Report:
     """Counts actions, and writes them to a file of JSON lines if there is to be one.
 
-    A line is ``{action, reason, product_id, source_id, target_id, status, error}``; a record that was rejected or
-    failed stands in it whole, as ``record``, so that it can be fed again. The last line is the summary.
+    A line is ``{action, reason, product_id, source_id, target_id, status, error}``; a record that was rejected, failed
+    or not reached stands in it whole, as ``record``, so that it can be fed again. The last line is the summary.
+
+    The file is written beside its place, and takes it when it is closed, whole: what is still to be done after an
+    earlier run stands in an earlier report, which a run that is refused, or killed, must not destroy.
+
+    Attributes:
+        is_due: the run has come as far as to have a report. Else an earlier one stays where it is.
+        batches: how many batches of plans have been taken down, whole or in part.
 
     Raises:
         SettingsError: the file cannot be written.
@@ -37,14 +52,17 @@ class Report:
         self.counts: Counter[tuple[str, Status]] = Counter()
         self.by_product: dict[int, Counter[str]] | None = defaultdict(Counter) if by_product else None
         self.skipped: Counter[str] = Counter()  # records of streams that are not ours
-        self._path = path
+        self.is_due = False
+        self.batches = 0
+        self._faults: list[str] = []  # the first that were rejected or failed, a line each
+        self._path = Path(path) if path else None
+        self._partial: Path | None = None  # the file on its way; a device is written to at once
         self._file: BinaryIO | None = None
-        if path:
-            try:
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-                self._file = Path(path).open("wb")  # noqa: SIM115 - closed by close()
-            except OSError as error:
-                raise SettingsError(f"The report {path} cannot be written: {error.strerror}.") from error
+        if self._path is not None:
+            _be_writable(self._path)
+            if _can_be_replaced(self._path):
+                self._path = self._path.resolve()
+                self._partial = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}.partial")
 
     @property
     def bad(self) -> int:
@@ -65,14 +83,17 @@ class Report:
         self.counts[action.action, status] += 1
         if self.by_product is not None:
             self.by_product[action.product_id][action.action] += 1
-        if self._file is None:
-            return
         live_id = action.live["id"] if action.live else None
+        source_id = action.wanted["id"] if action.wanted else None
+        if status in _FAULTS and len(self._faults) < _SHOWN:
+            self._faults.append(_fault(status, action.product_id, source_id or live_id, error or action.reason))
+        if self._path is None:
+            return
         line: dict[str, Any] = {
             "action": action.action,
             "reason": action.reason,
             "product_id": action.product_id,
-            "source_id": action.wanted["id"] if action.wanted else None,
+            "source_id": source_id,
             "target_id": target_id if target_id is not None else live_id,
             "status": status,
             "error": error,
@@ -81,12 +102,18 @@ class Report:
             line["fields"] = dict(action.fields)
         if status not in _GOOD and action.wanted is not None:
             line["record"] = action.wanted
-        with self._in_words():
-            self._file.write(_line(line))
+        self._write(line)
+
+    def add_all(self, plans: Iterable[ProductPlan], status: Status) -> None:
+        """Take down plans as a whole; `status` is that of their writes, which nobody tells otherwise."""
+        for each in plans:
+            for action in each.writes:
+                self.add(action, status)
+            self.add_unwritten([action for action in each.actions if not action.writes])
 
     def add_unwritten(self, actions: Sequence[Action]) -> None:
         """Take down the actions of a product for which nothing is written: what is kept, and what is rejected."""
-        if self._file is None and self.by_product is None and all(action.action == "keep" for action in actions):
+        if self._path is None and self.by_product is None and all(action.action == "keep" for action in actions):
             self.counts["keep", "kept"] += len(actions)  # nearly every product of nearly every run
             return
         for action in actions:
@@ -100,17 +127,50 @@ class Report:
         found = product_id if product_id is not None else record.get("product_id")
         self.add(Action("reject", reason, found if isinstance(found, int) else 0, _with_id(record)), "rejected")
 
+    def not_reached(self, record: Record) -> None:
+        """Take down a record that the run did not come to: no action was decided for it."""
+        self.counts[_UNDECIDED, "not reached"] += 1
+        if self.by_product is not None:
+            self.by_product[record["product_id"]]["not reached"] += 1
+        if self._path is None:
+            return
+        self._write(
+            {
+                "action": None,
+                "reason": "the run ended before it came to this",
+                "product_id": record["product_id"],
+                "source_id": record["id"],
+                "target_id": None,
+                "status": "not reached",
+                "error": None,
+                "record": record,
+            }
+        )
+
+    def carry_over(self, line: dict[str, Any]) -> None:
+        """Take over, as it stands, a line of an earlier report that this run does nothing about."""
+        status = line["status"]
+        self.counts[line.get("action") or _UNDECIDED, status] += 1
+        if status in _FAULTS and len(self._faults) < _SHOWN:
+            image_id = line.get("source_id") or line.get("target_id")
+            self._faults.append(
+                _fault(status, line.get("product_id"), image_id, line.get("error") or line.get("reason"))
+            )
+        if self._path is not None:
+            self._write(line)
+
     def summary(self) -> dict[str, Any]:
         """Return the counts as one JSON object."""
         return {
             "summary": {name: self[name] for name in ACTIONS},
-            "rejected": self._with_status("rejected"),
-            "failed": self._with_status("failed"),
-            "not_reached": self._with_status("not reached"),
+            "rejected": self.with_status("rejected"),
+            "failed": self.with_status("failed"),
+            "not_reached": self.with_status("not reached"),
             "skipped_streams": dict(self.skipped),
         }
 
-    def _with_status(self, wanted: Status) -> int:
+    def with_status(self, wanted: Status) -> int:
+        """Return how many actions ended so."""
         return sum(count for (_, status), count in self.counts.items() if status == wanted)
 
     def table(self) -> str:
@@ -120,7 +180,7 @@ class Report:
         rows = [["action", *statuses]]
         rows += [
             [name, *(str(self.counts[name, status] or "-") for status in statuses)]
-            for name in ACTIONS
+            for name in (*ACTIONS, _UNDECIDED)
             if name in present
         ]
         if self.by_product is not None:
@@ -133,6 +193,11 @@ class Report:
             return "nothing to do: the input has no image records"
         return "\n".join("  ".join(f"{cell:<12}" for cell in row).rstrip() for row in rows)
 
+    def faults(self) -> list[str]:
+        """Return the first records that were rejected or failed, with the reason, as lines for people."""
+        more = sum(map(self.with_status, _FAULTS)) - len(self._faults)
+        return [*self._faults, f"... and {more} more"] if more else list(self._faults)
+
     def flush(self) -> None:
         """Put on disk what was taken down so far.
 
@@ -144,17 +209,45 @@ class Report:
                 self._file.flush()
 
     def close(self) -> None:
-        """Write the summary and close the file."""
-        file, self._file = self._file, None
-        if file is not None:
-            with self._in_words(), file:
-                file.write(_line(self.summary()))
+        """Write the summary and put the file in its place, or forget it if it is not due.
+
+        Raises:
+            Stopped: it cannot be written; an earlier one is left as it was.
+        """
+        try:
+            if self.is_due and self._path is not None:
+                self._write(self.summary())
+                self._put_in_place()
+        finally:
+            self._path = None  # only once
+            if self._file is not None:
+                with suppress(OSError):  # what could not be written has been said
+                    self._file.close()
+                if self._partial is not None:
+                    self._partial.unlink(missing_ok=True)
+
+    def _write(self, line: dict[str, Any]) -> None:
+        with self._in_words():
+            if self._file is None:
+                path = self._partial or self._path or Path()
+                self._file = path.open("wb" if self._partial is None else "xb")
+            self._file.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
+
+    def _put_in_place(self) -> None:
+        with self._in_words():
+            if self._file is not None and self._path is not None:
+                self._file.flush()
+                if self._partial is not None:
+                    os.fsync(self._file.fileno())
+                    self._file.close()
+                    self._partial.replace(self._path)
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
+            self.is_due = False  # it lacks something
             raise Stopped(f"The report {self._path} cannot be written: {error.strerror}. Free the disk.") from error
 
     def __enter__(self) -> Self:
@@ -166,8 +259,29 @@ class Report:
         self.close()
 
 
-def _line(content: dict[str, Any]) -> bytes:
-    return orjson.dumps(content, default=str, option=orjson.OPT_APPEND_NEWLINE)
+def _fault(status: Status, product_id: object, image_id: object, reason: object) -> str:
+    """Say in one line, without secrets, what became of a record and why."""
+    where = ", ".join(f"{what} {number}" for what, number in (("product", product_id), ("image", image_id)) if number)
+    words = " ".join(redact(str(reason)).split())
+    short = words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
+    return f"{status:<12}  {where or 'a record without an id'}: {short}"
+
+
+def _be_writable(path: Path) -> None:
+    """Find out before anything is done, without touching what is there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"The report {path} cannot be written: {error.strerror}.") from error
+    if path.is_dir():
+        raise SettingsError(f"The report {path} cannot be written: it is a folder.")
+    if not os.access(path.parent if _can_be_replaced(path) else path, os.W_OK):
+        raise SettingsError(f"The report {path} cannot be written: permission denied.")
+
+
+def _can_be_replaced(path: Path) -> bool:
+    """Whether a new file can take the place: not that of a terminal, a pipe, or what a shell has opened."""
+    return path.parts[:2] not in {("/", "dev"), ("/", "proc")} and (path.is_file() or not path.exists())
 
 
 def _with_id(record: Record) -> Record:

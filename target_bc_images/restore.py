@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from bc_images.errors import SettingsError, SomeFailed, Stopped
@@ -15,17 +15,18 @@ from bc_images.files import open_files
 from bc_images.files.upload import Uploader
 from bc_images.progress import Progress, Sample
 from bc_images.settings import Settings
-from bc_images.store import Store
+from bc_images.store import PAGE, Store
 from target_bc_images.apply import Apply
-from target_bc_images.inbox import Inbox
+from target_bc_images.inbox import Inbox, Key
 from target_bc_images.ledger import Ledger
 from target_bc_images.match import Mode
 from target_bc_images.options import Options
 from target_bc_images.pictures import Pictures
-from target_bc_images.plan import Action, plan
+from target_bc_images.plan import Action
 from target_bc_images.planner import Batch, Planner
 from target_bc_images.report import Report
 from target_bc_images.undo import Undo
+from target_bc_images.writer import Writer
 
 __all__ = ["Restore"]
 
@@ -41,7 +42,7 @@ class Restore:
         store: the store.
 
     Attributes:
-        undo_path: where what this run changed is written down; None while it has changed nothing.
+        undo_path: where what this run changed, or may have changed, is written down; None while it has changed nothing.
         kept_all: why a mirror deleted nothing, if it did not.
 
     Raises:
@@ -81,6 +82,7 @@ class Restore:
             BcImagesError: the store cannot be read, or the ledger.
         """
         with self._ledger(Ledger.read_only) as ledger:
+            yield from self._unknown(inbox)
             planner = Planner(self._options, self._store, ledger, self._pictures)
             for plans, _ in planner.batches(inbox, "mirror"):
                 for each in plans:
@@ -93,15 +95,24 @@ class Restore:
             BcImagesError: any kind but the refusals of single records, which are in the report.
         """
         options = self._options
+        for missing in self._missing(inbox, options.mode):
+            report.add(missing, "rejected")
         if not inbox.count and not (options.mode == "mirror" and inbox.is_whole):
+            report.is_due = True
+            self.kept_all = inbox.doubt if options.mode == "mirror" else None
             return
-        with self._ledger(Ledger.read_only if options.dry_run else Ledger) as ledger, ExitStack() as cleanup:
+        with (
+            self._ledger(Ledger.read_only if options.dry_run else Ledger) as ledger,
+            self._accounted(inbox, report),
+            ExitStack() as cleanup,
+        ):
+            if options.on_error == "stop" and report.bad:
+                raise SomeFailed("A record was rejected, and on_error is stop: nothing was written.")
             planner = Planner(options, self._store, ledger, self._pictures, self._uploader.check)
             apply = Apply(self._store, ledger, self._uploader, self._stop, stop_on_error=options.on_error == "stop")
             if not options.dry_run:
                 apply.settle()
             mode = self._mirror_or_not(planner, inbox, report) if options.mode == "mirror" else options.mode
-
             far = 0
 
             def sample() -> Sample:
@@ -113,11 +124,39 @@ class Restore:
             batches = self._watched(planner.batches(inbox, mode), report)
             if options.dry_run:
                 for batch in batches:
-                    _show(batch, report)
+                    report.batches += 1
+                    report.add_all(batch.plans, "planned")
             else:
                 undo = Undo(options.state_dir, self._settings.store_hash, self._pictures)
                 cleanup.callback(undo.close)
-                self._write(batches, apply, undo, report)
+                self._write(Writer(self._store, apply, ledger, undo, report, self._stop), batches)
+
+    def _write(self, writer: Writer, batches: Iterator[Batch]) -> None:
+        try:
+            writer.write(batches, may_lose=self._options.allow_losing_files)
+        finally:
+            self.undo_path = writer.undo_path
+            self.kept_all = self.kept_all or writer.kept_all
+
+    def _missing(self, inbox: Inbox, mode: Mode) -> list[Action]:
+        """Reject the chosen products of which the input knows nothing: most likely another one was meant.
+
+        A mirror is another matter: a whole input that lists no products speaks for all, and this one has no image.
+        """
+        by_id = self._options.match_products_by != "sku"
+        if mode == "mirror" and by_id and inbox.is_whole and not inbox.lists_products:
+            return []
+        return [Action("reject", "the input has no image of this product", each) for each in inbox.without_images()]
+
+    def _unknown(self, inbox: Inbox) -> Iterator[Action]:
+        """Reject the chosen products that cannot be compared, because input or store know nothing of them."""
+        missing = self._missing(inbox, "mirror")
+        yield from missing
+        if not missing and (empty := inbox.without_images()):
+            there = {product.id for product in self._store.products(empty)}
+            for product_id in empty:
+                if product_id not in there:
+                    yield Action("reject", f"there is no product {product_id} in the store", product_id)
 
     @contextmanager
     def _ledger(self, open_ledger: Callable[[Path, str], Ledger]) -> Iterator[Ledger]:
@@ -129,6 +168,26 @@ class Restore:
             ledger = open_ledger(self._options.state_dir, self._settings.store_hash)
             cleanup.callback(ledger.close)
             yield ledger
+
+    @contextmanager
+    def _accounted(self, inbox: Inbox, report: Report) -> Iterator[None]:
+        """From here on this is the run that the report is about: however it ends, it names every record.
+
+        What a run that is stopped did not come to is named too, so that the report alone says what is left to do.
+        """
+        report.is_due = True
+        finished = False
+        try:
+            yield
+            finished = not self._stop.is_set()
+        finally:
+            if not finished:
+                key: Key = "product_sku" if self._options.match_products_by == "sku" else "product_id"
+                for records in islice(inbox.groups(key), report.batches * PAGE, None):  # a batch plans a page
+                    for record in records:
+                        report.not_reached(record)
+                if self._options.mode == "mirror":
+                    report.add(Action("delete", "the run ended before it had looked for all deletes", 0), "not reached")
 
     def _watched(self, batches: Iterator[Batch], report: Report) -> Iterator[Batch]:
         """Pass on batches until one is not to be carried out.
@@ -143,64 +202,12 @@ class Restore:
                 return
             deletes += sum(action.action == "delete" for each in batch.plans for action in each.writes)
             if self._options.on_error == "stop" and _count(batch)["reject"]:
-                _show(batch, report)
+                report.batches += 1
+                report.add_all(batch.plans, "planned" if self._options.dry_run else "not reached")
                 raise SomeFailed("a record was rejected, and on_error is stop: nothing more was written.")
             if deletes > (self._options.max_deletes or 0):
                 raise Stopped("The store changed while it was planned: there would be more deletes than max_deletes.")
             yield batch
-
-    def _write(self, batches: Iterator[Batch], apply: Apply, undo: Undo, report: Report) -> None:
-        """Carry out all batches; what a mirror deletes comes last, and only if nothing has gone wrong before."""
-        later: list[Batch] = []  # no more of them than max_deletes
-        for batch in batches:
-            saved = undo.keep(batch.plans)
-            self.undo_path = str(undo.path) if undo.needed else None
-            safe = self._without_losses(batch, saved)
-            deleting = [each for each in safe.plans if any(action.action == "delete" for action in each.writes)]
-            if deleting:
-                later.append(Batch(deleting, safe.facts))
-                safe = _without_deletes(safe)
-            self._carry_out(safe, apply, report)
-            if self._stop.is_set():
-                break
-        if later and report.bad:
-            self.kept_all = "records were rejected or failed"
-        for batch in later:
-            if self._stop.is_set() or self.kept_all:
-                for action in _deletes(batch):
-                    report.add(action, "not reached")
-            else:
-                self._carry_out(self._again(batch, report), apply, report)
-
-    def _carry_out(self, batch: Batch, apply: Apply, report: Report) -> None:
-        for each in batch.plans:
-            if not each.writes:
-                report.add_unwritten(each.actions)
-        for outcome in apply.run(batch):
-            report.add(outcome.action, outcome.status, target_id=outcome.target_id, error=outcome.error)
-        report.flush()
-
-    def _again(self, batch: Batch, report: Report) -> Batch:
-        """Plan the deletes of a batch again, now that all else is done; what is gone already counts as deleted."""
-        live = {each.id: each.images for each in self._store.products([each.product_id for each in batch.plans])}
-        plans = [
-            plan(each.product_id, each.wanted, live.get(each.product_id, []), batch.facts, each) for each in batch.plans
-        ]
-        left = {action.subject for each in plans for action in each.writes}
-        for action in _deletes(batch):
-            if action.subject not in left:
-                report.add(action, "done")
-        return Batch([each._replace(actions=each.writes) for each in plans], batch.facts)
-
-    def _without_losses(self, batch: Batch, saved: set[str]) -> Batch:
-        """From here on let no picture be lost of which no copy is kept."""
-        if self._options.allow_losing_files:
-            return batch
-        facts = replace(batch.facts, saved=saved)
-        plans = [
-            plan(each.product_id, each.wanted, each.live, facts, each) if each.writes else each for each in batch.plans
-        ]
-        return Batch(plans, facts)
 
     def _mirror_or_not(self, planner: Planner, inbox: Inbox, report: Report) -> Mode:
         """Plan the whole mirror first: deletes are counted before the first one, and none stands on a doubtful input.
@@ -208,8 +215,8 @@ class Restore:
         Raises:
             SettingsError: there would be more deletes than allowed.
         """
-        if not inbox.is_whole:
-            self.kept_all = "the input does not end with the mark of a complete sweep (ACTIVATE_VERSION)"
+        if inbox.doubt is not None:
+            self.kept_all = inbox.doubt
         elif report.bad:
             self.kept_all = "records were rejected"
         else:
@@ -226,28 +233,6 @@ class Restore:
             return "mirror"
         logger.warning("mirror: nothing is deleted, because %s.", self.kept_all)
         return "upsert"
-
-
-def _show(batch: Batch, report: Report) -> None:
-    for each in batch.plans:
-        for action in each.writes:
-            report.add(action, "planned")
-        report.add_unwritten([action for action in each.actions if not action.writes])
-
-
-def _deletes(batch: Batch) -> list[Action]:
-    return [action for each in batch.plans for action in each.writes if action.action == "delete"]
-
-
-def _without_deletes(batch: Batch) -> Batch:
-    plans = [
-        each._replace(
-            actions=[action for action in each.actions if action.action != "delete"],
-            writes=[action for action in each.writes if action.action != "delete"],
-        )
-        for each in batch.plans
-    ]
-    return Batch(plans, replace(batch.facts, deletes=False))
 
 
 def _count(batch: Batch) -> Counter[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -12,7 +14,9 @@ import orjson
 
 from bc_images import schema
 from bc_images.config import settings_files
-from bc_images.errors import DamagedInput
+from bc_images.errors import DamagedInput, SomeFailed
+from target_bc_images.options import Options
+from target_bc_images.report import UNFINISHED
 from target_bc_images.target import TargetBCImages
 
 __all__ = ["retry"]
@@ -25,32 +29,74 @@ def retry(report: str, configs: tuple[str, ...]) -> None:
     """Restore once more what REPORT lists as rejected, failed or not reached.
 
     REPORT is what the setting report of target-bc-images has written. Settings come from --config and from
-    TARGET_BC_IMAGES_… as for the target. What has been restored since is kept as it is.
+    TARGET_BC_IMAGES_… as for the target. What has been restored since is kept as it is. A report cannot speak for
+    whole products, so that nothing is deleted: mode mirror counts as upsert. Where deletes are left to do, the exit
+    code is 1, and it takes another run of the mirror to do them.
     """
-    records = list(_unfinished(report))  # read before a new report may take the same path
-    if not records:
-        click.echo("Nothing to do: the report lists no record that was rejected or failed.", err=True)
+    if not any(True for _ in _unfinished(report)):
+        click.echo("Nothing to do: the report lists nothing that was rejected, failed or not reached.", err=True)
         return
-    with closing(TargetBCImages(config=settings_files(configs))) as target:
-        target.listen(cast("IO[Any]", _messages(records)))
+    with closing(TargetBCImages(config=settings_files(configs), adapt=_adapt)) as target:
+        only = target.config.get("product_ids")
+        left = Counter(_obstacle(line, only) for line in _unfinished(report))
+        del left[None]
+        try:
+            target.listen(cast("IO[Any]", _messages(report, only)))
+        except SomeFailed as error:
+            if left:
+                raise SomeFailed(f"{error} {_what_is_left(left)}") from error
+            raise
+        finally:
+            for line in _unfinished(report):  # the new report may take the place of this one
+                if _obstacle(line, only) is not None:
+                    target.report.carry_over(line)
+        if left:
+            raise SomeFailed(_what_is_left(left))
+
+
+def _adapt(options: Options) -> Options:
+    """Restore the records alone: a part of the input says nothing of what it does not hold."""
+    return replace(options, mode="upsert" if options.mode == "mirror" else options.mode, product_ids=None)
+
+
+def _obstacle(line: dict[str, Any], only: Collection[int] | None) -> str | None:
+    """Return what it takes to do what a line says, if it takes more than its record."""
+    if line.get("record"):
+        unchosen = only is not None and line.get("product_id") not in only
+        return "of products that product_ids does not name" if unchosen else None
+    if line.get("action") == "delete":
+        return "deletes, for which the mirror is to be run again"
+    return "without a record, for which the whole input is to be fed again"
+
+
+def _what_is_left(left: Counter[str | None]) -> str:
+    return f"Still to be done: {'; '.join(f'{count} {obstacle}' for obstacle, count in left.items())}."
 
 
 def _unfinished(report: str) -> Iterator[dict[str, Any]]:
-    number = 0
+    """Yield the lines of what is still to be done.
+
+    Raises:
+        DamagedInput: it is no report, or not a whole one.
+    """
+    number, row = 0, dict[str, Any]()
     try:
         with Path(report).open("rb") as lines:
             for number, line in enumerate(lines, 1):  # noqa: B007 - the error below names it
                 row = orjson.loads(line)
-                if row.get("record"):
-                    yield row["record"]
+                if row.get("status") in UNFINISHED:
+                    yield row
     except OSError as error:
         raise DamagedInput(f"The report {report} cannot be read: {error.strerror}.") from error
-    except (orjson.JSONDecodeError, AttributeError) as error:
+    except (orjson.JSONDecodeError, AttributeError, TypeError) as error:
         raise DamagedInput(f"Line {number} of {report} is no line of a report.") from error
+    if "summary" not in row:
+        raise DamagedInput(f"The report {report} ends before its summary: feed the whole input to the target again.")
 
 
-def _messages(records: list[dict[str, Any]]) -> Iterator[bytes]:
+def _messages(report: str, only: Collection[int] | None) -> Iterator[bytes]:
     head = {"type": "SCHEMA", "stream": "product_images", "schema": schema.load("product_images")}
     yield orjson.dumps({**head, "key_properties": ["store_hash", "id"]})
-    for record in records:
-        yield orjson.dumps({"type": "RECORD", "stream": "product_images", "record": record})
+    for line in _unfinished(report):
+        if _obstacle(line, only) is None:
+            yield orjson.dumps({"type": "RECORD", "stream": "product_images", "record": line["record"]})

@@ -6,7 +6,8 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, ClassVar
@@ -80,35 +81,46 @@ class TargetBCImages(Target):
         *,
         config: Mapping[str, Any] | None = None,
         parse_env_config: bool = True,  # noqa: ARG002 - the SDK's signature; the environment is always read
+        adapt: Callable[[Options], Options] | None = None,
         **rest: Any,
     ) -> None:
         """Take the settings from `config` and, above it, from the environment (``TARGET_BC_IMAGES_<NAME>``).
+
+        Args:
+            config: settings.
+            parse_env_config: the SDK's; without effect.
+            adapt: what a command that is no ordinary restore makes of the target's own settings.
+            rest: as for the SDK's target.
 
         Raises:
             SettingsError: they cannot be used.
         """
         self.append_builtin_config(self.config_jsonschema)
         environment = from_environment(PREFIX, self.config_jsonschema["properties"], os.environ)
+        self._adapt = adapt
         self._signal: int | None = None
         self._applying = False
+        self._uncounted: Counter[str] = Counter()  # records of each stream that have passed by the SDK's counter
         try:
             super().__init__(config={**(config or {}), **environment}, parse_env_config=False, **rest)
         except ConfigValidationError as error:
             raise SettingsError(f"Settings that cannot be: {'; '.join(error.errors) or error}.") from error
-        self._reshapes = bool(self.config.get("stream_maps") or self.config.get("flattening_enabled"))
-        self._stops_on_error = self.options.on_error == "stop"
         self.max_parallelism = 1  # of the SDK's drain, where nothing waits
         self.store = open_store(self.settings)
         self.restore = Restore(self.settings, self.options, self.store)
         self.inbox = Inbox(self.settings.store_hash, self.options.product_ids)
+        self.inbox.is_reshaped = self._reshapes
         self.report = Report(self.options.report, by_product=self.options.plan_by_product)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check every setting, in our own words: the SDK's would show a secret of a wrong type."""
         if raise_errors:
             self._config = checked(self._config, self.config_jsonschema)
+            # Now: the SDK takes out of stream_maps what it has understood.
+            self._reshapes = bool(self._config.get("stream_maps") or self._config.get("flattening_enabled"))
             self.settings = Settings.from_config(self._config)
-            self.options = Options.from_config(self._config)
+            options = Options.from_config(self._config)
+            self.options = self._adapt(options) if self._adapt is not None else options
         return []
 
     @classmethod
@@ -150,11 +162,14 @@ class TargetBCImages(Target):
 
     def close(self) -> None:
         """Let go of everything, and say on stderr what was done."""
-        self.report.close()
         self.inbox.close()
         self.store.close()
+        with closing(self.report):
+            self._tell()
+
+    def _tell(self) -> None:
         if self.report.counts or self.report.skipped:
-            print(self.report.table(), file=sys.stderr)
+            print(self.report.table(), *self.report.faults(), sep="\n", file=sys.stderr)
         if self.restore.undo_path is not None:
             print(f"What this run changed can be taken back: {self.restore.undo_path}", file=sys.stderr)
 
@@ -181,13 +196,15 @@ class TargetBCImages(Target):
         stream, record = message_dict.get("stream"), message_dict.get("record")
         if not isinstance(record, dict):
             raise DamagedInput("a RECORD that holds no object. Check the tap or the file.")
-        if self._reshapes or stream not in self._sinks_active:
+        if record.get("_sdc_deleted_at"):  # a loader has marked the row: the image had left the store
+            self._need_schema(stream, "a RECORD")
+            self.report.skipped[f"{stream} (deleted rows)"] += 1
+        elif self._reshapes or stream not in self._sinks_active:
             self._need_schema(stream, "a RECORD")
             super()._process_record_message(message_dict)
         else:
+            self._uncounted[stream] += 1
             self._sinks_active[stream].process_record(record, message_dict)
-        if self._stops_on_error and self.report.bad:
-            raise SomeFailed(f"A record was rejected, and on_error is stop: nothing was written{self._where()}.")
 
     def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:
         """Take in the mark of a complete sweep; the SDK would warn of columns that this target has not."""
@@ -231,17 +248,25 @@ class TargetBCImages(Target):
         if self.restore.kept_all is not None:
             raise SomeFailed(f"mirror deleted nothing, because {self.restore.kept_all}.")
         if self.report.bad:
-            raise SomeFailed(f"{self.report.bad} records were rejected or failed{self._where()}.")
+            raise SomeFailed(f"{self._how_many()}{self._where()}.")
+        for stream, count in self._uncounted.items():
+            self._sinks_active[stream].record_counter_metric.increment(count)
         if not self.options.dry_run:
             try:
                 super().process_endofpipe()
             except BrokenPipeError as error:
                 raise ReaderGoneError from error
 
+    def _how_many(self) -> str:
+        """Say how many records are still to be done."""
+        not_reached = self.report.with_status("not reached")
+        words = f"{self.report.bad - not_reached} records were rejected or failed"
+        return f"{words}, {not_reached} not reached" if not_reached else words
+
     def _where(self) -> str:
         if self.options.report:
             return f": see {self.options.report}"
-        return ": set report to a path to have them listed, with the store's own words"
+        return ": set report to a path to have all of them in a file, with their records"
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """End the run with 143 or 130: while reading at once; while applying after the requests under way.

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from bc_images import schema
-from bc_images.errors import SettingsError
+from bc_images.errors import Stopped
 from bc_images.images import Record
 from target_bc_images.pictures import Pictures
 from target_bc_images.plan import ProductPlan
@@ -52,7 +52,7 @@ class Undo:
             The ``image_file`` of those pictures that are kept too, among those that would be lost.
 
         Raises:
-            SettingsError: the file cannot be written, so nothing may be changed.
+            Stopped: the file cannot be written, so nothing may be changed.
         """
         changing = [each for each in plans if each.writes]
         endangered = [
@@ -66,7 +66,7 @@ class Undo:
             try:
                 self._write(changing, {image["id"]: image for image in copies})
             except OSError as error:
-                raise SettingsError(
+                raise Stopped(
                     f"The undo file {self.path} cannot be written ({error.strerror}): nothing more was changed."
                 ) from error
         return {image["image_file"] for image in copies if image["file_sha256"]}

@@ -9,6 +9,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -17,8 +18,9 @@ import orjson
 
 from bc_images.archive import opened
 from bc_images.config import settings_files
-from bc_images.errors import DamagedInput, SettingsError, SomeFailed
+from bc_images.errors import DamagedInput, SettingsError
 from bc_images.files import open_files
+from target_bc_images.options import Options
 from target_bc_images.plan import Action
 from target_bc_images.target import TargetBCImages
 
@@ -48,7 +50,8 @@ def verify(
 
     A line an image: = same, * different (and in what), - missing from the store, + extra in the store,
     ! unreadable or without a product. Settings come from --config and from TARGET_BC_IMAGES_… as for the target;
-    product_ids and match_products_by count. Exit code 0 only if all are the same, else 1.
+    product_ids and match_products_by count. Exit code 0 only if all are the same, else 1; a backup that holds
+    nothing to compare is damaged.
     """
     if bool(backups) == bool(archive) or (at and not archive):
         raise SettingsError("Give either --backup or --archive; --at goes with --archive.")
@@ -64,7 +67,7 @@ def verify(
     else:
         click.echo(f"{unlike} differences ({words})")
     if unlike:
-        raise SomeFailed(f"{unlike} differences between the backup and the store.")
+        click.get_current_context().exit(1)
 
 
 def differences(
@@ -81,8 +84,12 @@ def differences(
     with ExitStack() as cleanup:
         scratch = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
         rejected = scratch / "rejected"
-        given = {**settings_files(configs), "mode": "upsert", "dry_run": True, "report": str(rejected)}
-        target = TargetBCImages(config=given)
+
+        def adapt(options: Options) -> Options:
+            return replace(options, mode="upsert", dry_run=True, on_error="continue", report=str(rejected))
+
+        target = TargetBCImages(config={**settings_files(configs), "mode": "upsert"}, adapt=adapt)
+        cleanup.callback(target.report.close)
         cleanup.callback(target.inbox.close)
         cleanup.callback(target.store.close)
         if archive:
@@ -94,6 +101,9 @@ def differences(
                     target.process_lines(backup)  # type: ignore[arg-type] # our reader reads bytes
                 except (OSError, EOFError, zlib.error) as error:
                     raise DamagedInput(f"The backup {path} cannot be read: {error}.") from error
+        if not (target.inbox.count or target.inbox.is_whole or target.report.bad or target.options.product_ids):
+            raise DamagedInput("The backup holds no image, and no mark of a complete sweep: name another one.")
+        target.report.is_due = True
         target.report.close()
         yield from _unreadable(rejected)
         for action in target.restore.compare(target.inbox):
@@ -110,17 +120,17 @@ def _open(path: str) -> IO[bytes]:
 
 
 def _unreadable(report: Path) -> Iterator[tuple[str, Action]]:
-    for line in report.read_bytes().splitlines():
-        row = orjson.loads(line)
-        if row.get("status") == "rejected":
-            yield "!", Action("reject", row["reason"], row["product_id"], row.get("record"))
+    with report.open("rb") as lines:
+        for row in map(orjson.loads, lines):
+            if row.get("status") == "rejected":
+                yield "!", Action("reject", row["reason"], row["product_id"], row.get("record"))
 
 
 def _as_line(sign: str, action: Action) -> str:
-    subject = action.wanted or action.live or {}
-    path = subject.get("image_file") or "?"
+    subject = action.wanted or action.live
+    image = f" image {subject.get('id')} {subject.get('image_file') or '?'}" if subject else ""
     why = "" if sign in "=-+" else f": {action.reason}"
-    return f"{sign} product {action.product_id} image {subject.get('id')} {path}{why}"
+    return f"{sign} product {action.product_id}{image}{why}"
 
 
 def _as_json(sign: str, action: Action) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import orjson
@@ -187,6 +189,105 @@ class TestForeign:
         assert stage3.restore(cut).actions == [("create", "done")]
 
 
+class TestDeletedRows:
+    """A loader marks rows whose image has left the store: they are not put back."""
+
+    @pytest.mark.parametrize("maps", [{}, {"stream_maps": {"raw-product_images": {"tiny_url": "__NULL__"}}}])
+    def test_they_are_skipped_and_counted(self, stage3: Stage, maps: dict[str, Any]) -> None:
+        records = stage3.records()
+        for image in stage3.images(FIRST)[:2]:
+            stage3.box.delete_image(image["id"])
+        stream = "raw-product_images"
+        marked = [
+            row({**each, "_sdc_deleted_at": "2026-01-02T00:00:00Z" if each["id"] == records[0]["id"] else None}, stream)
+            for each in records
+        ]
+        run = stage3.restore(singer(head(stream), *marked), **maps)
+        assert (run.code, run.actions) == (0, [("create", "done")])
+        assert run.summary["skipped_streams"] == {"raw-product_images (deleted rows)": 1}
+        assert "stream raw-product_images (deleted rows)  1 records skipped" in run.err
+
+    def test_before_their_schema_they_are_damage_as_any(self, stage3: Stage) -> None:
+        assert stage3.restore(singer(row({"_sdc_deleted_at": "2026-01-02"}))).code == 3
+
+
+class TestChosenProducts:
+    """A product that is asked for by name, and of which the input knows nothing, is no success."""
+
+    MISSING = "the input has no image of this product"
+
+    @staticmethod
+    def listed(product_id: int, count: int | None = 0) -> dict[str, Any]:
+        return row({"store_hash": "sandbox", "id": product_id, "image_count": count}, "products")
+
+    def missing(self, run: Run) -> list[int]:
+        return [each["product_id"] for each in run.rows if each.get("reason") == self.MISSING]
+
+    @pytest.mark.parametrize("mode", [{}, {"dry_run": True}, {"mode": "mirror", "max_deletes": 9}])
+    def test_without_an_image_in_the_input(self, stage3: Stage, mode: dict[str, Any]) -> None:
+        data = lines(stage3.records())
+        run = stage3.restore(data, product_ids=[FIRST, 110, 999], **mode)
+        assert (run.code, self.missing(run), run.states) == (1, [110, 999], [])
+        assert f"rejected      product 999: {self.MISSING}" in run.err
+        run = stage3.restore(data, product_ids=[999], **mode)
+        assert (run.code, self.missing(run)) == (1, [999])
+        assert stage3.restore(data, product_ids=[FIRST]).code == 0
+
+    def test_that_the_input_lists_as_having_none(self, stage3: Stage) -> None:
+        for count, code in ((0, 0), (2, 1)):
+            data = singer(head("products"), self.listed(999, count)) + lines(stage3.records())
+            assert stage3.restore(data, product_ids=[FIRST, 999]).code == code
+
+    def test_a_whole_input_speaks_for_it_in_a_mirror(self, stage3: Stage) -> None:
+        mirror = {"mode": "mirror", "max_deletes": 3, "product_ids": [FIRST]}
+        records = [each for each in stage3.records() if each["product_id"] != FIRST]
+        data = singer(head(), *map(row, records), end())
+        run = stage3.restore(singer(head("products"), self.listed(SECOND, 3)) + data, **mirror)
+        assert (run.code, self.missing(run), len(stage3.images(FIRST))) == (1, [FIRST], 3)
+        assert "mirror deleted nothing, because records were rejected" in run.err
+        assert stage3.restore(data, match_products_by="sku", **mirror).code == 1
+        assert stage3.restore(data).code == 0
+        run = stage3.restore(data, **mirror)
+        assert (run.code, len(stage3.images(FIRST))) == (0, 0)
+
+    def test_whose_records_are_of_a_sweep_gone_by(self, stage3: Stage) -> None:
+        older = stage3.records()
+        newer = [each for each in older if each["product_id"] != FIRST]
+        data = singer(head(), *(row(each, version=1) for each in older), end(version=1),
+                      *(row(each, version=2) for each in newer), end(version=2))  # fmt: skip
+        run = stage3.restore(data, product_ids=[FIRST, SECOND])
+        assert (run.code, self.missing(run)) == (1, [FIRST])
+
+
+class TestMirrorOfLessThanEverything:
+    """What may lack records says nothing about what is not in it, even where it has its mark."""
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"stream_maps": {"product_images": None}},
+            {"stream_maps": {"product_images": {"__filter__": f"product_id != {FIRST}"}}},
+            {"stream_maps": {"__else__": None}},
+            {"flattening_enabled": True, "flattening_max_depth": 1},
+        ],
+    )
+    @pytest.mark.parametrize("dry_run", [False, True])
+    def test_stream_maps_and_flattening(self, stage3: Stage, settings: dict[str, Any], *, dry_run: bool) -> None:
+        before = stage3.state()
+        settings = deepcopy(settings)  # the SDK takes parts out of it
+        run = stage3.restore(stage3.backup(), mode="mirror", max_deletes=99, dry_run=dry_run, **settings)
+        assert (run.code, stage3.state(), run.states) == (1, before, [])
+        assert "mirror deleted nothing, because stream_maps or flattening_enabled may have held records back" in run.err
+
+    @pytest.mark.parametrize("data", [b"", singer(state()), singer(head(), state())])
+    @pytest.mark.parametrize("dry_run", [False, True])
+    def test_no_record_and_no_mark(self, stage3: Stage, data: bytes, *, dry_run: bool) -> None:
+        before = stage3.state()
+        run = stage3.restore(data, mode="mirror", max_deletes=99, dry_run=dry_run)
+        assert (run.code, stage3.state(), run.states) == (1, before, [])
+        assert "mirror deleted nothing, because the input does not end with the mark" in run.err
+
+
 class TestUnfit:
     """A record that does not fit is listed with its precise reason; the others are restored, and the exit code is 1."""
 
@@ -256,6 +357,18 @@ def test_long_inputs_do_not_lose_their_order_on_disk(stage3: Stage) -> None:
     assert {each["reason"] for each in run.rows if each.get("action") == "reject"} == {
         f"there is no product {900 + number} in the store" for number in range(7)
     }
+
+
+@pytest.mark.parametrize("settings", [{}, {"flattening_enabled": True, "flattening_max_depth": 1}])
+def test_the_sdks_metric_counts_every_record(
+    stage3: Stage, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    data = singer(head("orders"), *[row({"id": 1}, "orders")] * 2) + lines(stage3.records())
+    assert stage3.restore(data, **settings).code == 0
+    points = [orjson.loads(each.split("METRIC: ")[1]) for each in caplog.messages if "METRIC" in each]
+    counts = {each["tags"]["stream"]: each["value"] for each in points if each["metric"] == "record_count"}
+    assert counts == {"product_images": 15, "orders": 2}
 
 
 def test_an_input_that_does_not_fit_on_the_disk(stage3: Stage) -> None:

@@ -138,6 +138,16 @@ class TestLost:
         assert "is no ledger" in run.err
         assert stage3.writes() == []
 
+    def test_opened_and_killed(self, stage3: Stage) -> None:
+        """All that there is of it is an empty file: whoever only reads takes it for a new one, as a restore does."""
+        backup = stage3.backup()
+        empty(stage3)
+        stage3.state_dir.mkdir()
+        (stage3.state_dir / "ledger-sandbox.sqlite").touch()
+        assert stage3.restore(backup, dry_run=True).actions == [("create", "planned")] * 3
+        assert (stage3.state_dir / "ledger-sandbox.sqlite").stat().st_size == 0
+        assert stage3.restore(backup).actions == [("create", "done")] * 3
+
     def test_damaged_in_the_middle(self, stage3: Stage) -> None:
         backup = stage3.backup()
         empty(stage3)

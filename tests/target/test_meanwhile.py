@@ -190,6 +190,16 @@ class TestImageThatTheStoreFailsAt:
         assert (run.code, run.actions) == (1, [("update", "done"), ("update", "done"), ("update", "failed")])
         assert run.states == []
 
+    def test_what_was_done_without_an_answer_is_done(self, stage: Stage) -> None:
+        backup = stage.backup()
+        before = stage.state()
+        for product in (FIRST, SECOND):
+            stage.box.set_image(stage.images(product)[0]["id"], description="wrong")
+        stage.box.faults("w" * 100, match=r"PUT .*/images/\d+$")
+        run = stage.restore(backup, max_retries=1)
+        assert (run.code, run.actions) == (0, [("update", "done")] * 2)
+        assert stage.state() == before
+
     def test_nor_does_an_image_that_is_only_to_be_put_back(self, stage: Stage) -> None:
         """The store has shifted it, and cannot put it back now: that is told, and the next run does it."""
         stage.box.switch(sort_order_shift="shift")

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bc_images.errors import BcImagesError
+from bc_images.sandbox import SandboxServer
 from target_bc_images.retry import retry
-from tests.target.stage import Stage, kept_signals
+from tests.target.stage import Stage, kept_signals, picture
 
 FIRST, SECOND = 101, 102
 
@@ -63,6 +64,77 @@ def test_still_failing_is_exit_code_1_and_listed_again(stage3: Stage) -> None:
     assert [each["reason"] for each in rows[:-1]] == ["there is no product 102 in the store"] * 3
 
 
+def test_a_retry_that_is_stopped_loses_nothing_of_the_list(stage3: Stage) -> None:
+    before, backup = stage3.state(), stage3.backup()
+    for product in (FIRST, SECOND):
+        stage3.box.set_image(stage3.images(product)[0]["id"], description="overwritten")
+    stage3.box.faults("s", match="PUT /stores")
+    assert stage3.restore(backup, concurrency=1).code == 3
+    stage3.box.faults("s" * 10)
+    result = again(stage3, stage3.report)
+    assert isinstance(result.exception, BcImagesError)
+    assert result.exception.exit_code == 3
+    stage3.box.faults("")
+    assert again(stage3, stage3.report).exit_code == 0
+    assert stage3.state() == before
+
+
+@pytest.mark.parametrize("later", [{"product_ids": [SECOND]}, {"state_dir": "/proc/nowhere"}])
+def test_what_a_retry_does_not_take_on_stays_in_the_list(stage3: Stage, later: dict[str, Any]) -> None:
+    before, backup = stage3.state(), stage3.backup()
+    for product in (FIRST, SECOND):
+        stage3.box.set_image(stage3.images(product)[0]["id"], description="overwritten")
+    stage3.box.faults("s", match="PUT /stores")
+    assert stage3.restore(backup, concurrency=1).code == 3
+    result = again(stage3, stage3.report, **later)
+    assert isinstance(result.exception, BcImagesError)
+    assert again(stage3, stage3.report).exit_code == 0
+    assert stage3.state() == before
+
+
+def test_it_deletes_nothing_and_says_when_the_mirror_is_to_be_run_again(stage: Stage) -> None:
+    before, backup = stage.state(), stage.backup()
+    mirror = {"mode": "mirror", "max_deletes": 1}
+    stage.box.add_image(FIRST, picture(1), "extra.png")
+    stage.box.set_image(stage.images(SECOND)[0]["id"], description="overwritten")
+    stage.box.faults("s", match="(PUT|DELETE) /stores")
+    stage.restore(backup, concurrency=1, **mirror)
+    for _ in range(2):  # the second finds what the first has left
+        stage.box.faults("")
+        stage.box.clear_requests()
+        result = again(stage, stage.report, **mirror)
+        assert isinstance(result.exception, BcImagesError)
+        assert result.exception.exit_code == 1
+        assert "deletes, for which the mirror is to be run again" in str(result.exception)
+        assert [method for method, _ in stage.writes() if method == "DELETE"] == []
+    assert stage.restore(backup, **mirror).code == 0
+    assert stage.state() == before
+    assert again(stage, stage.report, **mirror).exit_code == 0
+
+
+def test_a_mode_that_writes_less_stays_what_it_is(stage3: Stage) -> None:
+    backup = stage3.backup()
+    stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+    stage3.box.set_image(stage3.images(SECOND)[0]["id"], description="mine")
+    stage3.box.faults("s")
+    assert stage3.restore(backup, mode="create_only").code == 3
+    assert again(stage3, stage3.report, mode="create_only").exit_code == 0
+    assert stage3.images(SECOND)[0]["description"] == "mine"
+    assert len(stage3.images(FIRST)) == 3
+
+
+def test_more_than_one_batch_after_a_stop(tmp_path: Path) -> None:
+    with SandboxServer(products=600, images=1) as box:
+        stage = Stage(box, tmp_path)
+        before, backup = stage.state(), stage.backup(files=False)
+        for image in stage.records(files=False):
+            box.set_image(image["id"], description="overwritten")
+        box.faults("." * 250 + "s", match="PUT /stores")
+        assert stage.restore(backup).code == 3
+        assert again(stage, stage.report).exit_code == 0
+        assert stage.state() == before
+
+
 def test_nothing_to_do(stage3: Stage) -> None:
     stage3.restore(stage3.backup())
     stage3.box.clear_requests()
@@ -78,6 +150,9 @@ def test_nothing_to_do(stage3: Stage) -> None:
         (b"no report\n", "Line 1 of"),
         (b'{"a": 1}\n[]\n', "Line 2 of"),
         (b"\xff\n", "Line 1 of"),
+        (b'{"status": []}\n', "Line 1 of"),
+        (b'{"status": "failed"}\n', "ends before its summary"),
+        (b"", "ends before its summary"),
     ],
 )
 def test_no_report(stage3: Stage, content: bytes | None, words: str) -> None:

@@ -1,0 +1,134 @@
+"""Write batches of plans to the store: an undo before each, the deletes of all last, and every outcome reported."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import replace
+
+from bc_images.errors import AuthError, StoreSuspended
+from bc_images.store import Store
+from target_bc_images.apply import Apply
+from target_bc_images.ledger import Ledger
+from target_bc_images.plan import Action, plan
+from target_bc_images.planner import Batch
+from target_bc_images.report import Report
+from target_bc_images.undo import Undo
+
+__all__ = ["Writer"]
+
+
+class Writer:
+    """Carries out the plans of one run.
+
+    Args:
+        store: the store.
+        apply: writes to it.
+        ledger: its ledger.
+        undo: keeps what is there before.
+        report: is told how every action ended.
+        stop: once set, nothing new starts.
+
+    Attributes:
+        undo_path: where what was changed, or may have been, is written down; None while nothing was.
+        kept_all: why a mirror deleted nothing after all else was done, if so.
+    """
+
+    def __init__(
+        self, store: Store, apply: Apply, ledger: Ledger, undo: Undo, report: Report, stop: threading.Event
+    ) -> None:
+        self._store = store
+        self._apply = apply
+        self._ledger = ledger
+        self._undo = undo
+        self._report = report
+        self._stop = stop
+        self.undo_path: str | None = None
+        self.kept_all: str | None = None
+
+    def write(self, batches: Iterable[Batch], *, may_lose: bool) -> None:
+        """Carry out all batches; what a mirror deletes comes last, and only if nothing has gone wrong before.
+
+        Args:
+            batches: the plans, batch by batch.
+            may_lose: whether a picture may be lost of which no copy is kept.
+
+        Raises:
+            BcImagesError: the store, the ledger or the undo stopped the run.
+        """
+        later: list[Batch] = []  # no more of them than max_deletes
+        for batch in batches:
+            saved = self._undo.keep(batch.plans)
+            safe = batch if may_lose else _without_losses(batch, saved)
+            self._report.batches += 1
+            deleting = [each for each in safe.plans if any(action.action == "delete" for action in each.writes)]
+            if deleting:
+                later.append(Batch(deleting, safe.facts))
+                safe = _without_deletes(safe)
+            self._carry_out(safe)
+            if self._stop.is_set():
+                break
+        if later and self._report.bad:
+            self.kept_all = "records were rejected or failed"
+        for batch in later:
+            if self._stop.is_set() or self.kept_all:
+                for action in _deletes(batch):
+                    self._report.add(action, "not reached")
+            else:
+                self._carry_out(self._again(batch))
+
+    def _carry_out(self, batch: Batch) -> None:
+        changing = [each for each in batch.plans if each.writes]
+        self._report.add_all((each for each in batch.plans if not each.writes), "done")
+        told = changed = False
+        try:
+            for outcome in self._apply.run(batch):
+                told = True
+                changed = changed or outcome.may_have_written
+                self._report.add(outcome.action, outcome.status, target_id=outcome.target_id, error=outcome.error)
+        except Exception as error:
+            if not told:  # it could not even say how far it came, for want of its ledger
+                self._report.add_all(changing, "not reached")
+            # Only these two say for sure that the store has not taken what was cut off.
+            changed = changed or not isinstance(error, AuthError | StoreSuspended)
+            raise
+        finally:
+            if changing and (changed or self._ledger.open_intents()):
+                self.undo_path = str(self._undo.path)
+        self._report.flush()
+
+    def _again(self, batch: Batch) -> Batch:
+        """Plan the deletes of a batch again, now that all else is done; what is gone already counts as deleted."""
+        live = {each.id: each.images for each in self._store.products([each.product_id for each in batch.plans])}
+        plans = [
+            plan(each.product_id, each.wanted, live.get(each.product_id, []), batch.facts, each) for each in batch.plans
+        ]
+        left = {action.subject for each in plans for action in each.writes}
+        for action in _deletes(batch):
+            if action.subject not in left:
+                self._report.add(action, "done")
+        return Batch([each._replace(actions=each.writes) for each in plans], batch.facts)
+
+
+def _without_losses(batch: Batch, saved: set[str]) -> Batch:
+    """From here on let no picture be lost of which no copy is kept."""
+    facts = replace(batch.facts, saved=saved)
+    plans = [
+        plan(each.product_id, each.wanted, each.live, facts, each) if each.writes else each for each in batch.plans
+    ]
+    return Batch(plans, facts)
+
+
+def _deletes(batch: Batch) -> list[Action]:
+    return [action for each in batch.plans for action in each.writes if action.action == "delete"]
+
+
+def _without_deletes(batch: Batch) -> Batch:
+    plans = [
+        each._replace(
+            actions=[action for action in each.actions if action.action != "delete"],
+            writes=[action for action in each.writes if action.action != "delete"],
+        )
+        for each in batch.plans
+    ]
+    return Batch(plans, replace(batch.facts, deletes=False))

@@ -1,0 +1,293 @@
+"""Where the report is written, when it takes its place, and that it names every record however the run ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bc_images.sandbox import READ_ONLY_TOKEN, TOKEN, SandboxServer
+from tests.target import victim
+from tests.target.limits import no_file_longer_than
+from tests.target.stage import Stage, end, head, picture, row, singer
+
+FIRST, SECOND, THIRD = 101, 102, 103
+OLD = b'{"summary": {}}\n'
+
+
+def empty(stage: Stage, *product_ids: int) -> None:
+    for product_id in product_ids:
+        for image in stage.images(product_id):
+            stage.box.delete_image(image["id"])
+
+
+def partials(stage: Stage) -> list[Path]:
+    return list(stage.folder.glob("report.jsonl.*"))
+
+
+class TestPlace:
+    """An earlier report gives way to a whole one only."""
+
+    def test_a_second_run_by_mistake_leaves_the_report_of_the_first_alone(self, stage3: Stage) -> None:
+        backup = stage3.folder / "backup.singer"
+        backup.write_bytes(stage3.backup())
+        empty(stage3, FIRST)
+        stage3.box.clear_requests()
+        stage3.box.switch(slow_ms=2000)
+        stage3.box.faults(".z")
+        stage3.report.write_bytes(OLD)
+        first = victim.start(stage3.config, backup)
+        assert victim.wait_for_request(stage3.box, 2, first)
+        second = stage3.restore(backup.read_bytes() + singer(row({"id": "unfit"})))
+        assert (second.code, stage3.report.read_bytes()) == (2, OLD)
+        assert "rejected" in second.err
+        first.join(victim.LONG)
+        rows = [json.loads(line) for line in stage3.report.read_text().splitlines()]
+        assert [each["status"] for each in rows[:-1]].count("done") == 3
+        assert partials(stage3) == []
+
+    @pytest.mark.parametrize("damage", [b"nonsense\n", b'{"type": "RECORD'])
+    def test_an_input_that_is_damaged_leaves_it_alone(self, stage3: Stage, damage: bytes) -> None:
+        stage3.report.write_bytes(OLD)
+        assert stage3.restore(stage3.backup() + damage).code == 3
+        assert (stage3.report.read_bytes(), partials(stage3)) == (OLD, [])
+
+    def test_a_run_that_is_killed_leaves_it_alone(self, stage3: Stage) -> None:
+        backup = stage3.folder / "backup.singer"
+        backup.write_bytes(stage3.backup())
+        empty(stage3, FIRST)
+        stage3.box.clear_requests()
+        stage3.box.faults(".p")
+        stage3.report.write_bytes(OLD)
+        process = victim.start(stage3.config, backup)
+        assert victim.wait_for_request(stage3.box, 2, process)
+        victim.kill(process)
+        assert stage3.report.read_bytes() == OLD
+
+    def test_what_is_rejected_while_reading_stands_in_it(self, stage3: Stage) -> None:
+        records = stage3.records()
+        run = stage3.restore(singer(head(), row({**records[0], "sort_order": "x"}), *map(row, records[1:])))
+        assert run.actions == [("reject", "rejected")]
+        assert stage3.report.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+    def test_through_a_link(self, stage3: Stage) -> None:
+        stage3.report.symlink_to("elsewhere.jsonl")
+        assert stage3.restore(stage3.backup()).code == 0
+        assert stage3.report.is_symlink()
+        assert len((stage3.folder / "elsewhere.jsonl").read_bytes().splitlines()) == 16
+
+    def test_into_a_pipe(self, stage3: Stage) -> None:
+        os.mkfifo(stage3.report)
+        with subprocess.Popen(["cat", str(stage3.report)], stdout=subprocess.PIPE) as reader:
+            assert stage3.restore(stage3.backup()).code == 0
+            assert reader.stdout is not None
+            assert len(reader.stdout.read().splitlines()) == 16
+        assert stage3.report.is_fifo()
+
+    def test_a_disk_that_is_full_leaves_it_alone(self, stage3: Stage) -> None:
+        unfit = {**stage3.records()[0], "sort_order": "x"}
+        stage3.report.write_bytes(OLD)
+        with no_file_longer_than(20_000):
+            run = stage3.restore(singer(head(), *[row(unfit)] * 100))
+        assert (run.code, "The report " in run.err) == (3, True)
+        assert (stage3.report.read_bytes(), partials(stage3)) == (OLD, [])
+
+
+def _umask() -> int:
+    now = os.umask(0)
+    os.umask(now)
+    return now
+
+
+class TestNotReached:
+    """A run that is stopped in the middle names every record of its input."""
+
+    @pytest.fixture
+    def large(self, tmp_path: Path) -> Any:
+        """Three batches of products."""
+        with SandboxServer(products=600, images=1) as box:
+            yield Stage(box, tmp_path)
+
+    def damaged(self, stage: Stage, by: str = "product_id") -> tuple[bytes, int]:
+        """Overwrite every image; return the backup, and how many images there are."""
+        records = stage.records(files=False)
+        if by == "product_sku":
+            records = [each for each in records if each["product_sku"]]
+        backup = singer(head(), *map(row, records), end())
+        for record in records:
+            stage.box.set_image(record["id"], description="overwritten")
+        return backup, len(records)
+
+    def check(self, rows: list[dict[str, Any]], total: int) -> Counter[str]:
+        told = [(each["product_id"], each["source_id"]) for each in rows[:-1] if each["source_id"]]
+        assert len(told) == len(set(told)) == total
+        bad = [each for each in rows[:-1] if each["status"] in {"failed", "rejected", "not reached"}]
+        assert all("record" in each for each in bad if each["source_id"])
+        return Counter(each["status"] for each in rows[:-1])
+
+    @pytest.mark.parametrize("by", ["id", "sku"])
+    def test_the_store_goes_away(self, large: Stage, by: str) -> None:
+        backup, total = self.damaged(large, f"product_{by}")
+        large.box.faults("." * 250 + "s", match="PUT /stores")
+        run = large.restore(backup, match_products_by=by)
+        assert run.code == 3
+        counts = self.check(run.rows, total)
+        assert counts["done"] >= 200
+        assert counts["not reached"] == run.summary["not_reached"] == total - counts["done"] - counts["failed"]
+        undecided = [each for each in run.rows if "action" in each and each["action"] is None]
+        assert len(undecided) >= 50
+        assert f"undecided     {'-':<12}  " in run.err
+
+    def test_the_store_is_not_there_at_all(self, large: Stage) -> None:
+        backup, total = self.damaged(large)
+        large.box.faults("s" * 10)
+        run = large.restore(backup)
+        assert (run.code, self.check(run.rows, total)) == (3, {"not reached": total})
+        run = large.restore(backup, report=None)
+        assert (run.code, f"undecided     {total}" in run.err) == (3, True)
+
+    def test_the_first_failure_when_it_is_to_stop_there(self, large: Stage) -> None:
+        backup, total = self.damaged(large)
+        large.box.switch(description_max=1)
+        run = large.restore(backup, on_error="stop", concurrency=1)
+        counts = self.check(run.rows, total)
+        left = total - counts["done"] - 1
+        assert (run.code, counts["failed"], counts["not reached"]) == (1, 1, left)
+        assert f"1 records were rejected or failed, {left} not reached" in run.err
+
+    def test_the_first_record_that_does_not_fit_when_it_is_to_stop_there(self, large: Stage) -> None:
+        backup, total = self.damaged(large)
+        broken = backup.replace(b'"sort_order":0', b'"sort_order":"0"', 1)
+        large.box.clear_requests()
+        run = large.restore(broken, on_error="stop")
+        assert (run.code, large.box.requests()) == (1, [])
+        assert self.check(run.rows, total) == {"rejected": 1, "not reached": total - 1}
+
+    def test_a_product_that_is_gone_when_it_is_to_stop_there(self, large: Stage) -> None:
+        backup, total = self.damaged(large)
+        large.box.delete_product(large.records(files=False)[300]["product_id"])
+        run = large.restore(backup, on_error="stop")
+        counts = self.check(run.rows, total)
+        assert run.code == 1
+        assert (counts["rejected"], counts["planned"]) == (1, 0)
+        assert counts["not reached"] == total - counts["done"] - 1
+
+    def test_a_signal(self, large: Stage) -> None:
+        backup, total = self.damaged(large)
+        large.box.switch(slow_ms=5)
+
+        def stop() -> None:
+            while len(large.writes()) < 20:
+                pass
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=stop, daemon=True).start()
+        run = large.restore(backup)
+        assert run.code == 143
+        counts = self.check(run.rows, total)
+        assert counts["done"] + counts["not reached"] == total
+        assert counts["done"] >= 20
+
+    def test_a_mirror_says_that_it_had_not_looked_for_all_deletes(self, stage3: Stage) -> None:
+        backup = stage3.backup()
+        stage3.box.add_image(stage3.box.add_product(sku="NEW"), picture(1), "unknown.png")
+        stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="overwritten")
+        stage3.box.faults("s", match="PUT /stores")
+        run = stage3.restore(backup, mode="mirror", max_deletes=1)
+        assert run.code == 3
+        assert ("delete", "not reached") in run.actions
+
+
+class TestStderr:
+    """What a person sees who has set no report."""
+
+    def test_the_first_ten_that_were_rejected_or_failed(self, stage3: Stage) -> None:
+        records = stage3.records()
+        records[0]["sort_order"] = "first\nof all"
+        records[1]["zoom_url"] = [f"https://me:{TOKEN}@example.com/?key=hush"]
+        records[2]["description"] = ["x" * 5000]
+        for product in (SECOND, THIRD, 104):
+            stage3.box.delete_product(product)
+        err = stage3.restore(singer(head(), *map(row, records), row({"id": None})), report=None).err
+        told = [line for line in err.splitlines() if line.startswith(("rejected", "..."))]
+        one, two = (
+            f"rejected      product {FIRST}, image {each['id']}: does not fit the schema: " for each in records[:2]
+        )
+        assert told[0] == one + r"sort_order: 'first\nof all' is not of type 'integer'"
+        assert told[1].startswith(two + "zoom_url: ['https://***@")
+        assert len(told[2]) < 400
+        assert told[3].startswith("rejected      a record without an id: does not fit the schema: ")
+        assert all(re.search(r": there is no product 10\d in the store$", line) for line in told[4:10])
+        assert told[10:] == ["... and 3 more"]
+        assert TOKEN not in err
+        assert "hush" not in err
+
+    def test_the_words_of_the_store(self, stage3: Stage) -> None:
+        backup = stage3.backup()
+        for image in stage3.records(files=False):
+            stage3.box.set_image(image["id"], description="overwritten")
+        stage3.box.switch(description_max=1)
+        run = stage3.restore(backup, report=None)
+        failed = sum(record["description"] == "overwritten" for record in stage3.records(files=False))
+        told = [line for line in run.err.splitlines() if "must not be longer than 1 characters" in line]
+        assert len(told) == min(10, failed) > 1
+        assert all(line.startswith("failed        product 1") for line in told)
+        assert f"{failed} records were rejected or failed: set report" in run.err
+
+
+class TestUndoIsNamed:
+    """Only where something was, or may have been, written."""
+
+    WORDS = "What this run changed can be taken back"
+
+    def check(self, stage: Stage, code: int, faults: str = "", match: str = "PUT /stores", **config: Any) -> bool:
+        backup = stage.backup()
+        stage.box.set_image(stage.images(FIRST)[0]["id"], description="x")
+        stage.box.faults(faults, match=match)
+        run = stage.restore(backup, **config)
+        assert run.code == code, run.err
+        return self.WORDS in run.err
+
+    def test_after_a_write(self, stage3: Stage) -> None:
+        assert self.check(stage3, 0)
+
+    def test_after_a_write_of_which_nobody_knows(self, stage3: Stage) -> None:
+        assert self.check(stage3, 1, "W", max_retries=0)
+
+    def test_not_where_there_was_nothing_to_do(self, stage3: Stage) -> None:
+        assert self.WORDS not in stage3.restore(stage3.backup()).err
+
+    def test_not_where_the_store_took_nothing(self, stage3: Stage) -> None:
+        stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="x" * 300)
+        backup = stage3.backup()
+        stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="x")
+        stage3.box.switch(description_max=255)
+        for on_error in ("continue", "stop"):
+            run = stage3.restore(backup, on_error=on_error)
+            assert (run.code, self.WORDS in run.err) == (1, False)
+
+    def test_not_where_the_token_may_only_read(self, stage3: Stage) -> None:
+        assert not self.check(stage3, 3, access_token=READ_ONLY_TOKEN)
+
+    def test_not_where_the_store_is_suspended(self, stage3: Stage) -> None:
+        assert not self.check(stage3, 3, "s")
+
+
+def test_an_undo_that_cannot_be_written_stops_a_run_that_has_begun(stage3: Stage) -> None:
+    """It is no wrong setting (exit code 2): batches may have been written by then."""
+    backup = stage3.backup()
+    stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="x" * 100_000)
+    before = stage3.state()
+    with no_file_longer_than(80_000):
+        run = stage3.restore(backup)
+    assert (run.code, stage3.state()) == (3, before)
+    assert "The undo file" in run.err
+    assert run.summary["not_reached"] == 15
