@@ -12,73 +12,21 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from bc_images.errors import FileUnavailable, NotFound, OutcomeUnknown, RequestRejected, Stopped, StoreUnreachable
 from bc_images.files.upload import Uploader
 from bc_images.images import Record
 from bc_images.store import FromUrl, Source, Store
+from target_bc_images.job import Failure, Job, Outcome, place
 from target_bc_images.ledger import Intent, Ledger
-from target_bc_images.match import Knowledge, Known, SourceKey, name_key
+from target_bc_images.match import Knowledge, Known, name_key
 from target_bc_images.plan import Action, ProductPlan, plan
 from target_bc_images.planner import Batch
-from target_bc_images.report import Status
 
-__all__ = ["PATIENCE", "Apply", "Outcome"]
+__all__ = ["PATIENCE", "Apply"]
 
-TRIES = 6  # rounds without progress after which what is left of a product counts as failed
 PATIENCE = (0.0, 1.0, 4.0, 15.0)  # seconds before each look for a write whose answer was lost
 MOST_UNANSWERED = 5  # writes in a row that the store may fail to answer before it counts as unreachable
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one action ended."""
-
-    action: Action
-    status: Status
-    target_id: int | None = None
-    error: str | None = None
-    is_unknown: bool = False  # it failed, and the store may have done it nevertheless
-
-    @property
-    def may_have_written(self) -> bool:
-        """Whether the store may be another than before."""
-        return self.is_unknown or (self.status == "done" and self.action.writes)
-
-
-class _Failure(NamedTuple):
-    """What will never work, and why."""
-
-    action: Action
-    reason: str
-    is_unknown: bool = False
-
-
-@dataclass(slots=True)
-class _Job:
-    """One product on its way from its first plan to the end state."""
-
-    first: ProductPlan
-    todo: list[Action]  # what is left to do, in the order in which it is done
-    images: Sequence[Record]  # as last read
-    failed: dict[SourceKey, _Failure] = field(default_factory=dict)
-    created: dict[SourceKey, int] = field(default_factory=dict)
-    unseen: set[int] = field(default_factory=set)  # created in this round, and not read back yet
-    lost: Intent | None = None  # a create without an answer
-    is_proven: bool = False  # read back, and nothing was left to do
-    fewest: int = 0  # the least that was ever left to do
-    tries: int = 0  # rounds since then
-
-    @property
-    def product_id(self) -> int:
-        return self.first.product_id
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether another round may bring it nearer to its end."""
-        return bool(self.todo) and self.tries < TRIES
 
 
 class Apply:
@@ -151,17 +99,17 @@ class Apply:
             Stopped: the store stopped the run; raised after the outcomes of all that had begun.
         """
         plans, facts = batch
-        jobs = [_Job(each, list(each.writes), each.live) for each in plans if each.writes]
+        jobs = [Job(each, list(each.writes), each.live) for each in plans if each.writes]
         if facts.before:
             self._ledger.forget(each.product_id for each in plans if not each.writes)
         if jobs:
             self._work_off(jobs, facts)
         for job in jobs:
-            yield from self._outcomes(job)
+            yield from job.outcomes(is_stopped=self._stop.is_set())
         if self._stopped_by is not None:
             raise self._stopped_by
 
-    def _work_off(self, jobs: list[_Job], facts: Knowledge) -> None:
+    def _work_off(self, jobs: list[Job], facts: Knowledge) -> None:
         disturbed = {job.product_id: job.first.siblings for job in jobs if job.first.siblings}
         if disturbed:
             self._ledger.remember(disturbed)
@@ -175,9 +123,9 @@ class Apply:
 
     # Writing
 
-    def _write(self, job: _Job, facts: Knowledge) -> None:
+    def _write(self, job: Job, facts: Knowledge) -> None:
         """Carry out what is to do for one product, in order; an error is kept, not raised."""
-        job.todo.sort(key=_place)
+        job.todo.sort(key=place)
         try:
             while job.todo and not self._stop.is_set():
                 action = job.todo[0]
@@ -197,7 +145,7 @@ class Apply:
                 self._count(action)
         except Stopped as error:
             if not self._stop.is_set():  # else it was us who stopped it
-                job.failed[job.todo[0].subject] = _Failure(job.todo[0], str(error))
+                job.failed[job.todo[0].subject] = Failure(job.todo[0], str(error))
             self._stopped_by = self._stopped_by or error
             self._stop.set()
 
@@ -208,7 +156,7 @@ class Apply:
                 self.files += 1
                 self.bytes += action.wanted.get("file_size") or 0
 
-    def _bear(self, job: _Job, error: StoreUnreachable) -> None:
+    def _bear(self, job: Job, error: StoreUnreachable) -> None:
         """Let a write that the store never answers be that image's fault, where it still answers others.
 
         Raises:
@@ -220,7 +168,7 @@ class Apply:
         with suppress(NotFound):
             self._store.images(job.product_id)
 
-    def _carry_out(self, action: Action, job: _Job, facts: Knowledge) -> None:
+    def _carry_out(self, action: Action, job: Job, facts: Knowledge) -> None:
         image_id = action.live["id"] if action.live else 0
         if action.action == "delete":
             self._delete(action, job, image_id)
@@ -238,7 +186,7 @@ class Apply:
             facts.known[action.subject] = known
             self._ledger.done(job.product_id, action.subject, known)
 
-    def _create(self, action: Action, wanted: Record, source: Source, job: _Job) -> Record:
+    def _create(self, action: Action, wanted: Record, source: Source, job: Job) -> Record:
         sent = source.url if isinstance(source, FromUrl) else source.name
         intent = Intent(
             product_id=job.product_id,
@@ -261,7 +209,7 @@ class Apply:
         job.unseen.add(image["id"])
         return image
 
-    def _delete(self, action: Action, job: _Job, image_id: int) -> None:
+    def _delete(self, action: Action, job: Job, image_id: int) -> None:
         doomed = {each.live["id"] for each in job.todo if each.action == "delete" and each.live}
         if len(doomed) > 1 and doomed == {image["id"] for image in self._store.images(job.product_id)}:
             self._store.delete_all(job.product_id, doomed)
@@ -269,15 +217,15 @@ class Apply:
         else:
             self._store.delete(job.product_id, image_id)
 
-    def _fail(self, job: _Job, action: Action, reason: str, facts: Knowledge, *, is_unknown: bool = False) -> None:
-        job.failed[action.subject] = _Failure(action, reason, is_unknown)
+    def _fail(self, job: Job, action: Action, reason: str, facts: Knowledge, *, is_unknown: bool = False) -> None:
+        job.failed[action.subject] = Failure(action, reason, is_unknown)
         facts.refused[action.subject] = reason
         if self._stop_on_error:
             self._stop.set()
 
     # Looking
 
-    def _look(self, jobs: Sequence[_Job], facts: Knowledge) -> None:
+    def _look(self, jobs: Sequence[Job], facts: Knowledge) -> None:
         """Read the products back and plan them again; look longer for what was created and is not there."""
         waiting = list(jobs)
         try:
@@ -308,14 +256,14 @@ class Apply:
             if not job.fewest or len(job.todo) < job.fewest:
                 job.fewest, job.tries = len(job.todo), 0
 
-    def _forgive(self, job: _Job, planned: ProductPlan, facts: Knowledge) -> None:
+    def _forgive(self, job: Job, planned: ProductPlan, facts: Knowledge) -> None:
         """Take back the failures of writes that were done although no answer said so."""
         refused = {action.subject for action in planned.actions if action.action == "reject"}
         for subject, failure in list(job.failed.items()):
             if failure.is_unknown and subject not in refused:
                 del job.failed[subject], facts.refused[subject]
 
-    def _take_in(self, job: _Job, images: Sequence[Record], facts: Knowledge) -> None:
+    def _take_in(self, job: Job, images: Sequence[Record], facts: Knowledge) -> None:
         job.images = images
         job.unseen -= {image["id"] for image in images}
         if job.lost is not None and (known := self._adopt(job.lost, images)) is not None:
@@ -323,7 +271,7 @@ class Apply:
             job.created[job.lost.source] = known.target_id
             job.lost = None
 
-    def _look_closer(self, job: _Job) -> None:
+    def _look_closer(self, job: Job) -> None:
         """Ask for images one by one that the store has named and does not list: its list may lag far behind."""
         for image_id in sorted(job.unseen):
             with suppress(NotFound):
@@ -338,46 +286,3 @@ class Apply:
                 self._ledger.done(intent.product_id, intent.source, known)
                 return known
         return None
-
-    # Telling
-
-    def _outcomes(self, job: _Job) -> Iterator[Outcome]:
-        """Say how every action of the first plan ended, and every later one that could not be carried out."""
-        left = {action.subject: action for action in job.todo}
-        failed = dict(job.failed)
-        status: Status = "not reached" if self._stop.is_set() else "failed"
-        why = None if self._stop.is_set() else f"the store did not take it in {TRIES} tries"
-        for action in job.first.actions:
-            unfinished = left.pop(action.subject, None)
-            failure = failed.pop(action.subject, None)
-            if action.action == "reject":
-                yield Outcome(action, "rejected", error=action.reason)
-            elif failure is not None:
-                yield Outcome(action, "failed", error=failure.reason, is_unknown=failure.is_unknown)
-            elif job.lost is not None and job.lost.source == action.subject:
-                reason = "the answer was lost; the next run finds out whether it is there"
-                yield Outcome(action, "failed", error=reason, is_unknown=True)
-            elif unfinished is not None:
-                yield Outcome(action, status, error=why)
-            elif action.writes:
-                yield Outcome(action, "done", job.created.get(action.subject))
-            else:
-                yield Outcome(action, "kept")
-        for failure in failed.values():
-            left.pop(failure.action.subject, None)
-            yield Outcome(failure.action, "failed", error=failure.reason, is_unknown=failure.is_unknown)
-        for action in left.values():
-            yield Outcome(action, status, error=why)
-
-
-def _place(action: Action) -> tuple[bool, bool, bool, int, int]:
-    """Order the writes of one product so that as few as possible disturb each other.
-
-    New images, and those that move back in the gallery, come first and ascending: a store that shifts siblings
-    shifts only those behind, and images that move forward shift none. The thumbnail comes late, since setting it
-    clears the old one; deletes come after everything else has worked.
-    """
-    order = action.wanted["sort_order"] if action.wanted is not None else 0
-    moves_forward = action.live is not None and action.live["sort_order"] >= order
-    sets_thumbnail = action.live is not None and action.fields.get("is_thumbnail") is True
-    return action.action == "delete", sets_thumbnail, moves_forward, order, action.subject[1]
