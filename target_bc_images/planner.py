@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from bc_images.errors import FileUnavailable, RequestRejected
@@ -13,7 +14,7 @@ from bc_images.store import PAGE, Product, Store
 from bc_images.store.concurrent import ordered_map, workers
 from target_bc_images.inbox import Inbox, Key
 from target_bc_images.ledger import Ledger
-from target_bc_images.match import Knowledge, Mode, in_doubt, source_key
+from target_bc_images.match import Knowledge, Mode, SourceKey, in_doubt, source_key
 from target_bc_images.options import Options
 from target_bc_images.pictures import Pictures
 from target_bc_images.plan import Action, ProductPlan, plan
@@ -47,6 +48,7 @@ class Planner:
         ledger: what restores have done so far.
         pictures: looks at live pictures; None without a file store.
         check: raises `FileUnavailable` or `RequestRejected` for a record whose picture cannot be sent.
+        claimed: live images that are known to be those of sources that the input does not have, by their ids.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Planner:
         ledger: Ledger,
         pictures: Pictures | None,
         check: Callable[[Record], None] | None = None,
+        claimed: Mapping[int, SourceKey] = MappingProxyType({}),
     ) -> None:
         self._options = options
         self._store = store
@@ -63,6 +66,7 @@ class Planner:
         self._ledger = ledger
         self._pictures = pictures
         self._check = check
+        self._claimed = claimed
         self._key: Key = "product_sku" if options.match_products_by == "sku" else "product_id"
         # Without a file store no picture can be kept, so none may be lost.
         loses = pictures is None and check is not None and not options.allow_losing_files
@@ -82,7 +86,8 @@ class Planner:
                 yield Batch([plan(each.id, [], each.images, facts) for each in products], facts)
 
     def _facts(self, mode: Mode, inbox: Inbox) -> Knowledge:
-        return Knowledge(self._own, mode, saved=self._saved, is_partial=not inbox.is_whole)
+        claimed = dict(self._claimed)
+        return Knowledge(self._own, mode, claimed=claimed, saved=self._saved, is_partial=not inbox.is_whole)
 
     def _emptied(self, inbox: Inbox, seen: set[int]) -> Iterator[Product]:
         """Yield the products that have images although the input, which speaks for them, has none."""

@@ -19,7 +19,7 @@ from bc_images.store import PAGE, Store
 from target_bc_images.apply import Apply
 from target_bc_images.inbox import Inbox, Key
 from target_bc_images.ledger import Ledger
-from target_bc_images.match import Mode
+from target_bc_images.match import Mode, SourceKey
 from target_bc_images.options import Options
 from target_bc_images.pictures import Pictures
 from target_bc_images.plan import Action
@@ -43,6 +43,7 @@ class Restore:
 
     Attributes:
         undo_path: where what this run changed, or may have changed, is written down; None while it has changed nothing.
+        claimed: live images that are known to be those of sources that the input does not have, by their ids.
         kept_all: why a mirror deleted nothing, if it did not.
 
     Raises:
@@ -64,6 +65,7 @@ class Restore:
             webdav_username=options.webdav_username,
             webdav_password=options.webdav_password,
         )
+        self.claimed: dict[int, SourceKey] = {}
         self.undo_path: str | None = None
         self.kept_all: str | None = None
 
@@ -108,7 +110,7 @@ class Restore:
         ):
             if options.on_error == "stop" and report.bad:
                 raise SomeFailed("A record was rejected, and on_error is stop: nothing was written.")
-            planner = Planner(options, self._store, ledger, self._pictures, self._uploader.check)
+            planner = Planner(options, self._store, ledger, self._pictures, self._uploader.check, self.claimed)
             apply = Apply(self._store, ledger, self._uploader, self._stop, stop_on_error=options.on_error == "stop")
             if not options.dry_run:
                 apply.settle()

@@ -15,6 +15,7 @@ import orjson
 from bc_images import schema
 from bc_images.config import settings_files
 from bc_images.errors import DamagedInput, SomeFailed
+from target_bc_images.match import SourceKey
 from target_bc_images.options import Options
 from target_bc_images.report import UNFINISHED
 from target_bc_images.target import TargetBCImages
@@ -38,6 +39,7 @@ def retry(report: str, configs: tuple[str, ...]) -> None:
         return
     with closing(TargetBCImages(config=settings_files(configs), adapt=_adapt)) as target:
         only = target.config.get("product_ids")
+        target.restore.claimed.update(_claimed(report))
         left = Counter(_obstacle(line, only) for line in _unfinished(report))
         del left[None]
         try:
@@ -73,8 +75,27 @@ def _what_is_left(left: Counter[str | None]) -> str:
     return f"Still to be done: {'; '.join(f'{count} {obstacle}' for obstacle, count in left.items())}."
 
 
+def _claimed(report: str) -> dict[int, SourceKey]:
+    """Return which live images are those of records that are done: the rest must not be taken for them.
+
+    Only of products that something is still to be done for; of the source, its id is all that a report tells.
+    """
+    products = {line.get("product_id") for line in _unfinished(report)}
+    return {
+        line["target_id"]: ("", line["source_id"])
+        for line in _lines(report)
+        if line.get("status") in {"done", "kept"} and line.get("product_id") in products
+        if line.get("target_id") is not None and line.get("source_id") is not None
+    }
+
+
 def _unfinished(report: str) -> Iterator[dict[str, Any]]:
-    """Yield the lines of what is still to be done.
+    """Yield the lines of what is still to be done."""
+    return (line for line in _lines(report) if line.get("status") in UNFINISHED)
+
+
+def _lines(report: str) -> Iterator[dict[str, Any]]:
+    """Yield all lines.
 
     Raises:
         DamagedInput: it is no report, or not a whole one.
@@ -83,9 +104,9 @@ def _unfinished(report: str) -> Iterator[dict[str, Any]]:
     try:
         with Path(report).open("rb") as lines:
             for number, line in enumerate(lines, 1):  # noqa: B007 - the error below names it
-                row = orjson.loads(line)
-                if row.get("status") in UNFINISHED:
-                    yield row
+                row = {**orjson.loads(line)}
+                row["status"] = str.strip(row.get("status", ""))
+                yield row
     except OSError as error:
         raise DamagedInput(f"The report {report} cannot be read: {error.strerror}.") from error
     except (orjson.JSONDecodeError, AttributeError, TypeError) as error:

@@ -53,6 +53,23 @@ def test_what_was_not_reached_is_restored(stage: Stage) -> None:
     assert stage.state() == before
 
 
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_neighbour_that_looks_the_same_is_not_taken_for_what_is_lost(stage: Stage, lost: int) -> None:
+    """The report has no record of the neighbour, only that it was kept: the same picture, under the same name."""
+    product = stage.box.add_product(sku="TWINS")
+    twins = [
+        stage.box.add_image(product, picture(1), "twin.png", sort_order=number, description=f"twin {number}")
+        for number in range(2)
+    ]
+    before, backup = stage.state(), stage.backup()
+    stage.box.delete_image(twins[lost])
+    stage.box.faults("s", match="POST /stores")
+    assert stage.restore(backup).code == 3
+    result = again(stage, stage.report)
+    assert result.exit_code == 0, result.output
+    assert stage.state() == before
+
+
 def test_still_failing_is_exit_code_1_and_listed_again(stage3: Stage) -> None:
     backup = stage3.backup()
     stage3.box.delete_product(SECOND)
