@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Literal, Self
 
 import orjson
 
-from bc_images.errors import DamagedFiles, DamagedInput, FileUnavailable
+from bc_images.errors import DamagedInput, FileUnavailable
 from bc_images.files.file_store import FileLies, FileStore
 from bc_images.files.refs import DIGEST, OBJECTS, REFS, object_key, parse_ref
 from bc_images.store.concurrent import ordered_map
@@ -87,9 +87,8 @@ class Audit:
         Raises:
             DamagedFiles: there is no file store, or it cannot be listed.
         """
+        self._store.must_exist()
         backend = self._store.backend
-        if not backend.exists():
-            raise DamagedFiles(f"There is no file store at {backend.label}. Check --files.")
         self._db.execute("BEGIN")
         for key, size in backend.listing(OBJECTS):
             digest = key.rpartition("/")[2]

@@ -77,4 +77,4 @@ class Backend(Protocol):
         """Return an address at which anybody can fetch the object for so long; None where the place cannot."""
 
     def exists(self) -> bool:
-        """Whether anything has been stored here yet."""
+        """Whether a file store is here: it has pictures or refs. An empty mount point is none."""

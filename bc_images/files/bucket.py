@@ -19,6 +19,7 @@ import fsspec
 
 from bc_images.errors import DamagedFiles, SettingsError
 from bc_images.files.backend import CHUNK
+from bc_images.files.refs import OBJECTS, REFS
 from bc_images.redaction import redact
 from bc_images.store.concurrent import ordered_map
 
@@ -134,9 +135,9 @@ class Bucket:
                 return None
 
     def exists(self) -> bool:
-        """Whether there is anything below the address."""
+        """Whether there is anything below one of its two folders."""
         with self._explained(), self._turn:
-            return bool(self._fs.exists(self._root))
+            return any(self._fs.exists(self._path(each)) for each in (OBJECTS, REFS))
 
     def put(self, local: str, key: str, size: int, md5: bytes) -> None:
         """Send a local file and look whether it arrived whole."""

@@ -145,10 +145,20 @@ class FileStore:
         key = self._key(digest)
         try:
             yield from self.backend.chunks(key)
-        except FileNotFoundError as error:
-            raise FileUnavailable(f"{key} is not in the file store {self.label}") from error
         except OSError as error:
+            self.must_exist()  # else every single file would be said to be missing
+            if isinstance(error, FileNotFoundError):
+                raise FileUnavailable(f"{key} is not in the file store {self.label}") from error
             raise FileLies(key, f"cannot be read: {error.strerror or error}") from error
+
+    def must_exist(self) -> None:
+        """Make sure that there is a file store at all, where one is needed.
+
+        Raises:
+            DamagedFiles: there is none, or it cannot be used.
+        """
+        if not self.backend.exists():
+            raise DamagedFiles(f"There is no file store at {self.label}. Check files, and that the place is mounted.")
 
     def size(self, digest: str) -> int | None:
         """Return a file's length in bytes, or None where it is not stored.

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bc_images.errors import DamagedFiles
+from bc_images.errors import DamagedFiles, SettingsError
 from bc_images.files.backend import CHUNK
+from bc_images.files.refs import OBJECTS, REFS
 
 __all__ = ["Folder"]
 
@@ -21,9 +23,15 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # the 
 
 
 class Folder:
-    """The `Backend` of a local path; the folder is made when it is first written to."""
+    """The `Backend` of a local path; the folder is made when it is first written to.
+
+    Raises:
+        SettingsError: the path is that of a file, or leads through one.
+    """
 
     def __init__(self, root: Path) -> None:
+        if _is_no_folder(root):
+            raise SettingsError(f"files: {root} is no folder. Give a folder or an fsspec URL.")
         self.root = root
         self.label = str(root)
         self._durable: set[Path] = set()  # folders whose own names are known to be on the disk
@@ -97,8 +105,9 @@ class Folder:
         """No address leads into a folder."""
 
     def exists(self) -> bool:
-        """Whether the folder is there."""
-        return self.root.is_dir()
+        """Whether one of its two folders is there."""
+        with self._explained():
+            return any((self.root / each).is_dir() for each in (OBJECTS, REFS))
 
     def sync(self, folder: Path) -> None:
         """Make the names in a folder durable."""
@@ -208,6 +217,15 @@ class _FolderStaging:
         if self._descriptor is None:
             raise ValueError("the file is closed")
         return self._descriptor
+
+
+def _is_no_folder(path: Path) -> bool:
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except NotADirectoryError:
+        return True
+    except OSError:  # it is made when it is needed; whatever else is wrong with it is said then
+        return False
 
 
 def _walk(root: Path) -> Iterator[os.DirEntry[str]]:

@@ -143,6 +143,16 @@ def test_a_bucket_that_is_not_there(s3: str) -> None:
         open_files("s3://no-such-bucket/x").add([picture("png")])
 
 
+def test_a_bucket_that_is_deleted_meanwhile(s3: str) -> None:
+    files = open_files(s3)
+    stored = files.add([picture("png")])
+    fs = fsspec.filesystem("s3")
+    fs.rm(s3.split("/")[2], recursive=True)  # with all that is in it
+    assert not fs.exists(s3.split("/")[2])
+    with pytest.raises(DamagedFiles, match="There is no file store at s3://"):
+        files.read(stored.sha256)
+
+
 def test_nobody_listens(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{closed_port()}")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")

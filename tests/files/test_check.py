@@ -244,6 +244,17 @@ def test_no_file_store(check: Check, place: str) -> None:
     assert "There is no file store at" in ended.err
 
 
+def test_a_folder_that_holds_no_file_store(check: Check, tmp_path: Path) -> None:
+    """Mistyped, not mounted, or emptied: that nothing is wrong with nothing is no answer."""
+    (tmp_path / "others.txt").write_text("no picture")
+    ended = check(files=str(tmp_path))
+    assert (ended.code, ended.out) == (3, [])
+    assert f"There is no file store at {tmp_path}" in ended.err
+    ended = check(files=str(tmp_path / "others.txt"))
+    assert (ended.code, ended.out) == (2, [])
+    assert "is no folder" in ended.err
+
+
 @everywhere
 def test_what_a_killed_run_left_is_named_after_a_day(
     check: Check, files: FileStore, tamper: Tamper, place: str

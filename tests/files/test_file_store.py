@@ -7,7 +7,9 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
+import fsspec
 import pytest
 
 from bc_images.errors import DamagedFiles, FileUnavailable, SettingsError
@@ -95,11 +97,38 @@ def test_an_error_half_way_leaves_nothing(files: FileStore) -> None:
 
 @everywhere
 def test_missing_files(files: FileStore) -> None:
+    files.add([picture("png")])
     digest = "0" * 64
     assert files.size(digest) is None
     for look in (files.read, files.verify):
         with pytest.raises(FileUnavailable, match="not in the file store"):
             look(digest)
+
+
+@everywhere
+def test_a_file_store_that_is_not_there_is_not_one_without_files(place: str) -> None:
+    """As where the address is mistyped, or its disk is not mounted: the folder may be there, and empty."""
+    if "://" not in place:
+        Path(place).mkdir()
+    for look in (open_files(place).read, open_files(place).verify):
+        with pytest.raises(DamagedFiles, match="There is no file store at"):
+            look("0" * 64)
+
+
+@everywhere
+def test_a_file_store_that_vanishes_meanwhile(files: FileStore, place: str) -> None:
+    """The folder is moved away, the bucket is emptied: not one file is then reported as missing."""
+    digests = [files.add([picture("png", seed)]).sha256 for seed in range(3)]
+    assert files.read(digests[0]) == picture("png")
+    if "://" in place:
+        fs, root = fsspec.url_to_fs(place)
+        fs.rm(root, recursive=True)
+    else:
+        Path(place).rename(f"{place}.moved")
+        Path(place).mkdir()
+    with pytest.raises(DamagedFiles, match="There is no file store at") as caught:
+        files.read(digests[1])
+    assert not isinstance(caught.value, FileLies)
 
 
 @everywhere
@@ -147,6 +176,7 @@ def test_concurrent_writers(place: str) -> None:
     contents = [png(200_000, seed) for seed in range(3)]
     digests = [hashlib.sha256(content).hexdigest() for content in contents]
     done = threading.Event()
+    open_files(place).add([contents[0]])  # else there is no file store yet, which is another answer
 
     def write(_: int) -> None:
         files = open_files(place)

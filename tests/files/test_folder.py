@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bc_images.errors import DamagedFiles
+from bc_images.errors import DamagedFiles, SettingsError
 from bc_images.files import Saved, open_files
 from bc_images.files.refs import object_key
 from tests.files.conftest import keys
@@ -188,12 +188,35 @@ def test_permission_is_lost(tmp_path: Path) -> None:
     assert "Give this user the permission" in done.stdout
 
 
-def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["a-file", "a-file/files", "a-file/deep/files", "a-link"])
+def test_a_file_in_the_place_of_the_folder(tmp_path: Path, path: str) -> None:
+    (tmp_path / "a-file").write_text("no folder")
+    (tmp_path / "a-link").symlink_to("a-file")
+    with pytest.raises(SettingsError, match="is no folder"):
+        open_files(str(tmp_path / path))
+
+
+def test_a_file_that_takes_the_place_of_the_folder_later(tmp_path: Path) -> None:
+    files = open_files(str(tmp_path / "files"))
     (tmp_path / "files").write_text("no folder")
     with pytest.raises(DamagedFiles, match="is no folder"):
-        open_files(str(tmp_path / "files")).add([picture("png")])
+        files.add([picture("png")])
     with pytest.raises(DamagedFiles, match="is no folder"):
-        open_files(str(tmp_path / "files")).refs("abc")
+        files.refs("abc")
+
+
+def test_a_disk_that_is_no_longer_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every call fails, as on a network mount whose server has gone: that is no fault of the single file."""
+    files = open_files(str(tmp_path))
+    stored = files.add([picture("png")])
+
+    def gone(*_args: Any, **_kwargs: Any) -> Any:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(Path, "open", gone)
+    monkeypatch.setattr(Path, "stat", gone)
+    with pytest.raises(DamagedFiles, match=r"The file store .* cannot be used: Stale file handle|no file store"):
+        files.read(stored.sha256)
 
 
 def test_one_unreadable_file_is_not_the_end_of_the_file_store(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from bc_images.images import Record, file_name, stem
 from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
 from bc_images.settings import Settings
 from bc_images.store import FromFile, FromImport, FromUrl, Store, open_store
-from tests.files.conftest import record_of
+from tests.files.conftest import everywhere, record_of
 from tests.files.host import Host, closed_port, content
 from tests.files.pictures import KINDS, picture, png
 
@@ -396,10 +396,10 @@ def test_a_long_files_url_is_known_before(shop: SandboxServer, files: FileStore)
         uploader.check(saved(files, picture("png")))
 
 
-def test_a_file_store_that_is_gone_is_no_fault_of_the_record(shop: SandboxServer, tmp_path: Path) -> None:
-    (tmp_path / "files").write_text("a file")
-    uploader = Uploader(settings_of(shop), files=open_files(str(tmp_path / "files")))
-    with pytest.raises(Stopped, match="is no folder"):
+@everywhere
+def test_a_file_store_that_is_gone_is_no_fault_of_the_record(shop: SandboxServer, place: str) -> None:
+    uploader = Uploader(settings_of(shop), files=open_files(place))
+    with pytest.raises(Stopped, match="There is no file store at"):
         uploader.check(record_of("a/b.png", file_sha256="0" * 64))
 
 
