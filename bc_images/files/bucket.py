@@ -86,7 +86,7 @@ class Bucket:
         at = 0
         while True:
             try:
-                with self._explained(), self._turn:
+                with self._explained(absence=True), self._turn:
                     piece: bytes = self._fs.cat_file(self._path(key), start=at, end=at + _PIECE)
             except DamagedFiles:
                 if self.size(key) == 0:  # of nothing, no part can be asked for
@@ -141,19 +141,19 @@ class Bucket:
 
     def put(self, local: str, key: str, size: int, md5: bytes) -> None:
         """Send a local file and look whether it arrived whole."""
-        with self._explained(), self._turn:
-            path = self._path(key)
-            if self._atomic:
-                self._fs.put_file(local, path)
-            else:
-                self._put_and_move(local, key, md5)
-        info = self._info(key)
-        if info["size"] != size:
-            raise DamagedFiles(f"{self.label} kept {info['size']} of {size} bytes of {key}. Run again; check the disk.")
-        if self._etag_is_md5 and _md5(info) not in {None, md5}:
-            if self._md5_of(key) != md5:
-                raise DamagedFiles(f"{self.label} holds other bytes than were sent as {key}. Run bc-images check.")
-            self._etag_is_md5 = False
+        with self._explained():
+            with self._turn:
+                if self._atomic:
+                    self._fs.put_file(local, self._path(key))
+                else:
+                    self._put_and_move(local, key, md5)
+            info = self._info(key)
+            if (kept := info["size"]) != size:
+                raise DamagedFiles(f"{self.label} kept {kept} of {size} bytes of {key}. Run again; check the disk.")
+            if self._etag_is_md5 and _md5(info) not in {None, md5}:
+                if self._md5_of(key) != md5:
+                    raise DamagedFiles(f"{self.label} holds other bytes than were sent as {key}. Run bc-images check.")
+                self._etag_is_md5 = False
 
     def _put_and_move(self, local: str, key: str, md5: bytes) -> None:
         temporary = f"tmp/{Path(local).name}"
@@ -178,13 +178,13 @@ class Bucket:
         return digest.digest()
 
     def _info(self, key: str) -> dict[str, Any]:
-        with self._explained(), self._turn:
+        with self._explained(absence=True), self._turn:
             info: dict[str, Any] = self._fs.info(self._path(key))
             return info
 
     def _top(self, prefix: str) -> list[dict[str, Any]]:
         try:
-            with self._explained(), self._turn:
+            with self._explained(absence=True), self._turn:
                 return list(self._fs.ls(self._path(prefix), detail=True))
         except FileNotFoundError:
             return []
@@ -205,12 +205,19 @@ class Bucket:
         return path.removeprefix(self._root).lstrip("/")
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Every library has errors of its own; to the run they mean that the file store cannot be used."""
+    def _explained(self, *, absence: bool = False) -> Iterator[None]:
+        """Every library has errors of its own; to the run they mean that the file store cannot be used.
+
+        Except that, with `absence`, something that is not there may be all right: that error comes through.
+        """
         try:
             yield
-        except (FileNotFoundError, NotImplementedError, DamagedFiles):
+        except (NotImplementedError, DamagedFiles):
             raise
+        except FileNotFoundError as error:
+            if absence:
+                raise
+            raise DamagedFiles(f"There is no {self.label}: create the bucket, or check files.") from error
         except PermissionError as error:
             raise DamagedFiles(
                 f"The file store {self.label} does not let us in: {_one_line(error)}. Check credentials and rights."
@@ -246,10 +253,7 @@ class _BucketStaging:
             raise _no_room(self._opened.name, error) from error
         if collected != size:
             raise DamagedFiles(f"{self._opened.name} kept {collected} of {size} bytes. Check this machine's disk.")
-        try:
-            self._bucket.put(self._opened.name, key, size, self._md5.digest())
-        except FileNotFoundError as error:
-            raise DamagedFiles(f"There is no {self._bucket.label}: create the bucket, or check files.") from error
+        self._bucket.put(self._opened.name, key, size, self._md5.digest())
 
 
 def _no_room(place: str, error: OSError) -> DamagedFiles:

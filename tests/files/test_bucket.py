@@ -141,6 +141,24 @@ def test_a_refused_ref(s3: str, gateway: Gateway) -> None:
 def test_a_bucket_that_is_not_there(s3: str) -> None:
     with pytest.raises(DamagedFiles, match="create the bucket"):
         open_files("s3://no-such-bucket/x").add([picture("png")])
+    with pytest.raises(DamagedFiles, match="create the bucket"):
+        open_files("s3://no-such-bucket/x").refs("abc").put("a/b.png", Saved("0" * 64, 9, "image/png", "original"))
+
+
+def test_a_bucket_that_is_deleted_while_it_is_listed(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = open_files(s3)
+    files.add([picture("png")])
+    fs: Any = files.backend._fs  # type: ignore[attr-defined]
+    ls = fs.ls
+
+    def last(path: str, **kwargs: Any) -> Any:
+        found = ls(path, **kwargs)
+        fs.rm(s3.split("/")[2], recursive=True)
+        return found
+
+    monkeypatch.setattr(fs, "ls", last)
+    with pytest.raises(DamagedFiles, match="create the bucket"):
+        files.refs("abc")
 
 
 def test_a_bucket_that_is_deleted_meanwhile(s3: str) -> None:
