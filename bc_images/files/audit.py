@@ -92,17 +92,20 @@ class Audit:
         self._db.execute("BEGIN")
         for key, size in backend.listing(OBJECTS):
             digest = key.rpartition("/")[2]
-            if DIGEST.fullmatch(digest) and key == object_key(digest):
+            if size is None:
+                self._stray(key, "is a link that leads nowhere")
+            elif DIGEST.fullmatch(digest) and key == object_key(digest):
                 self._db.execute("INSERT OR IGNORE INTO objects VALUES (?, ?)", (digest, size))
                 self.files += 1
                 self.bytes += size
             else:
-                self._db.execute("INSERT OR IGNORE INTO strays VALUES (?, 'is no file of ours')", (key,))
+                self._stray(key, "is no file of ours")
         for key in backend.leftovers():
-            self._db.execute(
-                "INSERT OR IGNORE INTO strays VALUES (?, 'was left behind by a run that broke off')", (key,)
-            )
+            self._stray(key, "was left behind by a run that broke off")
         self._db.execute("COMMIT")
+
+    def _stray(self, key: str, reason: str) -> None:
+        self._db.execute("INSERT OR IGNORE INTO strays VALUES (?, ?)", (key, reason))
 
     def read_refs(self) -> None:
         """Let every ref name its file: what is known where no backup is given."""

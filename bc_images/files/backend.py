@@ -61,8 +61,11 @@ class Backend(Protocol):
     def size(self, key: str) -> int | None:
         """Return an object's length in bytes, or None where there is none."""
 
-    def listing(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Yield key and length of every object below the folder `prefix`, in bulk and in no order."""
+    def listing(self, prefix: str) -> Iterator[tuple[str, int | None]]:
+        """Yield key and length of every object below the folder `prefix`, in bulk and in no order.
+
+        None is the length of a name that leads nowhere, as a broken link does.
+        """
 
     def names(self, prefix: str) -> Iterator[str]:
         """Yield the key of every object below the folder `prefix`: `listing` where lengths cost extra."""

@@ -105,7 +105,7 @@ class Bucket:
             return None
         return int(size)
 
-    def listing(self, prefix: str) -> Iterator[tuple[str, int]]:
+    def listing(self, prefix: str) -> Iterator[tuple[str, int | None]]:
         """List the folder's own folders one by one, side by side: a single list would grow with the store."""
         top = self._top(prefix)
         yield from self._objects(top)

@@ -74,11 +74,11 @@ class Folder:
             except FileNotFoundError:
                 return None
 
-    def listing(self, prefix: str) -> Iterator[tuple[str, int]]:
+    def listing(self, prefix: str) -> Iterator[tuple[str, int | None]]:
         """Walk the folder; one that is not there is empty."""
         with self._explained():
             for entry in _walk(self.root / prefix):
-                yield self._key(entry.path), entry.stat().st_size
+                yield self._key(entry.path), _size(entry)
 
     def names(self, prefix: str) -> Iterator[str]:
         """Walk the folder without looking at the files."""
@@ -226,6 +226,13 @@ def _is_no_folder(path: Path) -> bool:
         return True
     except OSError:  # it is made when it is needed; whatever else is wrong with it is said then
         return False
+
+
+def _size(entry: os.DirEntry[str]) -> int | None:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _walk(root: Path) -> Iterator[os.DirEntry[str]]:

@@ -244,6 +244,21 @@ def test_no_file_store(check: Check, place: str) -> None:
     assert "There is no file store at" in ended.err
 
 
+def test_a_link_that_leads_nowhere(check: Check, files: FileStore, place: str) -> None:
+    """It is named, and is no reason not to look at all the others."""
+    one, two = stock(files, 2)
+    path = Path(place) / object_key(one.sha256)
+    path.unlink()
+    path.symlink_to("gone")
+    ended = check()
+    assert (ended.code, ended.err) == (1, "")
+    assert ended.out == [
+        f"- {object_key(one.sha256)}  is not there, named by a/0.png of store abc",
+        f"+ {object_key(one.sha256)}  is a link that leads nowhere",
+        f"1 files ({two.size} bytes), 1 re-hashed: 0 damaged, 1 missing, 1 orphaned.",
+    ]
+
+
 def test_a_folder_that_holds_no_file_store(check: Check, tmp_path: Path) -> None:
     """Mistyped, not mounted, or emptied: that nothing is wrong with nothing is no answer."""
     (tmp_path / "others.txt").write_text("no picture")

@@ -136,6 +136,17 @@ def test_a_lost_file_is_downloaded_again(fill: Fill, host: Host, files: FileStor
     assert host.paths() == [PATH, PATH]
 
 
+def test_a_link_that_leads_nowhere_is_as_good_as_lost(fill: Fill, host: Host, files: FileStore, tmp_path: Path) -> None:
+    host.on(PATH, content(BODY))
+    (record,) = fill([record_of(IMAGE_FILE)])
+    (stored,) = keys(files, "sha256")
+    (tmp_path / "files" / stored).unlink()
+    (tmp_path / "files" / stored).symlink_to("gone")
+    assert fill([record_of(IMAGE_FILE)]) == [record]
+    assert host.paths() == [PATH, PATH]
+    assert (tmp_path / "files" / stored).read_bytes() == BODY
+
+
 def test_the_token_never_leaves(fill: Fill, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password secret\n")
