@@ -12,6 +12,7 @@ import orjson
 
 from bc_images.files.audit import Audit, Finding, Sample
 from bc_images.files.file_store import open_files
+from bc_images.files.refs import listed_on_disk
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -69,7 +70,7 @@ def check(ctx: click.Context, files_url: str, sample: Sample, as_json: bool, bac
         counts[finding.kind] += 1
         click.echo(_json(finding) if as_json else _text(finding))
 
-    with Audit(open_files(files_url)) as audit:
+    with listed_on_disk(), Audit(open_files(files_url)) as audit:
         audit.list_files()
         for backup in backups:
             audit.read_backup(backup)

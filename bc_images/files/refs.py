@@ -11,16 +11,18 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from bc_images.errors import Stopped
 from bc_images.files.pictures import EXTENSIONS
 
 if TYPE_CHECKING:
     from bc_images.files.backend import Backend
 
-__all__ = ["DIGEST", "OBJECTS", "REFS", "Refs", "Saved", "object_key", "parse_ref", "ref_name"]
+__all__ = ["DIGEST", "OBJECTS", "REFS", "Refs", "Saved", "listed_on_disk", "object_key", "parse_ref", "ref_name"]
 
 REFS = "refs"
 OBJECTS = "sha256"
@@ -93,28 +95,49 @@ def parse_ref(key: str) -> tuple[str, str, Saved] | None:
     return store_hash, match["name"], saved
 
 
+@contextmanager
+def listed_on_disk() -> Iterator[None]:
+    """Say in one line that a listing, kept in a temporary file of SQLite, finds no room.
+
+    Raises:
+        Stopped: it does not.
+    """
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise Stopped(
+            f"What the file store holds cannot be listed in a temporary file: {error}. "
+            "Make room for temporary files, or set TMPDIR."
+        ) from error
+
+
 class Refs:
     """The refs of one store, listed once and held in a nameless SQLite file: memory does not grow with the store.
 
     Safe to share between threads. A ref is believed only if its object is listed too, with the same length: else
     the picture is downloaded again, which heals a lost file.
+
+    Raises:
+        DamagedFiles: the file store cannot be listed.
+        Stopped: there is no room for the listing.
     """
 
     def __init__(self, backend: Backend, store_hash: str) -> None:
         self._backend = backend
         self._store_hash = store_hash
         self._lock = threading.Lock()
-        # An empty name: a temporary file that SQLite deletes itself.
-        self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        with listed_on_disk():
+            # An empty name: a temporary file that SQLite deletes itself.
+            self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+            self._list()
+
+    def _list(self) -> None:
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute("CREATE TABLE objects (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID")
         self._db.execute(
             "CREATE TABLE refs (name TEXT PRIMARY KEY, sha256 TEXT, size INTEGER, type TEXT, source TEXT) WITHOUT ROWID"
         )
-        self._list()
-
-    def _list(self) -> None:
         self._db.execute("BEGIN")
         objects = ((key.rpartition("/")[2], size) for key, size in self._backend.listing(OBJECTS))
         self._db.executemany("INSERT OR IGNORE INTO objects VALUES (?, ?)", objects)
@@ -147,10 +170,11 @@ class Refs:
 
         Raises:
             DamagedFiles: the file store cannot be written.
+            Stopped: there is no room for it in the listing.
         """
         name = ref_name(image_file)
         self._backend.mark(_key(self._store_hash, name, saved))
-        with self._lock:
+        with self._lock, listed_on_disk():
             self._db.execute(
                 "INSERT OR REPLACE INTO refs VALUES (?, ?, ?, ?, ?)",
                 (name, saved.sha256, saved.size, saved.type, saved.source),

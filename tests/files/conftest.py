@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,6 +41,19 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow at once."""
     monkeypatch.setattr(transfer_module, "backoff", lambda _attempt: 0.0)
     monkeypatch.setattr(webdav_module, "backoff", lambda _attempt: 0.0)
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk of temporary files has room for a few pages of a listing, and no more."""
+    connect = sqlite3.connect
+
+    def cramped(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        made: sqlite3.Connection = connect(*args, **kwargs)
+        made.execute("PRAGMA max_page_count = 8")
+        return made
+
+    monkeypatch.setattr(sqlite3, "connect", cramped)
 
 
 def settings_for(url: str, **changed: Any) -> Settings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -268,6 +269,14 @@ def test_a_folder_that_holds_no_file_store(check: Check, tmp_path: Path) -> None
     ended = check(files=str(tmp_path / "others.txt"))
     assert (ended.code, ended.out) == (2, [])
     assert "is no folder" in ended.err
+
+
+def test_no_room_for_the_listing(check: Check, files: FileStore, tmp_path: Path, full_disk: None) -> None:
+    (one,) = stock(files, 1)
+    gone = [Stored(f"{number:064x}", 9, "image/png") for number in range(1000)]
+    ended = check(backup(tmp_path / "a", message(one), *map(message, gone)))
+    assert (ended.code, ended.out) == (3, [])
+    assert re.fullmatch(r"bc-images: What the file store holds cannot be listed .* or set TMPDIR\.\n", ended.err)
 
 
 @everywhere

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bc_images.errors import SettingsError
+from bc_images.errors import SettingsError, Stopped
 from bc_images.files import FileStore, Saved, open_files
 from bc_images.files.refs import object_key, parse_ref, ref_name
 from tests.files.conftest import Tamper, everywhere, keys
@@ -177,3 +177,20 @@ def test_many_threads(files: FileStore) -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@everywhere
+def test_no_room_for_the_listing(files: FileStore, full_disk: None) -> None:
+    stored = files.add([picture("png")])
+    saved = Saved(stored.sha256, stored.size, stored.type, "original")
+    refs = files.refs("abc")
+
+    def fill() -> None:
+        for number in range(1000):
+            refs.put(f"a/{number}.png", saved)
+
+    with pytest.raises(Stopped, match=r"cannot be listed in a temporary file: .*full\. Make room .* set TMPDIR"):
+        fill()
+    files.close()
+    with pytest.raises(Stopped, match="set TMPDIR"):
+        files.refs("abc")
