@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -21,6 +22,7 @@ from bc_images.store.concurrent import ordered_map
 
 __all__ = ["Audit", "Finding", "Sample"]
 
+_NO_SIZE = 2**63  # bytes: SQLite counts no further, and no file is as long
 _READERS = 8  # files re-hashed at once
 _WAITING = 32
 
@@ -29,15 +31,18 @@ CREATE TABLE objects (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID;
 CREATE TABLE named (sha256 TEXT PRIMARY KEY, size INTEGER, by TEXT) WITHOUT ROWID;
 CREATE TABLE strays (key TEXT PRIMARY KEY, reason TEXT) WITHOUT ROWID;
 CREATE TABLE nonsense (sha256 TEXT PRIMARY KEY, by TEXT) WITHOUT ROWID;
-CREATE TABLE sample (sha256 TEXT PRIMARY KEY, size INTEGER, by TEXT) WITHOUT ROWID;
+CREATE TABLE sample (sha256 TEXT PRIMARY KEY, size INTEGER, named INTEGER, by TEXT) WITHOUT ROWID;
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that needs a second look: its kind, its key in the file store, why, and who names it (or None)."""
+    """Something that needs a second look: its kind, its key in the file store, why, and who names it (or None).
 
-    kind: Literal["damaged", "missing", "orphaned"]
+    ``misstated`` is a sound file of which a backup, or a ref, tells another length.
+    """
+
+    kind: Literal["damaged", "missing", "orphaned", "misstated"]
     key: str
     reason: str
     named_by: str | None = None
@@ -130,7 +135,7 @@ class Audit:
                 for number, line in enumerate(lines, 1):
                     if line.strip():
                         self._read(line, f"{path}, line {number}", path.name)
-        except (OSError, EOFError) as error:  # gzip's own errors are among them
+        except (OSError, EOFError, zlib.error) as error:  # the three that gzip has for damage
             raise DamagedInput(f"{path} cannot be read: {error}. Give a whole Singer file.") from error
         self._db.execute("COMMIT")
 
@@ -152,7 +157,7 @@ class Audit:
         if digest is None:
             self.without_file += 1
         elif isinstance(digest, str) and DIGEST.fullmatch(digest):
-            self._name(digest, size if isinstance(size, int) else None, by)
+            self._name(digest, size if type(size) is int and 0 <= size < _NO_SIZE else None, by)
         else:
             self._db.execute("INSERT OR IGNORE INTO nonsense VALUES (?, ?)", (repr(digest)[:80], by))
 
@@ -160,15 +165,12 @@ class Audit:
         self._db.execute("INSERT OR IGNORE INTO named VALUES (?, ?, ?)", (digest, size, by))
 
     def compared(self) -> Iterator[Finding]:
-        """Yield what the listings alone tell: missing, orphaned, and of a wrong length."""
+        """Yield what the listings alone tell: missing and orphaned."""
         for digest, by in self._db.execute("SELECT sha256, by FROM nonsense"):
             yield Finding("missing", digest, "is no digest", by)
         query = "SELECT sha256, by FROM named WHERE sha256 NOT IN (SELECT sha256 FROM objects)"
         for digest, by in self._db.execute(query):
             yield Finding("missing", object_key(digest), "is not there", by)
-        query = "SELECT sha256, o.size, n.size, by FROM objects o JOIN named n USING (sha256) WHERE o.size <> n.size"
-        for digest, size, wanted, by in self._db.execute(query):
-            yield Finding("damaged", object_key(digest), f"has {size:,} bytes, not {wanted:,}", by)
         query = "SELECT sha256 FROM objects WHERE sha256 NOT IN (SELECT sha256 FROM named)"
         for (digest,) in self._db.execute(query):
             yield Finding("orphaned", object_key(digest), "is named by nothing")
@@ -176,12 +178,14 @@ class Audit:
             yield Finding("orphaned", key, reason)
 
     def draw(self, sample: Sample) -> tuple[int, int]:
-        """Choose at random what to re-hash, leaving out what the listings have proven damaged; return files, bytes."""
+        """Choose at random what to re-hash; what has another length than its name's always; return files, bytes."""
+        query = "SELECT count(*) FROM objects o JOIN named n USING (sha256) WHERE n.size <> o.size"
+        (doubtful,) = self._db.execute(query).fetchone()
         self._db.execute("DELETE FROM sample")
         self._db.execute(
-            "INSERT INTO sample SELECT sha256, o.size, by FROM objects o LEFT JOIN named n USING (sha256)"
-            " WHERE n.size IS NULL OR n.size = o.size ORDER BY random() LIMIT ?",
-            (sample.of(self.files),),
+            "INSERT INTO sample SELECT sha256, o.size, n.size, by FROM objects o LEFT JOIN named n USING (sha256)"
+            " ORDER BY coalesce(n.size <> o.size, 0) DESC, random() LIMIT ?",
+            (max(doubtful, sample.of(self.files)),),
         )
         files, size = self._db.execute("SELECT count(*), coalesce(sum(size), 0) FROM sample").fetchone()
         return files, size
@@ -192,18 +196,22 @@ class Audit:
         Raises:
             DamagedFiles: the file store as a whole cannot be read.
         """
-        rows = self._db.execute("SELECT sha256, size, by FROM sample")
+        rows = self._db.execute("SELECT sha256, size, named, by FROM sample")
         with ThreadPoolExecutor(_READERS, "check") as executor:
             yield from ordered_map(executor, self._rehash, rows, _WAITING)
 
-    def _rehash(self, row: tuple[str, int, str | None]) -> tuple[int, Finding | None]:
-        digest, size, by = row
+    def _rehash(self, row: tuple[str, int, int | None, str | None]) -> tuple[int, Finding | None]:
+        digest, size, named, by = row
+        doubtful = named is not None and named != size
         try:
             self._store.verify(digest)
         except FileLies as error:
-            return size, Finding("damaged", object_key(digest), error.what, by)
+            reason = f"has {size:,} bytes, not {named:,}" if doubtful else error.what
+            return size, Finding("damaged", object_key(digest), reason, by)
         except FileUnavailable:
             return size, Finding("missing", object_key(digest), "went away during the check", by)
+        if doubtful:
+            return size, Finding("misstated", object_key(digest), f"is sound, with {size:,} bytes, not {named:,}", by)
         return size, None
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check"]
 
-_SIGNS = {"damaged": "!", "missing": "-", "orphaned": "+"}
+_SIGNS = {"damaged": "!", "missing": "-", "orphaned": "+", "misstated": "?"}
 
 
 def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sample:
@@ -61,6 +61,7 @@ def check(ctx: click.Context, files_url: str, sample: Sample, as_json: bool, bac
     !  damaged: the file does not hold what its name says
     -  missing: a backup (or a ref) names it, and it is not there
     +  orphaned: no backup (or ref) names it
+    ?  misstated: the file is sound, but a backup (or a ref) tells another length
 
     Exit code 0: nothing found. 1: something found. 2: wrong settings. 3: file store or backup cannot be used.
     """  # noqa: D301 - click looks for the character itself
@@ -119,7 +120,8 @@ def _summarise(audit: Audit, rehashed: int, counts: Counter[str], *, as_json: bo
         numbers |= {kind: counts[kind] for kind in _SIGNS}
         click.echo(orjson.dumps({"summary": numbers}).decode())
         return
-    found = ", ".join(f"{counts[kind]:,} {kind}" for kind in _SIGNS)
+    usual = [kind for kind in _SIGNS if kind != "misstated" or counts[kind]]
+    found = ", ".join(f"{counts[kind]:,} {kind}" for kind in usual)
     click.echo(f"{audit.files:,} files ({audit.bytes:,} bytes), {rehashed:,} re-hashed: {found}.")
     if audit.without_file:
         click.echo(f"{audit.without_file:,} of {audit.records:,} records name no file: their pictures were not saved.")
