@@ -149,7 +149,7 @@ class Transfers:
             place = answer.headers.get("Location")
             if answer.status_code not in _REDIRECTS or place is None:
                 try:
-                    _judge(answer)
+                    _judge(answer, is_part_wanted="Range" in headers)
                 except BcImagesError:
                     _drain(answer)
                     raise
@@ -204,7 +204,7 @@ class Transfers:
         got = 0
         while True:
             try:
-                chunk = answer.raw.read1(CHUNK, decode_content=True)
+                chunk = answer.raw.read1(CHUNK, decode_content=False)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 timeout = isinstance(error, urllib3.exceptions.TimeoutError)
                 kind = requests.exceptions.Timeout if timeout else requests.exceptions.ConnectionError
@@ -238,7 +238,7 @@ def _settled(made: requests.Session, url: str) -> requests.Session:
     return made
 
 
-def _judge(answer: requests.Response) -> None:
+def _judge(answer: requests.Response, *, is_part_wanted: bool) -> None:
     status = answer.status_code
     if status in {404, 410}:
         raise Gone(f"HTTP {status}")
@@ -246,18 +246,17 @@ def _judge(answer: requests.Response) -> None:
         told = answer.headers.get("Retry-After", "")
         wait = float(told) if re.fullmatch(r"[0-9]{1,9}", told) else 0.0  # a date is not worth reading
         raise Interrupted(f"HTTP {status}", wait=min(MAX_WAIT, wait))
-    if status not in {200, 206}:
+    if status != 200 and not (status == 206 and is_part_wanted):
         raise FileUnavailable(f"HTTP {status}")
+    if (encoding := answer.headers.get("Content-Encoding", "identity").lower()) != "identity":
+        # We asked for the bytes as they are. Packed ones may be cut off where only unpacking to the end could tell.
+        raise FileUnavailable(f"the host sends it packed ({encoding[:20]!r})")
     if "html" in answer.headers.get("Content-Type", ""):
         raise FileUnavailable("the host answers with a web page, not with a picture")
 
 
-def _is_encoded(answer: requests.Response) -> bool:
-    return answer.headers.get("Content-Encoding", "identity").lower() != "identity"
-
-
 def _length(answer: requests.Response) -> int | None:
-    """Return how many bytes there will be; None where only the encoding around them can tell.
+    """Return how many bytes there will be; None where they come in chunks, the last of which tells.
 
     Raises:
         FileUnavailable: nothing tells, so that a cut-off would pass for the end.
@@ -267,12 +266,12 @@ def _length(answer: requests.Response) -> int | None:
     told = answer.headers.get("Content-Length", "")
     if not re.fullmatch(r"[0-9]{1,15}", told):
         raise FileUnavailable("the host does not say how long it is, so that a cut-off could not be noticed")
-    return None if _is_encoded(answer) else int(told)
+    return int(told)
 
 
 def _resumable(answer: requests.Response) -> str | None:
     """Return the validator by which the rest of the same file can be asked for, or None."""
-    if _is_encoded(answer) or answer.headers.get("Accept-Ranges", "").lower() == "none":
+    if answer.headers.get("Accept-Ranges", "").lower() == "none":
         return None
     etag = answer.headers.get("ETag", "")
     return etag if etag.startswith('"') else answer.headers.get("Last-Modified")
@@ -292,7 +291,7 @@ def _rest(answer: requests.Response, got: int, total: int | None) -> int:
     told = re.fullmatch(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})", answer.headers.get("Content-Range", ""))
     start, end, whole = map(int, told.groups()) if told else (0, 0, 0)
     fits = answer.status_code == 206 and start == got and end == whole - 1 and total in {None, whole}
-    if not fits or _is_encoded(answer):
+    if not fits:
         raise Interrupted("the answer is cut off and cannot be continued")
     return whole
 
