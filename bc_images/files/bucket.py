@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -14,13 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import unquote
 
 import fsspec
 
 from bc_images.errors import DamagedFiles, SettingsError
 from bc_images.files.backend import CHUNK
 from bc_images.files.refs import OBJECTS, REFS
-from bc_images.redaction import redact
+from bc_images.redaction import keep_secret, redact
 from bc_images.store.concurrent import ordered_map
 
 __all__ = ["Bucket"]
@@ -42,6 +44,12 @@ class Bucket:
 
     def __init__(self, url: str) -> None:
         scheme = url.partition("://")[0].rpartition("::")[2]
+        if scheme in EXTRAS and _names_a_key(url):
+            raise SettingsError(
+                f"files: {scheme}:// takes no key or password in the address. Give them in the environment."
+            )
+        if password := re.search(r"://[^/:@]*:([^/]+)@", url):
+            keep_secret(password[1], unquote(password[1]))
         try:
             self._fs, path = fsspec.url_to_fs(url)
         except ImportError as error:
@@ -54,7 +62,7 @@ class Bucket:
             # Remembered listings would grow with the store, and hide what others have written meanwhile.
             self._fs.dircache.use_listings_cache = False
         self._root = path.rstrip("/")
-        self.label = f"{scheme}://{self._root}"
+        self.label = redact(self._root if "://" in self._root else f"{scheme}://{self._root}")
         self._atomic = scheme in _PUT_IS_ATOMIC
         # A library that is not asynchronous inside does not promise to bear several threads.
         self._turn: AbstractContextManager[Any] = nullcontext() if self._fs.async_impl else threading.RLock()
@@ -254,6 +262,15 @@ class _BucketStaging:
         if collected != size:
             raise DamagedFiles(f"{self._opened.name} kept {collected} of {size} bytes. Check this machine's disk.")
         self._bucket.put(self._opened.name, key, size, self._md5.digest())
+
+
+def _names_a_key(url: str) -> bool:
+    """Whether an address begins with ``key:secret``, which the object stores' libraries take for the bucket's name.
+
+    They would show it in an error. No bucket's name holds a colon; only Amazon's resource names do.
+    """
+    begin = re.split("[/@]", url.partition("://")[2], maxsplit=1)[0]
+    return ":" in begin and not begin.startswith("arn:")
 
 
 def _no_room(place: str, error: OSError) -> DamagedFiles:
