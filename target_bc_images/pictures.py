@@ -23,7 +23,7 @@ class Pictures:
     Args:
         settings: the shared settings.
         files: the file store.
-        keep: whether what is downloaded stays in the file store; else it is gone when this is closed.
+        keep: whether copies stay in the file store; else they are gone when this is closed.
     """
 
     def __init__(self, settings: Settings, files: FileStore, *, keep: bool) -> None:
@@ -33,15 +33,24 @@ class Pictures:
         self._cleanup = ExitStack()
 
     @cached_property
-    def _downloader(self) -> Downloader:
-        files = self._files
-        if not self._keep:
-            files = open_files(self._cleanup.enter_context(tempfile.TemporaryDirectory()))
-            self._cleanup.callback(files.close)
-        return self._cleanup.enter_context(Downloader(self._settings, files))
+    def _passing(self) -> FileStore:
+        """What is only compared: it may not need a file store that can be written, and is gone in the end."""
+        folder = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="bc-images-"))
+        files = open_files(folder)
+        self._cleanup.callback(files.close)
+        return files
+
+    @cached_property
+    def _looker(self) -> Downloader:
+        return self._cleanup.enter_context(Downloader(self._settings, self._passing))
+
+    @cached_property
+    def _keeper(self) -> Downloader:
+        files = self._files if self._keep else self._passing
+        return self._cleanup.enter_context(Downloader(self._settings, files, verify=True))
 
     def digests(self, images: Iterable[Record]) -> dict[str, str]:
-        """Return the digests of those originals that can be had, by ``image_file``."""
+        """Return the digests of those originals that can be had, by ``image_file``; the file store stays as it is."""
         refs = self._files.refs(self._settings.store_hash)
         found: dict[str, str] = {}
         unknown = []
@@ -50,8 +59,8 @@ class Pictures:
             if saved is not None and saved.source == "original":
                 found[image["image_file"]] = saved.sha256
             else:
-                unknown.append(image)
-        filled = self.copies(unknown)
+                unknown.append(dict(image))
+        filled = self._looker.fill(unknown)
         return found | {each["image_file"]: each["file_sha256"] for each in filled if each["file_source"] == "original"}
 
     def find(self, records: Iterable[Record]) -> None:
@@ -71,8 +80,23 @@ class Pictures:
                 record["file_type"], record["file_source"] = saved.type, saved.source
 
     def copies(self, images: Iterable[Record]) -> list[Record]:
-        """Get the pictures of images; return the images with ``file_*`` set for those whose picture could be had."""
-        return list(self._downloader.fill([dict(image) for image in images]))
+        """Get the pictures of images; return the images with ``file_*`` set for those whose picture could be had.
+
+        Each has been read and re-hashed by then: these are the only copies of what is about to be overwritten.
+        """
+        wanted = [dict(image) for image in images]
+        if self._keep:
+            for image in wanted:
+                self._take_over(image["image_file"])
+        return list(self._keeper.fill(wanted))
+
+    def _take_over(self, image_file: str) -> None:
+        """Keep what was downloaded to be compared, so that it is not downloaded twice."""
+        store_hash = self._settings.store_hash
+        saved = self._passing.refs(store_hash).get(image_file)
+        if saved is not None:
+            self._files.add(self._passing.chunks(saved.sha256), saved.size)
+            self._files.refs(store_hash).put(image_file, saved)
 
     def close(self) -> None:
         """Cut off what is under way."""

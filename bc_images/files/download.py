@@ -13,7 +13,7 @@ from typing import Self, TypeAlias
 
 from bc_images.errors import FileUnavailable
 from bc_images.files.addresses import original_url
-from bc_images.files.file_store import FileStore, Stored
+from bc_images.files.file_store import FileLies, FileStore, Stored
 from bc_images.files.refs import Refs, Saved
 from bc_images.files.transfer import Gone, Interrupted, Transfers, Tries
 from bc_images.images import Record
@@ -35,6 +35,11 @@ class Downloader:
 
     No request carries the API token or any other credential.
 
+    Args:
+        settings: the shared settings.
+        files: the file store.
+        verify: re-hash what is saved already too, and download again what is damaged, which heals it.
+
     Attributes:
         files: records filled with a file so far.
         downloaded: files downloaded by this run.
@@ -43,9 +48,10 @@ class Downloader:
         failures: the first `LISTED` of them, a line each.
     """
 
-    def __init__(self, settings: Settings, files: FileStore) -> None:
+    def __init__(self, settings: Settings, files: FileStore, *, verify: bool = False) -> None:
         self._settings = settings
         self._store = files
+        self._verify = verify
         self._transfers = Transfers(settings)
         # Twice the connections: while one half waits for the disk to be sure, the other half keeps the network busy.
         self._executor = ThreadPoolExecutor(2 * settings.concurrency, "files")
@@ -72,7 +78,7 @@ class Downloader:
             for record in records:
                 refs = listing.result()
                 saved = refs.get(record["image_file"])
-                if saved is not None and saved.source == "original":
+                if saved is not None and saved.source == "original" and not self._verify:
                     waiting.append((record, saved))
                 else:
                     waiting.append((record, self._executor.submit(self._save, refs, record, saved)))
@@ -127,12 +133,15 @@ class Downloader:
         if len(self.failures) < LISTED:
             self.failures.append(line)
 
-    def _save(self, refs: Refs, record: Record, fallback: Saved | None) -> _Result:
+    def _save(self, refs: Refs, record: Record, saved: Saved | None) -> _Result:
         """Download a record's picture, in a thread of the pool.
 
-        `fallback` is a rendition that was saved when the original was missing: the original is asked for once more.
+        `saved` is what a ref knows: where that is a rendition, the original is asked for once more.
         """
         image_file = record["image_file"]
+        fallback = saved if saved is not None and self._is_sound(saved) else None
+        if fallback is not None and fallback.source == "original":
+            return fallback
         try:
             try:
                 stored = self._download(original_url(self._settings.store_url, image_file))
@@ -152,6 +161,16 @@ class Downloader:
             self.downloaded += 1
             self.bytes += saved.size
         return saved
+
+    def _is_sound(self, saved: Saved) -> bool:
+        if not self._verify:
+            return True
+        try:
+            self._store.verify(saved.sha256)
+        except (FileLies, FileUnavailable) as error:
+            logger.warning("%s", error)
+            return False
+        return True
 
     def _download(self, url: str) -> Stored:
         tries = Tries(self._settings.max_retries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import orjson
 import pytest
 
 from bc_images.files import open_files
+from bc_images.files.refs import object_key
 from tests.target.stage import Stage, end, head, picture, row, singer
 from tests.target.test_modes import damage
 
@@ -166,3 +168,93 @@ def test_a_record_without_a_mark_restores_but_deletes_nothing(stage3: Stage) -> 
     assert (run.code, run.actions) == (1, [])
     run = stage3.restore(data + singer(end()), mode="mirror", max_deletes=9)
     assert (run.code, run.actions) == (0, [("delete", "done")] * 3)
+
+
+def rot(stage: Stage, content: bytes) -> Path:
+    """Save all pictures, then flip a bit of one of them; its length stays. Return where it is."""
+    stage.backup()
+    path = stage.folder / "files" / object_key(hashlib.sha256(content).hexdigest())
+    assert path.read_bytes() == content
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    return path
+
+
+@pytest.mark.parametrize("action", ["delete", "replace"])
+def test_a_copy_that_has_rotted_is_none(stage: Stage, action: str) -> None:
+    """The file store has had the endangered picture for long, and no longer holds its bytes."""
+    backup = stage.backup()
+    if action == "delete":
+        stage.box.add_image(FIRST, picture(60), "extra.png")
+    else:
+        stage.box.set_image(stage.images(FIRST)[0]["id"], content=picture(60), filename="other.png")
+    former = stage.state()
+    rotten = rot(stage, picture(60))
+    run = stage.restore(backup, mode="mirror", max_deletes=1)
+    assert (run.code, run.actions) == (0, [(action, "done")]), run.err
+    assert rotten.read_bytes() == picture(60)  # downloaded again before it was gone
+    only_sensible(stage)
+    run = stage.restore(undo(stage), mode="mirror", max_deletes=1)
+    assert run.code == 0, run.err
+    assert stage.state() == former
+
+
+def test_a_copy_that_has_rotted_and_cannot_be_had_again(stage3: Stage) -> None:
+    """The store does not serve the picture either: then it is not lost on purpose."""
+    backup = stage3.backup()
+    stage3.box.add_image(FIRST, picture(60), "extra.png")
+    former = stage3.state()
+    endangered = next(image for image in stage3.images(FIRST) if "extra" in image["image_file"])
+    rot(stage3, picture(60))
+    stage3.box.faults("W" * 1000, match=r"GET /product_images/.*/extra")
+    stage3.box.faults("W" * 1000, match=rf"GET /s-sandbox/products/\d+/images/{endangered['id']}/")
+    run = stage3.restore(backup, mode="mirror", max_deletes=1, max_retries=0)
+    assert (run.code, run.actions) == (1, [("reject", "rejected")])
+    rejected = next(each for each in run.rows if each.get("action") == "reject")
+    assert "no copy is kept" in rejected["reason"]
+    assert stage3.state() == former
+
+
+def held(stage: Stage) -> dict[Path, bytes]:
+    """Everything in the file store."""
+    return {path: path.read_bytes() for path in (stage.folder / "files").rglob("*") if path.is_file()}
+
+
+def fetched(stage: Stage, name: str) -> int:
+    """How often the originals of that name were asked for."""
+    paths = [each["path"] for each in stage.box.requests()]
+    return sum(path.startswith("/product_images/") and name in path for path in paths)
+
+
+def reborn(stage: Stage, content: bytes) -> bytes:
+    """Back up an image, then delete it and add another under its name, of which no backup knows the picture."""
+    stage.box.add_image(FIRST, picture(60), "front.png")
+    backup = stage.backup()
+    stage.box.delete_image(next(each["id"] for each in stage.images(FIRST) if "front" in each["image_file"]))
+    stage.box.add_image(FIRST, content, "front.png")
+    stage.box.clear_requests()
+    return backup
+
+
+def test_what_is_only_compared_is_not_kept(stage: Stage) -> None:
+    """A restore that loses no picture only reads the file store, which may be mounted so."""
+    backup = reborn(stage, picture(60))
+    before, former = held(stage), stage.state()
+    run = stage.restore(backup, mode="mirror", max_deletes=1)
+    assert (run.code, run.actions, stage.state()) == (0, [], former), run.err
+    assert fetched(stage, "front") == 1
+    assert held(stage) == before
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_is_compared_and_then_endangered_is_downloaded_once(stage: Stage, dry_run: bool) -> None:
+    backup = reborn(stage, picture(61))
+    before, former = held(stage), stage.state()
+    run = stage.restore(backup, mode="mirror", max_deletes=1, dry_run=dry_run)
+    assert run.code == 0, run.err
+    assert fetched(stage, "front") == 1
+    if dry_run:
+        assert (held(stage), stage.state()) == (before, former)
+        return
+    assert {*held(stage).values()} == {*before.values(), picture(61)}
+    assert stage.restore(undo(stage), mode="mirror", max_deletes=1).code == 0
+    assert stage.state() == former
