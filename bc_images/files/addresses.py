@@ -1,7 +1,7 @@
 """Which addresses may be contacted or passed on: those that a record carries are a stranger's data.
 
 Only http and https, no credentials, and no host inside a private network, unless it is the store's own by the
-settings (as when a sandbox runs on this machine).
+settings (as when a sandbox runs on this machine), at the very port that they name: beside it may run anything.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -22,11 +22,16 @@ from bc_images.errors import FileUnavailable
 from bc_images.redaction import redact
 from bc_images.settings import Settings
 
-__all__ = ["Addresses", "PublicOnly", "original_url"]
+__all__ = ["Addresses", "Place", "PublicOnly", "original_url", "place_of"]
+
+Place: TypeAlias = tuple[str, int]
+"""A host, in small letters, and a port."""
 
 _PRIVATE_NAMES = ("localhost", ".localhost", ".local", ".internal", ".lan", ".home.arpa")
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+")
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_PORTS = {"http": 80, "https": 443}
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # an IPv4 address stands in the last four bytes
+_COMPATIBLE = ipaddress.ip_network("::/96")  # here too, but nobody uses these for what is public
 
 
 def original_url(store_url: str, image_file: str) -> str:
@@ -40,11 +45,17 @@ def original_url(store_url: str, image_file: str) -> str:
     return f"{store_url}/product_images/{quote(image_file, errors='surrogatepass')}"
 
 
+def place_of(url: str) -> Place:
+    """Return where a valid http(s) address leads."""
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+
+
 class Addresses:
-    """Judges addresses for a run; `own` hosts are trusted wherever they are."""
+    """Judges addresses for a run; its `own` places are trusted wherever they are."""
 
     def __init__(self, settings: Settings) -> None:
-        self.own = {urlsplit(_in_ascii(url)).hostname for url in (settings.api_url, settings.store_url)}
+        self.own = {place_of(_in_ascii(url)) for url in (settings.api_url, settings.store_url)}
         self._resolved: set[str] = set()  # hosts that were found to be public
 
     def judge(self, url: str) -> str:
@@ -63,7 +74,7 @@ class Addresses:
             raise FileUnavailable(f"{redact(url)[:200]!r} is no http(s) address")
         if "@" in parts.netloc:
             raise FileUnavailable(f"{redact(url)[:200]} carries a user name: such an address is not used")
-        if host not in self.own and not _looks_public(host):
+        if place_of(encoded) not in self.own and not _looks_public(host):
             raise FileUnavailable(f"{redact(url)[:200]} leads into a private network: it was not contacted")
         return encoded
 
@@ -74,14 +85,13 @@ class Addresses:
             FileUnavailable: it is no address that may be used.
         """
         encoded = self.judge(url)
-        parts = urlsplit(encoded)
-        host = parts.hostname or ""
-        if host in self.own or host in self._resolved:
+        host, port = place = place_of(encoded)
+        if place in self.own or host in self._resolved:
             return encoded
         if select_proxy(encoded, get_environ_proxies(encoded)):  # which resolves by itself
             return encoded
         try:
-            found = socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             return encoded  # the request itself will say so, and may try again
         if not all(_is_public(str(address[4][0])) for address in found):
@@ -157,6 +167,8 @@ def _is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(ip, ipaddress.IPv6Address):
+        if ip.is_site_local or ip in _COMPATIBLE:
+            return False
         inner = ip.ipv4_mapped or (ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None)
         if inner is not None:
             return _is_public(str(inner))

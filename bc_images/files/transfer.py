@@ -9,13 +9,13 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import requests
 import urllib3
 
 from bc_images.errors import BcImagesError, FileUnavailable, Stopped, StoreUnreachable
-from bc_images.files.addresses import Addresses, PublicOnly
+from bc_images.files.addresses import Addresses, Place, PublicOnly, place_of
 from bc_images.http import backoff, describe, session
 from bc_images.settings import Settings
 
@@ -39,11 +39,11 @@ class Interrupted(BcImagesError):
     """A transfer failed in a way that another try may mend.
 
     Attributes:
-        silent: the host that did not answer at all, or nothing.
+        silent: where nobody answered at all, or None.
         wait: seconds that the host asked for.
     """
 
-    def __init__(self, message: str, *, silent: str = "", wait: float = 0.0) -> None:
+    def __init__(self, message: str, *, silent: Place | None = None, wait: float = 0.0) -> None:
         super().__init__(message)
         self.silent = silent
         self.wait = wait
@@ -80,7 +80,7 @@ class Transfers:
             self._strangers.mount(scheme, adapter)
         self._places = threading.Semaphore(settings.concurrency)
         self._stop = threading.Event()
-        self._unanswered: dict[str, int] = {}  # host -> files in a row that it left without any answer
+        self._unanswered: dict[Place, int] = {}  # files in a row that were left without any answer there
         self._lock = threading.Lock()
         # It would show a traceback for every answer with a head that is not well-formed; we judge these ourselves.
         logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
@@ -102,8 +102,8 @@ class Transfers:
         try:
             tries.spend(failure)
         except FileUnavailable:
-            if failure.silent:
-                self._count_silence(failure)
+            if failure.silent is not None:
+                self._count_silence(failure.silent, failure)
             raise
         if self._stop.wait(max(failure.wait, backoff(tries.failed - 1))):
             raise Stopped("Stopped while waiting to try a picture again.")
@@ -162,12 +162,13 @@ class Transfers:
         raise FileUnavailable(f"it is redirected more than {MAX_REDIRECTS} times")
 
     def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
-        host = urlsplit(url).hostname or ""
-        if self._unanswered.get(host, 0) >= PATIENCE and host not in self._addresses.own:
-            raise FileUnavailable(f"{host} did not answer before and was not asked again")
+        place = place_of(url)
+        is_own = place in self._addresses.own
+        if self._unanswered.get(place, 0) >= PATIENCE and not is_own:
+            raise FileUnavailable(f"{place[0]} did not answer before and was not asked again")
         if self._stop.is_set():
             raise Stopped("Stopped before a picture was asked for.")
-        chosen = self._own if host in self._addresses.own else self._strangers
+        chosen = self._own if is_own else self._strangers
         try:
             answer = chosen.get(
                 url, headers=headers, stream=True, allow_redirects=False, timeout=self._settings.request_timeout
@@ -175,26 +176,25 @@ class Transfers:
         except requests.exceptions.InvalidURL as error:
             raise FileUnavailable(f"its address cannot be used: {describe(error)}") from error
         except requests.exceptions.RequestException as error:
-            raise Interrupted(describe(error), silent=host) from error
+            raise Interrupted(describe(error), silent=place) from error
         except ValueError as error:  # requests reads Location even where it is not to follow it
             raise FileUnavailable("the host's answer cannot be read") from error
         with self._lock:
-            self._unanswered.pop(host, None)
+            self._unanswered.pop(place, None)
         return answer
 
-    def _count_silence(self, failure: Interrupted) -> None:
+    def _count_silence(self, place: Place, failure: Interrupted) -> None:
         """Count a file that a host has left without any answer: to ask for all the others too would take for ever.
 
         Raises:
             StoreUnreachable: there are too many of them, and the host is the store's own.
         """
-        host = failure.silent
         with self._lock:
-            self._unanswered[host] = self._unanswered.get(host, 0) + 1
-            given_up = self._unanswered[host] >= PATIENCE
-        if given_up and host in self._addresses.own:
+            self._unanswered[place] = self._unanswered.get(place, 0) + 1
+            given_up = self._unanswered[place] >= PATIENCE
+        if given_up and place in self._addresses.own:
             raise StoreUnreachable(
-                f"{host} has left {PATIENCE} pictures in a row without an answer: {failure}. "
+                f"{place[0]} has left {PATIENCE} pictures in a row without an answer: {failure}. "
                 "Check store_url and the network, or try later: what is saved stays saved."
             ) from failure
 

@@ -226,6 +226,10 @@ def test_without_a_rendition_the_record_says_so(fill: Fill, host: Host, zoom_url
         "http://192.168.1.1/x.png",
         "http://[::1]:80/x.png",
         "http://[fe80::1]/x.png",
+        "http://[::127.0.0.1]/x.png",
+        "http://[::a9fe:a9fe]/x.png",
+        "http://[fec0::1]/x.png",
+        "http://[2002:7f00:1::]/x.png",
         "http://0.0.0.0/x.png",
         "http://localhost/x.png",
         "http://metadata.google.internal/x.png",
@@ -237,6 +241,18 @@ def test_an_address_that_must_not_be_contacted(fill: Fill, caplog: pytest.LogCap
     assert lost(record)
     assert "secret" not in caplog.text
     assert re.search("private network|no http|no address|user name", caplog.text)
+
+
+def test_another_port_of_the_stores_own_host_is_a_stranger(fill: Fill, host: Host) -> None:
+    """What else runs there, such as a database's web interface, is not the store."""
+    with Host() as beside:
+        beside.on("/x.png", content(BODY))
+        host.on("/redirected.png", status(302, Location=f"{beside.url}/x.png"))
+        for zoom_url in (f"{beside.url}/x.png", f"{host.url}/redirected.png"):
+            (record,) = fill([record_of(IMAGE_FILE, zoom_url=zoom_url)], failed=1)
+            assert lost(record)
+        assert beside.seen == []
+    assert host.paths().count("/redirected.png") == 1
 
 
 def test_another_host_of_a_private_network_is_refused_behind_a_redirect(fill: Fill, host: Host) -> None:
@@ -564,8 +580,9 @@ def test_a_dead_host_behind_redirects_is_asked_no_more(
     monkeypatch.setattr(transfer_module, "PATIENCE", 2)
     monkeypatch.setattr(addresses_module, "_looks_public", lambda _host: True)
     monkeypatch.setattr(addresses_module, "_is_public", lambda _address: True)
+    dead = f"http://localhost:{closed_port()}/x.png"
     for number in range(4):
-        host.on(f"/product_images/{number}.png", status(302, Location=f"http://localhost:{closed_port()}/x.png"))
+        host.on(f"/product_images/{number}.png", status(302, Location=dead))
     with Downloader(settings_for(host.url, concurrency=1, max_retries=0), files) as downloader:
         for number in range(4):
             assert lost(*downloader.fill([record_of(f"{number}.png")]))

@@ -325,6 +325,9 @@ HOSTILE = [
     "http://172.16.0.1/x.png",
     "http://[fd00::1]/x.png",
     "http://[::1]/x.png",
+    "http://[::127.0.0.1]/x.png",
+    "http://[fec0::1]/x.png",
+    "http://127.0.0.1:1/x.png",  # the store's own host, at another port
     "http://[64:ff9b::a9fe:a9fe]/x.png",
     "http://localhost./x.png",
     "http://printer.local/x.png",
