@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 MAX_URL = 255  # characters (specs/products_catalog.v3.yml, image_url)
 SIGNED_FOR = 3600  # seconds that a signed address works
+_ANY_DIGEST = "0" * 64  # the address of every picture is as long
 
 
 class Uploader:
@@ -68,14 +69,46 @@ class Uploader:
             raise SettingsError("upload multipart needs api_version v3: V2 takes no picture bytes. Use webdav or url.")
         if upload == "webdav" and self._webdav is None:
             raise SettingsError("upload webdav needs webdav_username and webdav_password.")
-        self._way = self._first_way() if upload == "auto" else upload
+        self._way = self._chosen(upload)
         if files is not None:
-            logger.info("Saved pictures go back by %s.", self._way)
+            self._announce(files, upload)
 
-    def _first_way(self) -> str:
-        if self._settings.api_version == "v3":
+    def _chosen(self, upload: str) -> str:
+        """Return the first way that `upload` allows, as `route` names it."""
+        if upload in {"multipart", "webdav"}:
+            return upload
+        if upload == "auto" and self._settings.api_version == "v3":
             return "multipart"
-        return "webdav" if self._webdav is not None else "url"
+        if upload == "auto" and self._webdav is not None:
+            return "webdav"
+        return "url" if self._files_url else "signed"
+
+    def _announce(self, files: FileStore, upload: str) -> None:
+        """Say how saved pictures will go back, or that they cannot: before thousands of records are rejected for it.
+
+        Only a warning, for a restore may have nothing to write but fields.
+
+        Raises:
+            SettingsError: `upload` asks for an address, and there never is one.
+        """
+        if self._way == "signed":
+            signed = files.sign(_ANY_DIGEST, SIGNED_FOR)
+            if signed is None and upload == "url":
+                raise SettingsError("upload url needs files_url: this file store cannot sign addresses.")
+            if signed is None or len(signed) > MAX_URL:
+                logger.warning(
+                    "Saved pictures cannot go back with these settings: %s. %s. Records that need one are rejected.",
+                    "this file store cannot sign addresses" if signed is None else _too_long(signed),
+                    self._hint(),
+                )
+                return
+        logger.info("Saved pictures go back by %s.", self._way)
+
+    def _hint(self) -> str:
+        """Say what to set where no address of a picture can be had."""
+        if self._settings.api_version == "v3":
+            return "Set files_url, or upload to auto"
+        return "V2 takes no bytes: set webdav_username and webdav_password, or files_url, or use api_version v3"
 
     def close(self) -> None:
         """Wake every thread that waits and close the connections."""
@@ -88,11 +121,7 @@ class Uploader:
         ``multipart``, ``webdav``, ``url`` (the file store's public address), ``signed`` (an address signed by it) or
         ``address`` (one that the record carries).
         """
-        if not self._has_bytes(record):
-            return "address"
-        if self._way == "url" and not self._files_url:
-            return "signed"
-        return self._way
+        return self._way if self._has_bytes(record) else "address"
 
     def check(self, record: Record) -> None:
         """Find out, without any request to the store, whether a record's picture can be sent; reads and re-hashes it.
@@ -163,11 +192,7 @@ class Uploader:
         if route == "signed":
             signed = self._files.sign(record["file_sha256"], SIGNED_FOR) if self._files else None
             if signed is None:
-                raise FileUnavailable(
-                    "V2 takes no bytes: set webdav_username and webdav_password, or files_url, or use api_version v3"
-                    if self._settings.api_version == "v2"
-                    else "this file store cannot sign addresses: set files_url, or another way in upload"
-                )
+                raise FileUnavailable(f"this file store cannot sign addresses. {self._hint()}")
             return _short(signed)
         return _short(self._addresses.judge(self._carried(record)))
 
@@ -200,10 +225,12 @@ def _public_address(url: str) -> str:
 
 def _short(url: str) -> str:
     if len(url) > MAX_URL:
-        raise FileUnavailable(
-            f"the address has {len(url)} characters and the store takes {MAX_URL}: {redact(url)[:80]}…"
-        )
+        raise FileUnavailable(f"{_too_long(url)}: {redact(url)[:80]}…")
     return url
+
+
+def _too_long(url: str) -> str:
+    return f"the address has {len(url)} characters and the store takes {MAX_URL}"
 
 
 def _sent_name(record: Record, media_type: str) -> str:

@@ -134,15 +134,55 @@ def test_auto_takes_the_first_that_can_work(shop: SandboxServer, files: FileStor
     assert Uploader(v3, files=files, files_url="https://f.example.com", **DAV).route(record) == "multipart"
     assert Uploader(v2, files=files, files_url="https://f.example.com", **DAV).route(record) == "webdav"
     assert Uploader(v2, files=files, files_url="https://f.example.com").route(record) == "url"
-    assert Uploader(v2, files=files).route(record) == "signed"
     assert Uploader(v3, files=None).route(record) == "address"
     assert Uploader(v3, files=files).route(record_of("a/b.png")) == "address"
 
 
-def test_v2_without_any_way_says_what_to_do(shop: SandboxServer, files: FileStore) -> None:
-    uploader = Uploader(settings_of(shop, api_version="v2"), files=files)
-    with pytest.raises(FileUnavailable, match="set webdav_username and webdav_password, or files_url, or"):
+WAYS = r"set webdav_username and webdav_password, or files_url, or use api_version v3"
+
+
+def test_v2_without_any_way_says_what_to_do(
+    shop: SandboxServer, files: FileStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the start, and at every record that needs its picture; what needs none is restored all the same."""
+    with caplog.at_level("INFO", "bc_images.files"):
+        uploader = Uploader(settings_of(shop, api_version="v2"), files=files)
+    (line,) = caplog.messages
+    assert re.match(rf"Saved pictures cannot go back .*: this file store cannot sign addresses\. .*{WAYS}\.", line)
+    with pytest.raises(FileUnavailable, match=WAYS):
         uploader.check(saved(files, picture("png"), zoom_url=f"{shop.url}/other.png"))
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_an_address_that_there_never_is(shop: SandboxServer, files: FileStore, version: str) -> None:
+    shop.clear_requests()
+    with pytest.raises(SettingsError, match="upload url needs files_url"):
+        Uploader(settings_of(shop, api_version=version), files=files, upload="url", **DAV)
+    Uploader(settings_of(shop, api_version=version), files=None, upload="url")  # the records carry their own
+    assert shop.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("version", "given", "way"),
+    [
+        ("v3", {}, "multipart"),
+        ("v2", DAV, "webdav"),
+        ("v2", {"files_url": "https://f.example.com"}, "url"),
+        ("v3", {"upload": "url", "files_url": "https://f.example.com"}, "url"),
+    ],
+)
+def test_the_way_is_said(
+    shop: SandboxServer,
+    files: FileStore,
+    caplog: pytest.LogCaptureFixture,
+    version: str,
+    given: dict[str, str],
+    way: str,
+) -> None:
+    with caplog.at_level("INFO", "bc_images.files"):
+        Uploader(settings_of(shop, api_version=version), files=files, **given)
+        Uploader(settings_of(shop, api_version=version), files=None, **given)
+    assert caplog.messages == [f"Saved pictures go back by {way}."]
 
 
 @pytest.mark.parametrize("form", [{"files_url": None, "webdav_username": None, "webdav_password": None}, {}])
@@ -169,12 +209,15 @@ def test_settings_that_cannot_work(shop: SandboxServer, version: str, given: dic
         Uploader(settings_of(shop, api_version=version), files=None, **given)
 
 
-def test_a_signed_address(shop: SandboxServer, s3: str) -> None:
+def test_a_signed_address(shop: SandboxServer, s3: str, caplog: pytest.LogCaptureFixture) -> None:
     """The store fetches from a bucket that nobody may read without the signature's leave."""
     files = open_files(s3)
     record = saved(files, picture("png"))
     settings = settings_of(shop, api_version="v2")
-    uploader = Uploader(settings, files=files)
+    with caplog.at_level("INFO", "bc_images.files"):
+        uploader = Uploader(settings, files=files)
+    assert caplog.messages == ["Saved pictures go back by signed."]
+    assert uploader.route(record) == "signed"
     image = create(open_store(settings), shop, uploader, record)
     assert image["sha256"] == record["file_sha256"]
     with uploader.source(record) as source:
@@ -183,9 +226,16 @@ def test_a_signed_address(shop: SandboxServer, s3: str) -> None:
         assert "Signature=" in source.url
 
 
-def test_a_signed_address_that_is_too_long(shop: SandboxServer, s3: str) -> None:
+@pytest.mark.parametrize(("version", "upload"), [("v2", "auto"), ("v3", "url")])
+def test_a_signed_address_that_is_too_long(
+    shop: SandboxServer, s3: str, caplog: pytest.LogCaptureFixture, version: str, upload: str
+) -> None:
     files = open_files(f"{s3}/{'deep/' * 20}")
-    uploader = Uploader(settings_of(shop), files=files, upload="url")
+    uploader = Uploader(settings_of(shop, api_version=version), files=files, upload=upload)
+    assert re.search(
+        r"cannot go back .*: the address has \d{3} characters and .* 255\. .*[Ss]et .*files_url", caplog.text
+    )
+    assert "Signature" not in caplog.text
     shop.clear_requests()
     with pytest.raises(FileUnavailable, match=r"has \d{3} characters and the store takes 255") as caught:
         uploader.check(saved(files, picture("png")))
@@ -391,12 +441,30 @@ def test_a_store_hash_does_not_choose_the_host(shop: SandboxServer, store_hash: 
         Uploader(settings_of(shop), files=None).check(record_of("a/b.png", store_hash=store_hash))
 
 
-def test_a_long_files_url_is_known_before(shop: SandboxServer, files: FileStore) -> None:
-    uploader = Uploader(
-        settings_of(shop), files=files, upload="url", files_url="https://files.example.com/" + "x" * 170
-    )
-    with pytest.raises(FileUnavailable, match="the store takes 255"):
-        uploader.check(saved(files, picture("png")))
+@pytest.mark.parametrize("length", [255, 256])
+@pytest.mark.parametrize("version", ["v2", "v3"])
+@pytest.mark.parametrize("saves", [True, False])
+def test_the_limit_of_255_characters(
+    shop: SandboxServer, files: FileStore, version: str, length: int, saves: bool
+) -> None:
+    start = "https://files.example.com/"
+    if saves:
+        record = saved(files, picture("png"))
+        files_url = start + "x" * (length - len(start) - len(f"/{object_key(record['file_sha256'])}"))
+        uploader = Uploader(settings_of(shop, api_version=version), files=files, upload="url", files_url=files_url)
+    else:
+        record = record_of("a/b.png", zoom_url=(start + "x" * 300)[:length])
+        uploader = Uploader(settings_of(shop, api_version=version), files=None)
+    shop.clear_requests()
+    if length == 255:
+        uploader.check(record)
+        with uploader.source(record) as source:
+            assert isinstance(source, FromUrl)
+            assert len(source.url) == 255
+    else:
+        with pytest.raises(FileUnavailable, match="has 256 characters and the store takes 255"):
+            uploader.check(record)
+    assert shop.requests() == []
 
 
 @everywhere
