@@ -17,7 +17,14 @@ from urllib.parse import quote
 import requests
 from requests.auth import HTTPDigestAuth
 
-from bc_images.errors import AuthError, FileUnavailable, SettingsError, Stopped, StoreUnreachable
+from bc_images.errors import (
+    AuthError,
+    FileUnavailable,
+    SettingsError,
+    Stopped,
+    StoreUnreachable,
+    UnexpectedResponse,
+)
 from bc_images.http import backoff, describe, session
 from bc_images.settings import Settings
 
@@ -26,6 +33,7 @@ __all__ = ["WebDAV"]
 logger = logging.getLogger(__name__)
 
 _AGAIN = {408, 423, 429, 500, 502, 503, 504}
+_ABOUT_THE_FILE = {400, 403, 413, 414, 415, 422}  # its name, its length or its type; any other file may still do
 _LONGEST = 200  # characters of a name before its suffixes: the stored path has 255 at most
 
 
@@ -44,6 +52,7 @@ class WebDAV:
         self._session = session(settings, settings.concurrency)
         self._auth = HTTPDigestAuth(username, password)
         self._stop = threading.Event()
+        self._has_taken = False  # a file of this run, so that user and password are good
 
     def close(self) -> None:
         """Wake every thread that waits and close the connections."""
@@ -57,13 +66,14 @@ class WebDAV:
         Raises:
             FileUnavailable: the store does not take this file.
             AuthError: it does not take the user or the password.
+            UnexpectedResponse: it takes no file at all.
             StoreUnreachable: it does not answer.
         """
         unique = _unique(name)
         retries = self._settings.max_retries
         try:
             self._send("PUT", unique, content, retries)
-        except AuthError:
+        except (AuthError, UnexpectedResponse):
             raise
         except Stopped:
             self._remove(unique, 0)  # it may have arrived although no answer came
@@ -97,24 +107,32 @@ class WebDAV:
             else:
                 status = answer.status_code
                 if 200 <= status < 300 or (method == "DELETE" and status in {404, 410}):
+                    self._has_taken = True
                     return
                 reason = f"HTTP {status}"
                 if status not in _AGAIN:
-                    raise _refusal(method, status)
+                    raise self._refusal(method, status)
             if failures >= retries:
                 raise StoreUnreachable(f"WebDAV: {reason}, {failures + 1} times. Check store_url, or try later.")
             if self._stop.wait(backoff(failures)):
                 raise Stopped("Stopped while waiting to try WebDAV again.")
             failures += 1
 
-
-def _refusal(method: str, status: int) -> FileUnavailable | AuthError:
-    if status in {401, 403}:
-        return AuthError(
-            f"WebDAV refused the user or the password (HTTP {status}). Check webdav_username and webdav_password, "
-            "and that WebDAV is switched on for this user."
+    def _refusal(self, method: str, status: int) -> FileUnavailable | Stopped:
+        """Return the error that a refusal means: to this file, or to every one that would come after it."""
+        if status == 401 or (status == 403 and not self._has_taken):
+            return AuthError(
+                f"WebDAV refused the user or the password (HTTP {status}). Check webdav_username and webdav_password, "
+                "and that WebDAV is switched on for this user."
+            )
+        if status in _ABOUT_THE_FILE:
+            return FileUnavailable(f"WebDAV does not take the file ({method}: HTTP {status})")
+        if status == 507:
+            return UnexpectedResponse("WebDAV has no room for files (HTTP 507). Make room in the store's File Access.")
+        return UnexpectedResponse(
+            f"WebDAV takes no files at {self._folder} ({method}: HTTP {status}). Check store_url, and that it leads to "
+            "the store itself and not to a redirect."
         )
-    return FileUnavailable(f"WebDAV does not take the file ({method}: HTTP {status})")
 
 
 def _unique(name: str) -> str:

@@ -20,6 +20,7 @@ class Request:
 
     path: str
     headers: dict[str, str]
+    method: str
 
 
 @dataclass
@@ -28,6 +29,8 @@ class Host:
 
     routes: dict[str, list[Answer]] = field(default_factory=lambda: defaultdict(list))
     seen: list[Request] = field(default_factory=list)
+    otherwise: Answer = field(default_factory=lambda: status(404))
+    """What all other paths answer."""
 
     def on(self, path: str, *answers: Answer) -> None:
         """Say how a path answers."""
@@ -41,9 +44,13 @@ class Host:
             disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
-                host.seen.append(Request(self.path, {name.lower(): value for name, value in self.headers.items()}))
-                answers = host.routes.get(self.path) or [status(404)]
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                host.seen.append(Request(self.path, headers, self.command))
+                answers = host.routes.get(self.path) or [host.otherwise]
                 (answers.pop(0) if len(answers) > 1 else answers[0])(self)
+
+            do_PUT = do_DELETE = do_GET  # noqa: N815 - the base class names them so
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
                 """Say nothing."""

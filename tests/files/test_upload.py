@@ -18,6 +18,7 @@ from bc_images.errors import (
     SettingsError,
     Stopped,
     StoreUnreachable,
+    UnexpectedResponse,
 )
 from bc_images.files import FileStore, open_files
 from bc_images.files.refs import object_key
@@ -27,7 +28,7 @@ from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, San
 from bc_images.settings import Settings
 from bc_images.store import FromFile, FromImport, FromUrl, Store, open_store
 from tests.files.conftest import everywhere, record_of
-from tests.files.host import Host, closed_port, content
+from tests.files.host import Host, closed_port, content, status
 from tests.files.pictures import KINDS, picture, png
 
 MAX = 8 * 1024 * 1024
@@ -521,6 +522,62 @@ def test_a_webdav_that_never_answers_stops_the_run(files: FileStore, quick: None
     with (
         pytest.raises(StoreUnreachable, match=r"WebDAV: the connection was refused, 3 times"),
         uploader.source(saved(files, picture("png"))),
+    ):
+        pytest.fail("nothing was uploaded")
+
+
+@pytest.fixture
+def elsewhere(host: Host, files: FileStore, quick: None) -> Uploader:
+    """Sends by WebDAV to a host that does what the test says."""
+    url = {"api_url": host.url, "store_url": host.url}
+    given = {"store_hash": "x", "access_token": "t", "max_retries": 1, "api_version": "v2"} | url
+    return Uploader(Settings.from_config(given), files=files, **DAV)
+
+
+@pytest.mark.parametrize("code", [301, 302, 307, 308, 404, 405, 409, 410, 501, 507])
+def test_a_webdav_that_takes_no_file_stops_the_run(
+    host: Host, files: FileStore, elsewhere: Uploader, code: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wrong store_url, or no room: the next file would fare no better. And no file goes where a redirect leads."""
+    with Host(otherwise=status(201)) as other:
+        host.otherwise = status(code, Location=f"{other.url}/dav/product_images/import/x.png")
+        with (
+            pytest.raises(UnexpectedResponse, match="Make room" if code == 507 else "Check store_url") as caught,
+            elsewhere.source(saved(files, picture("png"))),
+        ):
+            pytest.fail("nothing was uploaded")
+        assert caught.value.exit_code == 3
+        assert other.seen == []
+    assert [request.method for request in host.seen] == ["PUT"]  # refused, so there is nothing to remove
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("code", [400, 403, 413, 414, 415, 422])
+def test_a_file_that_webdav_does_not_take_is_no_fault_of_the_others(
+    host: Host, files: FileStore, elsewhere: Uploader, code: int
+) -> None:
+    record = saved(files, picture("png"))
+    host.otherwise = status(201)
+    with elsewhere.source(record):
+        host.otherwise = status(code)
+        with (
+            pytest.raises(FileUnavailable, match=f"does not take the file .PUT: HTTP {code}"),
+            elsewhere.source(record),
+        ):
+            pytest.fail("nothing was uploaded")
+        host.otherwise = status(201)
+    with elsewhere.source(record) as source:
+        assert isinstance(source, FromImport)
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_webdav_that_lets_nobody_in_stops_the_run(
+    host: Host, files: FileStore, elsewhere: Uploader, code: int
+) -> None:
+    host.otherwise = status(code)
+    with (
+        pytest.raises(AuthError, match="refused the user or the password"),
+        elsewhere.source(saved(files, picture("png"))),
     ):
         pytest.fail("nothing was uploaded")
 
