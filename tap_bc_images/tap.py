@@ -212,7 +212,7 @@ class TapBCImages(Tap):
             cls.logger.warning("No stream is selected: nothing will be read. Select one in the catalog.")
         try:
             if tap.settings.files and tap.streams[ProductImagesStream.name].selected:
-                tap.files.refs(tap.settings.store_hash)  # what is wrong with it is said before the first request
+                tap.files.probe()  # what is wrong with it is said before the first request
             tap.sync_all()
         finally:
             tap.close()

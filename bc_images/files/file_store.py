@@ -15,7 +15,7 @@ from bc_images.errors import DamagedFiles, FileUnavailable, SettingsError
 from bc_images.files.backend import Backend
 from bc_images.files.folder import Folder
 from bc_images.files.pictures import HEAD, sniff
-from bc_images.files.refs import Refs, object_key
+from bc_images.files.refs import OBJECTS, REFS, Refs, object_key
 
 __all__ = ["FileLies", "FileStore", "Stored", "open_files"]
 
@@ -180,6 +180,15 @@ class FileStore:
             if store_hash not in self._refs:
                 self._refs[store_hash] = Refs(self.backend, store_hash)
             return self._refs[store_hash]
+
+    def probe(self) -> None:
+        """Find out, by a request or two, whether the file store can be used; one that is still to be made can.
+
+        Raises:
+            DamagedFiles: it cannot.
+        """
+        for top in (OBJECTS, REFS):
+            self.backend.folders(top)
 
     def sign(self, digest: str, seconds: int) -> str | None:
         """Return a signed address of a file, or None where the file store cannot sign."""

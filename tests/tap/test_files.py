@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import signal
+import time
+from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from bc_images.files.folder import Folder
 from bc_images.sandbox import SandboxServer
 from tap_bc_images.tap import TapBCImages
 from tests.tap.ends import check, running, stopped
@@ -52,6 +58,28 @@ def test_what_is_saved_is_not_fetched_again(shop: SandboxServer, store: dict[str
     shop.add_image(101, b"GIF89a" + bytes(60), "new.gif")
     sync(store)
     assert downloads(shop) == 25
+
+
+def test_the_sweep_begins_while_the_file_store_is_listed(
+    shop: SandboxServer, store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing of millions takes minutes; only a look whether it can be listed at all comes before."""
+    sync(store)
+    shop.clear_requests()
+    listing, waited = Folder.listing, []
+
+    def late(folder: Folder, prefix: str) -> Iterator[tuple[str, int | None]]:
+        until = time.monotonic() + 10
+        while time.monotonic() < until and not any("/products" in each["path"] for each in shop.requests()):
+            time.sleep(0.01)
+        waited.append(time.monotonic() < until)
+        yield from listing(folder, prefix)
+
+    monkeypatch.setattr(Folder, "listing", late)
+    with redirect_stdout(io.TextIOWrapper(io.BytesIO())):
+        TapBCImages.invoke(config=cast(Any, SimpleNamespace(config=store)))
+    assert waited == [True]
+    assert downloads(shop) == 0
 
 
 def test_incremental_fetches_what_changed(shop: SandboxServer, store: dict[str, Any]) -> None:
