@@ -52,16 +52,27 @@ def _original(shop: Shop, path: str) -> bytes | None:
     return shop.state.original(path)
 
 
-def _rendition(shop: Shop, found: re.Match[str]) -> Reply:
-    """Only for the image's present file; the time stamp in the address is not compared (assumed)."""
+def _pictured(shop: Shop, found: re.Match[str]) -> str | None:
+    """The file that a rendition's address shows: the image's present one, or by the switch one that lingers.
+
+    The time stamp in the address is not compared (assumed); of what lingers, nothing but the file name is.
+    """
     image = shop.state.image(int(found["image"]))
     name = f"{found['base']}.{found['ext']}"
+    is_image = image is not None and image.product_id == int(found["product"])
+    if image is not None and is_image and image.image_file.rpartition("/")[2] == name:
+        return image.image_file
+    if shop.switches.lingering_renditions == "on":
+        query = "SELECT image_file FROM lingering WHERE substr(image_file, -length(?1) - 1) = '/' || ?1"
+        for (image_file,) in shop.state.rows(query, (name,)):
+            return str(image_file)
+    return None
+
+
+def _rendition(shop: Shop, found: re.Match[str]) -> Reply:
+    image_file = _pictured(shop, found)
     width, height = int(found["width"]), int(found["height"])
-    if image is None or image.product_id != int(found["product"]) or not width or not height:
-        return NOT_FOUND
-    if image.image_file.rpartition("/")[2] != name:
-        return NOT_FOUND
-    content = shop.state.original(image.image_file)
+    content = shop.state.original(image_file) if image_file is not None and width and height else None
     if content is None:
         return NOT_FOUND
     try:

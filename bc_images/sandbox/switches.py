@@ -60,6 +60,7 @@ SWITCHES: Final[dict[str, Switch]] = {
     "thumbnail_after_delete": Switch("first", ("first", "none")),
     "single_image_false_thumbnail": Switch("forced", ("forced", "sticks")),
     "lingering_originals": Switch("off", ON_OFF),
+    "lingering_renditions": Switch("off", ON_OFF),
     "recompress_uploads": Switch("off", ON_OFF),
     "description_max": Switch(0),
     # limits that are known, lowered to make them cheap to reach
@@ -99,6 +100,7 @@ class Switches:
     thumbnail_after_delete: str
     single_image_false_thumbnail: str
     lingering_originals: str
+    lingering_renditions: str
     recompress_uploads: str
     description_max: int
     max_images: int

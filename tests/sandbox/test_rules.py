@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import requests
 
 from tests.sandbox.door import FIRST, Door, picture
 
@@ -159,6 +160,26 @@ def test_originals_after_delete_and_replace(shop: Door, switch: str) -> None:
             assert response.content == known
         else:
             assert response.status_code == 404
+
+
+@pytest.mark.parametrize("originals", ["off", "on"])
+@pytest.mark.parametrize("renditions", ["off", "on"])
+def test_renditions_after_delete_and_replace(shop: Door, originals: str, renditions: str) -> None:
+    """They linger with their original, or not at all."""
+    shop.sandbox.switch(lingering_originals=originals, lingering_renditions=renditions)
+    deleted, replaced, source = shop("GET", f"/v2/products/{FIRST}/images").json()
+    before = [requests.get(image["zoom_url"], timeout=10).content for image in (deleted, replaced)]
+    put(shop, "v2", replaced["id"], image_file=shop.original_url(source))
+    delete(shop, deleted["id"])
+    linger = originals == renditions == "on"
+    for image, known in zip((deleted, replaced), before, strict=True):
+        response = requests.get(image["zoom_url"], timeout=10)
+        assert response.status_code == (200 if linger else 404)
+        if linger:
+            assert response.content == known
+    # Of use to a restore from links alone: the store itself fetches the picture of an image that it no longer has.
+    made = shop("POST", f"/v2/products/{FIRST}/images", json={"image_file": deleted["zoom_url"]})
+    assert made.ok == linger
 
 
 def test_recompressed_uploads_are_other_bytes_of_a_picture(shop: Door) -> None:
