@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,7 @@ from bc_images.settings import Settings
 from bc_images.store import open_store
 from tests.files.host import Host
 from tests.files.pictures import KINDS, picture, png
+from tests.in_process import Done, run
 
 MAX = 8 * 1024 * 1024
 ROOT = Path(__file__).parents[2]
@@ -74,6 +77,55 @@ def test_every_byte_comes_back(version: str, place: str) -> None:
         assert failures == []
         assert [record["file_sha256"] for record in after] == [record["file_sha256"] for record in before]
         assert not {record["id"] for record in after} & {record["id"] for record in before}
+
+
+@pytest.mark.parametrize("version", ["v3", "v2"])
+def test_the_commands_bring_every_byte_back(version: str, tmp_path: Path) -> None:
+    """What cannot travel, an empty file and one of more than 8 MB, is named; nothing else suffers from it."""
+    hopeless = {"empty.png": b"", "too-long.png": png(MAX + 1)}
+    config, files = tmp_path / "config.json", tmp_path / "files"
+    with SandboxServer(products=1, images=0) as shop:
+        (product,) = shop.dump()["products"]
+        for name, content in (PICTURES | hopeless).items():
+            shop.add_image(product["id"], content, name)
+        shared: dict[str, Any] = {
+            "store_hash": STORE_HASH,
+            "access_token": TOKEN,
+            "api_url": shop.url,
+            "store_url": shop.url,
+        }
+        shared |= {"api_version": version, "files": str(files), "max_retries": 0}
+
+        def back_up() -> tuple[Done, dict[int, str | None]]:
+            config.write_text(json.dumps(shared))
+            done = run("tap-bc-images", "--config", config)
+            messages = map(json.loads, done.stdout.splitlines())
+            records = [each["record"] for each in messages if each["type"] == "RECORD"]
+            return done, {record["sort_order"]: record["file_sha256"] for record in records}
+
+        first, digests = back_up()
+        assert first.returncode == 1
+        assert b"empty" in first.stderr
+        wanted = {image["sort_order"]: image["sha256"] for image in shop.dump()["images"]}
+        empty = next(order for order, digest in wanted.items() if digest == hashlib.sha256().hexdigest())
+        assert digests == {**wanted, empty: None}
+        backup = tmp_path / "backup.singer"
+        backup.write_bytes(first.stdout)
+        assert run("bc-images", "check", "--files", files, backup).returncode == 0
+
+        for image in shop.dump()["images"]:
+            shop.delete_image(image["id"])
+        dav = {"webdav_username": DAV_USERNAME, "webdav_password": DAV_PASSWORD}
+        config.write_text(json.dumps(shared | dav | {"state_dir": str(tmp_path / "state")}))
+        restored = run("target-bc-images", "--config", config, stdin=first.stdout)
+        assert restored.returncode == 1, restored.stderr
+        assert b"2 records were rejected or failed" in restored.stderr
+
+        second, again = back_up()
+        assert second.returncode == 0, second.stderr
+        too_long = hashlib.sha256(hopeless["too-long.png"]).hexdigest()
+        assert again == {order: digest for order, digest in digests.items() if digest not in {None, too_long}}
+        assert run("bc-images", "check", "--files", files, backup).returncode == 0
 
 
 def test_the_token_never_goes_to_the_originals() -> None:
