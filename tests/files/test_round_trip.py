@@ -128,6 +128,30 @@ def test_the_commands_bring_every_byte_back(version: str, tmp_path: Path) -> Non
         assert run("bc-images", "check", "--files", files, backup).returncode == 0
 
 
+@pytest.mark.parametrize("mounts", [False, True])
+def test_a_file_store_that_is_not_there_ends_the_restore(mounts: bool, tmp_path: Path) -> None:
+    """One line and exit code 3, and not one record that is rejected for a picture that may well be safe."""
+    with SandboxServer(products=3, images=2) as shop:
+        config, files, report = tmp_path / "config.json", tmp_path / "files", tmp_path / "report.jsonl"
+        shared = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": shop.url, "store_url": shop.url}
+        config.write_text(json.dumps(shared | {"files": str(files)}))
+        backup = run("tap-bc-images", "--config", config).stdout
+        for image in shop.dump()["images"]:
+            shop.delete_image(image["id"])
+        files.rename(tmp_path / "moved")
+        if mounts:
+            files.mkdir()
+        more = {"files": str(files), "report": str(report), "state_dir": str(tmp_path / "state")}
+        config.write_text(json.dumps(shared | more))
+        done = run("target-bc-images", "--config", config, stdin=backup)
+        assert done.returncode == 3
+        assert f"There is no file store at {files}." in done.stderr.decode().splitlines()[-1]
+        *rows, summary = map(json.loads, report.read_bytes().splitlines())
+        assert summary["rejected"] == summary["failed"] == 0
+        assert not {row["status"] for row in rows} & {"rejected", "failed", "done"}
+        assert shop.dump()["images"] == []
+
+
 def test_the_token_never_goes_to_the_originals() -> None:
     with SandboxServer(products=3, images=2) as shop:
         settings = Settings.from_config(
