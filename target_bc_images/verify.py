@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import tempfile
 import zlib
 from collections import Counter
@@ -17,7 +18,8 @@ import click
 import orjson
 
 from bc_images.archive import opened
-from bc_images.config import settings_files
+from bc_images.archive.settings import EXTRACTOR
+from bc_images.config import from_environment, settings_files
 from bc_images.errors import DamagedInput, SettingsError
 from bc_images.files import open_files
 from target_bc_images.options import Options
@@ -32,8 +34,17 @@ _WORDS = {"=": "same", "*": "different", "-": "missing", "+": "extra", "!": "unr
 
 @click.command()
 @click.option("--backup", "backups", multiple=True, help="Singer file, plain or .gz. Repeatable.")
-@click.option("--archive", help="In place of a file: the newest archive of this name in the file store.")
-@click.option("--at", help="With --archive: the newest that is not later than this date or time.")
+@click.option(
+    "--archive",
+    is_flag=False,
+    flag_value="",
+    help="In place of a file: the newest archive of this name in the file store. Without a name, that of "
+    "TAP_SINGER_ARCHIVE_NAME, or store.",
+)
+@click.option(
+    "--at",
+    help="With --archive: the newest that is not later than this date or time. Else TAP_SINGER_ARCHIVE_AT.",
+)
 @click.option("--config", "configs", multiple=True, help="Settings of the target, a JSON file. Repeatable.")
 @click.option("--all", "show_all", is_flag=True, help="List the images that are the same, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -53,6 +64,10 @@ def verify(
     product_ids and match_products_by count. Exit code 0 only if all are the same, else 1; a backup that holds
     nothing to compare is damaged.
     """
+    if archive is not None:  # what tap-singer-archive would give back
+        usual = from_environment("TAP_SINGER_ARCHIVE_", EXTRACTOR, os.environ)
+        archive = archive or usual.get("name") or EXTRACTOR["name"]["default"]
+        at = at or usual.get("at")
     if bool(backups) == bool(archive) or (at and not archive):
         raise SettingsError("Give either --backup or --archive; --at goes with --archive.")
     counts: Counter[str] = Counter()

@@ -107,6 +107,18 @@ def test_a_point_in_time_comes_back(project: Project, store: SandboxServer) -> N
     assert all(f"/{victim}/" in write or write.endswith(f"/{victim}") for write in writes(store))
 
 
+def test_verify_reads_the_archive_that_a_restore_would(project: Project, store: SandboxServer) -> None:
+    """Name and time come from the variables of tap-singer-archive."""
+    project.run("backup", TARGET_SINGER_ARCHIVE_NAME="shop1")
+    (old,) = (project.folder / "output" / "files" / "archives" / "shop1").iterdir()
+    old.rename(old.with_name("20250110T020000Z.singer.gz"))
+    store.delete_image(store.dump(files=False)["images"][0]["id"])
+    project.run("backup", TARGET_SINGER_ARCHIVE_NAME="shop1")
+    (project.folder / ".env").write_text("TAP_SINGER_ARCHIVE_NAME=shop1\n")
+    assert "0 differences" in project.run("verify")
+    assert "1 missing" in project.run("verify", code=1, TAP_SINGER_ARCHIVE_AT="2025-01-10")
+
+
 def test_a_mirror_takes_away_what_the_backup_has_not(project: Project, store: SandboxServer) -> None:
     """The archive keeps the mark of a complete sweep, and which products had no image."""
     before = looks(store)
