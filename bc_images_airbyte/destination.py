@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-from airbyte_protocol_dataclasses.models import ConnectorSpecification, DestinationSyncMode
+from airbyte_protocol_dataclasses.models import ConnectorSpecification, DestinationSyncMode, SyncMode
 
 from bc_images.errors import SettingsError
 from bc_images.settings import PROPERTIES, REQUIRED
@@ -65,10 +65,24 @@ def configured_streams(catalog: dict[str, Any]) -> list[Stream]:
             if mode not in SYNC_MODES:
                 raise SettingsError(f"The sync mode {mode.value} cannot be: use append_dedup, append or overwrite.")
             stream = each["stream"]
-            found.append(Stream(stream["name"], stream.get("namespace"), mode is DestinationSyncMode.overwrite))
+            found.append(Stream(stream["name"], stream.get("namespace"), _overwrites(mode, each)))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise SettingsError(f"--catalog is damaged: {type(error).__name__} {error}.") from error
     return found
+
+
+def _overwrites(mode: DestinationSyncMode, configured: dict[str, Any]) -> bool:
+    """Whether a stream stands for all that the store should have.
+
+    A destination that supports refreshes is never told ``overwrite``: it is told ``append``, and that nothing older
+    than the generation it is being sent may stay; a least generation of 0 means that everything stays. It is not taken
+    at that word where a stream is read incrementally, for what has not changed is not sent, nor with ``append_dedup``,
+    for PyAirbyte says it of every stream.
+    """
+    if mode is not DestinationSyncMode.append or configured.get("sync_mode") != SyncMode.full_refresh.value:
+        return mode is DestinationSyncMode.overwrite
+    least = configured.get("minimum_generation_id")
+    return bool(least) and least == configured.get("generation_id")
 
 
 SYNC_MODES = [DestinationSyncMode.append_dedup, DestinationSyncMode.append, DestinationSyncMode.overwrite]

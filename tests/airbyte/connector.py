@@ -83,11 +83,10 @@ class Connector:
         return said
 
 
-def configured(catalog: dict[str, Any], mode: str = "full_refresh", to: str = "append_dedup") -> dict[str, Any]:
-    """Select every stream of a catalog."""
-    return {
-        "streams": [{"stream": each, "sync_mode": mode, "destination_sync_mode": to} for each in catalog["streams"]]
-    }
+def configured(catalog: dict[str, Any], mode: str = "full_refresh", **told: Any) -> dict[str, Any]:
+    """Select every stream of a catalog; `told` is said of each of them."""
+    usual = {"sync_mode": mode, "destination_sync_mode": "append_dedup"}
+    return {"streams": [{"stream": each, **usual, **told} for each in catalog["streams"]]}
 
 
 def fit(value: Any, kind: Any) -> None:

@@ -29,9 +29,9 @@ def destination(store: SandboxServer, tmp_path: Path) -> Connector:
 class Backup:
     """All that the source said of a store, and the catalog it was asked with."""
 
-    def __init__(self, store: SandboxServer, folder: Path, to: str = "append_dedup") -> None:
+    def __init__(self, store: SandboxServer, folder: Path, **told: Any) -> None:
         source = Connector("source-bc-images", store, folder, files="files")
-        self.catalog = configured(source("discover").only("CATALOG"), to=to)
+        self.catalog = configured(source("discover").only("CATALOG"), **told)
         self.said = source("read", catalog=self.catalog)
         assert self.said.code == 0
 
@@ -120,9 +120,19 @@ def test_damaged_input_changes_nothing(
     assert looks(store) == damaged
 
 
-def test_overwrite_makes_the_store_the_same(destination: Connector, store: SandboxServer, tmp_path: Path) -> None:
+# What Airbyte says where a stream is to be overwritten: to a destination without refreshes, and to one that knows them.
+OVERWRITE = {
+    "by mode": {"destination_sync_mode": "overwrite"},
+    "by generation": {"destination_sync_mode": "append", "generation_id": 3, "minimum_generation_id": 3, "sync_id": 7},
+}
+
+
+@pytest.mark.parametrize("told", OVERWRITE.values(), ids=OVERWRITE)
+def test_overwrite_makes_the_store_the_same(
+    destination: Connector, store: SandboxServer, tmp_path: Path, told: dict[str, Any]
+) -> None:
     before = looks(store)
-    backup = Backup(store, tmp_path, to="overwrite")
+    backup = Backup(store, tmp_path, **told)
     intruder = store.dump(files=False)["products"][0]["id"]
     store.add_image(intruder, b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "intruder.gif")
 
@@ -140,11 +150,23 @@ def test_overwrite_makes_the_store_the_same(destination: Connector, store: Sandb
     assert looks(store) == before
 
 
-@pytest.mark.parametrize("mode", ["append", "append_dedup"])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"destination_sync_mode": "append"},
+        {"destination_sync_mode": "append_dedup"},
+        {"destination_sync_mode": "append", "generation_id": 3, "minimum_generation_id": 0},
+        {"destination_sync_mode": "append", "generation_id": 3, "minimum_generation_id": 2},
+        {"destination_sync_mode": "append", "generation_id": 0, "minimum_generation_id": 0},
+        {"destination_sync_mode": "append", "generation_id": 3},
+        {"destination_sync_mode": "append", "generation_id": 1, "minimum_generation_id": 1, "sync_mode": "incremental"},
+        {"destination_sync_mode": "append_dedup", "generation_id": 1, "minimum_generation_id": 1},
+    ],
+)
 def test_nothing_is_deleted_unless_asked_for(
-    destination: Connector, store: SandboxServer, tmp_path: Path, mode: str
+    destination: Connector, store: SandboxServer, tmp_path: Path, told: dict[str, Any]
 ) -> None:
-    backup = Backup(store, tmp_path, to=mode)
+    backup = Backup(store, tmp_path, **told)
     product = store.dump(files=False)["products"][0]["id"]
     store.add_image(product, b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "intruder.gif")
     more = looks(store)
