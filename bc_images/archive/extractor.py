@@ -14,7 +14,7 @@ from bc_images.archive.settings import EXTRACTOR, command
 from bc_images.errors import DamagedInput, SettingsError
 from bc_images.files import open_files
 
-__all__ = ["main"]
+__all__ = ["cli", "main"]
 
 PROG = "tap-singer-archive"
 
@@ -36,7 +36,9 @@ def _run(settings: dict[str, Any]) -> None:
     out.flush()
 
 
+cli = command(PROG, "Give back the Singer messages of an archive, as they came.", EXTRACTOR, _run)
+
+
 def main() -> NoReturn:
     """Run ``tap-singer-archive``."""
-    run = command(PROG, "Give back the Singer messages of an archive, as they came.", EXTRACTOR, _run)
-    door.run(PROG, lambda: run.main(prog_name=PROG, standalone_mode=False), farewell="stopped: the rest was not read.")
+    door.run(PROG, lambda: cli.main(prog_name=PROG, standalone_mode=False), farewell="stopped: the rest was not read.")

@@ -17,7 +17,7 @@ from bc_images.archive.settings import LOADER, command
 from bc_images.errors import DamagedInput, SomeFailed
 from bc_images.files import open_files
 
-__all__ = ["main"]
+__all__ = ["cli", "main"]
 
 PROG = "target-singer-archive"
 _KNOWN = frozenset({"SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION"})
@@ -105,11 +105,13 @@ def _run(settings: dict[str, Any]) -> None:
         click.echo(state)
 
 
+cli = command(PROG, "Keep Singer messages as they are, in one compressed file of a file store.", LOADER, _run)
+
+
 def main() -> NoReturn:
     """Run ``target-singer-archive``."""
     signal.signal(signal.SIGTERM, _leave)
-    run = command(PROG, "Keep Singer messages as they are, in one compressed file of a file store.", LOADER, _run)
-    door.run(PROG, lambda: run.main(prog_name=PROG, standalone_mode=False), farewell="stopped: no archive was made.")
+    door.run(PROG, lambda: cli.main(prog_name=PROG, standalone_mode=False), farewell="stopped: no archive was made.")
 
 
 def _leave(signum: int, _: object) -> None:

@@ -13,7 +13,7 @@ import yaml
 from bc_images import cli, errors
 from tap_bc_images.tap import TapBCImages
 from target_bc_images.target import TargetBCImages
-from tests.house.project import ROOT, pyproject
+from tests.house.project import PACKAGES, ROOT, pyproject
 from tests.house.written import PARTS, present, settings
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -88,6 +88,18 @@ def test_links_lead_somewhere(path: Path) -> None:
         if anchor:
             titles = re.findall(r"^#+ (.+)$", found.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}, link
+
+
+def test_pages_that_code_and_examples_name_are_there() -> None:
+    folders = (*PACKAGES, "benchmarks", "examples", "plugins", "schemas", "tests")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    named = set()
+    for path in (ROOT / "meltano.yml", ROOT / "Makefile", ROOT / ".ci" / "run", *files):
+        if "__pycache__" not in path.parts:
+            text = path.read_bytes().decode(errors="ignore")  # a few test data are no text
+            named |= {(page, path.relative_to(ROOT)) for page in re.findall(r"\bdocs/[\w-]+\.md\b", text)}
+    assert {"docs/pipelines.md", "docs/sandbox.md"} <= {page for page, _ in named}
+    assert [f"{page} in {path}" for page, path in sorted(named) if not (ROOT / page).exists()] == []
 
 
 def test_the_changelog_keeps_its_form() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from copy import deepcopy
 from functools import partial
 from inspect import cleandoc
@@ -20,8 +20,10 @@ from singer_sdk.plugin_base import PluginBase
 
 from bc_images import cli, errors
 from bc_images import settings as shared
+from bc_images.archive import extractor, loader
 from bc_images.archive.settings import EXTRACTOR, LOADER
 from bc_images.schema import load
+from bc_images_airbyte import destination, source
 from tap_bc_images import options as tap
 from tap_bc_images.tap import TapBCImages
 from target_bc_images import options as target
@@ -40,8 +42,8 @@ def settings() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
             yield name, of, schema
 
 
-def _default(name: str, schema: Mapping[str, Any]) -> str:
-    if name in shared.REQUIRED:
+def _default(name: str, schema: Mapping[str, Any], required: Collection[str]) -> str:
+    if name in required:
         return "**required**"
     value = schema.get("default")
     if value in (None, ""):
@@ -64,13 +66,26 @@ def _values(schema: Mapping[str, Any]) -> str:
     return kind if low is None else f"{kind}, {above or 'from '}{low}"
 
 
-def settings_table() -> str:
+def _settings_table(listed: Iterable[tuple[str, str, Mapping[str, Any]]], required: Collection[str]) -> str:
     rows = ["| setting | of | values | default | |", "|---|---|---|---|---|"]
-    for name, of, schema in settings():
+    for name, of, schema in listed:
         secret = " *(secret)*" if schema.get("secret") else ""
         text = schema["description"].replace("|", "\\|")
-        rows.append(f"| `{name}`{secret} | {of} | {_values(schema)} | {_default(name, schema)} | {text} |")
+        default = _default(name, schema, required)
+        rows.append(f"| `{name}`{secret} | {of} | {_values(schema)} | {default} | {text} |")
     return "\n".join(rows)
+
+
+def settings_table() -> str:
+    return _settings_table(settings(), shared.REQUIRED)
+
+
+def archive_settings_table() -> str:
+    listed = [
+        (name, "both" if name in EXTRACTOR.keys() & LOADER.keys() else "tap" if name in EXTRACTOR else "target", schema)
+        for name, schema in {**EXTRACTOR, **LOADER}.items()
+    ]
+    return _settings_table(listed, {"files"})
 
 
 def error_list() -> str:
@@ -84,16 +99,20 @@ def error_list() -> str:
     return "\n".join(rows)
 
 
-def command_help() -> str:
-    """Return the help of ``bc-images`` and of each of its commands, as a terminal of fixed width shows it."""
-    root = click.Context(cli.cli, info_name="bc-images", terminal_width=WIDTH, max_content_width=WIDTH)
-    texts = [("bc-images", cli.cli.get_help(root))]
-    for name in sorted(cli.COMMANDS):
-        command = cli.cli.get_command(root, name)
-        assert command is not None
-        context = click.Context(command, parent=root, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
-        texts.append((f"bc-images {name}", command.get_help(context)))
-    return "\n\n".join(f"### {name}\n\n```text\n{text}\n```" for name, text in texts)
+def command_help(commands: Mapping[str, click.Command]) -> str:
+    """Return the help of each command and of the commands in it, as a terminal of fixed width shows it."""
+    helps = [told for name, command in commands.items() for told in _helps(name, command)]
+    return "\n\n".join(f"### {path}\n\n```text\n{text}\n```" for path, text in helps)
+
+
+def _helps(name: str, command: click.Command, parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
+    context = click.Context(command, parent=parent, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
+    yield context.command_path, command.get_help(context)
+    if isinstance(command, click.Group):
+        for each in command.list_commands(context):
+            inner = command.get_command(context, each)
+            assert inner is not None
+            yield from _helps(each, inner, context)
 
 
 def record_table(stream: str) -> str:
@@ -148,10 +167,16 @@ MELTANO: dict[str, tuple[str, Mapping[str, Mapping[str, Any]]]] = {
 }
 """Our plugins for Meltano: of which type each is, and its settings."""
 
+ARCHIVE = {extractor.PROG: extractor.cli, loader.PROG: loader.cli}
+AIRBYTE = {source.PROG: source.cli, destination.PROG: destination.cli}
+
 PARTS: dict[tuple[str, str], Callable[[], str]] = {
     ("README.md", "settings"): settings_table,
     ("docs/errors.md", "errors"): error_list,
-    ("docs/commands.md", "commands"): command_help,
+    ("docs/commands.md", "commands"): partial(command_help, {"bc-images": cli.cli}),
+    ("docs/commands.md", "commands of the archive"): partial(command_help, ARCHIVE),
+    ("docs/commands.md", "settings of the archive"): archive_settings_table,
+    ("docs/commands.md", "commands for Airbyte"): partial(command_help, AIRBYTE),
     ("docs/record.md", "product_images"): partial(record_table, "product_images"),
     ("docs/record.md", "products"): partial(record_table, "products"),
     **{
