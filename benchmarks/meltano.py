@@ -52,7 +52,9 @@ def figures(*, short: bool) -> list[Figure]:
             project = Project(folder / job, store.url, server.settings("target-postgres"))
             tasks = [job] if job != "archive" else [TAP, loader]
             runs = [_measured(project, store, tasks, loader, number) for _ in range(times)]
-            found.append(_figure(loader, number, runs, alone))
+            # In a short run, what each program takes to start outweighs what it does.
+            limit = None if short or loader == LOADERS["archive"] else MOST
+            found.append(_figure(loader, number, runs, alone, limit))
         return found
 
 
@@ -104,13 +106,13 @@ def _is_below(pid: int, ancestor: int, parents: dict[int, int]) -> bool:
     return pid == ancestor
 
 
-def _figure(loader: str, number: int, runs: list[Shares], alone: float) -> Figure:
+def _figure(loader: str, number: int, runs: list[Shares], alone: float, limit: float | None) -> Figure:
     wall = statistics.median(run.wall for run in runs)
     ours, theirs, rest = (statistics.median(run.share(name) for run in runs) for name in (TAP, loader, "meltano"))
     return Figure(
         f"`meltano run`, {number:,} images to {loader}: the tap's share of all processor time",
         f"{ours:.0%} ({wall:.1f} s in all)",
         f"{loader} {theirs:.0%}, Meltano {rest:.0%}; the tap alone {alone:.1f} s",
-        "-" if loader == LOADERS["archive"] else f"≤ {MOST:.0%}",
-        loader == LOADERS["archive"] or ours <= MOST,
+        "-" if limit is None else f"≤ {limit:.0%}",
+        limit is None or ours <= limit,
     )
