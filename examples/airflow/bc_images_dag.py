@@ -34,12 +34,20 @@ FAN_OUT = {"warehouse"}  # not the backup: an archive is one whole sweep
 POOL = "bigcommerce"
 RETRY = {"retries": 2, "retry_delay": timedelta(minutes=5)}
 
-MARK_DELETED = """
+# The same stands in docs/pipelines.md, with its two variables set by hand.
+MARK_DELETED = r"""
 UPDATE raw.product_images
 SET _sdc_deleted_at = now() AT TIME ZONE 'UTC'
-WHERE _sdc_deleted_at IS NULL
-  AND _sdc_extracted_at < :'began'
-  AND store_hash IN (SELECT store_hash FROM raw.product_images WHERE _sdc_extracted_at >= :'began');
+WHERE store_hash = :'store' AND _sdc_deleted_at IS NULL AND _sdc_extracted_at < :'began';
+
+SELECT to_regclass('raw.products') IS NOT NULL AS has_products \gset
+\if :has_products
+  UPDATE raw.products
+  SET _sdc_deleted_at = now() AT TIME ZONE 'UTC'
+  WHERE store_hash = :'store' AND _sdc_deleted_at IS NULL AND _sdc_extracted_at < :'began'
+    -- Where products are loaded no more, they have not all left the store.
+    AND EXISTS (SELECT FROM raw.products WHERE store_hash = :'store' AND _sdc_extracted_at >= :'began');
+\endif
 """
 
 
@@ -77,7 +85,9 @@ def schedules() -> list[dict[str, Any]]:
     listed, project = PROJECT / ".meltano" / "schedules.json", PROJECT / "meltano.yml"
     if not listed.exists() or listed.stat().st_mtime < project.stat().st_mtime:
         listed.parent.mkdir(exist_ok=True)
-        listed.write_text(json.dumps(ask_meltano("schedule", "list", "--format=json")))
+        own = listed.with_name(f"schedules.{os.getpid()}.json")  # others read this file at the same time
+        own.write_text(json.dumps(ask_meltano("schedule", "list", "--format=json")))
+        own.replace(listed)
     found: list[dict[str, Any]] = json.loads(listed.read_text())["schedules"]["job"]
     return found
 
@@ -85,23 +95,30 @@ def schedules() -> list[dict[str, Any]]:
 @task(**RETRY)
 def cut() -> list[dict[str, Any]]:
     """Cut the store into shards; each knows its number, and when all of this began."""
-    shards = ask_meltano("invoke", "tap-bc-images:shards", "--count", str(SHARDS))
     began = datetime.now(UTC).replace(tzinfo=None).isoformat()
+    shards = ask_meltano("invoke", "tap-bc-images:shards", "--count", str(SHARDS))
     return [{"began": began, "number": str(number), **shard} for number, shard in enumerate(shards)]
 
 
 @task(pool=POOL, **RETRY)
 def load(job: str, shard: dict[str, Any]) -> str:
-    """Load one shard, with a state of its own; return when all of this began."""
+    """Load one shard, with a state of its own; return when all of this began.
+
+    All of it: a shard that went on where an earlier night failed would leave its first part as that night read it, and
+    what was not read since this night began counts as gone.
+    """
     bounds = {f"TAP_BC_IMAGES_{name.upper()}": str(shard[name]) for name in shard if name.startswith("product_id")}
-    meltano("run", f"--state-id-suffix=shard-{shard['number']}", job, **bounds, **place_of(shard["number"]))
+    suffix = f"--state-id-suffix=shard-{shard['number']}"
+    meltano("run", "--full-refresh", suffix, job, **bounds, **place_of(shard["number"]))
     return str(shard["began"])
 
 
 @task(**RETRY)
 def mark_deleted(began: list[str]) -> None:
     """Mark the rows that no shard has seen: all shards have succeeded, so the store has them no more."""
-    command = ["psql", WAREHOUSE, "-X", "-v", "ON_ERROR_STOP=1", "-v", f"began={min(began)}"]
+    store = ask_meltano("config", "print", "tap-bc-images")["store_hash"]  # the table may hold other stores
+    variables = ["-v", "ON_ERROR_STOP=1", "-v", f"began={min(began)}", "-v", f"store={store}"]
+    command = ["psql", WAREHOUSE, "-X", *variables]
     subprocess.run(command, input=MARK_DELETED, text=True, check=True)
 
 

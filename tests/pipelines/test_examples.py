@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tests.pipelines.environments import bin_of, meltano
 from tests.pipelines.postgres import Postgres
 from tests.pipelines.project import Project
 from tests.pipelines.test_definitions import PROJECT
+from tests.pipelines.test_recipes import recipe
 
 EXAMPLES = ROOT / "examples"
 DAG_FILE = EXAMPLES / "airflow" / "bc_images_dag.py"
@@ -89,7 +91,7 @@ class TestKubernetes:
                 check=True,
             )
             low, high, command = done.stdout.strip().split(",")
-            assert command == f"run --state-id-suffix=shard-{index} warehouse"
+            assert command == f"run --full-refresh --state-id-suffix=shard-{index} warehouse"
             seen.append((low, high))
         assert seen[0][0] == seen[-1][1] == ""
         for (_, high), (low, _) in pairwise(seen):
@@ -165,8 +167,21 @@ print(json.dumps({
 """
 
 
+def test_deletions_are_marked_as_the_documentation_says() -> None:
+    (sql,) = re.findall(
+        r'^MARK_DELETED = r"""\n(.+?)"""', DAG_FILE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert recipe("mark-deleted").endswith(sql)
+
+
 @pytest.mark.slow
 class TestAirflow:
+    @pytest.fixture
+    def store(self) -> Iterator[SandboxServer]:
+        """A store of which a quarter is large enough to leave a STATE behind."""
+        with SandboxServer(products=1200, images=1) as running:
+            yield running
+
     @pytest.fixture
     def airflow(self, with_postgres: Project, warehouse: Postgres, tmp_path: Path) -> Airflow:
         home = tmp_path / "airflow"
@@ -199,13 +214,16 @@ class TestAirflow:
         self, airflow: Airflow, with_postgres: Project, store: SandboxServer, warehouse: Postgres
     ) -> None:
         def rows() -> list[dict[str, Any]]:
-            found = warehouse.rows("SELECT * FROM raw.product_images WHERE _sdc_deleted_at IS NULL ORDER BY id")
+            query = "SELECT * FROM raw.product_images WHERE _sdc_deleted_at IS NULL AND store_hash = 'sandbox'"
+            found = warehouse.rows(f"{query} ORDER BY id")
             return [{name: row[name] for name in row if not name.startswith("_sdc")} for row in found]
 
-        with_postgres.run("warehouse")
+        with_postgres.run("warehouse", TAP_BC_IMAGES__SELECT='["product_images.*", "products.*"]')
         one_sweep = rows()
         assert len(one_sweep) == len(store.dump(files=False)["images"])
+        fail_by_night(with_postgres, store)
         warehouse.psql("UPDATE raw.product_images SET description = 'of yesterday'")
+        warehouse.psql(OF_ANOTHER_STORE)
         gone = store.dump(files=False)["images"][7]["id"]
         store.delete_image(gone)
 
@@ -231,4 +249,29 @@ class TestAirflow:
         ]
         assert 1 <= most <= 2, "the pool holds"
         assert rows() == [row for row in one_sweep if row["id"] != gone]
-        assert warehouse.value("SELECT count(*) FROM raw.product_images") == len(one_sweep), "marked, not gone"
+        marked = "SELECT store_hash, id FROM raw.product_images WHERE _sdc_deleted_at IS NOT NULL"
+        assert warehouse.rows(marked) == [{"store_hash": "sandbox", "id": gone}], "marked, not gone; theirs is theirs"
+        of_products = "SELECT count(*) FROM raw.products WHERE _sdc_deleted_at IS NOT NULL"
+        assert warehouse.value(of_products) == 0, "they were not loaded this time"
+
+
+def fail_by_night(project: Project, store: SandboxServer) -> None:
+    """Let the first shard fail where it has left a STATE behind, as it does every 250 products."""
+    first, *_ = project.json("--log-level=warning", "invoke", "tap-bc-images:shards", "--count", "4")
+    store.faults(".s", match="/v3/catalog/products")
+    project.run(
+        "--state-id-suffix=shard-0",
+        "warehouse",
+        code=1,
+        TAP_BC_IMAGES_CONCURRENCY="1",
+        TAP_BC_IMAGES_PRODUCT_ID_MAX=str(first["product_id_max"]),
+    )
+    store.faults("")
+    assert "last_product_id" in project.call("state", "get", "sandbox:tap-bc-images-to-target-postgres:shard-0")
+
+
+# One row is of an earlier night, and one comes in while the shards are loaded.
+OF_ANOTHER_STORE = """
+INSERT INTO raw.product_images (store_hash, id, product_id, _sdc_extracted_at) VALUES
+  ('another', 1, 1, '2025-01-01'), ('another', 2, 1, '2100-01-01');
+"""
