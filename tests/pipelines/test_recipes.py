@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import fsspec
 import pytest
+import yaml
 
 from bc_images.sandbox import STORE_HASH, TOKEN, SandboxServer
 from tests import s3
@@ -340,6 +342,48 @@ def test_a_staging_copy(reader: Reader, store: SandboxServer) -> None:
 def by_sku(store: SandboxServer) -> Counter[tuple[object, ...]]:
     skus = {each["id"]: each["sku"] for each in store.dump(files=False)["products"]}
     return Counter({(skus[product], *rest): count for (product, *rest), count in looks(store).items()})
+
+
+@pytest.mark.slow
+def test_an_environment_for_each_store(tmp_path: Path, warehouse: Postgres) -> None:
+    """One table for all: none speaks for the whole table, but each backup is whole.
+
+    Every sandbox has the same hash, so that a stream map tells them apart.
+    """
+    project = Project(tmp_path / "project", "http://127.0.0.1:9", warehouse.settings("target-postgres"))
+    reader = Reader(project)  # whose .env speaks of another store: that has to give way
+    counts, environments = {}, []
+    with ExitStack() as running:
+        for shop, store_hash, products in (("shop1", "abc123", 5), ("shop2", "def456", 7)):
+            store = running.enter_context(SandboxServer(products=products, images=2))
+            (theirs,) = (each for each in yaml.safe_load(recipe("stores"))["environments"] if each["name"] == shop)
+            assert (
+                theirs["env"]["TAP_BC_IMAGES_STORE_HASH"] == theirs["env"]["TARGET_BC_IMAGES_STORE_HASH"] == store_hash
+            )
+            maps = {"product_images": {"store_hash": f"'{store_hash}'"}}
+            theirs["env"] |= {
+                "TAP_BC_IMAGES_STORE_HASH": STORE_HASH,
+                "TAP_BC_IMAGES_API_URL": store.url,
+                "TAP_BC_IMAGES_STORE_URL": store.url,
+                "TAP_BC_IMAGES_STREAM_MAPS": json.dumps(maps),
+                "BC_IMAGES_FILES": theirs["env"]["BC_IMAGES_FILES"].replace("s3://my-backups", "output"),
+            }
+            environments.append(theirs)
+            counts[store_hash] = products * 2
+        own = yaml.safe_load((project.folder / "meltano.yml").read_text())
+        own["environments"] += environments
+        (project.folder / "meltano.yml").write_text(yaml.safe_dump(own, sort_keys=False))
+        for name in ("TAP_BC_IMAGES_STORE_HASH", "TAP_BC_IMAGES_ACCESS_TOKEN"):
+            reader.environment[name] = "of-another-store"
+        reader.environment["SHOP1_TOKEN"] = TOKEN
+        with (project.folder / ".env").open("a") as file:
+            file.write(f"SHOP2_TOKEN={TOKEN}\n")
+        reader.paste("every-store")
+    query = "SELECT store_hash, count(*) FROM raw.product_images WHERE _sdc_deleted_at IS NULL GROUP BY 1"
+    assert {row["store_hash"]: row["count"] for row in warehouse.rows(query)} == counts
+    for shop in ("shop1", "shop2"):
+        (archive,) = (project.folder / "output" / shop / "archives" / "store").iterdir()
+        assert archive.name.count(".") == 2, "a whole one"
 
 
 @pytest.mark.slow
