@@ -62,9 +62,17 @@ def test_through_the_archive(project: Project, store: SandboxServer, version: st
     assert only_keeps(project)
 
 
+# The same products and images, by their ids, and nothing else is the same.
+OF_ANOTHER_STORE = """
+CREATE TEMPORARY TABLE theirs AS SELECT * FROM raw.product_images;
+UPDATE theirs SET store_hash = 'another', description = 'of another store', sort_order = 9;
+INSERT INTO raw.product_images SELECT * FROM theirs;
+"""
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_through_postgresql(with_postgres: Project, store: SandboxServer, warehouse: Postgres, version: str) -> None:
-    """The warehouse holds no pictures: the nightly backup's are found by their path."""
+    """The warehouse holds no pictures: the nightly backup's are found by their path. And it holds another store."""
     project = with_postgres
     project.environment |= VERSIONS[version]
     gone = store.dump(files=False)["images"][0]["id"]
@@ -78,8 +86,10 @@ def test_through_postgresql(with_postgres: Project, store: SandboxServer, wareho
 
     wreck(store, seed=2)
     assert looks(store) != before
+    warehouse.psql(OF_ANOTHER_STORE)
     project.run("restore-from-warehouse")
     assert looks(store) == before, "what had left the store before stays away"
+    assert "reject" not in {line["action"] for line in project.report()}, "the other store's rows were not even read"
 
     store.clear_requests()
     project.forget_the_ledger()
@@ -96,7 +106,9 @@ COPY (
 """
 
 
-def test_through_duckdb(project: Project, store: SandboxServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_through_duckdb(project: Project, store: SandboxServer, tmp_path: Path, version: str) -> None:
+    project.environment |= VERSIONS[version]
     make_odd(store)
     before = looks(store)
     project.run("warehouse-duckdb", TAP_BC_IMAGES_FILES="output/files")
@@ -121,9 +133,9 @@ def test_through_duckdb(project: Project, store: SandboxServer, tmp_path: Path) 
     }
     (project.folder / "target.json").write_text(json.dumps(settings))
     target: list[Path | str] = [Path(sys.executable).parent / "target-bc-images", "--config", "target.json"]
-    subprocess.run(target, input=singer, cwd=project.folder, check=True)
+    subprocess.run(target, input=singer, cwd=project.folder, env=project.environment, check=True)
     assert looks(store) == before
 
     store.clear_requests()
-    subprocess.run(target, input=singer, cwd=project.folder, check=True)
+    subprocess.run(target, input=singer, cwd=project.folder, env=project.environment, check=True)
     assert not writes(store)
