@@ -14,6 +14,7 @@ from bc_images.sandbox import SandboxServer
 from tests.airbyte.connector import BIN
 from tests.pipelines.environments import bin_of
 from tests.pipelines.stores import looks, make_odd, wreck, writes
+from tests.pipelines.test_recipes import recipe
 
 pytestmark = pytest.mark.slow
 
@@ -58,16 +59,23 @@ for line in sys.stdin:
 """
 
 
+needs_pyairbyte = pytest.mark.skipif(sys.version_info >= (3, 13), reason="PyAirbyte has no release for Python 3.13")
+
+
+def offline(folder: Path) -> dict[str, str]:
+    """Return the environment of a PyAirbyte that asks no registry, tells nobody, and writes into `folder`."""
+    here = {"PATH": f"{BIN}:/usr/bin:/bin", "HOME": str(folder), "TMPDIR": str(folder)}
+    return {**here, "AIRBYTE_OFFLINE_MODE": "1", "DO_NOT_TRACK": "1"}
+
+
 class PyAirbyte:
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         python = bin_of("pyairbyte", PYAIRBYTE) / "python"
-        # AIRBYTE_OFFLINE_MODE: no registry, no telemetry
-        environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "AIRBYTE_OFFLINE_MODE": "1", "DO_NOT_TRACK": "1"}
         self.log = (folder / "log").open("w+")
         self.process = subprocess.Popen(
             [python, "-c", SCRIPT, BIN, json.dumps(settings)],
             cwd=folder,
-            env={**environment, "TMPDIR": str(folder)},
+            env=offline(folder),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -94,7 +102,7 @@ class PyAirbyte:
         self.log.close()
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 13), reason="PyAirbyte has no release for Python 3.13")
+@needs_pyairbyte
 def test_through_pyairbyte(tmp_path: Path) -> None:
     with SandboxServer(products=20, images=3) as store:
         make_odd(store)
@@ -127,3 +135,16 @@ def test_through_pyairbyte(tmp_path: Path) -> None:
             assert not writes(store)
         finally:
             airbyte.close()
+
+
+@needs_pyairbyte
+def test_what_the_documentation_shows(tmp_path: Path) -> None:
+    with SandboxServer(products=20, images=3) as store:
+        token = f'"sandbox-token", "api_url": "{store.url}"'
+        script = recipe("pyairbyte", {"abc123": "sandbox", '"replace-me"': token})
+        python = bin_of("pyairbyte", PYAIRBYTE) / "python"
+        done = subprocess.run(
+            [python, "-c", script], cwd=tmp_path, env=offline(tmp_path), capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout.splitlines()[-1] == "60 images of 20 products"

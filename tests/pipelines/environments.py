@@ -15,12 +15,12 @@ from pathlib import Path
 
 from tests.house.project import ROOT
 
-__all__ = ["CACHE", "PYTHON", "bin_of", "meltano", "plugins", "project_file", "uv"]
+__all__ = ["CACHE", "MELTANO", "PYTHON", "bin_of", "meltano", "plugins", "project_file", "uv"]
 
 CACHE = ROOT / ".venv-pipelines"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
-MELTANO = "meltano==4.4.1"
+MELTANO = "meltano[s3]==4.4.1"
 
 
 @contextmanager

@@ -10,16 +10,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import fsspec
 import pytest
 import yaml
 
 from bc_images.sandbox import SandboxServer
+from tests import s3
 from tests.house.project import ROOT, pyproject
 from tests.pipelines.airflow import Airflow
-from tests.pipelines.environments import bin_of, meltano
+from tests.pipelines.environments import MELTANO, bin_of, meltano
 from tests.pipelines.postgres import Postgres
 from tests.pipelines.project import Project
 from tests.pipelines.test_definitions import PROJECT
@@ -28,6 +30,8 @@ from tests.pipelines.test_recipes import recipe
 EXAMPLES = ROOT / "examples"
 DAG_FILE = EXAMPLES / "airflow" / "bc_images_dag.py"
 CONTAINERFILE = EXAMPLES / "container" / "Containerfile"
+AIRBYTE = EXAMPLES / "container" / "Airbyte.Containerfile"
+CONTAINERFILES = (CONTAINERFILE, AIRBYTE)
 KUBERNETES = EXAMPLES / "kubernetes" / "bc-images.yaml"
 
 OBJECTS: dict[tuple[str, str], dict[str, Any]] = {
@@ -98,6 +102,21 @@ class TestKubernetes:
             assert int(low) == int(high) + 1
 
     @pytest.mark.slow
+    def test_the_state_outlives_the_pod(self, tmp_path: Path) -> None:
+        """In the bucket of the secret, by the Meltano of the container."""
+        secret = OBJECTS["Secret", "bc-images"]["stringData"]
+        uri, state_id = secret["MELTANO_STATE_BACKEND_URI"], "prod:tap-bc-images-to-target-postgres"
+        with s3.server() as address:
+            environment = s3.environment(address)
+            assert secret.keys() & environment.keys() == {name for name in secret if name.startswith("AWS_")}
+            there = {"endpoint_url": address, "key": "key", "secret": "secret"}
+            fsspec.filesystem("s3", **there).mkdir(uri.removeprefix("s3://").partition("/")[0])
+            settings = {**environment, "MELTANO_STATE_BACKEND_URI": uri}
+            pods = [Project(tmp_path / name, address, settings, installed=False) for name in ("first", "second")]
+            pods[0].call("state", "set", "--force", state_id, '{"singer_state": {"bookmarks": {"a": 1}}}')
+            assert '"bookmarks"' in pods[1].call("state", "get", state_id)
+
+    @pytest.mark.slow
     @pytest.mark.parametrize("version", ["1.29.1", "1.33.1", "1.37.0"])
     def test_kubernetes_knows_every_word_of_it(self, version: str) -> None:
         """Strictly, by the schemas that Kubernetes publishes."""
@@ -107,21 +126,20 @@ class TestKubernetes:
         assert (done.stdout + done.stderr).count("passed") == len(OBJECTS)
 
 
-class TestContainer:
-    text = CONTAINERFILE.read_text(encoding="utf-8")
-
-    def copied(self) -> list[str]:
-        lines = re.findall(r"^COPY --chown=meltano (.+) \S+$", self.text, re.MULTILINE)
+@pytest.mark.parametrize("path", CONTAINERFILES, ids=lambda path: path.name)
+class TestContainers:
+    def copied(self, path: Path) -> list[str]:
+        lines = re.findall(r"^COPY (?:--chown=\S+ )?(.+) \S+$", path.read_text(encoding="utf-8"), re.MULTILINE)
         return [name.rstrip("/") for line in lines for name in line.split()]
 
-    def test_it_copies_what_is_there_and_what_is_needed(self) -> None:
-        assert all((ROOT / name).exists() for name in self.copied())
+    def test_it_copies_what_is_there_and_what_is_needed(self, path: Path) -> None:
+        assert all((ROOT / name).exists() for name in self.copied(path))
         packages = pyproject()["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-        assert {*packages, "schemas", "meltano.yml", "pyproject.toml"} <= set(self.copied())
+        assert {*packages, "schemas", "pyproject.toml"} <= set(self.copied(path))
 
     @pytest.mark.slow
-    def test_what_it_copies_can_be_installed(self, tmp_path: Path) -> None:
-        for name in self.copied():
+    def test_what_it_copies_can_be_installed(self, tmp_path: Path, path: Path) -> None:
+        for name in self.copied(path):
             source = ROOT / name
             if source.is_dir():
                 shutil.copytree(source, tmp_path / "project" / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -141,14 +159,37 @@ class TestContainer:
         assert (tmp_path / "installed" / "bc_images" / "schemas" / "product_images.json").exists()
 
     @pytest.mark.slow
-    def test_the_linter_has_nothing_to_say(self) -> None:
+    def test_the_linter_has_nothing_to_say(self, path: Path) -> None:
         done = subprocess.run(
-            [bin_of("linters", *LINTERS) / "hadolint", "--no-color", CONTAINERFILE],
-            capture_output=True,
-            text=True,
-            check=False,
+            [bin_of("linters", *LINTERS) / "hadolint", "--no-color", path], capture_output=True, text=True, check=False
         )
         assert (done.returncode, done.stdout) == (0, "")
+
+
+class TestMeltanoInAContainer:
+    text = CONTAINERFILE.read_text(encoding="utf-8")
+
+    def test_it_has_the_project(self) -> None:
+        assert re.search(r"^COPY --chown=meltano meltano.yml ", self.text, re.MULTILINE)
+
+    def test_its_meltano_is_the_one_that_is_tested_here(self) -> None:
+        assert f'pip install "{MELTANO}"' in self.text
+
+    def test_backups_are_kept_in_the_volume(self) -> None:
+        (files,) = re.findall(r"^ +BC_IMAGES_FILES=(\S+) ", self.text, re.MULTILINE)
+        (volume,) = re.findall(r"^VOLUME (\S+)$", self.text, re.MULTILINE)
+        assert PurePosixPath("/project", files).is_relative_to(volume)
+        (mount,) = pod("bc-images-backup")["containers"][0]["volumeMounts"]
+        assert mount["mountPath"] == volume
+
+
+@pytest.mark.parametrize("connector", ["source", "destination"])
+def test_airbyte_starts_a_connector_that_there_is(connector: str) -> None:
+    text = AIRBYTE.read_text(encoding="utf-8")
+    (made, entry) = re.findall(r'ln -s "/usr/local/bin/(\S+)" (\S+) ', text)[0]
+    assert made.replace("${CONNECTOR}", connector) in pyproject()["project"]["scripts"]
+    assert f"ENV AIRBYTE_ENTRYPOINT={entry}\n" in text
+    assert f'ENTRYPOINT ["{entry}"]\n' in text
 
 
 SHAPE = """

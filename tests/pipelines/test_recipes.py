@@ -39,8 +39,9 @@ RECIPES: dict[str, str] = {
 DAY = 86_400
 
 
-def test_every_recipe_is_run_here() -> None:
-    pasted = re.findall(r'"([a-z0-9-]+)"', Path(__file__).read_text(encoding="utf-8"))
+def test_every_recipe_is_run() -> None:
+    tests = (Path(__file__), ROOT / "tests" / "airbyte" / "test_pyairbyte.py")
+    pasted = re.findall(r'"([a-z0-9-]+)"', "".join(path.read_text(encoding="utf-8") for path in tests))
     assert RECIPES.keys() - {*pasted} == set()
     assert len(RECIPES) > 20
 
