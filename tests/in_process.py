@@ -45,7 +45,8 @@ def _undone() -> Iterator[None]:
     argv, stdin, folder, environment = sys.argv, sys.stdin, Path.cwd(), dict(os.environ)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     root = logging.getLogger()
-    logs = list(root.handlers), root.level
+    logs = [(handler, list(handler.filters), handler.formatter) for handler in root.handlers]
+    level = root.level
     for name in environment:
         if name.startswith(("TAP_", "TARGET_")):
             del os.environ[name]
@@ -57,7 +58,9 @@ def _undone() -> Iterator[None]:
         os.environ |= environment
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        root.handlers[:], root.level = logs
+        root.handlers[:], root.level = [log for log, *_ in logs], level
+        for log, filters, formatter in logs:
+            log.filters[:], log.formatter = filters, formatter
 
 
 def _content(stream: io.TextIOWrapper) -> bytes:

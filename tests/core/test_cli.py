@@ -63,7 +63,7 @@ def test_stopped_while_the_store_is_silent(tmp_path: Path, signum: signal.Signal
 def test_stopped_while_a_backup_is_read(tmp_path: Path, signum: signal.Signals) -> None:
     """A pipe in its place never comes to an end."""
     backup, files = tmp_path / "backup.singer", tmp_path / "files"
-    files.mkdir()
+    (files / "sha256").mkdir(parents=True)
     os.mkfifo(backup)
     pipe = -1
 
