@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 from bc_images.errors import FileUnavailable, NotFound, OutcomeUnknown, RequestRejected, Stopped, StoreUnreachable
 from bc_images.files.upload import Uploader
@@ -72,7 +72,8 @@ class Apply:
     def settle(self) -> None:
         """Find out what became of the images that an earlier run was about to create when it ended.
 
-        One that was sent just before may still be on its way: then this looks as long as for a lost answer.
+        One that was sent just before may still be on its way: then this looks as long as for a lost answer. At last
+        what that run has left in the import folder of WebDAV is removed.
         """
         waiting = self._ledger.open_intents()
         for seconds in self._patience:
@@ -89,6 +90,7 @@ class Apply:
         if not self._stop.is_set():
             for intent in waiting:  # what was not found has not happened; planning will say so again
                 self._ledger.drop(intent)
+            self._uploader.clear(self._ledger.imports(), self._ledger)
 
     def run(self, batch: Batch) -> Iterator[Outcome]:
         """Carry out the plans of one batch of products; yield how each action ended of those that write anything.
@@ -175,16 +177,27 @@ class Apply:
         elif action.action == "update":
             self._store.update(job.product_id, image_id, action.fields)
         elif action.wanted is not None:
-            with self._uploader.source(action.wanted) as source:
-                if action.action == "create":
-                    image = self._create(action, action.wanted, source, job)
-                else:
-                    image = self._store.replace(job.product_id, image_id, source, action.fields)
+            image = self._send(action, action.wanted, job)
             if action.live is not None and image["image_file"] == action.live["image_file"]:
                 return  # agreed to and not done, since a path never changes its content: planning will say so again
             known = Known(image["id"], action.wanted["image_file"], image["image_file"])
             facts.known[action.subject] = known
             self._ledger.done(job.product_id, action.subject, known)
+
+    def _send(self, action: Action, wanted: Record, job: Job) -> Record:
+        """Give an image its picture, by the first way that the store does not refuse."""
+
+        def go(way: AbstractContextManager[Source]) -> Record:
+            with way as source:
+                if action.live is None:
+                    return self._create(action, wanted, source, job)
+                return self._store.replace(job.product_id, action.live["id"], source, action.fields)
+
+        *others, last = self._uploader.ways(wanted, self._ledger)
+        for way in others:
+            with suppress(RequestRejected):
+                return go(way)
+        return go(last)
 
     def _create(self, action: Action, wanted: Record, source: Source, job: Job) -> Record:
         sent = source.url if isinstance(source, FromUrl) else source.name

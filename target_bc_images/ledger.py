@@ -43,6 +43,7 @@ CREATE TABLE IF NOT EXISTS siblings (
     image_id INTEGER PRIMARY KEY, product_id INTEGER NOT NULL,
     sort_order INTEGER NOT NULL, is_thumbnail INTEGER NOT NULL, at REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS imports (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS images_by_target ON images (target_id);
 CREATE INDEX IF NOT EXISTS siblings_of_product ON siblings (product_id);
 """
@@ -191,6 +192,21 @@ class Ledger:
             Intent(product, (store, source), file, frozenset(json.loads(names)), frozenset(json.loads(others)), at)
             for product, store, source, file, names, others, at in rows
         ]
+
+    def importing(self, name: str) -> None:
+        """Write down, durably, that a file is about to be put into the import folder of WebDAV."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO imports VALUES (?)", (name,))
+
+    def removed(self, name: str) -> None:
+        """Write down that a file is not there any more."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM imports WHERE name = ?", (name,))
+
+    def imports(self) -> list[str]:
+        """Return the files that may have been left there."""
+        with self._transaction() as db:
+            return [name for (name,) in db.execute("SELECT name FROM imports ORDER BY name")]
 
     def remember(self, siblings: Mapping[int, Iterable[Record]]) -> None:
         """Write down, durably, how images that the store may move are before the first write; by product."""

@@ -22,15 +22,18 @@ class Pictures:
 
     Args:
         settings: the shared settings.
-        files: the file store.
-        keep: whether copies stay in the file store; else they are gone when this is closed.
+        files: the file store; without one, pictures can be compared and not kept.
     """
 
-    def __init__(self, settings: Settings, files: FileStore, *, keep: bool) -> None:
+    def __init__(self, settings: Settings, files: FileStore | None) -> None:
         self._settings = settings
         self._files = files
-        self._keep = keep
         self._cleanup = ExitStack()
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether there is a file store."""
+        return self._files is not None
 
     @cached_property
     def _passing(self) -> FileStore:
@@ -44,14 +47,9 @@ class Pictures:
     def _looker(self) -> Downloader:
         return self._cleanup.enter_context(Downloader(self._settings, self._passing))
 
-    @cached_property
-    def _keeper(self) -> Downloader:
-        files = self._files if self._keep else self._passing
-        return self._cleanup.enter_context(Downloader(self._settings, files, verify=True))
-
     def digests(self, images: Iterable[Record]) -> dict[str, str]:
         """Return the digests of those originals that can be had, by ``image_file``; the file store stays as it is."""
-        refs = self._files.refs(self._settings.store_hash)
+        refs = (self._files or self._passing).refs(self._settings.store_hash)
         found: dict[str, str] = {}
         unknown = []
         for image in images:
@@ -69,7 +67,7 @@ class Pictures:
         A warehouse is mostly loaded without the pictures, and an image path never changes its content.
         """
         for record in records:
-            if record.get("file_sha256"):
+            if self._files is None or record.get("file_sha256"):
                 continue
             try:
                 saved = self._files.refs(record["store_hash"]).get(record["image_file"])
@@ -80,23 +78,26 @@ class Pictures:
                 record["file_type"], record["file_source"] = saved.type, saved.source
 
     def copies(self, images: Iterable[Record]) -> list[Record]:
-        """Get the pictures of images; return the images with ``file_*`` set for those whose picture could be had.
+        """Keep the pictures of images; return the images with ``file_*`` set for those whose picture could be had.
 
         Each has been read and re-hashed by then: these are the only copies of what is about to be overwritten.
+        Without a file store there are none.
         """
+        if self._files is None:
+            return []
         wanted = [dict(image) for image in images]
-        if self._keep:
-            for image in wanted:
-                self._take_over(image["image_file"])
-        return list(self._keeper.fill(wanted))
+        for image in wanted:
+            self._take_over(image["image_file"], self._files)
+        with Downloader(self._settings, self._files, verify=True) as keeper:
+            return list(keeper.fill(wanted))
 
-    def _take_over(self, image_file: str) -> None:
+    def _take_over(self, image_file: str, files: FileStore) -> None:
         """Keep what was downloaded to be compared, so that it is not downloaded twice."""
         store_hash = self._settings.store_hash
         saved = self._passing.refs(store_hash).get(image_file)
         if saved is not None:
-            self._files.add(self._passing.chunks(saved.sha256), saved.size)
-            self._files.refs(store_hash).put(image_file, saved)
+            files.add(self._passing.chunks(saved.sha256), saved.size)
+            files.refs(store_hash).put(image_file, saved)
 
     def close(self) -> None:
         """Cut off what is under way."""

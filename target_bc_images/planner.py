@@ -46,7 +46,7 @@ class Planner:
         options: the target's own settings.
         store: the store.
         ledger: what restores have done so far.
-        pictures: looks at live pictures; None without a file store.
+        pictures: looks at live pictures.
         check: raises `FileUnavailable` or `RequestRejected` for a record whose picture cannot be sent.
         claimed: live images that are known to be those of sources that the input does not have, by their ids.
     """
@@ -56,7 +56,7 @@ class Planner:
         options: Options,
         store: Store,
         ledger: Ledger,
-        pictures: Pictures | None,
+        pictures: Pictures,
         check: Callable[[Record], None] | None = None,
         claimed: Mapping[int, SourceKey] = MappingProxyType({}),
     ) -> None:
@@ -69,7 +69,7 @@ class Planner:
         self._claimed = claimed
         self._key: Key = "product_sku" if options.match_products_by == "sku" else "product_id"
         # Without a file store no picture can be kept, so none may be lost.
-        loses = pictures is None and check is not None and not options.allow_losing_files
+        loses = not pictures.are_kept and check is not None and not options.allow_losing_files
         self._saved: frozenset[str] | None = frozenset() if loses else None
 
     def batches(self, inbox: Inbox, mode: Mode) -> Iterator[Batch]:
@@ -161,14 +161,24 @@ class Planner:
             if differing:
                 facts.known.update(self._ledger.known(map(source_key, differing)))
                 facts.claimed.update(self._ledger.claimed(paths))
-                if self._pictures is not None:
-                    self._pictures.find(differing)
+                self._pictures.find(differing)
                 unclear.append(product_id)
-        if self._pictures is not None and unclear:
-            doubtful = [image for each in unclear for image in in_doubt(wanted[each], live[each], facts)]
-            if doubtful:
-                facts.digests.update(self._pictures.digests(doubtful))
-                facts.unreadable.update({image["image_file"] for image in doubtful} - facts.digests.keys())
+        doubtful = [image for each in unclear for image in self._in_doubt(wanted[each], live[each], facts)]
+        if doubtful:
+            facts.digests.update(self._pictures.digests(doubtful))
+            facts.unreadable.update({image["image_file"] for image in doubtful} - facts.digests.keys())
+
+    def _in_doubt(self, wanted: list[Record], live: list[Record], facts: Knowledge) -> list[Record]:
+        """Return the live images whose pictures are to be looked at.
+
+        Without a file store, what a restore creates comes from an address, and may be another rendition each time:
+        then only an image that has kept its id and not its path is looked at, which somebody has given another file.
+        """
+        doubtful = in_doubt(wanted, live, facts)
+        if self._pictures.are_kept:
+            return doubtful
+        own = {record["id"] for record in wanted if record["store_hash"] == self._own}
+        return [image for image in doubtful if image["id"] in own]
 
     def _refuse(self, planned: ProductPlan, facts: Knowledge) -> bool:
         """Look at the pictures that would be sent; tell whether there are any that cannot be."""

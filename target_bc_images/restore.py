@@ -56,7 +56,7 @@ class Restore:
         self._store = store
         self._stop = threading.Event()
         files = open_files(settings.files) if settings.files else None
-        self._pictures = None if files is None else Pictures(settings, files, keep=not options.dry_run)
+        self._pictures = Pictures(settings, files)
         self._uploader = Uploader(
             settings,
             files=files,
@@ -74,8 +74,7 @@ class Restore:
         self._stop.set()
         self._store.close()
         self._uploader.close()
-        if self._pictures is not None:
-            self._pictures.close()
+        self._pictures.close()
 
     def compare(self, inbox: Inbox) -> Iterator[Action]:
         """Yield what would make the store the same as the whole input; writes nothing.
@@ -165,8 +164,7 @@ class Restore:
         """Hold the ledger, and in the end let go of everything."""
         with ExitStack() as cleanup:
             cleanup.callback(self._uploader.close)
-            if self._pictures is not None:
-                cleanup.callback(self._pictures.close)
+            cleanup.callback(self._pictures.close)
             ledger = open_ledger(self._options.state_dir, self._settings.store_hash)
             cleanup.callback(ledger.close)
             yield ledger

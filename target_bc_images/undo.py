@@ -29,10 +29,10 @@ class Undo:
     Args:
         state_dir: the folder, which exists.
         store_hash: the store that is written to.
-        pictures: keeps the pictures; None where there is no file store.
+        pictures: keeps the pictures, where there is a file store.
     """
 
-    def __init__(self, state_dir: Path, store_hash: str, pictures: Pictures | None) -> None:
+    def __init__(self, state_dir: Path, store_hash: str, pictures: Pictures) -> None:
         now = datetime.now(UTC)
         self.path = state_dir / f"undo-{now:%Y%m%dT%H%M%S.%f}Z.singer"
         self._store_hash = store_hash
@@ -61,7 +61,7 @@ class Undo:
             for action in each.writes
             if action.live is not None and action.action in {"replace", "delete"}
         ]
-        copies = self._pictures.copies(endangered) if self._pictures is not None and endangered else []
+        copies = self._pictures.copies(endangered) if endangered else []
         if changing:
             try:
                 self._write(changing, {image["id"]: image for image in copies})

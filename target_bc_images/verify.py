@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import tempfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
 import click
 import orjson
@@ -22,6 +19,7 @@ from bc_images.archive.settings import EXTRACTOR
 from bc_images.config import from_environment, settings_files
 from bc_images.errors import DamagedInput, SettingsError
 from bc_images.files import open_files
+from bc_images.files.backup import reading
 from target_bc_images.options import Options
 from target_bc_images.plan import Action
 from target_bc_images.target import TargetBCImages
@@ -111,11 +109,8 @@ def differences(
             lines = opened(open_files(target.settings.files), archive, at=at)
             target.process_lines(lines)  # type: ignore[arg-type] # our reader reads any lines
         for path in backups:
-            with _open(path) as backup:
-                try:
-                    target.process_lines(backup)  # type: ignore[arg-type] # our reader reads bytes
-                except (OSError, EOFError, zlib.error) as error:
-                    raise DamagedInput(f"The backup {path} cannot be read: {error}.") from error
+            with reading(Path(path)) as backup:
+                target.process_lines(backup)  # type: ignore[arg-type] # our reader reads bytes
         if not (target.inbox.count or target.inbox.is_whole or target.report.bad or target.options.product_ids):
             raise DamagedInput("The backup holds no image, and no mark of a complete sweep: name another one.")
         target.report.is_due = True
@@ -123,15 +118,6 @@ def differences(
         yield from _unreadable(rejected)
         for action in target.restore.compare(target.inbox):
             yield _SIGNS[action.action], action
-
-
-def _open(path: str) -> IO[bytes]:
-    try:
-        backup = Path(path).open("rb")  # noqa: SIM115 - the caller closes it
-    except OSError as error:
-        raise DamagedInput(f"The backup {path} cannot be read: {error.strerror}.") from error
-    is_gzip = backup.peek(2)[:2] == b"\x1f\x8b"
-    return gzip.open(backup) if is_gzip else backup  # type: ignore[return-value] # a file of bytes either way
 
 
 def _unreadable(report: Path) -> Iterator[tuple[str, Action]]:

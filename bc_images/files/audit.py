@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
 import sqlite3
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Self
+from typing import Any, Literal, Self
 
 import orjson
 
 from bc_images.errors import DamagedInput, FileUnavailable
+from bc_images.files.backup import reading
 from bc_images.files.file_store import FileLies, FileStore
 from bc_images.files.refs import DIGEST, OBJECTS, REFS, object_key, parse_ref
 from bc_images.store.concurrent import ordered_map
@@ -130,13 +128,10 @@ class Audit:
             DamagedInput: the file cannot be read, or a line is no Singer message.
         """
         self._db.execute("BEGIN")
-        try:
-            with closing(_opened(path)) as lines:
-                for number, line in enumerate(lines, 1):
-                    if line.strip():
-                        self._read(line, f"{path}, line {number}", path.name)
-        except (OSError, EOFError, zlib.error) as error:  # the three that gzip has for damage
-            raise DamagedInput(f"{path} cannot be read: {error}. Give a whole Singer file.") from error
+        with reading(path) as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    self._read(line, f"{path}, line {number}", path.name)
         self._db.execute("COMMIT")
 
     def _read(self, line: bytes, where: str, backup: str) -> None:
@@ -218,10 +213,3 @@ class Audit:
 def _is_images(stream: str) -> bool:
     """Whether a stream holds images: also where a loader has put a schema's name before it."""
     return stream.replace(".", "-").rpartition("-")[2] == "product_images"
-
-
-def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
-    """Open a backup; whether it is gzip, its first bytes say and not its name."""
-    with path.open("rb") as opened:
-        packed = opened.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rb") if packed else path.open("rb")

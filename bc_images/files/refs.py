@@ -143,20 +143,26 @@ class Refs:
         self._db.executemany("INSERT OR IGNORE INTO objects VALUES (?, ?)", objects)
         self._db.executemany(
             # Two refs of one path: the original is better than the rendition that once stood in for it.
-            "INSERT INTO refs SELECT ?1, ?2, ?3, ?4, ?5"
-            " WHERE EXISTS (SELECT 1 FROM objects WHERE sha256 = ?2 AND size = ?3)"
-            " ON CONFLICT (name) DO UPDATE SET sha256 = ?2, size = ?3, type = ?4, source = ?5"
+            "INSERT INTO refs SELECT :name, :sha256, :size, :type, :source"
+            " WHERE EXISTS (SELECT 1 FROM objects WHERE sha256 = :sha256 AND size = :size)"
+            " ON CONFLICT (name) DO UPDATE SET sha256 = :sha256, size = :size, type = :type, source = :source"
             " WHERE refs.source = 'zoom'",
             self._rows(),
         )
         self._db.execute("COMMIT")
         self._db.execute("DROP TABLE objects")
 
-    def _rows(self) -> Iterator[tuple[str, str, int, str, str]]:
+    def _rows(self) -> Iterator[dict[str, str | int]]:
         for key in self._backend.names(f"{REFS}/{self._store_hash}"):
             if (ref := parse_ref(key)) is not None:
                 _, name, saved = ref
-                yield name, saved.sha256, saved.size, saved.type, saved.source
+                yield {
+                    "name": name,
+                    "sha256": saved.sha256,
+                    "size": saved.size,
+                    "type": saved.type,
+                    "source": saved.source,
+                }
 
     def get(self, image_file: str) -> Saved | None:
         """Return the saved file of an image path, or None where it has to be downloaded."""

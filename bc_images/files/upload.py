@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from io import BytesIO
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from bc_images.files.addresses import Addresses, original_url
 from bc_images.files.file_store import FileLies, FileStore
 from bc_images.files.pictures import EXTENSIONS, HEAD, MAX_UPLOAD, sniff
 from bc_images.files.refs import object_key
-from bc_images.files.webdav import WebDAV
+from bc_images.files.webdav import Imports, WebDAV
 from bc_images.images import Record, file_name
 from bc_images.redaction import redact
 from bc_images.settings import Settings
@@ -135,8 +135,30 @@ class Uploader:
         if self.route(record) in {"url", "signed", "address"}:
             self._url(record)
 
+    def ways(self, record: Record, imports: Imports) -> list[AbstractContextManager[Source]]:
+        """Return what to try, one after the other while the store refuses it: mostly `source` alone.
+
+        A picture of which there are only links may still be served by one address and no more by the other.
+
+        Args:
+            record: the record.
+            imports: remembers what lies in the import folder of WebDAV meanwhile.
+
+        Raises:
+            FileUnavailable: the record carries no usable address.
+        """
+        if self.route(record) == "address":
+            return [nullcontext(FromUrl(url)) for url in self._carried(record)]
+        return [self.source(record, imports)]
+
+    def clear(self, names: Iterable[str], imports: Imports) -> None:
+        """Take away what an earlier run has left in the import folder of WebDAV."""
+        if self._webdav is not None:
+            for name in names:
+                self._webdav.remove(name, self._settings.max_retries, imports)
+
     @contextmanager
-    def source(self, record: Record) -> Iterator[Source]:
+    def source(self, record: Record, imports: Imports | None = None) -> Iterator[Source]:
         """Yield what ``Store.create`` and ``replace`` take; what was put somewhere for it is removed afterwards.
 
         The bytes are re-hashed before they are sent anywhere.
@@ -153,7 +175,7 @@ class Uploader:
         if route == "multipart":
             yield FromFile(_sent_name(record, media_type), lambda: BytesIO(content))
         elif route == "webdav" and self._webdav is not None:
-            with self._webdav.holding(_ascii(_sent_name(record, media_type)), content) as name:
+            with self._webdav.holding(_ascii(_sent_name(record, media_type)), content, imports) as name:
                 yield FromImport(name)
         else:
             yield FromUrl(self._url(record))
@@ -194,15 +216,24 @@ class Uploader:
             if signed is None:
                 raise FileUnavailable(f"this file store cannot sign addresses. {self._hint()}")
             return _short(signed)
-        return _short(self._addresses.judge(self._carried(record)))
+        return self._carried(record)[0]
 
-    def _carried(self, record: Record) -> str:
-        """Return the best address that a record carries: of the rendition, since the API promises no other.
+    def _carried(self, record: Record) -> list[str]:
+        """Return the usable addresses that a record carries: of the rendition first, which alone the API promises.
 
-        Without one, the original's, which every store serves on its own domain.
+        Then the original's, which every store serves on its own domain.
+
+        Raises:
+            FileUnavailable: there is none, or the first one must not be used.
         """
-        if record.get("zoom_url"):
-            return str(record["zoom_url"])
+        if not record.get("zoom_url"):
+            return [_short(self._addresses.judge(self._original(record)))]
+        usable = [_short(self._addresses.judge(str(record["zoom_url"])))]
+        with suppress(FileUnavailable):  # the first one is there
+            usable.append(_short(self._addresses.judge(self._original(record))))
+        return usable
+
+    def _original(self, record: Record) -> str:
         store_hash = record.get("store_hash") or self._settings.store_hash
         if store_hash == self._settings.store_hash:
             return original_url(self._settings.store_url, record["image_file"])

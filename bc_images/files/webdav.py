@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
+from typing import Protocol
 from urllib.parse import quote
 
 import requests
@@ -28,13 +29,23 @@ from bc_images.errors import (
 from bc_images.http import backoff, describe, session
 from bc_images.settings import Settings
 
-__all__ = ["WebDAV"]
+__all__ = ["Imports", "WebDAV"]
 
 logger = logging.getLogger(__name__)
 
 _AGAIN = {408, 423, 429, 500, 502, 503, 504}
 _ABOUT_THE_FILE = {400, 403, 413, 414, 415, 422}  # its name, its length or its type; any other file may still do
 _LONGEST = 200  # characters of a name before its suffixes: the stored path has 255 at most
+
+
+class Imports(Protocol):
+    """Remembers, durably, which files may lie in the import folder: a run that is killed leaves them there."""
+
+    def importing(self, name: str) -> None:
+        """A file of this name is about to be put there."""
+
+    def removed(self, name: str) -> None:
+        """It is there no more."""
 
 
 class WebDAV:
@@ -60,7 +71,7 @@ class WebDAV:
         self._session.close()
 
     @contextmanager
-    def holding(self, name: str, content: bytes) -> Iterator[str]:
+    def holding(self, name: str, content: bytes, imports: Imports | None = None) -> Iterator[str]:
         """Keep a file in the import folder for as long as the context lasts; yields the name it has there.
 
         Raises:
@@ -71,24 +82,29 @@ class WebDAV:
         """
         unique = _unique(name)
         retries = self._settings.max_retries
+        if imports is not None:
+            imports.importing(unique)
         try:
             self._send("PUT", unique, content, retries)
         except (AuthError, UnexpectedResponse):
             raise
         except Stopped:
-            self._remove(unique, 0)  # it may have arrived although no answer came
+            self.remove(unique, 0, imports)  # it may have arrived although no answer came
             raise
         try:
             yield unique
         finally:
-            self._remove(unique, retries)
+            self.remove(unique, retries, imports)
 
-    def _remove(self, name: str, retries: int) -> None:
+    def remove(self, name: str, retries: int, imports: Imports | None) -> None:
         """Take a file away; what cannot be removed is litter, and no reason to call a finished upload a failure."""
         try:
             self._send("DELETE", name, None, retries)
         except (FileUnavailable, Stopped) as error:
             logger.warning("%s stays in the import folder of WebDAV: %s", name, error)
+            return
+        if imports is not None:
+            imports.removed(name)
 
     def _send(self, method: str, name: str, content: bytes | None, retries: int) -> None:
         failures = 0

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from requests.auth import HTTPDigestAuth
 
-from bc_images.sandbox import SandboxServer
+from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, SandboxServer
 from bc_images.store.v2 import StoreV2
 from bc_images.store.v3 import StoreV3
 from target_bc_images import apply
+from tests.target import victim
 from tests.target.stage import Stage, end, head, picture, row, singer
 
 FIRST, SECOND, THIRD = 101, 102, 103
@@ -248,3 +253,49 @@ class TestSkus:
             data = singer(head(), row({**shop, "id": number, "sort_order": order}))
             assert stage.restore(data, match_products_by="sku", files="").code == 0
         assert [image["sort_order"] for image in stage.images(product)] == [5, 6]
+
+
+class TestWithoutFiles:
+    def test_another_picture_under_the_same_id_is_seen(self, stage: Stage) -> None:
+        """There is no file store any more; the backup still tells the digests."""
+        backup = stage.backup()
+        assert stage.restore(backup, files="").actions == []
+        other_picture(stage)
+        there = stage.state()
+        run = stage.restore(backup, files="")
+        assert (run.code, run.actions) == (1, [("reject", "rejected")])
+        assert "replace would lose the present picture" in run.rows[0]["reason"]
+        assert stage.state() == there
+
+    @pytest.mark.parametrize("serves", ["original", "rendition"])
+    def test_an_address_that_still_serves_a_deleted_picture_is_found(self, stage: Stage, serves: str) -> None:
+        stage.box.switch(lingering_originals="on", lingering_renditions="on" if serves == "rendition" else "off")
+        backup = stage.backup(files=False)
+        before = [shape[:3] for shape in stage.state()[FIRST]]
+        for image in stage.images(FIRST):
+            stage.box.delete_image(image["id"])
+        run = stage.restore(backup, files="")
+        assert (run.code, run.actions) == (0, [("create", "done")] * 3)
+        assert [shape[:3] for shape in stage.state()[FIRST]] == before
+        assert stage.restore(backup, files="").actions == []
+
+
+class TestLitter:
+    def test_a_killed_run_leaves_nothing_in_the_import_folder(self, box: SandboxServer, tmp_path: Path) -> None:
+        stage = Stage(box, tmp_path, "v2")
+        backup = tmp_path / "backup.singer"
+        backup.write_bytes(stage.backup())
+        for image in stage.images(FIRST):
+            box.delete_image(image["id"])
+        box.faults("p", match="POST .*/images$")
+        box.clear_requests()
+        process = victim.start(stage.config, backup)
+        while not any(method == "POST" for method, _ in stage.writes()):
+            assert process.is_alive()
+            time.sleep(0.01)
+        victim.kill(process)
+        (put,) = {path for method, path in stage.writes() if method == "PUT"}  # the first is asked who it is
+        dav = HTTPDigestAuth(DAV_USERNAME, DAV_PASSWORD)
+        assert requests.get(box.url + put, auth=dav, timeout=victim.LONG).status_code == 200
+        assert stage.restore(backup.read_bytes()).code == 0
+        assert requests.get(box.url + put, auth=dav, timeout=victim.LONG).status_code == 404
