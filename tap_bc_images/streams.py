@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ from tap_bc_images.roster import Roster, product_record
 from tap_bc_images.sweep_stream import Run, SweepStream
 
 if TYPE_CHECKING:
+    from singer_sdk.helpers.types import Context
+
     from bc_images.files import Downloader
 
 __all__ = ["ProductImagesStream", "ProductsStream"]
@@ -42,22 +44,28 @@ class ProductImagesStream(SweepStream):
         starts_afresh = self._run.first == self._tap.options.first
         return starts_afresh and self.ABORT_AT_RECORD_COUNT is None and self._tap.streams[ProductsStream.name].selected
 
-    def _finished(self, records: Iterable[Record]) -> Iterable[Record]:
-        return self._with_files(records) if self._tap.settings.files else records
-
-    def _with_files(self, records: Iterable[Record]) -> Iterator[Record]:
+    def get_records(self, context: Context | None) -> Generator[Record]:
+        """Yield the records of one sweep, each with its file."""
+        if not self._tap.settings.files:
+            yield from super().get_records(context)
+            return
         from bc_images.files import Downloader
 
+        # Made before the first request: it lists the file store while the sweep begins.
+        with Downloader(self._tap.settings, self._tap.files) as self._downloader:
+            yield from super().get_records(context)
+
+    def _finished(self, records: Iterable[Record]) -> Iterable[Record]:
+        return records if self._downloader is None else self._with_files(records, self._downloader)
+
+    def _with_files(self, records: Iterable[Record], downloader: Downloader) -> Iterator[Record]:
         if self.ABORT_AT_RECORD_COUNT is not None:  # --test: fetch no more pictures than it looks at
             records = islice(records, self.ABORT_AT_RECORD_COUNT + 1)
-        downloader = Downloader(self._tap.settings, self._tap.files)
-        self._downloader = downloader
         try:
             yield from downloader.fill(records)
         finally:
             self._run.without_file = downloader.failed
             self._tap.failed_files += downloader.failed
-            downloader.close()
 
     def _sample(self) -> Sample:
         if self._downloader is None:

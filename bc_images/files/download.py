@@ -31,7 +31,7 @@ _Result: TypeAlias = Saved | FileUnavailable
 
 
 class Downloader:
-    """Fills records with their files; for one consumer.
+    """Fills records with their files; for one consumer. Begins to list what there is as soon as it is made.
 
     No request carries the API token or any other credential.
 
@@ -55,6 +55,7 @@ class Downloader:
         self._transfers = Transfers(settings)
         # Twice the connections: while one half waits for the disk to be sure, the other half keeps the network busy.
         self._executor = ThreadPoolExecutor(2 * settings.concurrency, "files")
+        self._listing = self._executor.submit(files.refs, settings.store_hash)
         self._lock = threading.Lock()
         self.files = 0
         self.downloaded = 0
@@ -69,14 +70,12 @@ class Downloader:
             DamagedFiles: the file store cannot be used.
             StoreUnreachable: the store's host does not answer at all.
         """
-        # Meanwhile the sweep begins.
-        listing = self._executor.submit(self._store.refs, self._settings.store_hash)
         waiting: deque[tuple[Record, Saved | Future[_Result]]] = deque()
         most = 4 * self._settings.concurrency  # downloads begun and not yet passed on
         pending = 0
         try:
             for record in records:
-                refs = listing.result()
+                refs = self._listing.result()
                 saved = refs.get(record["image_file"])
                 if saved is not None and saved.source == "original" and not self._verify:
                     waiting.append((record, saved))
