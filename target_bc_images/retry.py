@@ -105,7 +105,7 @@ def _lines(report: str) -> Iterator[dict[str, Any]]:
         with Path(report).open("rb") as lines:
             for number, line in enumerate(lines, 1):  # noqa: B007 - the error below names it
                 row = {**orjson.loads(line)}
-                row["status"] = str.strip(row.get("status", ""))
+                row["status"] = str.strip(row.get("status", ""))  # a TypeError where it is no text
                 yield row
     except OSError as error:
         raise DamagedInput(f"The report {report} cannot be read: {error.strerror}.") from error

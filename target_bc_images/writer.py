@@ -61,8 +61,7 @@ class Writer:
             saved = self._undo.keep(batch.plans)
             safe = batch if may_lose else _without_losses(batch, saved)
             self._report.batches += 1
-            deleting = [each for each in safe.plans if any(action.action == "delete" for action in each.writes)]
-            if deleting:
+            if deleting := [each for each in safe.plans if any(action.action == "delete" for action in each.writes)]:
                 later.append(Batch(deleting, safe.facts))
                 safe = _without_deletes(safe)
             self._carry_out(safe)
