@@ -55,11 +55,11 @@ class Restore:
         self._options = options
         self._store = store
         self._stop = threading.Event()
-        files = open_files(settings.files) if settings.files else None
-        self._pictures = Pictures(settings, files)
+        self._files = open_files(settings.files) if settings.files else None
+        self._pictures = Pictures(settings, self._files)
         self._uploader = Uploader(
             settings,
-            files=files,
+            files=self._files,
             upload=options.upload,
             files_url=options.files_url,
             webdav_username=options.webdav_username,
@@ -163,6 +163,8 @@ class Restore:
     def _ledger(self, open_ledger: Callable[[Path, str], Ledger]) -> Iterator[Ledger]:
         """Hold the ledger, and in the end let go of everything."""
         with ExitStack() as cleanup:
+            if self._files is not None:
+                cleanup.callback(self._files.close)
             cleanup.callback(self._uploader.close)
             cleanup.callback(self._pictures.close)
             ledger = open_ledger(self._options.state_dir, self._settings.store_hash)

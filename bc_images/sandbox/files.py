@@ -63,8 +63,8 @@ def _pictured(shop: Shop, found: re.Match[str]) -> str | None:
     if image is not None and is_image and image.image_file.rpartition("/")[2] == name:
         return image.image_file
     if shop.switches.lingering_renditions == "on":
-        query = "SELECT image_file FROM lingering WHERE substr(image_file, -length(?1) - 1) = '/' || ?1"
-        for (image_file,) in shop.state.rows(query, (name,)):
+        query = "SELECT image_file FROM lingering WHERE substr(image_file, -length(?) - 1) = '/' || ?"
+        for (image_file,) in shop.state.rows(query, (name, name)):
             return str(image_file)
     return None
 
