@@ -77,7 +77,8 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "maximum": 20,
         "title": "Retries",
         "description": "How often a failed request that is safe to repeat is sent again before the run stops. With "
-        "growing pauses of at most 30 seconds, 10 outlast an outage of about 2 minutes, 6 one of 25 seconds.",
+        "growing pauses of at most 30 seconds, 10 outlast an outage of about 2 minutes, 6 one of 25 seconds. A host "
+        "that refuses every connection from the start is given up after a few seconds.",
     },
     "rate_limit_reserve": {
         "type": "number",

@@ -17,7 +17,6 @@ from bc_images.files.file_store import FileLies, FileStore, Stored
 from bc_images.files.refs import Refs, Saved
 from bc_images.files.transfer import Gone, Interrupted, Transfers, Tries
 from bc_images.images import Record
-from bc_images.redaction import redact
 from bc_images.settings import Settings
 
 __all__ = ["Downloader"]
@@ -178,5 +177,4 @@ class Downloader:
                 with closing(self._transfers.fetch(url, tries)) as chunks:
                     return self._store.add(chunks)
             except Interrupted as failure:
-                logger.info("%s: %s. Trying again.", redact(url), failure)
-                self._transfers.pause(failure, tries)
+                self._transfers.pause(failure, tries, url)

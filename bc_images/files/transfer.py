@@ -17,9 +17,14 @@ import urllib3
 from bc_images.errors import BcImagesError, FileUnavailable, Stopped, StoreUnreachable
 from bc_images.files.addresses import Addresses, Place, PublicOnly, place_of
 from bc_images.http import backoff, describe, session
+from bc_images.http import failure as classified
+from bc_images.http.reachability import RETRIES
+from bc_images.redaction import redact
 from bc_images.settings import Settings
 
 __all__ = ["Gone", "Interrupted", "Transfers", "Tries"]
+
+logger = logging.getLogger(__name__)
 
 CHUNK = 256 * 1024  # bytes read at a time
 MAX_BYTES = 512 * 1024 * 1024  # more than a store can hold: its WebDAV takes no larger file ("File Access (WebDAV)")
@@ -41,12 +46,16 @@ class Interrupted(BcImagesError):
     Attributes:
         silent: where nobody answered at all, or None.
         wait: seconds that the host asked for.
+        never_connected: whether there was no connection, now or earlier in this run.
     """
 
-    def __init__(self, message: str, *, silent: Place | None = None, wait: float = 0.0) -> None:
+    def __init__(
+        self, message: str, *, silent: Place | None = None, wait: float = 0.0, never_connected: bool = False
+    ) -> None:
         super().__init__(message)
         self.silent = silent
         self.wait = wait
+        self.never_connected = never_connected
 
 
 class Tries:
@@ -63,7 +72,7 @@ class Tries:
             FileUnavailable: it was one too many.
         """
         self.failed += 1
-        if self.failed > self._most:
+        if self.failed > (min(self._most, RETRIES) if failure.never_connected else self._most):
             raise FileUnavailable(f"{failure}, {self.failed} times" if self._most else str(failure)) from failure
 
 
@@ -81,6 +90,7 @@ class Transfers:
         self._places = threading.Semaphore(settings.concurrency)
         self._stop = threading.Event()
         self._unanswered: dict[Place, int] = {}  # files in a row that were left without any answer there
+        self._answered: set[Place] = set()  # where something has answered in this run
         self._lock = threading.Lock()
         # It would show a traceback for every answer with a head that is not well-formed; we judge these ourselves.
         logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
@@ -91,8 +101,8 @@ class Transfers:
         self._own.close()
         self._strangers.close()
 
-    def pause(self, failure: Interrupted, tries: Tries) -> None:
-        """Wait before a file is begun anew.
+    def pause(self, failure: Interrupted, tries: Tries, url: str) -> None:
+        """Wait before the file at `url` is begun anew.
 
         Raises:
             FileUnavailable: it failed too often.
@@ -105,7 +115,9 @@ class Transfers:
             if failure.silent is not None:
                 self._count_silence(failure.silent, failure)
             raise
-        if self._stop.wait(max(failure.wait, backoff(tries.failed - 1))):
+        seconds = max(failure.wait, backoff(tries.failed - 1))
+        logger.info("%s: %s. Trying again in %.1f s.", redact(url), failure, seconds)
+        if self._stop.wait(seconds):
             raise Stopped("Stopped while waiting to try a picture again.")
 
     def fetch(self, url: str, tries: Tries) -> Generator[bytes]:
@@ -176,11 +188,13 @@ class Transfers:
         except requests.exceptions.InvalidURL as error:
             raise FileUnavailable(f"its address cannot be used: {describe(error)}") from error
         except requests.exceptions.RequestException as error:
-            raise Interrupted(describe(error), silent=place) from error
+            never_connected = place not in self._answered and classified(error).never_sent
+            raise Interrupted(describe(error), silent=place, never_connected=never_connected) from error
         except ValueError as error:  # requests reads Location even where it is not to follow it
             raise FileUnavailable("the host's answer cannot be read") from error
         with self._lock:
             self._unanswered.pop(place, None)
+            self._answered.add(place)
         return answer
 
     def _count_silence(self, place: Place, failure: Interrupted) -> None:

@@ -9,6 +9,7 @@ import logging
 import re
 import secrets
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
@@ -26,7 +27,8 @@ from bc_images.errors import (
     StoreUnreachable,
     UnexpectedResponse,
 )
-from bc_images.http import backoff, describe, session
+from bc_images.http import Reachability, backoff, failure, session
+from bc_images.http.failures import Failure
 from bc_images.settings import Settings
 
 __all__ = ["Imports", "WebDAV"]
@@ -63,6 +65,7 @@ class WebDAV:
         self._session = session(settings, settings.concurrency)
         self._auth = HTTPDigestAuth(username, password)
         self._stop = threading.Event()
+        self._reachability = Reachability(self._folder, "store_url")
         self._has_taken = False  # a file of this run, so that user and password are good
 
     def close(self) -> None:
@@ -108,6 +111,7 @@ class WebDAV:
 
     def _send(self, method: str, name: str, content: bytes | None, retries: int) -> None:
         failures = 0
+        began = time.monotonic()
         while True:
             try:
                 answer = self._session.request(
@@ -119,18 +123,25 @@ class WebDAV:
                     allow_redirects=False,
                 )
             except requests.exceptions.RequestException as error:
-                reason = describe(error)
+                outcome = failure(error)
             else:
+                self._reachability.has_answered = True
                 status = answer.status_code
                 if 200 <= status < 300 or (method == "DELETE" and status in {404, 410}):
                     self._has_taken = True
                     return
-                reason = f"HTTP {status}"
+                outcome = Failure(f"HTTP {status}")
                 if status not in _AGAIN:
                     raise self._refusal(method, status)
-            if failures >= retries:
-                raise StoreUnreachable(f"WebDAV: {reason}, {failures + 1} times. Check store_url, or try later.")
-            if self._stop.wait(backoff(failures)):
+            if failures >= retries or self._reachability.is_unreachable(outcome, failures, time.monotonic() - began):
+                if self._reachability.never_connected(outcome):
+                    raise StoreUnreachable(self._reachability.message(outcome.reason))
+                raise StoreUnreachable(
+                    f"WebDAV: {outcome.reason}, {failures + 1} times. Check store_url, or try later."
+                )
+            pause = backoff(failures)
+            logger.info("%s %s/%s: %s. Trying again in %.1f s.", method, self._folder, name, outcome.reason, pause)
+            if self._stop.wait(pause):
                 raise Stopped("Stopped while waiting to try WebDAV again.")
             failures += 1
 

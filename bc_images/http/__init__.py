@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bc_images.http.client import Client, backoff, session
-from bc_images.http.failures import describe
+from bc_images.http.failures import describe, failure
+from bc_images.http.reachability import Reachability
 
-__all__ = ["Client", "backoff", "describe", "session"]
+__all__ = ["Client", "Reachability", "backoff", "describe", "failure", "session"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -31,6 +32,7 @@ from bc_images.errors import (
 )
 from bc_images.http.failures import TRANSPORT_ERRORS, Failure, describe, failure, hopeless, too_many, words
 from bc_images.http.mending import mended
+from bc_images.http.reachability import Reachability
 from bc_images.images import short
 from bc_images.rate_limit import RateBudget, RateHeaders
 from bc_images.settings import Settings
@@ -87,6 +89,8 @@ class Client:
         self._session.headers["Accept"] = "application/json"
         # Looked up once: Session.send leaves the environment out, and Session.request asks it every time.
         self._environment = self._session.merge_environment_settings(self._base, {}, True, None, None)
+        setting = "api_url, or the proxy (HTTPS_PROXY)," if self._environment["proxies"] else "api_url"
+        self._reachability = Reachability(settings.api_url, setting)
         self._check_environment()
 
     def _check_environment(self) -> None:
@@ -153,6 +157,7 @@ class Client:
         most = self.settings.max_retries if retries is None else retries
         failures = rate_waits = 0
         was_dropped = False
+        began = time.monotonic()
         while True:
             outcome = self._try(prepared, what)
             if not isinstance(outcome, Failure):
@@ -169,17 +174,25 @@ class Client:
                 continue
             if not (repeatable or outcome.never_sent):
                 raise OutcomeUnknown(f"{what}: {outcome.reason}. It may or may not have been carried out.")
-            if failures >= most:
-                tries = failures + 1 + was_dropped
-                raise StoreUnreachable(
-                    f"{what}: {outcome.reason} (tries: {tries}). Check the network and api_url, or try later."
-                )
-            logger.info("%s: %s. Trying again.", what, outcome.reason)
+            tries = failures + 1 + was_dropped
+            if failures >= most or self._reachability.is_unreachable(outcome, failures, time.monotonic() - began):
+                raise self._unreachable(what, outcome, tries)
+            pause = backoff(failures)
+            address = self.settings.api_url
+            logger.info("%s at %s: %s (try %d). Trying again in %.1f s.", what, address, outcome.reason, tries, pause)
             if outcome.overloaded:
-                self.budget.pause(backoff(failures))
-            elif self.stop.wait(backoff(failures)):
+                self.budget.pause(pause)
+            elif self.stop.wait(pause):
                 raise Stopped("Stopped while waiting to try again.")
             failures += 1
+
+    def _unreachable(self, what: str, failure: Failure, tries: int) -> StoreUnreachable:
+        if self._reachability.never_connected(failure):
+            return StoreUnreachable(self._reachability.message(failure.reason))
+        return StoreUnreachable(
+            f"{what} at {self.settings.api_url}: {failure.reason} (tries: {tries}). "
+            "Check the network and api_url, or try later."
+        )
 
     def _prepare(self, request: requests.Request, what: str) -> requests.PreparedRequest:
         try:
@@ -197,6 +210,7 @@ class Client:
             with self._session.send(
                 request, timeout=self.settings.request_timeout, allow_redirects=False, **self._environment
             ) as response:
+                self._reachability.has_answered = True
                 told = RateHeaders.read(response.headers)
                 self.store_date = response.headers.get("Date")
                 # At one go: Response.content would put it together from pieces of 10 kB.

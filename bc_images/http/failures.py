@@ -59,7 +59,7 @@ _WORDS: tuple[tuple[_Kinds, str], ...] = (
     ((requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError), "the address cannot be used"),
     ((ssl.SSLCertVerificationError,), "the certificate cannot be verified"),
     ((urllib3.exceptions.NameResolutionError, socket.gaierror), "the host name cannot be resolved"),
-    ((ConnectionRefusedError,), "the connection was refused"),
+    ((ConnectionRefusedError,), "connection refused"),
     ((http.client.RemoteDisconnected,), "the connection was closed without an answer"),
     ((ConnectionError,), "the connection was reset"),
     ((http.client.IncompleteRead,), "the answer is cut off"),

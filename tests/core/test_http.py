@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -220,10 +222,61 @@ def test_a_multipart_body_is_whole_in_every_try() -> None:
     assert b"all of the bytes" in server.requests[0].body
 
 
-def test_a_write_that_never_left_is_repeated() -> None:
+def test_a_write_that_never_left_is_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "bc_images")
     client = Client(settings(f"http://127.0.0.1:{unused_port()}", max_retries=2))
-    with pytest.raises(StoreUnreachable, match=r"the connection was refused \(tries: 3\)"):
+    with pytest.raises(StoreUnreachable, match="connection refused"):
         client.request("POST", PATH, repeatable=False, json={})
+    assert len(refused_attempts(caplog)) == 2
+
+
+def refused_attempts(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [line for line in caplog.messages if "connection refused" in line]
+
+
+def test_a_store_that_never_answers_is_given_up_after_a_few_tries(caplog: pytest.LogCaptureFixture) -> None:
+    url = f"http://127.0.0.1:{unused_port()}"
+    client = Client(settings(url))
+    assert client.settings.max_retries == 10
+    with caplog.at_level(logging.INFO, "bc_images"), pytest.raises(StoreUnreachable) as caught:
+        client.get(PATH)
+    assert str(caught.value) == (f"Could not connect to {url}: connection refused. Is it running? Is api_url right?")
+    attempts = refused_attempts(caplog)
+    assert len(attempts) == 3
+    assert all(f"GET {PATH} at {url}: " in line for line in attempts)
+
+
+def test_an_address_that_swallows_every_packet_is_given_up_after_one_long_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(step=60.0)
+    monkeypatch.setattr("bc_images.http.client.time.monotonic", lambda: next(clock))
+    client = Client(settings("https://store.example"))
+    tries: list[None] = []
+
+    def timeout(*_: Any, **__: Any) -> requests.Response:
+        tries.append(None)
+        raise requests.exceptions.ConnectTimeout
+
+    monkeypatch.setattr(client._session, "send", timeout)
+    with pytest.raises(StoreUnreachable, match=r"Could not connect to https://store\.example: no answer in time"):
+        client.get(PATH)
+    assert len(tries) == 1
+
+
+def test_a_store_that_has_answered_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(in_turn(Reply(503, b"", close=True))) as server:
+        client = Client(settings(server.url))
+        with pytest.raises(StoreUnreachable):
+            client.get(PATH, retries=0)
+    with caplog.at_level(logging.INFO, "bc_images"), pytest.raises(StoreUnreachable) as caught:
+        client.get(PATH)
+    assert len(refused_attempts(caplog)) == client.settings.max_retries == 10
+    assert f"at {server.url}: connection refused (tries: 11). Check the network" in str(caught.value)
+
+
+def test_an_unreachable_proxy_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{unused_port()}")
+    with pytest.raises(StoreUnreachable, match=r"Could not connect to .*the proxy: connection refused.*HTTPS_PROXY"):
+        Client(settings("https://store.example")).get(PATH)
 
 
 @pytest.mark.parametrize("retries", [0, 1, 4])
@@ -542,7 +595,7 @@ def test_a_proxy_that_does_not_answer_keeps_its_password(
 ) -> None:
     monkeypatch.setenv(f"{scheme.upper()}_PROXY", f"http://me:hunter2@127.0.0.1:{unused_port()}")
     client = Client(settings(f"{scheme}://store.example", max_retries=1))
-    refused = "the proxy: the connection was refused"
+    refused = "the proxy: connection refused"
     with caplog.at_level(logging.DEBUG, "bc_images"), pytest.raises(StoreUnreachable, match=refused) as caught:
         client.request("POST", PATH, repeatable=False)
     assert refused in caplog.text

@@ -531,10 +531,22 @@ def test_a_host_that_nobody_reaches_stops_the_run(files: FileStore, quick: None)
         Downloader(settings, files) as downloader,
         pytest.raises(
             StoreUnreachable,
-            match=r"32 pictures in a row without an answer: the connection was refused\. Check store_url",
+            match=r"32 pictures in a row without an answer: connection refused\. Check store_url",
         ),
     ):
         list(downloader.fill(record_of(f"{number}.png") for number in range(1000)))
+
+
+def test_a_host_that_has_never_answered_is_asked_a_few_times_for_each_picture(
+    files: FileStore, quick: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"http://127.0.0.1:{closed_port()}"
+    caplog.set_level(logging.INFO, "bc_images.files")
+    with Downloader(settings_for(url, concurrency=1, max_retries=10), files) as downloader:
+        (record,) = downloader.fill([record_of("x.png")])
+    assert lost(record)
+    assert "connection refused, 4 times" in downloader.failures[0]
+    assert sum(url in line and "Trying again" in line for line in caplog.messages) == 3
 
 
 @pytest.mark.parametrize("answer", [hang_up, raw(b""), raw(b"rubbish")])
@@ -569,9 +581,7 @@ def test_a_rendition_host_that_nobody_reaches_is_asked_no_more(
         for image_file in ("x.png", "y.png", "z.png"):
             assert lost(*downloader.fill([record_of(image_file, zoom_url=dead)]))
     said = [line.partition("): ")[2] for line in downloader.failures]
-    assert said == ["the connection was refused, 3 times."] * 2 + [
-        "localhost did not answer before and was not asked again."
-    ]
+    assert said == ["connection refused, 3 times."] * 2 + ["localhost did not answer before and was not asked again."]
 
 
 def test_a_dead_host_behind_redirects_is_asked_no_more(
@@ -587,7 +597,7 @@ def test_a_dead_host_behind_redirects_is_asked_no_more(
         for number in range(4):
             assert lost(*downloader.fill([record_of(f"{number}.png")]))
     said = [line.partition("): ")[2] for line in downloader.failures]
-    assert said[:2] == ["the connection was refused."] * 2
+    assert said[:2] == ["connection refused."] * 2
     assert said[2:] == ["localhost did not answer before and was not asked again."] * 2
 
 

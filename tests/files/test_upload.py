@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from io import BytesIO
@@ -506,7 +507,9 @@ def test_what_passes_is_tried_again(
     assert imports(shop) == []
 
 
-def test_a_webdav_that_never_answers_stops_the_run(files: FileStore, quick: None) -> None:
+def test_a_webdav_that_never_answers_stops_the_run(
+    files: FileStore, quick: None, caplog: pytest.LogCaptureFixture
+) -> None:
     url = f"http://127.0.0.1:{closed_port()}"
     settings = Settings.from_config(
         {
@@ -514,16 +517,17 @@ def test_a_webdav_that_never_answers_stops_the_run(files: FileStore, quick: None
             "access_token": "t",
             "store_url": url,
             "api_url": url,
-            "max_retries": 2,
             "api_version": "v2",
         }
     )
+    caplog.set_level(logging.INFO, "bc_images.files.webdav")
     uploader = Uploader(settings, files=files, **DAV)
     with (
-        pytest.raises(StoreUnreachable, match=r"WebDAV: the connection was refused, 3 times"),
+        pytest.raises(StoreUnreachable, match=rf"Could not connect to {url}/dav/.*: connection refused\..*store_url"),
         uploader.source(saved(files, picture("png"))),
     ):
         pytest.fail("nothing was uploaded")
+    assert sum(f"PUT {url}/dav/" in line and "connection refused" in line for line in caplog.messages) == 3
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ class TestTheStore:
     @pytest.mark.parametrize(
         ("address", "said"),
         [
-            ("http://127.0.0.1:{port}", "connection was refused"),
+            ("http://127.0.0.1:{port}", "connection refused"),
             ("http://store.invalid", "host name cannot be resolved"),
         ],
     )

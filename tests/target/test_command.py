@@ -178,7 +178,7 @@ class TestStopped:
         self.check(stage3, "HTTP 401", store_hash="other", match_products_by="id")
 
     def test_nobody_there(self, stage3: Stage) -> None:
-        self.check(stage3, "the connection was refused", api_url="http://127.0.0.1:9", max_retries=1)
+        self.check(stage3, "connection refused", api_url="http://127.0.0.1:9", max_retries=1)
 
 
 def wait_until(happened: Any) -> None:
