@@ -45,6 +45,7 @@ COMMANDS: dict[str, Entry] = {
         "sandbox",
     ),
     "shards": Entry("tap_bc_images.shards", "shards", "Cut a store into shards of about equally many products."),
+    "unlock": Entry("bc_images.files.unlock", "unlock", "Remove the locks that ended restores have left behind."),
     "verify": Entry("target_bc_images.verify", "verify", "Compare a backup with the live store, and write nothing."),
 }
 

@@ -9,6 +9,7 @@
     │   ├── StoreSuspended             the store itself is switched off: ask its owner
     │   ├── StoreUnreachable           network, TLS, or out of retries: run again later
     │   ├── UnexpectedResponse         the reply is not what the API promises: nothing was guessed
+    │   ├── StoreLocked                another restore of this store is running: wait for it
     │   ├── DamagedInput               the input is no Singer stream, or was cut short
     │   └── DamagedFiles               the file store lies or cannot be used: run `bc-images check`
     ├── SomeFailed             exit 1  the run finished; what is listed needs a second look
@@ -34,6 +35,7 @@ __all__ = [
     "SettingsError",
     "SomeFailed",
     "Stopped",
+    "StoreLocked",
     "StoreSuspended",
     "StoreUnreachable",
     "UnexpectedResponse",
@@ -62,6 +64,10 @@ class AuthError(Stopped):
 
 class StoreSuspended(Stopped):
     """The store is suspended or in maintenance: repeating the request will not help."""
+
+
+class StoreLocked(Stopped):
+    """Another process is restoring to this store: nothing was written."""
 
 
 class StoreUnreachable(Stopped):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from platformdirs import user_state_path
+
 from bc_images.errors import SettingsError
 from bc_images.redaction import keep_secret
 from target_bc_images.match import Mode
@@ -73,9 +75,9 @@ PROPERTIES: dict[str, dict[str, Any]] = {
     },
     "state_dir": {
         "type": "string",
-        "default": ".bc_images",
         "title": "State folder",
-        "description": "Where the ledger and the undo files are kept.",
+        "description": "Where the ledger and the undo files are kept. Default: a folder of the user's for each store, "
+        "such as ~/.local/state/bc-images/STORE_HASH.",
     },
     "report": {
         "type": "string",
@@ -117,7 +119,7 @@ class Options:
     files_url: str | None = None
     webdav_username: str | None = None
     webdav_password: str | None = field(default=None, repr=False)
-    state_dir: Path = Path(".bc_images")
+    state_dir: Path = Path()
     report: str | None = None
     plan_by_product: bool = False
     allow_losing_files: bool = False
@@ -136,6 +138,8 @@ class Options:
             values["product_ids"] = frozenset(values["product_ids"])
         if "state_dir" in values:
             values["state_dir"] = Path(values["state_dir"]).expanduser()
+        else:  # whatever the working folder is: a ledger that is not found is one that does not count
+            values["state_dir"] = user_state_path("bc-images", appauthor=False) / str(config.get("store_hash"))
         options = cls(**values)
         if options.mode == "mirror" and options.max_deletes is None:
             raise SettingsError("mode mirror deletes images: set max_deletes to the most it may delete.")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bc_images.errors import SettingsError, SomeFailed, Stopped
 from bc_images.files import open_files
+from bc_images.files.locks import StoreLock
 from bc_images.files.upload import Uploader
 from bc_images.progress import Progress, Sample
 from bc_images.settings import Settings
@@ -107,6 +108,7 @@ class Restore:
             self._accounted(inbox, report),
             ExitStack() as cleanup,
         ):
+            lock = None if options.dry_run else self._lock(cleanup)
             if options.on_error == "stop" and report.bad:
                 raise SomeFailed("A record was rejected, and on_error is stop: nothing was written.")
             planner = Planner(options, self._store, ledger, self._pictures, self._uploader.check, self.claimed)
@@ -131,6 +133,15 @@ class Restore:
                 undo = Undo(options.state_dir, self._settings.store_hash, self._pictures)
                 cleanup.callback(undo.close)
                 self._write(Writer(self._store, apply, ledger, undo, report, self._stop), batches)
+            if lock is not None and lock.lost is not None:
+                raise Stopped(lock.lost)
+
+    def _lock(self, cleanup: ExitStack) -> StoreLock | None:
+        """Let this be the only restore of the store; None where there is no file store to say so in."""
+        if self._files is None:
+            logger.warning("No file store is set, so that a restore of this store from elsewhere would not be seen.")
+            return None
+        return cleanup.enter_context(StoreLock(self._files.backend, self._settings.store_hash, self.stop))
 
     def _write(self, writer: Writer, batches: Iterator[Batch]) -> None:
         try:

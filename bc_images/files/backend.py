@@ -76,6 +76,12 @@ class Backend(Protocol):
     def leftovers(self) -> Iterator[str]:
         """Yield the temporary names that a crash left behind, more than a day ago."""
 
+    def remove(self, key: str) -> None:
+        """Remove an object; one that does not exist is no error."""
+
+    def modified(self, key: str) -> float | None:
+        """Return when an object was written, in unix seconds by the clock of the place; None where it does not say."""
+
     def sign(self, key: str, seconds: int) -> str | None:
         """Return an address at which anybody can fetch the object for so long; None where the place cannot."""
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
@@ -133,6 +134,20 @@ class Bucket:
     def leftovers(self) -> Iterator[str]:
         """Whatever is under ``tmp/``: nobody tells how old it is."""
         return (key for key, _ in self.listing("tmp"))
+
+    def remove(self, key: str) -> None:
+        """Remove an object."""
+        with suppress(FileNotFoundError), self._explained(absence=True), self._turn:
+            self._fs.rm_file(self._path(key))
+
+    def modified(self, key: str) -> float | None:
+        """Return when an object was written, where the library tells."""
+        try:
+            with self._explained(absence=True), self._turn:
+                modified = self._fs.modified(self._path(key))
+        except (FileNotFoundError, NotImplementedError):
+            return None
+        return float(modified.timestamp()) if isinstance(modified, datetime) and modified.tzinfo else None
 
     def sign(self, key: str, seconds: int) -> str | None:
         """Ask the library for a signed address."""

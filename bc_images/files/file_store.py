@@ -15,7 +15,7 @@ from bc_images.errors import DamagedFiles, FileUnavailable, SettingsError
 from bc_images.files.backend import Backend
 from bc_images.files.folder import Folder
 from bc_images.files.pictures import HEAD, sniff
-from bc_images.files.refs import OBJECTS, REFS, Refs, object_key
+from bc_images.files.refs import OBJECTS, REFS, Refs, check_store_hash, object_key
 
 __all__ = ["FileLies", "FileStore", "Stored", "open_files"]
 
@@ -174,8 +174,7 @@ class FileStore:
         Raises:
             DamagedFiles: the file store cannot be listed.
         """
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", store_hash):
-            raise SettingsError(f"{store_hash!r} is no store hash.")
+        check_store_hash(store_hash)
         with self._lock:
             if store_hash not in self._refs:
                 self._refs[store_hash] = Refs(self.backend, store_hash)

@@ -101,6 +101,19 @@ class Folder:
                 if time.time() - entry.stat().st_mtime > _DAY:
                     yield f"{TEMPORARY}/{entry.name}"
 
+    def remove(self, key: str) -> None:
+        """Remove a file."""
+        with self._explained():
+            (self.root / key).unlink(missing_ok=True)
+
+    def modified(self, key: str) -> float | None:
+        """Return a file's time of modification."""
+        with self._explained():
+            try:
+                return (self.root / key).stat().st_mtime
+            except FileNotFoundError:
+                return None
+
     def sign(self, key: str, seconds: int) -> None:
         """No address leads into a folder."""
 

@@ -16,13 +16,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from bc_images.errors import Stopped
+from bc_images.errors import SettingsError, Stopped
 from bc_images.files.pictures import EXTENSIONS
 
 if TYPE_CHECKING:
     from bc_images.files.backend import Backend
 
-__all__ = ["DIGEST", "OBJECTS", "REFS", "Refs", "Saved", "listed_on_disk", "object_key", "parse_ref", "ref_name"]
+__all__ = [
+    "DIGEST",
+    "OBJECTS",
+    "REFS",
+    "Refs",
+    "Saved",
+    "check_store_hash",
+    "listed_on_disk",
+    "object_key",
+    "parse_ref",
+    "ref_name",
+]
 
 REFS = "refs"
 OBJECTS = "sha256"
@@ -47,6 +58,17 @@ class Saved:
     size: int
     type: str
     source: str
+
+
+def check_store_hash(store_hash: str) -> str:
+    """Return a store hash that may become part of a key.
+
+    Raises:
+        SettingsError: it may not.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", store_hash):
+        raise SettingsError(f"{store_hash!r} is no store hash.")
+    return store_hash
 
 
 def object_key(digest: str) -> str:

@@ -52,6 +52,7 @@ def walk(tmp_path_factory: pytest.TempPathFactory) -> Walk:
         port = str(listening.getsockname()[1])
     script = "\n".join([BEFORE, BLOCKS[0], WAIT, *BLOCKS[1:]]).replace(PORT, port)
     env = {name: value for name, value in os.environ.items() if not name.startswith(("TAP_", "TARGET_", "BC_"))}
+    env["XDG_STATE_HOME"] = str(folder / "state")
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
     with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
         done = subprocess.run(["bash", "-c", script], cwd=folder, env=env, stdout=out, stderr=err, timeout=600)
@@ -77,5 +78,5 @@ def test_the_damage_is_planned_then_repaired(walk: Walk) -> None:
     plan, repair = re.findall(r"^create +(\d+|-).*\nupdate +(\d+|-)", walk.err, re.MULTILINE)
     assert plan == repair == ("3", "1")
     assert "0 differences (600 same)" in walk.out
-    assert list((walk.folder / ".bc_images").iterdir()), "the ledger"
+    assert list((walk.folder / "state" / "bc-images" / "sandbox").glob("ledger-*")), "the ledger"
     assert (walk.folder / "report.jsonl").stat().st_size

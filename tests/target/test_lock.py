@@ -1,0 +1,95 @@
+"""Two restores of one store that share a file store and nothing else: one of them writes, and nothing is doubled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from platformdirs import user_state_path
+
+from bc_images.files import locks, open_files
+from bc_images.files.locks import StoreLock, read_locks
+from bc_images.sandbox import STORE_HASH
+from target_bc_images.options import Options
+from tests.target import victim
+from tests.target.stage import Stage
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks.random, "uniform", lambda *_: 0.01)  # type: ignore[attr-defined]
+    monkeypatch.setattr(locks, "_POLL", 0.01)
+
+
+def lose_everything(stage: Stage) -> None:
+    for image in stage.box.dump(files=False)["images"]:
+        stage.box.delete_image(image["id"])
+
+
+def test_a_second_restore_with_another_state_dir_is_refused(stage: Stage, tmp_path: Path) -> None:
+    backup = tmp_path / "backup.singer"
+    backup.write_bytes(stage.backup())
+    before = stage.state()
+    lose_everything(stage)
+    stage.box.switch(latency_ms=50)
+    elsewhere = {"state_dir": str(tmp_path / "elsewhere"), "report": ""}
+    first = victim.start(stage.config, backup)
+    assert victim.wait_for_request(stage.box, len(stage.box.requests()) + 4, first)
+    second = stage.restore(backup.read_bytes(), **elsewhere)
+    assert second.code == 3
+    assert f"Another restore of the store {STORE_HASH} is running: process {first.pid} on " in second.err
+    assert "Nothing was written" in second.err
+    first.join(victim.LONG)
+    assert first.exitcode == 0
+    assert stage.state() == before
+    third = stage.restore(backup.read_bytes(), **elsewhere)
+    assert (third.code, stage.state()) == (0, before)
+    assert not list(read_locks(open_files(stage.config["files"]).backend, STORE_HASH))
+
+
+def test_the_lock_of_a_killed_restore_does_not_stand_in_the_way(stage3: Stage, tmp_path: Path) -> None:
+    backup = tmp_path / "backup.singer"
+    backup.write_bytes(stage3.backup())
+    before = stage3.state()
+    lose_everything(stage3)
+    stage3.box.switch(latency_ms=50)
+    first = victim.start(stage3.config, backup)
+    assert victim.wait_for_request(stage3.box, len(stage3.box.requests()) + 4, first)
+    victim.kill(first)
+    victim.settled(stage3.box)
+    backend = open_files(stage3.config["files"]).backend
+    assert list(read_locks(backend, STORE_HASH))
+    assert stage3.restore(backup.read_bytes()).code in {0, 1}
+    assert not list(read_locks(backend, STORE_HASH))
+    assert stage3.state() == before
+
+
+def test_a_plan_takes_no_lock_and_is_not_refused(stage3: Stage) -> None:
+    backup = stage3.backup()
+    with StoreLock(open_files(stage3.config["files"]).backend, STORE_HASH):
+        assert stage3.restore(backup, dry_run=True).code == 0
+        assert stage3.restore(backup).code == 3
+
+
+def test_a_restore_whose_lock_is_removed_stops_and_says_so(stage3: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    backup = stage3.backup()
+    lose_everything(stage3)
+    stage3.box.switch(latency_ms=50)
+    monkeypatch.setattr(locks, "RENEW_EVERY", 0.0)
+    monkeypatch.setattr(locks.StoreLock, "_write", lambda lock: setattr(lock, "_key", "locks/none"))
+    run = stage3.restore(backup)
+    assert run.code == 3
+    assert "The lock of the store sandbox was lost: its entry in the file store was removed" in run.err
+    assert run.summary["not_reached"] > 0
+    assert not run.out
+
+
+def test_without_a_file_store_it_is_said_what_is_not_protected(stage3: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    assert stage3.restore(stage3.backup(files=False), files="").code == 0
+    assert "a restore of this store from elsewhere would not be seen" in caplog.text
+
+
+def test_the_default_state_dir_does_not_depend_on_the_working_folder() -> None:
+    options = Options.from_config({"store_hash": "abc"})
+    assert options.state_dir == user_state_path("bc-images", appauthor=False) / "abc"
+    assert options.state_dir.is_absolute()
