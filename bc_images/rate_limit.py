@@ -7,6 +7,7 @@ granted: requests still under way count as spent, and a share of the quota stays
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,41 +19,53 @@ __all__ = ["LONGEST_WAIT", "Allowance", "RateBudget", "RateHeaders", "seconds_in
 LONGEST_WAIT = 300.0  # seconds; a header that says more is taken for this much, and the store is asked again
 _WINDOW = 30.0  # seconds, where the store does not say (specs/api-rate-limits.mdx)
 _MARGIN = 0.02  # seconds that a window is taken to last longer than told: clocks and rounding
+_MOST = 1e9  # no count is taken for more
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?").fullmatch
 _POLL = 0.5  # seconds after which a waiting thread looks at `stop`, should nobody wake it
 
 
 @dataclass(frozen=True, slots=True)
 class RateHeaders:
-    """The rate-limit headers of one response: two counts of requests, and seconds: to the window's end, its length."""
+    """The rate-limit headers of one response: two counts of requests, and seconds: to the window's end, its length.
 
-    quota: int
-    left: int
-    reset: float
+    None stands for a header that is missing or no number; what the others say counts nevertheless.
+    """
+
+    quota: int | None
+    left: int | None
+    reset: float | None
     window: float
 
     @classmethod
     def read(cls, headers: Mapping[str, str]) -> Self | None:
-        """Return the headers as numbers within reason, or None where they are absent or no numbers.
+        """Return the headers as numbers within reason, or None where they say nothing of any count.
 
-        Only the window may be left out: then it is the documented one.
+        A window that is missing is the documented one.
         """
-        try:
-            quota = int(headers["X-Rate-Limit-Requests-Quota"])
-            left = int(headers["X-Rate-Limit-Requests-Left"])
-        except (KeyError, ValueError):
+        quota = _number(headers, "X-Rate-Limit-Requests-Quota")
+        left = _number(headers, "X-Rate-Limit-Requests-Left")
+        if quota is not None and quota < 1:
+            quota = None
+        if quota is None and left is None:
             return None
-        reset = seconds_in(headers, "X-Rate-Limit-Time-Reset-Ms")
-        if quota < 1 or reset is None:
-            return None
-        return cls(quota, max(0, left), reset, seconds_in(headers, "X-Rate-Limit-Time-Window-Ms") or _WINDOW)
+        return cls(
+            None if quota is None else int(quota),
+            None if left is None else int(max(0, left)),
+            seconds_in(headers, "X-Rate-Limit-Time-Reset-Ms"),
+            seconds_in(headers, "X-Rate-Limit-Time-Window-Ms") or _WINDOW,
+        )
 
 
 def seconds_in(headers: Mapping[str, str], name: str) -> float | None:
     """Return a header of milliseconds in seconds, within reason; None where it is absent or no number."""
-    try:
-        return min(max(0, int(headers[name])) / 1000, LONGEST_WAIT)
-    except (KeyError, ValueError):
-        return None
+    milliseconds = _number(headers, name)
+    return None if milliseconds is None else min(max(0.0, milliseconds) / 1000, LONGEST_WAIT)
+
+
+def _number(headers: Mapping[str, str], name: str) -> float | None:
+    """Return a header as a number: ``60``, ``60.0`` or ``-1``, within blanks and of any length; else None."""
+    text = headers.get(name, "").strip()
+    return min(float(text), _MOST) if _NUMBER(text) else None
 
 
 class Allowance:
@@ -97,17 +110,29 @@ class Allowance:
         return left - reserved
 
     def learn(self, now: float, sent: float, told: RateHeaders) -> None:
-        """Take in the headers of an answer that arrived `now` to a request of the time `sent`."""
-        ends_from, ends_by = sent + told.reset, now + told.reset + _MARGIN
-        if self.quota is None or (self._end_is_told and ends_from > self._ends_by):  # a later window
-            self._begin(now, told.left, ends_from, ends_by)
-        elif ends_by >= self._ends_from or sent >= self._began:  # this window
-            self.left = min(self.left, told.left)  # answers overtake each other: the lowest count is the newest
-            self._ends_from = max(self._ends_from, ends_from) if ends_by >= self._ends_from else ends_from
-            self._ends_by = min(self._ends_by, ends_by) if self._end_is_told else ends_by
+        """Take in the headers of an answer that arrived `now` to a request of the time `sent`.
+
+        An answer that does not tell what is left counts as one that was lost; an end that it does not tell is the
+        known one, or as far away as a window is long.
+        """
+        quota = told.quota or max(self.quota or 1, told.left or 0)
+        has_end = told.reset is not None
+        ends_from = sent + (told.reset or 0.0)
+        ends_by = now + (told.window if told.reset is None else told.reset) + _MARGIN
+        if self.quota is None or (has_end and self._end_is_told and ends_from > self._ends_by):  # a later window
+            self._begin(now, quota if told.left is None else told.left, ends_from, ends_by)
+            self._end_is_told = has_end
+        elif (has_end and ends_by >= self._ends_from) or sent >= self._began:  # this window
+            if told.left is not None:  # answers overtake each other: the lowest count is the newest
+                self.left = min(self.left, told.left)
+            if has_end:
+                self._ends_from = max(self._ends_from, ends_from) if ends_by >= self._ends_from else ends_from
+                self._ends_by = min(self._ends_by, ends_by) if self._end_is_told else ends_by
+                self._end_is_told = True
         else:  # an earlier window, of which nothing matters any more
             return
-        self.quota, self._length, self._end_is_told = told.quota, told.window, True
+        self._lost += told.left is None
+        self.quota, self._length = quota, told.window
 
     def lost(self, now: float) -> None:
         """Count a request that had no answer, or none that tells: the store may have counted it."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from bc_images.errors import SettingsError
-from bc_images.images import Record
+from bc_images.store import Product
 from tap_bc_images.options import Options, utc
 
 __all__ = ["REPLICATION_KEY", "Changes", "FullSweep"]
@@ -78,7 +78,11 @@ class FullSweep:
 
 
 class Changes:
-    """Tells changed images from others, and how far the bookmark may go after a complete sweep.
+    """Tells changed products from others, and how far the bookmark may go after a complete sweep.
+
+    All images of a product are emitted where one of them has changed: a store that moves the thumbnail or the order
+    of an image changes its siblings, and leaves their dates alone. A change of the product itself counts too, since
+    its SKU is in each record. What was deleted cannot be seen here.
 
     A bookmark speaks for the store and the shard that it was made by; any other begins without one. Times are RFC 3339
     in UTC with ``+00:00``, and compare as text.
@@ -99,17 +103,18 @@ class Changes:
         self._known = known
         self._latest = ""
         self.since = max(known or "", options.start_date or "")
-        """Images changed before this time are not emitted; empty: all are."""
+        """Products without a change from this time on are not emitted; empty: all are."""
 
-    def has(self, image: Record) -> bool:
-        """Whether an image is to be emitted; one without a date always is. Those on the bookmark come again."""
-        changed = image[REPLICATION_KEY]
-        if changed is None:
-            return True
-        if changed < self.since:
+    def include(self, product: Product) -> bool:
+        """Whether the images of a product are to be emitted. Those on the bookmark come again.
+
+        An image without a date may have changed, a product without one says nothing.
+        """
+        dates = [image[REPLICATION_KEY] for image in product.images]
+        latest = max(filter(None, (product.date_modified, *dates)), default="")
+        if latest < self.since and None not in dates:
             return False
-        if changed > self._latest:
-            self._latest = changed
+        self._latest = max(self._latest, latest)
         return True
 
     def remember(self, state: dict[str, Any], ceiling: str) -> None:

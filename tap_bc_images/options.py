@@ -16,8 +16,8 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "type": "string",
         "format": "date-time",
         "title": "Start date",
-        "description": "INCREMENTAL only: emit images changed at or after this time, where the state knows no later "
-        "one.",
+        "description": "INCREMENTAL only: emit the images of products changed at or after this time, themselves or "
+        "in an image, where the state knows no later one.",
     },
     "product_id_min": {
         "type": "integer",

@@ -36,7 +36,7 @@ class ProductImagesStream(SweepStream):
             run.images += len(images)
             if roster:
                 roster.add(product_record(product, tap.settings.store_hash))
-            yield product.id, images if run.changes is None else list(filter(run.changes.has, images))
+            yield product.id, images if run.changes is None or run.changes.include(product) else []
         tap.roster = roster
 
     def _feeds_products(self) -> bool:

@@ -8,9 +8,10 @@ What is promised of a sweep, and where it is kept:
   incomplete: their records are out, with null file fields.
 - STATE stands between two products, never within one. It names the last product whose records are all written, so an
   interrupted full sweep goes on behind it, under the same version; after a complete sweep nothing of this remains.
-- An INCREMENTAL sweep is complete too and only emits less. Its bookmark moves when it has ended, and never beyond
-  the time at which it began. It stays where it is after a sweep that saw too little, and while a picture could not be
-  had, so that the next run emits the image again and asks for its picture again.
+- An INCREMENTAL sweep is complete too and only emits less: all images of the products in which something has changed.
+  Its bookmark moves when it has ended, and never beyond the time at which it began. It stays where it is after a sweep
+  that saw too little, and while a picture could not be had, so that the next run emits the image again and asks for
+  its picture again.
 """
 
 from __future__ import annotations

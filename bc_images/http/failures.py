@@ -164,7 +164,7 @@ def too_many(response: requests.Response) -> Failure:
 
 def _until(text: str, now: str) -> float | None:
     """Return the seconds that a Retry-After tells: a number, or a date, by the store's clock if `now` is one too."""
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+    if re.fullmatch(r"\s*[0-9]+(\.[0-9]*)?\s*", text, re.ASCII):
         return float(text)
     try:
         then = parsedate_to_datetime(text)

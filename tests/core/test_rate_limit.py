@@ -9,7 +9,8 @@ import random
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -29,31 +30,42 @@ def test_headers_are_read() -> None:
     assert RateHeaders.read(GOOD) == RateHeaders(quota=150, left=35, reset=15.0, window=30.0)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("Requests-Quota", "many"),
-        ("Requests-Quota", ""),
-        ("Requests-Quota", "0"),
-        ("Requests-Quota", "-150"),
-        ("Requests-Left", "3.5"),
-        ("Requests-Left", "9" * 5000),
-        ("Time-Reset-Ms", "soon"),
-    ],
-)
-def test_headers_that_say_nothing_are_none(name: str, value: str) -> None:
-    assert RateHeaders.read({**GOOD, f"X-Rate-Limit-{name}": value}) is None
+NAMES = {
+    "quota": "X-Rate-Limit-Requests-Quota",
+    "left": "X-Rate-Limit-Requests-Left",
+    "reset": "X-Rate-Limit-Time-Reset-Ms",
+}
 
 
-@pytest.mark.parametrize("name", ["Requests-Quota", "Requests-Left", "Time-Reset-Ms"])
-def test_a_missing_header_makes_none(name: str) -> None:
-    assert RateHeaders.read({key: value for key, value in GOOD.items() if not key.endswith(name)}) is None
+@pytest.mark.parametrize("value", ["many", "", " ", "1e", "NaN", "inf", "1_0", "\u0661", "0x10", "--1", None])
+@pytest.mark.parametrize("field", NAMES)
+def test_what_the_other_headers_say_counts(field: str, value: str | None) -> None:
+    headers = {**GOOD, NAMES[field]: value}
+    read = RateHeaders.read({name: text for name, text in headers.items() if text is not None})
+    missing: dict[str, Any] = {field: None}
+    assert read == replace(RateHeaders(150, 35, 15.0, 30.0), **missing)
+
+
+@pytest.mark.parametrize("value", ["0", "-150"])
+def test_a_quota_of_nothing_is_unknown(value: str) -> None:
+    assert RateHeaders.read({**GOOD, NAMES["quota"]: value}) == RateHeaders(None, 35, 15.0, 30.0)
+
+
+@pytest.mark.parametrize("headers", [{}, {NAMES["reset"]: "15000"}, {NAMES["quota"]: "", NAMES["left"]: "few"}])
+def test_headers_without_any_count_are_none(headers: dict[str, str]) -> None:
+    assert RateHeaders.read(headers) is None
 
 
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
+        ("Requests-Quota", "150.0", RateHeaders(150, 35, 15.0, 30.0)),
+        ("Requests-Quota", " 150 ", RateHeaders(150, 35, 15.0, 30.0)),
+        ("Requests-Quota", "9" * 5000, RateHeaders(10**9, 35, 15.0, 30.0)),
         ("Requests-Left", "-1", RateHeaders(150, 0, 15.0, 30.0)),
+        ("Requests-Left", "3.5", RateHeaders(150, 3, 15.0, 30.0)),
+        ("Requests-Left", "9" * 5000, RateHeaders(150, 10**9, 15.0, 30.0)),
+        ("Time-Reset-Ms", "60.0", RateHeaders(150, 35, 0.06, 30.0)),
         ("Time-Reset-Ms", "-5", RateHeaders(150, 35, 0.0, 30.0)),
         ("Time-Reset-Ms", "99999999999", RateHeaders(150, 35, LONGEST_WAIT, 30.0)),
         ("Time-Window-Ms", "0", RateHeaders(150, 35, 15.0, 30.0)),
@@ -171,6 +183,41 @@ def test_a_sole_user_is_never_refused(
     assert store.refused == 0
     granted = max(1, quota - int(quota * reserve))
     assert max(store.used_by_us.values()) <= granted
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    quota=st.integers(2, 60),
+    aligned=st.booleans(),
+    workers=st.integers(1, 20),
+    reserve=st.sampled_from([0.0, 0.1, 0.5]),
+    missing=st.sampled_from([{"quota"}, {"left"}, {"quota", "left"}]),
+    share=st.sampled_from([0.2, 1.0]),
+    seed=SEEDS,
+)
+def test_headers_that_are_missing_switch_nothing_off(
+    quota: int, aligned: bool, workers: int, reserve: float, missing: set[str], share: float, seed: int
+) -> None:
+    """Now and then or always: what the others say is obeyed."""
+    dice = random.Random(seed)
+
+    class Careless(SimulatedStore):
+        def answer(self, now: float) -> RateHeaders:
+            gone: dict[str, Any] = dict.fromkeys([each for each in sorted(missing) if dice.random() < share][:1])
+            return replace(super().answer(now), **gone)
+
+    store = Careless(quota, 1.0, aligned)
+    simulate(store, Allowance(reserve), workers, min(5 * quota, 200), latencies(seed, 0.02), 0.0)
+    assert store.refused == 0
+
+
+def test_a_window_whose_end_is_never_told_ends_when_one_may() -> None:
+    allowance = Allowance(0.0)
+    allowance.learn(now=0.1, sent=0.0, told=RateHeaders(10, 0, None, 30.0))
+    assert allowance.seconds_to_wait(0.1, under_way=0) > 29
+    assert allowance.seconds_to_wait(30.2, under_way=0) == 0
+    allowance.learn(now=30.3, sent=30.2, told=RateHeaders(10, 0, None, 30.0))
+    assert allowance.seconds_to_wait(30.3, under_way=0) > 29
 
 
 @settings(max_examples=100, deadline=None)

@@ -195,24 +195,25 @@ class TestIncremental:
             "product_id_max": None,
         }
 
-    def test_then_only_what_changed(self, shop: SandboxServer, images: list[int]) -> None:
+    def test_then_only_the_products_in_which_something_changed(self, shop: SandboxServer, images: list[int]) -> None:
         state = self.sync(shop).states[-1]
         for image in images[1:]:
             shop.set_image(image, date_modified="2023-12-31T23:59:59+00:00")
         shop.set_image(images[7], date_modified=NEW)
         output = self.sync(shop, state)
-        assert output.ids() == [images[0], images[7]]  # what lies on the bookmark comes again
+        # What lies on the bookmark comes again, and with each of the two their siblings, changed or not.
+        assert output.ids() == [images[0], images[1], images[6], images[7]]
         assert self.bookmark(output)["replication_key_value"] == NEW
         assert self.bookmark(self.sync(shop, output.states[-1]))["replication_key_value"] == NEW
 
     def test_start_date(self, shop: SandboxServer, images: list[int]) -> None:
         shop.set_image(images[3], date_modified=NEW)
-        assert self.sync(shop, start_date="2025-01-01").ids() == [images[3]]
-        assert self.sync(shop, start_date="2025-06-01T14:00:00+02:00").ids() == [images[3]]
+        assert self.sync(shop, start_date="2025-01-01").ids() == images[2:4]
+        assert self.sync(shop, start_date="2025-06-01T14:00:00+02:00").ids() == images[2:4]
         assert self.sync(shop, start_date="2025-06-01T12:00:01Z").ids() == []
         # The later of the two counts.
         state = {"bookmarks": {"product_images": {"replication_key_value": NEW}}}
-        assert self.sync(shop, state, start_date="2020-01-01").ids() == [images[3]]
+        assert self.sync(shop, state, start_date="2020-01-01").ids() == images[2:4]
 
     def test_full_table_has_no_start_date(self, shop: SandboxServer, images: list[int]) -> None:
         assert sync(settings(shop.url, start_date="2030-01-01")).ids() == images
