@@ -103,7 +103,7 @@ class App:
     async def _spoiled(self, letter: str, scope: Scope, receive: Receive, *, api: bool) -> Reply | None:
         """The reply that a fault's letter stands for; None to close the connection without one."""
         switches = self.shop.switches
-        if letter in "wltznoP":
+        if letter in "wltznoPef":
             return await self._worked(letter, scope, receive, api=api)
         if letter == "p":
             await _until_gone(receive)
@@ -132,6 +132,8 @@ class App:
             return answer
         if letter == "P":
             await _until_gone(receive)
+        if letter in "ef":
+            return self._with_rate(reply(200) if letter == "e" else json_reply({"ok": True}), api=api)
         return self._with_rate(_page(504, "504 Gateway Time-out"), api=api) if letter == "w" else None
 
     def _with_rate(self, answer: Reply, *, api: bool) -> Reply:
@@ -149,6 +151,7 @@ _REPLIES: Final[dict[str, Callable[[], Reply]]] = {
     "9": lambda: json_reply([{"status": 509, "message": "The requests-per-hour limit has been reached."}], 509),
     "W": lambda: _page(504, "504 Gateway Time-out"),
     "h": lambda: _page(200, "We will be back soon"),
+    "E": lambda: reply(200),
 }
 
 

@@ -27,6 +27,9 @@ FAULTS: Final[dict[str, str]] = {
     "n": "the reply of a success, but nothing is applied (API writes; anything else passes)",
     "o": "as n, but a reply about one image shows that image as it is",
     "h": "an HTML page with 200, the work was not done",
+    "e": "an empty body with 200, the work was done",
+    "E": "an empty body with 200, the work was not done",
+    "f": "a JSON object about something else with 200, the work was done",
     "p": "hold the request until the client is gone, then never do the work",
     "P": "do the work, then hold the reply until the client is gone",
 }

@@ -102,7 +102,8 @@ async def answer(shop: Shop, scope: Scope, receive: Receive, *, discard: bool) -
         route = _route(call, version)
         _authorize(call, call.headers["x-auth-token"])
         return await route.handlers[call.method](call)
-    except Refused as refusal:
+    except Refused as refused:
+        refusal = refused.with_field_errors(shop.switches.field_errors)
         if version == "v2":
             return refusal.as_v2(call.fmt, shop.switches.v2_404_shape)
         return refusal.as_v3()

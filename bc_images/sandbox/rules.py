@@ -5,6 +5,8 @@ All functions here are called inside ``State.write()``.
 
 from __future__ import annotations
 
+import html
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypedDict
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 INT_MIN: Final = -2_147_483_648
 INT_MAX: Final = 2_147_483_647
+DESCRIPTION_CUT: Final = 255  # characters that are left by the switch description_rewrite=cut without a description_max
 
 
 class Fields(TypedDict, total=False):
@@ -36,6 +39,20 @@ class Upload:
     content: bytes
 
 
+def rewrite(text: str, switches: Switches) -> str:
+    """Return what a store keeps of a description, by the switch ``description_rewrite``."""
+    match switches.description_rewrite:
+        case "trim":
+            return text.strip()
+        case "escape":
+            return html.escape(text)
+        case "cut":
+            return text[: switches.description_max or DESCRIPTION_CUT]
+        case "strip":
+            return re.sub(r"<[^>]*>", "", text)
+    return text
+
+
 class Rules:
     """Applies writes to a state, under the present switches."""
 
@@ -52,9 +69,17 @@ class Rules:
             if state.original_source(path) is None:
                 return path, state.keep_blob(upload.content)
 
+    def _rewritten(self, fields: Fields) -> Fields:
+        """Where the switch says so, the store keeps another description than was sent."""
+        text = fields.get("description")
+        if not text:
+            return fields
+        return {**fields, "description": rewrite(text, self._switches)}
+
     def create(self, product_id: int, upload: Upload, fields: Fields) -> int:
         """Add an image; returns its id."""
         state, now = self._state, int(time.time())
+        fields = self._rewritten(fields)
         path, digest = self._store(upload)
         last = state.scalar("SELECT max(sort_order) FROM images WHERE product_id = ?", (product_id,))
         only = last is None
@@ -80,6 +105,7 @@ class Rules:
     def update(self, image: Image, upload: Upload | None, fields: Fields) -> None:
         """Change fields, the file, or both; the id stays."""
         state, now = self._state, int(time.time())
+        fields = self._rewritten(fields)
         if upload is not None:
             self._linger(image.id)
             path, digest = self._store(upload)

@@ -50,7 +50,7 @@ SWITCHES: Final[dict[str, Switch]] = {
     "v2_available": Switch("on", ("on", "off", "gone")),
     "v2_404_shape": Switch("array", ("array", "object")),
     "v2_multipart": Switch("off", ON_OFF),
-    "v2_negative_sort_order": Switch("accept", ("accept", "refuse")),
+    "v2_negative_sort_order": Switch("accept", ("accept", "refuse", "zero")),
     "v2_extra_fields": Switch("off", ON_OFF),
     "v3_empty_list": Switch("200", ("200", "204")),
     "v3_multipart_put": Switch("on", ON_OFF),
@@ -63,6 +63,8 @@ SWITCHES: Final[dict[str, Switch]] = {
     "lingering_renditions": Switch("off", ON_OFF),
     "recompress_uploads": Switch("off", ON_OFF),
     "description_max": Switch(0),
+    "description_rewrite": Switch("off", ("off", "trim", "escape", "cut", "strip")),
+    "field_errors": Switch("named", ("named", "nested", "unnamed")),
     # limits that are known, lowered to make them cheap to reach
     "max_images": Switch(1000, minimum=1),
     "max_file_bytes": Switch(8 * 1024 * 1024, minimum=1),
@@ -103,6 +105,8 @@ class Switches:
     lingering_renditions: str
     recompress_uploads: str
     description_max: int
+    description_rewrite: str
+    field_errors: str
     max_images: int
     max_file_bytes: int
     quota: int

@@ -98,14 +98,14 @@ def _order(call: Call, value: object, *, text: bool) -> int:
     lowest = 0 if call.shop.switches.v2_negative_sort_order == "refuse" else INT_MIN
     if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= INT_MAX:
         raise invalid("sort_order", f"It must be an integer from {lowest} to {INT_MAX}.")
-    return value
+    return max(value, 0) if call.shop.switches.v2_negative_sort_order == "zero" else value
 
 
 def _description(call: Call, value: object) -> str:
     longest = call.shop.switches.description_max
     if not isinstance(value, str):
         raise invalid("description", "It must be a string.")
-    if longest and len(value) > longest:
+    if longest and len(value) > longest and call.shop.switches.description_rewrite != "cut":
         raise invalid("description", f"It must not be longer than {longest} characters.")
     return value
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bc_images.sandbox.state import Image
+    from bc_images.sandbox.switches import Switches
 
 IMAGE_FIELDS: Final = (
     "id",
@@ -137,10 +138,11 @@ def _order(value: object, *, text: bool) -> int:
     return value
 
 
-def _description(value: object, longest: int) -> str:
+def _description(value: object, switches: Switches) -> str:
     if not isinstance(value, str):
         raise bad("description", "must be a string")
-    if longest and len(value) > longest:
+    longest = switches.description_max
+    if longest and len(value) > longest and switches.description_rewrite != "cut":
         raise bad("description", f"must not be longer than {longest} characters")
     return value
 
@@ -160,7 +162,7 @@ def _fields(call: Call, data: Mapping[str, Any], *, text: bool) -> Fields:
     if "sort_order" in data:
         fields["sort_order"] = _order(data["sort_order"], text=text)
     if "description" in data:
-        fields["description"] = _description(data["description"], call.shop.switches.description_max)
+        fields["description"] = _description(data["description"], call.shop.switches)
     # the documented schema accepts these two; that they are then ignored is assumed
     if not _is_integer(data.get("product_id", 1), text=text):
         raise bad("product_id", "must be an integer")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -65,6 +65,15 @@ class Refused(Exception):
     headers: tuple[Header, ...] = ()
     extra: Mapping[str, object] | None = None
     plain: bool = False
+
+    def with_field_errors(self, form: str) -> Refused:
+        """The same refusal, where it is about a field, as the switch ``field_errors`` has it."""
+        if form == "named" or self.status not in {400, 422} or not self.details:
+            return self
+        if form == "unnamed":
+            return replace(self, message="The request could not be processed.", details=None)
+        nested = {name: {"0": [{"message": reason}]} for name, reason in self.details.items()}
+        return replace(self, details=nested)
 
     def as_v2(self, fmt: str, shape: str) -> Reply:
         """An array of errors (as in product-images.v2.yml) or, for a 404 in the other seen shape, one object."""

@@ -51,6 +51,9 @@ def delete_first(shop: Door) -> requests.Response:
         ("n", 204, False),
         ("o", 204, False),
         ("h", 200, False),
+        ("e", 200, True),
+        ("E", 200, False),
+        ("f", 200, True),
     ],
 )
 def test_answer_and_effect_of_each_letter(shop: Door, letter: str, status: int, done: bool) -> None:
@@ -85,7 +88,7 @@ def test_a_write_that_is_not_applied_may_be_answered_with_what_is_there(shop: Do
 
 
 def test_every_letter_is_tested_here() -> None:
-    assert set(FAULTS) == set(".qQr5bsu79wWzlndotzhpP")
+    assert set(FAULTS) == set(".qQr5bsu79wWzlndotzheEfpP")
 
 
 def test_truncated_body(shop: Door) -> None:
@@ -116,6 +119,13 @@ def test_html_instead_of_json(shop: Door) -> None:
     shop.sandbox.faults("h")
     response = shop.get(LIST)
     assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
+
+
+def test_a_success_without_the_image(shop: Door) -> None:
+    shop.sandbox.faults("eEf")
+    contents = [shop.create("v3").content for _ in range(3)]
+    assert contents == [b"", b"", b'{"ok":true}']
+    assert len(shop.images()) == 5
 
 
 def test_not_applied_looks_applied(shop: Door) -> None:

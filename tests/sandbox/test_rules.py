@@ -194,6 +194,46 @@ def test_recompressed_uploads_are_other_bytes_of_a_picture(shop: Door) -> None:
         assert stored != content
 
 
+@VERSIONS
+@pytest.mark.parametrize(
+    ("rewrite", "kept"),
+    [
+        ("off", " a <b>&</b> c "),
+        ("trim", "a <b>&</b> c"),
+        ("escape", " a &lt;b&gt;&amp;&lt;/b&gt; c "),
+        ("cut", " a <"),
+        ("strip", " a & c "),
+    ],
+)
+def test_rewritten_descriptions(shop: Door, version: str, rewrite: str, kept: str) -> None:
+    if rewrite == "cut":
+        shop.sandbox.switch(description_max=4)
+    shop.sandbox.switch(description_rewrite=rewrite)
+    created = shop.create(version, description=" a <b>&</b> c ").json()
+    assert (created if version == "v2" else created["data"])["description"] == kept
+    image = shop.images()[0]["id"]
+    put(shop, version, image, description=" a <b>&</b> c ")
+    assert shop.images()[0]["description"] == kept
+
+
+def test_a_negative_order_kept_as_zero(shop: Door) -> None:
+    shop.sandbox.switch(v2_negative_sort_order="zero")
+    assert shop.create(sort_order=-3).json()["sort_order"] == 0
+    assert shop.create("v3", sort_order=-3).json()["data"]["sort_order"] == -3
+
+
+def test_how_the_refusal_of_a_field_looks(shop: Door) -> None:
+    shop.sandbox.switch(description_max=3, field_errors="nested")
+    reason = "description must not be longer than 3 characters"
+    errors = shop.create("v3", description="long").json()["errors"]
+    assert errors == {"description": {"0": [{"message": reason}]}}
+    (error,) = shop.create(description="long").json()
+    assert error["details"] == {"invalid_reason": {"0": [{"message": "It must not be longer than 3 characters."}]}}
+    shop.sandbox.switch(field_errors="unnamed")
+    for version in ("v2", "v3"):
+        assert "description" not in shop.create(version, description="long").text
+
+
 def test_default_sort_order_is_one_behind_the_last(bare: Door, shop: Door) -> None:
     url = shop.original_url(shop.images()[0])
     for _ in range(2):
