@@ -23,6 +23,8 @@ Callers choose by type and never by text. The message is one line: what is wrong
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 __all__ = [
     "AuthError",
     "BcImagesError",
@@ -97,13 +99,24 @@ class RequestRejected(BcImagesError):
 
     Attributes:
         status: the HTTP status, or None where the refusal is ours, made before any request.
+        fields: the fields of the request that the store names; empty where it names none.
+        max_length: how many characters the store says that a text may have, or None.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        *,
+        fields: Collection[str] = (),
+        max_length: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.fields = fields
+        self.max_length = max_length
 
 
 class NotFound(RequestRejected):
@@ -117,4 +130,12 @@ class FileUnavailable(BcImagesError):
 
 
 class OutcomeUnknown(BcImagesError):
-    """A write ended in a 5xx, a time-out or a lost reply: it may have been done."""
+    """A write ended in a 5xx, a time-out, a lost reply or a success without the image: it may have been done.
+
+    Attributes:
+        is_answered: the store has called it a success, so that a look shows what came of it.
+    """
+
+    def __init__(self, message: str, *, is_answered: bool = False) -> None:
+        super().__init__(message)
+        self.is_answered = is_answered

@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ from bc_images.errors import (
     StoreUnreachable,
     UnexpectedResponse,
 )
-from bc_images.http.failures import TRANSPORT_ERRORS, Failure, describe, failure, hopeless, too_many, words
+from bc_images.http.api_errors import ApiError, read_error
+from bc_images.http.failures import TRANSPORT_ERRORS, Failure, describe, failure, hopeless, too_many
 from bc_images.http.mending import mended
 from bc_images.http.reachability import Reachability
 from bc_images.images import short
@@ -43,6 +45,7 @@ logger = logging.getLogger(__name__)
 
 FINAL_STATUS = {501, 505, 507, 509}  # of 5xx those that the next try would meet again; the rest pass, 520 and up too
 MAX_BACKOFF = 30.0  # seconds
+MAX_UNREADABLE_ANSWERS = 2  # retries of a write that the store calls a success, with half a body
 MAX_RATE_WAITS = 50  # how many windows one request may wait through before the store counts as unreachable
 
 
@@ -148,7 +151,8 @@ class Client:
 
         Raises:
             RequestRejected: 4xx, or it cannot be sent at all; `NotFound` for 404.
-            OutcomeUnknown: not repeatable, and the store may have carried it out.
+            OutcomeUnknown: not repeatable, and the store may have carried it out; or a write that is answered with a
+                success that is no JSON.
             Stopped: any of its kinds; the run cannot go on.
         """
         what = f"{method} {path}"
@@ -172,8 +176,11 @@ class Client:
                 self.budget.pause(outcome.wait + (backoff(rate_waits - 1) if rate_waits else 0.0))
                 rate_waits += 1
                 continue
-            if not (repeatable or outcome.never_sent):
-                raise OutcomeUnknown(f"{what}: {outcome.reason}. It may or may not have been carried out.")
+            if not (repeatable or outcome.never_sent) or (outcome.is_success and failures >= MAX_UNREADABLE_ANSWERS):
+                raise OutcomeUnknown(
+                    f"{what}: {outcome.reason}. It may or may not have been carried out.",
+                    is_answered=outcome.is_success,
+                )
             tries = failures + 1 + was_dropped
             if failures >= most or self._reachability.is_unreachable(outcome, failures, time.monotonic() - began):
                 raise self._unreachable(what, outcome, tries)
@@ -229,25 +236,41 @@ class Client:
         """Turn an answer into JSON, a failure that may be tried again, or the error it stands for."""
         status = response.status_code
         if status in {200, 201, 207}:
-            return self._json(response, content, what)
+            if response.request.method == "GET":
+                return self._json(response, content, what)
+            return self._json_of_a_write(response, content, what)
         if status in {202, 204}:
             return (None,)
         if status == 429:
             return too_many(response)
-        said = words(content)
+        api_error = read_error(content)
+        said = api_error.text
         # The title is the only sign by which the API tells a store that is switched off from a passing 503.
         suspended = status == 503 and "suspended" in said.lower()
         said = f"HTTP {status}: {said}" if said else f"HTTP {status}"
         passes = status in {408, 423} or (status >= 500 and status not in FINAL_STATUS)
         if passes and not suspended:
             return Failure(said)
-        raise _refusal(status, said, what)
+        raise _refusal(status, said, what, api_error)
+
+    def _json_of_a_write(self, response: requests.Response, content: bytes, what: str) -> tuple[Any] | Failure:
+        """Return the JSON that answers a write, None where the body is empty.
+
+        Raises:
+            OutcomeUnknown: the store calls it a success, and the body is no JSON at all.
+        """
+        if not content:
+            return (None,)
+        try:
+            answer = self._json(response, content, what)
+        except UnexpectedResponse as error:
+            raise OutcomeUnknown(f"{error} It may or may not have been carried out.", is_answered=True) from error
+        return replace(answer, is_success=True) if isinstance(answer, Failure) else answer
 
     def _json(self, response: requests.Response, content: bytes, what: str) -> tuple[Any] | Failure:
         is_read = response.request.method == "GET"
         if not content:
-            # A write may be answered so; a list that is empty says 204 or [].
-            return Failure("the answer is empty") if is_read else (None,)
+            return Failure("the answer is empty")  # a list that is empty says 204 or []
         try:
             answer = orjson.loads(content)
         except orjson.JSONDecodeError as error:
@@ -269,7 +292,7 @@ class Client:
         return (answer,)
 
 
-def _refusal(status: int, said: str, what: str) -> BcImagesError:
+def _refusal(status: int, said: str, what: str, api_error: ApiError) -> BcImagesError:
     """Return the error that a final answer stands for; `said` is its status and the store's words."""
     if status in {401, 403}:
         return AuthError(
@@ -281,7 +304,7 @@ def _refusal(status: int, said: str, what: str) -> BcImagesError:
     if status == 404:
         return NotFound(f"{what}: {said}", status)
     if 400 <= status < 500:
-        return RequestRejected(f"{what}: {said}", status)
+        return RequestRejected(f"{what}: {said}", status, fields=api_error.fields, max_length=api_error.max_length)
     if status >= 500:
         return StoreUnreachable(f"{what}: {said}. Retrying does not help; ask BigCommerce.")
     if status >= 300:

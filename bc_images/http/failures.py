@@ -18,14 +18,12 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TypeAlias
 
-import orjson
 import requests
 import urllib3
 
 from bc_images.rate_limit import seconds_in
-from bc_images.redaction import redact
 
-__all__ = ["TRANSPORT_ERRORS", "Failure", "describe", "failure", "hopeless", "too_many", "words"]
+__all__ = ["TRANSPORT_ERRORS", "Failure", "describe", "failure", "hopeless", "too_many"]
 
 TRANSPORT_ERRORS = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 """Everything that requests may raise for one try; OSError and ValueError are what it lets through unwrapped."""
@@ -83,6 +81,7 @@ class Failure:
     never_sent: bool = False  # the store has certainly not carried the request out
     wait: float | None = None  # seconds the store itself asked for
     overloaded: bool = False  # not this request alone: nobody should send for a while
+    is_success: bool = False  # a write was answered with a success that cannot be read
     dropped: bool = False  # the connection ended: perhaps one that was kept alive for too long
 
 
@@ -174,22 +173,3 @@ def _until(text: str, now: str) -> float | None:
         return max(0.0, (then - parsedate_to_datetime(now)).total_seconds())
     except (ValueError, TypeError):  # no date, or only one of the two in a time zone
         return max(0.0, then.timestamp() - time.time())
-
-
-def words(content: bytes) -> str:
-    """Return the store's own words in the body of an error, in one short line without a full stop, or nothing."""
-    try:
-        body = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return ""
-    if isinstance(body, list) and body:
-        body = body[0]
-    if not isinstance(body, dict):
-        return ""
-    details = body.get("details")
-    parts = [body.get("title") or body.get("message")]
-    parts += [details.get("invalid_reason") or details.get("conflict_reason")] if isinstance(details, dict) else []
-    errors = body.get("errors")
-    parts += [f"{name}: {why}" for name, why in errors.items()] if isinstance(errors, dict) else []
-    said = " ".join(str(part) for part in parts if part)
-    return redact(" ".join("".join(sign if sign.isprintable() else " " for sign in said).split()))[:500].rstrip(".")

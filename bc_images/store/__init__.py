@@ -107,10 +107,18 @@ class Store(Protocol):
         """
 
     def replace(self, product_id: int, image_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
-        """Give an image another picture under its old id."""
+        """Give an image another picture under its old id.
+
+        Raises:
+            OutcomeUnknown: a success whose body is not the image, as for `update`.
+        """
 
     def update(self, product_id: int, image_id: int, fields: Mapping[str, Any]) -> Record:
-        """Change fields of an image and return it as the store describes it, which need not be as asked."""
+        """Change fields of an image and return it as the store describes it, which need not be as asked.
+
+        Raises:
+            OutcomeUnknown: a success whose body is not the image.
+        """
 
     def delete(self, product_id: int, image_id: int) -> None:
         """Delete an image; one that is gone already is no error."""

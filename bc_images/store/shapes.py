@@ -7,10 +7,20 @@ from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
-from bc_images.errors import RequestRejected, UnexpectedResponse
+from bc_images.errors import OutcomeUnknown, RequestRejected, UnexpectedResponse
 from bc_images.images import Record, misfit, short
 
-__all__ = ["ascending", "by_id", "count", "integer", "objects", "optional_text", "searchable", "unreadable"]
+__all__ = [
+    "ascending",
+    "by_id",
+    "count",
+    "integer",
+    "objects",
+    "optional_text",
+    "searchable",
+    "unknown_outcome",
+    "unreadable",
+]
 
 
 def objects(answer: object, what: str) -> list[dict[str, Any]]:
@@ -80,6 +90,11 @@ def searchable(skus: Iterable[str]) -> list[str]:
     An empty filter would match every product; half a surrogate pair is no text that an address can carry.
     """
     return sorted({sku for sku in skus if sku and not re.search("[\ud800-\udfff]", sku)})
+
+
+def unknown_outcome(request: str, problem: str) -> OutcomeUnknown:
+    """Return the error for a write that the store calls a success, with a body that is not the image."""
+    return OutcomeUnknown(f"{request}: {problem}. It may or may not have been carried out.", is_answered=True)
 
 
 def unreadable(error: RequestRejected) -> UnexpectedResponse:

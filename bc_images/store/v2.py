@@ -7,13 +7,23 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any
 
-from bc_images.errors import NotFound, OutcomeUnknown, RequestRejected
+from bc_images.errors import NotFound, RequestRejected, UnexpectedResponse
 from bc_images.http import Client
 from bc_images.images import Record, from_v2, misfit, utc_from_rfc2822
 from bc_images.store import PAGE, FromFile, FromUrl, Product, Source
 from bc_images.store.concurrent import ordered_map, workers
 from bc_images.store.paging import read_pages
-from bc_images.store.shapes import ascending, by_id, count, integer, objects, optional_text, searchable, unreadable
+from bc_images.store.shapes import (
+    ascending,
+    by_id,
+    count,
+    integer,
+    objects,
+    optional_text,
+    searchable,
+    unknown_outcome,
+    unreadable,
+)
 from bc_images.store.writing import sendable
 
 __all__ = ["StoreV2"]
@@ -91,8 +101,8 @@ class StoreV2:
         body = {"image_file": _image_file(source), **sendable(fields)}
         answer = self._client.request("POST", path, repeatable=False, json=body)
         if not isinstance(answer, dict) or type(answer.get("id")) is not int:
-            raise OutcomeUnknown(f"POST {path}: the answer names no image. It may or may not have been carried out.")
-        return self._record(answer, product_id)
+            raise unknown_outcome(f"POST {path}", "the answer names no image")
+        return self._written(answer, product_id, answer["id"])
 
     def replace(self, product_id: int, image_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
         """PUT another picture under the old id."""
@@ -106,7 +116,7 @@ class StoreV2:
         """PUT the fields alone."""
         path = f"{_images(product_id)}/{image_id}"
         answer = self._client.request("PUT", path, json=sendable(fields))
-        return self._record(self._client.get(path) if answer is None else answer, product_id)
+        return self._written(self._client.get(path) if answer is None else answer, product_id, image_id)
 
     def delete(self, product_id: int, image_id: int) -> None:
         """DELETE one image."""
@@ -179,6 +189,17 @@ class StoreV2:
         products = [_product(row) for row in objects([] if answer is None else answer, path)]
         ascending((product.id for product in products), after, None if last is None else last + 1, path)
         return products
+
+    def _written(self, answer: Any, product_id: int, image_id: int) -> Record:
+        """Return the image that a write answered with."""
+        what = f"product {product_id}, image {image_id}: the answer to the write"
+        try:
+            record = self._record(answer, product_id)
+        except UnexpectedResponse as error:
+            raise unknown_outcome(what, str(error)) from error
+        if record["id"] != image_id:
+            raise unknown_outcome(what, f"describes image {record['id']}")
+        return record
 
     def _record(self, answer: Any, product_id: int) -> Record:
         (image,) = objects([answer], f"product {product_id}: the image written")

@@ -7,13 +7,23 @@ from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import quote
 
-from bc_images.errors import NotFound, OutcomeUnknown, RequestRejected, Stopped
+from bc_images.errors import NotFound, OutcomeUnknown, RequestRejected, Stopped, UnexpectedResponse
 from bc_images.http import Client
 from bc_images.images import Record, from_v3, misfit, short, utc_from_iso
 from bc_images.store import PAGE, FromFile, FromUrl, Product, Source
 from bc_images.store.concurrent import ordered_map, workers
 from bc_images.store.paging import read_pages
-from bc_images.store.shapes import ascending, by_id, count, integer, objects, optional_text, searchable, unreadable
+from bc_images.store.shapes import (
+    ascending,
+    by_id,
+    count,
+    integer,
+    objects,
+    optional_text,
+    searchable,
+    unknown_outcome,
+    unreadable,
+)
 from bc_images.store.sweep import Page, sweep
 from bc_images.store.writing import form, media_type, sendable
 
@@ -109,7 +119,9 @@ class StoreV3:
 
     def image(self, product_id: int, image_id: int) -> Record:
         """Return one image."""
-        return self._written(None, product_id, image_id)
+        answer = self._client.get(_image(product_id, image_id))
+        (image,) = objects([answer.get("data") if isinstance(answer, dict) else None], f"image {image_id}: data")
+        return from_v3(image, self.settings.store_hash, product_id, None)
 
     def create(self, product_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
         """POST an image: the bytes as multipart, or the address the store shall fetch."""
@@ -117,7 +129,7 @@ class StoreV3:
         answer = self._send("POST", path, source, fields, repeatable=False)
         data = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(data, dict) or type(data.get("id")) is not int:
-            raise OutcomeUnknown(f"POST {path}: the answer names no image. It may or may not have been carried out.")
+            raise unknown_outcome(f"POST {path}", "the answer names no image")
         try:
             return self._written(answer, product_id, data["id"])
         except RequestRejected as error:  # to read it, not to make it: a record must not count as rejected for that
@@ -168,8 +180,15 @@ class StoreV3:
         if answer is None or (isinstance(data, dict) and "image_file" not in data):
             answer = self._client.get(_image(product_id, image_id))
             data = answer.get("data") if isinstance(answer, dict) else None
-        (image,) = objects([data], f"product {product_id}, image {image_id}: data")
-        return from_v3(image, self.settings.store_hash, product_id, None)
+        what = f"product {product_id}, image {image_id}"
+        try:
+            (image,) = objects([data], f"{what}: data")
+            record = from_v3(image, self.settings.store_hash, product_id, None)
+        except UnexpectedResponse as error:
+            raise unknown_outcome(f"{what}: the answer to the write", str(error)) from error
+        if record["id"] != image_id:
+            raise unknown_outcome(f"{what}: the answer to the write", f"describes image {record['id']}")
+        return record
 
     def _chunk(self, ids: list[int]) -> list[dict[str, Any]]:
         """Read at most 250 products by id."""

@@ -515,9 +515,10 @@ UNPROCESSABLE = {"status": 422, "title": "missing", "errors": {"image_url": "mus
 def test_final_answers(reply: Reply, kind: type[BcImagesError], said: str, method: str) -> None:
     with serving(in_turn(reply)) as server:
         client = Client(settings(server.url))
-        with pytest.raises(kind, match=said) as caught:
+        with pytest.raises((kind, OutcomeUnknown), match=said) as caught:
             client.request(method, PATH, repeatable=method == "GET")
-    assert type(caught.value) is kind
+    # A write that the store calls a success may have been done, whatever its body is.
+    assert type(caught.value) is (OutcomeUnknown if method == "POST" and reply.status == 200 else kind)
     assert str(caught.value).startswith(f"{method} {PATH}: ")
     assert str(caught.value).isprintable()
     assert len(server.requests) == 1

@@ -406,7 +406,35 @@ def test_a_write_whose_answer_does_not_fit(version: str) -> None:
     image = {**v3_image(7, 1), "sort_order": "first"}
     with serving(lambda _: says(image if version == "v2" else {"data": image})) as server:
         store = open_store(settings(server.url, api_version=version))
-        with pytest.raises(UnexpectedResponse, match="product 1, image 7: sort_order is 'first'"):
+        with pytest.raises(OutcomeUnknown, match="product 1, image 7: sort_order is 'first'") as caught:
+            store.update(1, 7, {"sort_order": 1})
+        assert caught.value.is_answered
+        with pytest.raises(OutcomeUnknown, match="product 1, image 7: sort_order is 'first'"):
+            store.replace(1, 7, FromUrl("https://a.example/a.png"), {})
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+@pytest.mark.parametrize("body", [b"[]", b"null", b'{"ok": true}', b'{"data": []}', b'"done"', b"<html>", b"{"])
+def test_a_success_that_is_not_the_image(version: str, body: bytes) -> None:
+    kind = {"Content-Type": "text/html" if body == b"<html>" else "application/json"}
+    with serving(lambda request: Reply(200, body, kind)) as server:
+        store = open_store(settings(server.url, api_version=version, max_retries=10))
+        with pytest.raises(OutcomeUnknown) as created:
+            store.create(1, FromUrl("https://a.example/a.png"), {})
+        assert (created.value.is_answered, len(server.requests)) == (True, 1)
+        if body != b"null":  # which V2 and V3 take for an empty one: they look at the image
+            with pytest.raises(OutcomeUnknown) as updated:
+                store.update(1, 7, {"sort_order": 1})
+            assert updated.value.is_answered
+            assert len(server.requests) <= 4
+
+
+@pytest.mark.parametrize("version", ["v2", "v3"])
+def test_an_answer_about_another_image(version: str) -> None:
+    image = v2_image(8, 1) if version == "v2" else v3_image(8, 1)
+    with serving(lambda _: says(image if version == "v2" else {"data": image})) as server:
+        store = open_store(settings(server.url, api_version=version))
+        with pytest.raises(OutcomeUnknown, match="describes image 8"):
             store.update(1, 7, {"sort_order": 1})
 
 
