@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from bc_images.errors import SettingsError, Stopped
 from bc_images.images import Record
@@ -126,38 +127,58 @@ class Ledger:
                 self._holder.unlink(missing_ok=True)
             self._db.close()
 
-    def known(self, sources: Iterable[SourceKey]) -> dict[SourceKey, Known]:
+    def known(
+        self, sources: Iterable[SourceKey], live: Mapping[int, str] = MappingProxyType({})
+    ) -> dict[SourceKey, Known]:
         """Return what is known of those source images that any restore has put into the store.
 
-        What became of an image that was restored, lost, and restored once more is where that chain ends.
+        An image that was restored, lost, and restored once more is a chain. The answer is the link whose image is
+        live and still has the file that it was given; where there is none, the last link.
+
+        Args:
+            sources: the images of the backup.
+            live: the paths of images that are in the store now, by their ids.
         """
         with self._transaction() as db:
-            found = {key: self._end_of_chain(db, key) for key in sources}
+            found = {key: self._link(db, key, live) for key in sources}
         return {key: known for key, known in found.items() if known is not None}
 
-    def _end_of_chain(self, db: sqlite3.Connection, key: SourceKey) -> Known | None:
+    def _link(self, db: sqlite3.Connection, key: SourceKey, live: Mapping[int, str]) -> Known | None:
         query = "SELECT target_id, source_file, target_file FROM images WHERE source_store = ? AND source_id = ?"
         (own,) = db.execute("SELECT hash FROM store").fetchone()
         known: Known | None = None
+        seen = {key}
         while (row := db.execute(query, key).fetchone()) is not None:
             step = Known(*row)
-            if known is None:
-                known = step
-            elif step.source_file == known.target_file:
-                known = step._replace(source_file=known.source_file)
-            else:  # it had got another picture in between: nothing vouches for the files
-                known = step._replace(source_file="", target_file="")
-            if known.target_id <= key[1] and key[0] == own:  # ids only rise: a chain that does not would have no end
-                break
+            if known is not None:
+                # Where it had got another picture in between, nothing vouches for the picture.
+                is_linked = step.source_file == known.target_file
+                step = step._replace(source_file=known.source_file if is_linked else "")
+            known = step
             key = own, known.target_id
+            if live.get(known.target_id) == known.target_file or key in seen:
+                break
+            seen.add(key)
         return known
 
-    def claimed(self, target_ids: Iterable[int]) -> dict[int, SourceKey]:
-        """Return, for those images that restores have put into the store, whose they are."""
-        query = "SELECT source_store, source_id FROM images WHERE target_id = ?"
+    def claimed(self, live: Mapping[int, str]) -> dict[int, SourceKey]:
+        """Return, for those images that restores have put into the store, whose they are.
+
+        Only for images that still have the file that they were given: the store may have reused an id.
+
+        Args:
+            live: the paths of images that are in the store now, by their ids.
+        """
+        query = "SELECT source_store, source_id FROM images WHERE target_id = ? AND target_file = ?"
         with self._transaction() as db:
-            rows = {target_id: db.execute(query, (target_id,)).fetchone() for target_id in target_ids}
+            rows = {target_id: db.execute(query, (target_id, path)).fetchone() for target_id, path in live.items()}
         return {target_id: (row[0], row[1]) for target_id, row in rows.items() if row is not None}
+
+    def recognise(self, found: Mapping[SourceKey, Known]) -> None:
+        """Write down which live images were found to have the content of source images: they need no second look."""
+        rows = [(*key, known.source_file, known.target_id, known.target_file) for key, known in found.items()]
+        with self._transaction() as db:
+            db.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)", rows)
 
     def intend(self, intent: Intent) -> None:
         """Write down, durably, that an image is about to be created."""

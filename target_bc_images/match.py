@@ -1,14 +1,16 @@
-"""Find out which live image is the one that a record speaks of. Pure: it reads nothing and writes nothing.
+"""Find out which live image is the one that a record describes. Pure: it reads nothing and writes nothing.
 
-In this order: the same id on that product (of this very store), the ledger, the file name. What is known of pictures
-is never guessed around: where the present one cannot be read, nobody says that it is the same.
+In this order: the record's own path, what this run and the ledger know, the same id with the same content, the same
+content, a picture that looks the same, the same id with the same name, the same name; at last the id alone, for an
+image that was given another picture. An id alone is no proof: a store that counts anew reuses ids. What is known of
+pictures is never guessed around: where the present one cannot be read, nobody says that it is the same.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -23,20 +25,24 @@ __all__ = [
     "in_doubt",
     "match",
     "name_key",
+    "same_content",
     "same_picture",
     "source_key",
 ]
 
 Mode: TypeAlias = Literal["upsert", "create_only", "update_only", "mirror"]
 SourceKey: TypeAlias = tuple[str, int]
-"""Which image a record speaks of: the store it was read from, and its id there."""
-Sameness: TypeAlias = Literal["same", "other", "unreadable"]
+"""Which image a record describes: the store it was read from, and its id there."""
+Sameness: TypeAlias = Literal["same", "similar", "other", "unreadable"]
 
 _LONGEST_NAME = 150  # characters of a name that are compared
 
 
 class Known(NamedTuple):
-    """What the ledger says of a source image: the image it became, and the files on both sides."""
+    """What the ledger says of a source image: the image it became, and the files on both sides.
+
+    `source_file` is empty where that image has had another picture in between: then it proves nothing about pictures.
+    """
 
     target_id: int
     source_file: str
@@ -50,21 +56,25 @@ class Knowledge:
     store_hash: str  # of the store that is written to
     mode: Mode = "upsert"
     known: dict[SourceKey, Known] = field(default_factory=dict)
+    created: dict[SourceKey, int] = field(default_factory=dict)  # the images that this run has created
     claimed: dict[int, SourceKey] = field(default_factory=dict)  # live image id -> whose it is by the ledger
     digests: dict[str, str] = field(default_factory=dict)  # live image_file -> sha256, where it is known
-    unreadable: set[str] = field(default_factory=set)  # live image_files that were asked for and not to be had
+    altered: set[str] = field(default_factory=set)  # live image_files of which only a copy altered by a CDN can be read
+    unreadable: set[str] = field(default_factory=set)  # live image_files that cannot be read
+    similar: set[tuple[SourceKey, str]] = field(default_factory=set)  # other bytes than live image_file, and alike
     before: dict[int, Record] = field(default_factory=dict)  # image id -> fields, before a run that was cut short
     refused: dict[SourceKey, str] = field(default_factory=dict)  # what must not or cannot be written, and why
     saved: Collection[str] | None = None  # the live image_files that may be lost, being kept elsewhere; None: any
     deletes: bool = True  # whether a mirror deletes now, or once all else is done
     is_partial: bool = False  # the input may lack records of images that are as they should be
+    sends_bytes: bool = True  # what is created has the bytes of the backup, and not those of some address
 
 
 Pair: TypeAlias = tuple[Record, Record | None]
 
 
 def source_key(record: Record) -> SourceKey:
-    """Return which image a record speaks of."""
+    """Return which image a record describes."""
     return record["store_hash"], record["id"]
 
 
@@ -78,64 +88,191 @@ def name_key(image_file: str) -> str:
 
 def match(wanted: Sequence[Record], live: Sequence[Record], facts: Knowledge) -> tuple[list[Pair], list[Record]]:
     """Pair each record with its live image, if it has one; the second list is the images that no record claims."""
-    free = {image["id"]: image for image in live}
-    own = facts.store_hash
-    # An image id of another store means nothing here.
-    pairs = [(record, free.pop(record["id"], None) if record["store_hash"] == own else None) for record in wanted]
-    if not free or all(image for _, image in pairs):
-        return pairs, list(free.values())
-    found = {place: image for place, (_, image) in enumerate(pairs) if image}  # place in `wanted` -> live image
-    _by_ledger(wanted, free, found, facts)
-    _by_name(wanted, free, found, facts)
-    return [(record, found.get(place)) for place, record in enumerate(wanted)], list(free.values())
+    matching = _Matching(wanted, live, facts)
+    for stage in _STAGES:
+        if not matching.free or not matching.open:
+            break
+        stage(matching)
+    pairs = [(record, matching.found.get(place)) for place, record in enumerate(wanted)]
+    return pairs, list(matching.free.values())
 
 
-def _by_ledger(wanted: Sequence[Record], free: dict[int, Record], found: dict[int, Record], facts: Knowledge) -> None:
-    for place, record in enumerate(wanted):
-        known = facts.known.get(source_key(record))
-        if place not in found and known is not None and known.target_id in free:
-            found[place] = free.pop(known.target_id)
+class _Matching:
+    """One matching on its way: which records and which live images are not paired yet."""
+
+    def __init__(self, wanted: Sequence[Record], live: Sequence[Record], facts: Knowledge) -> None:
+        self.facts = facts
+        self.wanted = wanted
+        self.free = {image["id"]: image for image in live}
+        self.found: dict[int, Record] = {}  # place in `wanted` -> live image
+        # An image id of another store means nothing here.
+        self.own = [record["store_hash"] == facts.store_hash for record in wanted]
+        self._in_order: list[int] | None = None
+
+    @property
+    def open(self) -> bool:
+        return len(self.found) < len(self.wanted)
+
+    def unmatched(self) -> list[int]:
+        """Return the places of the records that have no image yet, in the order in which images are created."""
+        if self._in_order is None:
+            by_order = sorted(
+                range(len(self.wanted)), key=lambda place: (self.wanted[place]["sort_order"], self.wanted[place]["id"])
+            )
+            self._in_order = by_order
+        return [place for place in self._in_order if place not in self.found]
+
+    def pair(self, place: int, image: Record) -> None:
+        self.found[place] = self.free.pop(image["id"])
+
+    def by_id(self, fits: Callable[[Record, Record], bool]) -> None:
+        """Pair records with the images that have their ids, where `fits` agrees."""
+        for place, record in enumerate(self.wanted):
+            if place not in self.found and self.own[place]:
+                image = self.free.get(record["id"])
+                if image is not None and fits(record, image):
+                    self.pair(place, image)
+
+    def by_candidates(self, candidates: Callable[[Record], Iterable[Record]]) -> None:
+        """Pair records with the likeliest of their candidates.
+
+        Those that agree in all fields go first: a restore that was cut short finds what it had created.
+        """
+        for exact in (True, False):
+            for place in self.unmatched():
+                record = self.wanted[place]
+                ranked = [
+                    (image["id"] != record["id"] or not self.own[place], len(differing), image["id"])
+                    for image in candidates(record)
+                    if image["id"] in self.free
+                    for differing in [changes(record, image)]
+                    if not (exact and differing)
+                ]
+                if ranked:
+                    self.pair(place, self.free[min(ranked)[2]])
 
 
-def _by_name(wanted: Sequence[Record], free: dict[int, Record], found: dict[int, Record], facts: Knowledge) -> None:
-    """Match what is left by file-name stem, the likeliest first.
+def _by_path(matching: _Matching) -> None:
+    matching.by_id(lambda record, image: bool(record["image_file"] == image["image_file"]))
 
-    Where many have one name, pictures known to be equal go together before those that may be, and of these, those
-    that agree in all fields before the rest: a restore that was cut short finds what it had created. Records go in
-    the order in which they are created.
+
+def _by_ledger(matching: _Matching) -> None:
+    """Pair what restores have created with it, if that image still has the file that it was given.
+
+    First where the ledger proves the picture too; then where it had another one in between.
     """
-    named: dict[str, list[Record]] = defaultdict(list)
-    for image in free.values():
-        named[name_key(image["image_file"])].append(image)
-    places = sorted(range(len(wanted)), key=lambda place: (wanted[place]["sort_order"], wanted[place]["id"]))
-    for equal, exact in ((True, True), (True, False), (None, True), (None, False)):
-        for place in places:
-            record = wanted[place]
-            if place in found:
+    facts = matching.facts
+    for proven in (True, False):
+        for place, record in enumerate(matching.wanted):
+            key = source_key(record)
+            known = facts.known.get(key)
+            image = matching.free.get(known.target_id) if known is not None else None
+            if place in matching.found or known is None or image is None:
                 continue
-            candidates = [
-                (len(differing), image["id"])
-                for name in _names(record)
-                for image in named.get(name, ())
-                if image["id"] in free and _equal(record, image, facts) is equal and _may_be(record, image, facts)
-                for differing in [changes(record, image)]
-                if not (exact and differing)
+            is_it = image["image_file"] == known.target_file or facts.created.get(key) == image["id"]
+            if is_it and (not proven or known.source_file == record["image_file"]):
+                matching.pair(place, image)
+
+
+def _by_id_and_content(matching: _Matching) -> None:
+    matching.by_id(lambda record, image: _equal(record, image, matching.facts) is True)
+
+
+def _by_content(matching: _Matching) -> None:
+    facts = matching.facts
+    images: dict[str, list[Record]] = defaultdict(list)
+    for image in matching.free.values():
+        if digest := facts.digests.get(image["image_file"]):
+            images[digest].append(image)
+    if images:
+        matching.by_candidates(
+            lambda record: [
+                image for image in images.get(record.get("file_sha256") or "", ()) if _may_be(record, image, facts)
             ]
-            if candidates:
-                found[place] = free.pop(min(candidates)[1])
+        )
+
+
+def _by_appearance(matching: _Matching) -> None:
+    facts = matching.facts
+    if facts.similar:
+        matching.by_candidates(
+            lambda record: [
+                image
+                for image in matching.free.values()
+                if (source_key(record), image["image_file"]) in facts.similar and _may_be(record, image, facts)
+            ]
+        )
+
+
+def _by_id_and_name(matching: _Matching) -> None:
+    facts = matching.facts
+    matching.by_id(
+        lambda record, image: (
+            _equal(record, image, facts) is None
+            and name_key(image["image_file"]) in _names(record)
+            and _is_unclaimed(record, image, facts)
+        )
+    )
+
+
+def _by_name(matching: _Matching) -> None:
+    facts = matching.facts
+    named: dict[str, list[Record]] = defaultdict(list)
+    for image in matching.free.values():
+        named[name_key(image["image_file"])].append(image)
+    matching.by_candidates(
+        lambda record: [
+            image
+            for name in _names(record)
+            for image in named.get(name, ())
+            if _equal(record, image, facts) is None and _may_be(record, image, facts)
+        ]
+    )
+
+
+def _by_id_alone(matching: _Matching) -> None:
+    """Pair what is left with the image of the same id, or of the ledger's: it was given another picture."""
+    facts = matching.facts
+    matching.by_id(lambda record, image: _is_unclaimed(record, image, facts))
+    for place in matching.unmatched():
+        record = matching.wanted[place]
+        known = facts.known.get(source_key(record))
+        image = matching.free.get(known.target_id) if known is not None else None
+        if image is not None and _is_unclaimed(record, image, facts):
+            matching.pair(place, image)
+
+
+_STAGES = (
+    _by_path,
+    _by_ledger,
+    _by_id_and_content,
+    _by_content,
+    _by_appearance,
+    _by_id_and_name,
+    _by_name,
+    _by_id_alone,
+)
+
+
+def _is_unclaimed(record: Record, image: Record, facts: Knowledge) -> bool:
+    """Whether no other source is known to have become this image."""
+    key = source_key(record)
+    return facts.claimed.get(image["id"], key) == key
 
 
 def _may_be(record: Record, image: Record, facts: Knowledge) -> bool:
-    """Whether a live image of the same name may be the one that a record speaks of.
+    """Whether a live image of the same content or name may be the one that a record describes.
 
     Not if the ledger has it as that of another source, unless the pictures are the same and the input, which has that
     source no more, speaks for all. Nor, where records of neighbours may be missing, if it is older than the image that
-    the record was read from: ids only rise.
+    the record was read from, since ids only rise; unless both name and content say that the store counts anew.
     """
-    if facts.claimed.get(image["id"], source_key(record)) != source_key(record):
-        return not facts.is_partial and _equal(record, image, facts) is True
-    is_older = record["store_hash"] == facts.store_hash and image["id"] < record["id"]
-    return not (facts.is_partial and is_older)
+    equal = _equal(record, image, facts)
+    if not _is_unclaimed(record, image, facts):
+        return not facts.is_partial and equal is True
+    if not facts.is_partial or record["store_hash"] != facts.store_hash or image["id"] >= record["id"]:
+        return True
+    return equal is True and name_key(image["image_file"]) in _names(record)
 
 
 def _names(record: Record) -> set[str]:
@@ -153,38 +290,68 @@ def _equal(record: Record, image: Record, facts: Knowledge) -> bool | None:
         return None
     if wanted == there:
         return True
-    return None if record.get("file_source") == "zoom" else False  # a rendition is never its original to the byte
+    # A rendition, or a copy that a CDN has altered, never is its original to the byte.
+    if record.get("file_source") in {"zoom", "cdn"} or image["image_file"] in facts.altered:
+        return None
+    has_kept_its_id = record["store_hash"] == facts.store_hash and record["id"] == image["id"]
+    return False if facts.sends_bytes or has_kept_its_id else None
 
 
 def _surely_same(record: Record, image: Record, facts: Knowledge) -> bool:
     """Whether the live picture is known to be the wanted one: image paths never change their content."""
     if record["store_hash"] == facts.store_hash and record["image_file"] == image["image_file"]:
         return True
-    known = facts.known.get(source_key(record))
+    key = source_key(record)
+    known = facts.known.get(key)
     if known is not None and known[1:] == (record["image_file"], image["image_file"]):
         return True
     return _equal(record, image, facts) is True
 
 
+def same_content(record: Record, image: Record, facts: Knowledge) -> bool:
+    """Whether both pictures have been read and have the same bytes."""
+    return _equal(record, image, facts) is True
+
+
 def same_picture(record: Record, image: Record, facts: Knowledge) -> Sameness:
-    """Whether the live picture is the wanted one; where no digest can tell, the name does."""
+    """Whether the live picture is the wanted one; where no digest can tell, appearance and name do."""
     if _surely_same(record, image, facts):
         return "same"
-    if _equal(record, image, facts) is False or name_key(image["image_file"]) not in _names(record):
+    if _equal(record, image, facts) is False:
         return "other"
-    is_untold = image["image_file"] in facts.unreadable and record.get("file_source") != "zoom"
-    return "unreadable" if is_untold else "same"
+    if (source_key(record), image["image_file"]) in facts.similar:
+        return "similar"
+    if name_key(image["image_file"]) not in _names(record):
+        return "other"
+    is_unknown = image["image_file"] in facts.unreadable and record.get("file_source") != "zoom"
+    return "unreadable" if is_unknown else "same"
 
 
-def in_doubt(wanted: Sequence[Record], live: Sequence[Record], facts: Knowledge) -> list[Record]:
-    """Return the live images whose digest would change what is decided: their pictures are worth a look."""
+def in_doubt(
+    wanted: Sequence[Record], live: Sequence[Record], facts: Knowledge, *, all_free: bool = False
+) -> list[Record]:
+    """Return the live images whose digest would change what is decided: their pictures are worth a look.
+
+    Args:
+        wanted: the backup's records of a product.
+        live: its images.
+        facts: what is known.
+        all_free: every image that no record claims, where a record would be created or replaced; else only the
+            likeliest, by id and name.
+    """
     pairs, unclaimed = match(wanted, live, facts)
     unsure = [
         (record, image)
         for record, image in pairs
         if record.get("file_sha256") and not (image is not None and _surely_same(record, image, facts))
     ]
+    if all_free:
+        unsure = [pair for pair in unsure if pair[1] is None or same_picture(pair[0], pair[1], facts) == "other"]
     names = {name for record, _ in unsure for name in _names(record)}
     doubtful = {image["image_file"]: image for _, image in unsure if image is not None}
-    doubtful |= {image["image_file"]: image for image in unclaimed if name_key(image["image_file"]) in names}
-    return [image for path, image in doubtful.items() if path not in facts.digests]
+    doubtful |= {
+        image["image_file"]: image
+        for image in unclaimed
+        if (unsure if all_free else name_key(image["image_file"]) in names)
+    }
+    return [image for path, image in doubtful.items() if path not in facts.digests and path not in facts.unreadable]

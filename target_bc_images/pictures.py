@@ -7,12 +7,17 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import cached_property
 
-from bc_images.errors import SettingsError
+from bc_images.errors import FileUnavailable, SettingsError
 from bc_images.files import Downloader, FileStore, open_files
+from bc_images.files.file_store import FileLies
+from bc_images.files.pictures import MAX_UPLOAD
+from bc_images.files.similarity import Appearance, appearance
 from bc_images.images import Record
 from bc_images.settings import Settings
 
 __all__ = ["Pictures"]
+
+_MOST_APPEARANCES = 10_000  # that are kept in memory
 
 
 class Pictures:
@@ -29,6 +34,7 @@ class Pictures:
         self._settings = settings
         self._files = files
         self._cleanup = ExitStack()
+        self._appearances: dict[str, Appearance | None] = {}  # by digest
 
     @property
     def are_kept(self) -> bool:
@@ -47,19 +53,46 @@ class Pictures:
     def _looker(self) -> Downloader:
         return self._cleanup.enter_context(Downloader(self._settings, self._passing))
 
-    def digests(self, images: Iterable[Record]) -> dict[str, str]:
-        """Return the digests of those originals that can be had, by ``image_file``; the file store stays as it is."""
+    def look(self, images: Iterable[Record]) -> tuple[dict[str, str], set[str]]:
+        """Read the originals of images; the file store stays as it is.
+
+        Returns:
+            The digests of those that can be read, by ``image_file``, and which of them a CDN has altered.
+        """
         refs = (self._files or self._passing).refs(self._settings.store_hash)
-        found: dict[str, str] = {}
+        digests: dict[str, str] = {}
+        altered: set[str] = set()
         unknown = []
         for image in images:
             saved = refs.get(image["image_file"])
             if saved is not None and saved.source == "original":
-                found[image["image_file"]] = saved.sha256
+                digests[image["image_file"]] = saved.sha256
             else:
                 unknown.append(dict(image))
-        filled = self._looker.fill(unknown)
-        return found | {each["image_file"]: each["file_sha256"] for each in filled if each["file_source"] == "original"}
+        for image in self._looker.fill(unknown):
+            if image["file_source"] in {"original", "cdn"}:
+                digests[image["image_file"]] = image["file_sha256"]
+                if image["file_source"] == "cdn":
+                    altered.add(image["image_file"])
+        return digests, altered
+
+    def appearance(self, digest: str) -> Appearance | None:
+        """Return what a picture looks like that the file store holds or that was looked at; None if nobody knows."""
+        if digest not in self._appearances:
+            if len(self._appearances) >= _MOST_APPEARANCES:
+                self._appearances.clear()
+            self._appearances[digest] = self._appearance(digest)
+        return self._appearances[digest]
+
+    def _appearance(self, digest: str) -> Appearance | None:
+        for files in (self._files, self._passing):
+            try:
+                size = files.size(digest) if files is not None else None
+                if files is not None and size is not None and size <= MAX_UPLOAD:
+                    return appearance(files.read(digest))
+            except (FileUnavailable, FileLies):
+                continue
+        return None
 
     def find(self, records: Iterable[Record]) -> None:
         """Give records that came without a digest the file that an earlier backup has saved under their path.

@@ -17,11 +17,14 @@ from bc_images.images import Record, changes
 from bc_images.schema import writable_fields
 from target_bc_images.match import Knowledge, SourceKey, match, same_picture, source_key
 
-__all__ = ["MAX_IMAGES", "Action", "ProductPlan", "Verb", "plan"]
+__all__ = ["MAX_IMAGES", "SIMILAR", "Action", "ProductPlan", "Verb", "plan"]
 
 Verb: TypeAlias = Literal["create", "replace", "update", "delete", "keep", "reject"]
 
 MAX_IMAGES = 1000  # a product (specs/product-images.v2.yml)
+
+SIMILAR = "the picture looks the same; whether its bytes are the same cannot be read, since a CDN alters them"
+"""Why an image is kept of which nobody knows whether it has the bytes of the backup."""
 
 _MOVED_BY_THE_STORE = ("is_thumbnail", "sort_order")
 """The fields of an image that a store may change when a neighbour is written."""
@@ -138,10 +141,12 @@ def _decide(
         reason = "the present picture cannot be read, so nobody can tell whether it is the one of the backup"
         return Action("reject", reason, product_id, record, image)
     if picture == "other":
-        return Action("replace", "the picture is another one", product_id, record, image, fields)
+        is_similar = (source_key(record), image["image_file"]) in facts.similar
+        reason = "the picture looks the same and has other bytes" if is_similar else "the picture is another one"
+        return Action("replace", reason, product_id, record, image, fields)
     if fields:
         return Action("update", f"differs in {', '.join(fields)}", product_id, record, image, fields)
-    return Action("keep", "nothing differs", product_id, record, image)
+    return Action("keep", SIMILAR if picture == "similar" else "nothing differs", product_id, record, image)
 
 
 def _siblings(live: Sequence[Record], unclaimed: Sequence[Record], facts: Knowledge) -> Sequence[Record]:

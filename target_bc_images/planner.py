@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain, islice
+from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
-from bc_images.errors import FileUnavailable, RequestRejected
+from bc_images.errors import FileUnavailable, NotFound, RequestRejected
 from bc_images.images import Record
 from bc_images.store import PAGE, Product, Store
 from bc_images.store.concurrent import ordered_map, workers
 from target_bc_images.inbox import Inbox, Key
 from target_bc_images.ledger import Ledger
-from target_bc_images.match import Knowledge, Mode, SourceKey, in_doubt, source_key
+from target_bc_images.match import Knowledge, Mode, SourceKey, match, source_key
 from target_bc_images.options import Options
 from target_bc_images.pictures import Pictures
 from target_bc_images.plan import Action, ProductPlan, plan
+from target_bc_images.recognise import Recogniser
 
 __all__ = ["Batch", "Planner"]
 
@@ -87,7 +90,14 @@ class Planner:
 
     def _facts(self, mode: Mode, inbox: Inbox) -> Knowledge:
         claimed = dict(self._claimed)
-        return Knowledge(self._own, mode, claimed=claimed, saved=self._saved, is_partial=not inbox.is_whole)
+        return Knowledge(
+            self._own,
+            mode,
+            claimed=claimed,
+            saved=self._saved,
+            is_partial=not inbox.is_whole,
+            sends_bytes=self._pictures.are_kept,
+        )
 
     def _emptied(self, inbox: Inbox, seen: set[int]) -> Iterator[Product]:
         """Yield the products that have images although the input, which speaks for them, has none."""
@@ -148,7 +158,7 @@ class Planner:
         return wanted, rejected
 
     def _look_up(self, wanted: dict[int, list[Record]], live: dict[int, list[Record]], facts: Knowledge) -> None:
-        """Ask ledger and file store about what does not simply match by id and path."""
+        """Ask ledger, file store and store about what does not simply match by id and path."""
         facts.before.update(self._ledger.remembered(wanted))
         unclear = []
         for product_id, records in wanted.items():
@@ -159,26 +169,47 @@ class Planner:
                 if record["store_hash"] != self._own or paths.get(record["id"]) != record["image_file"]
             ]
             if differing:
-                facts.known.update(self._ledger.known(map(source_key, differing)))
+                facts.known.update(self._ledger.known(map(source_key, differing), paths))
                 facts.claimed.update(self._ledger.claimed(paths))
                 self._pictures.find(differing)
                 unclear.append(product_id)
-        doubtful = [image for each in unclear for image in self._in_doubt(wanted[each], live[each], facts)]
-        if doubtful:
-            facts.digests.update(self._pictures.digests(doubtful))
-            facts.unreadable.update({image["image_file"] for image in doubtful} - facts.digests.keys())
+        if not unclear:
+            return
+        if facts.mode != "update_only":
+            self._read_unlisted(unclear, wanted, live, facts)
+        recogniser = Recogniser(self._pictures, facts)
+        pairs = recogniser.compare([(wanted[product_id], live[product_id]) for product_id in unclear])
+        self._ledger.recognise(pairs)
+        facts.known.update(pairs)
 
-    def _in_doubt(self, wanted: list[Record], live: list[Record], facts: Knowledge) -> list[Record]:
-        """Return the live images whose pictures are to be looked at.
+    def _read_unlisted(
+        self, unclear: Sequence[int], wanted: dict[int, list[Record]], live: dict[int, list[Record]], facts: Knowledge
+    ) -> None:
+        """Ask by id for images that the ledger has and the list has not: lists may lag by minutes.
 
-        Without a file store, what a restore creates comes from an address, and may be another rendition each time:
-        then only an image that has kept its id and not its path is looked at, which somebody has given another file.
+        Else an image that a run has created just before would be created again.
         """
-        doubtful = in_doubt(wanted, live, facts)
-        if self._pictures.are_kept:
-            return doubtful
-        own = {record["id"] for record in wanted if record["store_hash"] == self._own}
-        return [image for image in doubtful if image["id"] in own]
+        unlisted = []
+        for product_id in unclear:
+            listed = {image["id"] for image in live[product_id]}
+            pairs, _ = match(wanted[product_id], live[product_id], facts)
+            keys = [source_key(record) for record, image in pairs if image is None]
+            ids = {facts.known[key].target_id for key in keys if key in facts.known} - listed
+            unlisted += [(product_id, image_id) for image_id in sorted(ids)]
+
+        def read(place: tuple[int, int]) -> Record | None:
+            with suppress(NotFound):
+                return self._store.image(*place)
+            return None
+
+        if unlisted:
+            concurrency = self._store.settings.concurrency
+            with workers(concurrency, "ask") as executor:
+                for (product_id, _), image in zip(
+                    unlisted, ordered_map(executor, read, unlisted, 2 * concurrency), strict=True
+                ):
+                    if image is not None:
+                        live[product_id] = sorted([*live[product_id], image], key=itemgetter("id"))
 
     def _refuse(self, planned: ProductPlan, facts: Knowledge) -> bool:
         """Look at the pictures that would be sent; tell whether there are any that cannot be."""

@@ -49,7 +49,6 @@ EXTRA_IMPORTS = {
     "defusedxml": "defusedxml",
     "gcsfs": "gcsfs",
     "httptools": "httptools",
-    "pillow": "PIL",
     "python-multipart": "python_multipart",
     "s3fs": "s3fs",
     "starlette": "starlette",

@@ -50,15 +50,19 @@ class TestBook:
         ledger.done(FIRST, ("sandbox", 9), Known(12, "b", "c"))
         ledger.done(FIRST, ("sandbox", 12), Known(15, "other", "d"))  # with another picture by then
         assert ledger.known([("shop", 5), ("sandbox", 9), ("sandbox", 12)]) == {
-            ("shop", 5): Known(15, "", ""),
-            ("sandbox", 9): Known(15, "", ""),
+            ("shop", 5): Known(15, "", "d"),
+            ("sandbox", 9): Known(15, "", "d"),
             ("sandbox", 12): Known(15, "other", "d"),
         }
         ledger.done(FIRST, ("sandbox", 12), Known(15, "c", "d"))
         assert ledger.known([("shop", 5)]) == {("shop", 5): Known(15, "a", "d")}
-        ledger.done(FIRST, ("sandbox", 15), Known(9, "d", "b"))  # a store that was reset: no end without a rule
+        ledger.done(FIRST, ("sandbox", 15), Known(9, "d", "b"))  # a store that was reset: a chain without an end
         assert ledger.known([("shop", 5)]) == {("shop", 5): Known(9, "a", "b")}
-        assert ledger.claimed([9, 12, 99]) == {9: ("sandbox", 15), 12: ("sandbox", 9)}
+        assert ledger.known([("shop", 5)], {12: "c"}) == {("shop", 5): Known(12, "a", "c")}
+        assert ledger.claimed({9: "b", 12: "c", 15: "another file", 99: "x"}) == {
+            9: ("sandbox", 15),
+            12: ("sandbox", 9),
+        }
         ledger.close()
 
     def test_siblings_are_remembered_for_a_day(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
