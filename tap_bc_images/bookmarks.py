@@ -38,10 +38,10 @@ class FullSweep:
 
     @classmethod
     def begin(cls, state: dict[str, Any], store_hash: str, options: Options, version: int) -> Self:
-        """Return the sweep that `state` remembers, if it is of this store and shard, or a new one.
+        """Return the sweep that `state` remembers, if it is of this store and shard, or a new one of that `version`.
 
-        One that another version of this project has left is taken out of `state`, with a warning: to call it damaged
-        would end every scheduled run from an update on.
+        One that cannot be gone on with is taken out of `state`, with a warning: to call it damaged would end every
+        scheduled run from an update on, or from a copied state.
 
         Raises:
             SettingsError: the state is damaged.
@@ -59,8 +59,21 @@ class FullSweep:
         stored = cls(**found)
         if type(stored.version) is not int or type(stored.last_product_id) is not int:
             raise _damaged(f"sweep is {found!r}")
-        same = replace(stored, version=version, last_product_id=0) == new
-        return stored if same else new
+        if why := stored._differs(new):
+            logger.warning("The interrupted sweep in the state is ignored: %s. This one begins afresh.", why)
+            cls.forget(state)
+            return new
+        return stored
+
+    def _differs(self, new: Self) -> str:
+        """Say why the sweep `new` cannot go on where this one, of a state, was interrupted; empty: it can."""
+        if why := _other_scope(asdict(self), asdict(new)):
+            return why
+        if not 0 < self.version <= new.version:  # versions are times; a later one would outlive those that follow
+            return f"its version {self.version} is no time before now"
+        if self.last_product_id < 1:
+            return f"its last_product_id is {self.last_product_id}"
+        return ""
 
     @property
     def first(self) -> int:
@@ -88,22 +101,59 @@ class Changes:
     in UTC with ``+00:00``, and compare as text.
     """
 
-    def __init__(self, state: Mapping[str, Any], store_hash: str, options: Options) -> None:
-        known = state.get("replication_key_value")
-        if known is not None:
-            known = utc(known, "The state's replication_key_value")
+    def __init__(self, state: dict[str, Any], store_hash: str, options: Options) -> None:
         self._scope = {
             _STORE: store_hash,
             "product_id_min": options.product_id_min,
             "product_id_max": options.product_id_max,
         }
-        made_by = {_STORE: store_hash, **state}
-        if any(made_by.get(name) != value for name, value in self._scope.items()):
-            known = None
-        self._known = known
+        self._start = options.start_date or ""
+        self._known = self._read(state) or ""
         self._latest = ""
-        self.since = max(known or "", options.start_date or "")
+
+    def _read(self, state: dict[str, Any]) -> str | None:
+        """Return the bookmark of `state`, if it speaks for this store and shard; another is taken out of `state`.
+
+        Raises:
+            SettingsError: the state is damaged.
+        """
+        if not state.keys() - {_SWEEP}:
+            return None
+        value, key = state.get("replication_key_value"), state.get("replication_key", REPLICATION_KEY)
+        if value is None:
+            why = f"it has no replication_key_value, only {', '.join(sorted(state.keys() - {_SWEEP}))}"
+        elif key != REPLICATION_KEY:
+            why = f"it goes by {key!r}, not by {REPLICATION_KEY}"
+        else:
+            value = utc(value, "The state's replication_key_value")
+            why = _other_scope({_STORE: self._scope[_STORE], **state}, self._scope)
+        if why:
+            logger.warning("The bookmark in the state is ignored: %s. %s", why, self._without_it)
+            self._forget(state)
+            return None
+        return str(value)
+
+    @property
+    def since(self) -> str:
         """Products without a change from this time on are not emitted; empty: all are."""
+        return max(self._known, self._start)
+
+    @property
+    def _without_it(self) -> str:
+        return (
+            f"Images count as changed from start_date on, {self._start}." if self._start else "All images are emitted."
+        )
+
+    def hold_against(self, now: str) -> None:
+        """Ignore, with a warning, a bookmark that lies in the future by the store's own clock: it would hide all."""
+        if self._known > now:
+            known, self._known = self._known, ""
+            why = f"{known} lies in the future, by the store's clock, which says {now}"
+            logger.warning("The bookmark in the state is ignored: %s. %s", why, self._without_it)
+        if self._start > now:
+            logger.warning(
+                "start_date lies in the future, by the store's clock, which says %s: nothing is emitted.", now
+            )
 
     def include(self, product: Product) -> bool:
         """Whether the images of a product are to be emitted. Those on the bookmark come again.
@@ -122,13 +172,27 @@ class Changes:
 
         `ceiling` is a time before the sweep began: what changed since may have been passed by already.
         """
-        bookmark = max(self._known or "", min(self._latest, ceiling))
-        for name in ("replication_key", "replication_key_value", *self._scope):
-            state.pop(name, None)
+        bookmark = max(self._known, min(self._latest, ceiling))
+        self._forget(state)
         if bookmark:
             state["replication_key"] = REPLICATION_KEY
             state["replication_key_value"] = bookmark
             state.update(self._scope)
+
+    @staticmethod
+    def _forget(state: dict[str, Any]) -> None:
+        for name in state.keys() - {_SWEEP}:
+            del state[name]
+
+
+def _other_scope(found: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """Say in what `found` is of another store or shard than `own`; empty: in nothing."""
+    if found.get(_STORE) != own[_STORE]:
+        return f"it is of the store {found.get(_STORE)!r}, not of {own[_STORE]!r}"
+    for name in ("product_id_min", "product_id_max"):
+        if found.get(name) != own[name]:
+            return f"it is of another shard: its {name} is {found.get(name)}, not {own[name]}"
+    return ""
 
 
 def _damaged(what: str) -> SettingsError:

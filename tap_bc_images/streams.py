@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from bc_images.images import Record
 from bc_images.progress import Sample
-from tap_bc_images.bookmarks import REPLICATION_KEY, FullSweep
+from bc_images.store import Product
+from tap_bc_images.bookmarks import REPLICATION_KEY, Changes, FullSweep
 from tap_bc_images.roster import Roster, product_record
 from tap_bc_images.sweep_stream import Run, SweepStream
 
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     from bc_images.files import Downloader
 
 __all__ = ["ProductImagesStream", "ProductsStream"]
+
+_CLOCK_MARGIN = timedelta(minutes=5)  # how far the store's clocks may be apart from each other
 
 
 class ProductImagesStream(SweepStream):
@@ -36,8 +42,15 @@ class ProductImagesStream(SweepStream):
             run.images += len(images)
             if roster:
                 roster.add(product_record(product, tap.settings.store_hash))
-            yield product.id, images if run.changes is None or run.changes.include(product) else []
+            yield product.id, images if run.changes is None or self._is_changed(product, run.changes) else []
         tap.roster = roster
+
+    def _is_changed(self, product: Product, changes: Changes) -> bool:
+        if not self._run.began:
+            now = _store_time(self._tap.client.store_date)
+            changes.hold_against(now.isoformat(timespec="seconds"))
+            self._run.began = (now - _CLOCK_MARGIN).isoformat(timespec="seconds")
+        return changes.include(product)
 
     def _feeds_products(self) -> bool:
         """Whether this sweep sees all that the stream ``products`` needs, so that it need not sweep again."""
@@ -103,3 +116,11 @@ class ProductsStream(SweepStream):
         for product in tap.store.sweep(run.first, tap.options.product_id_max):
             run.images += len(product.images)
             yield product.id, [product_record(product, tap.settings.store_hash)]
+
+
+def _store_time(date: str | None) -> datetime:
+    """Return the store's time by the Date header of an answer; ours, where a proxy has put something else there."""
+    with suppress(ValueError, OverflowError):
+        if date:
+            return parsedate_to_datetime(date).astimezone(UTC)
+    return datetime.now(UTC)

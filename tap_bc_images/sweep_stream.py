@@ -19,15 +19,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from singer_sdk import Stream, StreamSchema
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.mapper import SameRecordTransform, StreamMap
 from singer_sdk.schema.source import SchemaDirectory
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL, StreamMetadata
 
@@ -51,7 +49,6 @@ KEY = ("store_hash", "id")  # many stores may share one table
 
 _SCHEMAS = SchemaDirectory(SCHEMAS_DIR)
 _STATE_EVERY = 250  # products
-_CLOCK_MARGIN = timedelta(minutes=5)  # how far the store's clocks may be apart from each other
 
 
 class _Place(NamedTuple):
@@ -75,7 +72,7 @@ class Run:
     without_file: int = 0  # records that went out without the picture they should have
     last_product_id: int = 0  # all its records are written, and those of the products before it
     stated: int = 0  # how many products came before the latest STATE
-    began: str = ""  # the store's time at the first answer, RFC 3339, UTC
+    began: str = ""  # INCREMENTAL: a time before the sweep, by the store's clock, RFC 3339, UTC
 
 
 class SweepStream(Stream):
@@ -113,11 +110,13 @@ class SweepStream(Stream):
         super().apply_catalog(catalog)
         if catalog.get_stream(self.name) is None:
             return
-        missing = {*KEY} - {*self.effective_schema.get("properties", {})}
-        if missing:
+        fields = {*self.effective_schema.get("properties", {})}
+        if missing := {*KEY} - fields:
             raise SettingsError(
                 f"The catalog's schema of {self.name} lacks {', '.join(sorted(missing))}: make it with --discover."
             )
+        if unknown := {*self.primary_keys} - fields:
+            raise SettingsError(f"The catalog's key of {self.name} is no field of it: {', '.join(sorted(unknown))}.")
         if self.replication_method == REPLICATION_INCREMENTAL:
             if not self.replication_keys:
                 raise SettingsError(f"{self.name} can only be replicated FULL_TABLE: change the catalog.")
@@ -128,6 +127,19 @@ class SweepStream(Stream):
                 raise SettingsError(f"The replication key of {self.name} can only be {self.replication_keys[0]}.")
         elif self.replication_method != REPLICATION_FULL_TABLE:
             raise SettingsError(f"{self.name}: the replication method is FULL_TABLE or INCREMENTAL, nothing else.")
+
+    @property
+    def stream_maps(self) -> list[StreamMap]:
+        """What makes messages of records; they carry the name that the catalog gives the stream, if it gives another.
+
+        Settings and state know the stream by its own name. What `stream_maps` in the settings calls otherwise stays.
+        """
+        maps = super().stream_maps
+        entry = self._tap.input_catalog.get_stream(self.name) if self._tap.input_catalog else None
+        for each in maps:
+            if entry is not None and entry.stream_alias and each.stream_alias == self.name:
+                each.stream_alias = entry.stream_alias
+        return maps
 
     @property
     def selected(self) -> bool:
@@ -161,10 +173,28 @@ class SweepStream(Stream):
         Raises:
             BcImagesError: the sweep could not be completed.
         """
-        run = self._run = self._begin()
-        if run.last_product_id:
-            self.logger.info("Going on after product %d, where an earlier run was interrupted.", run.last_product_id)
-        self._envelope = Envelope(self.name, self._stream_version)
+        last = self._start()
+        if last:
+            self.logger.info("Going on after product %d, where an earlier run was interrupted.", last)
+        yield from self._sweep()
+        if last and not self._run.products:
+            self.logger.warning(
+                "The state says that product %d was the last one written, and the store has none after it. "
+                "The sweep begins afresh, since nothing shows that this is true.",
+                last,
+            )
+            FullSweep.forget(self.stream_state)
+            self._start()
+            yield from self._sweep()
+
+    def _start(self) -> int:
+        """Begin a run; return the last product of the interrupted one that it goes on from, or 0."""
+        self._run = self._begin()
+        return self._run.last_product_id
+
+    def _sweep(self) -> Generator[Record]:
+        run = self._run
+        self._envelope = Envelope(self.stream_maps[0].stream_alias, self._stream_version)
         is_test = self.ABORT_AT_RECORD_COUNT is not None
         whole = not is_test and not self._tap.options.is_shard and run.first == 1 and self._sweeps
         census = Census(self._tap.store) if whole else None
@@ -221,8 +251,6 @@ class SweepStream(Stream):
         run = self._run
         records = 0
         for product_id, told in self._products():
-            if not run.began:
-                run.began = _store_time(self._tap.client.store_date)
             self._envelope.stamp()
             yield from told
             records += len(told)
@@ -326,12 +354,3 @@ class SweepStream(Stream):
             FullSweep.forget(self.stream_state)
         self.state_manager.is_flushed = False
         self._write_state_message()
-
-
-def _store_time(date: str | None) -> str:
-    """Return the time before which every change was certainly visible when a sweep began, RFC 3339, UTC."""
-    now = datetime.now(UTC)
-    if date:
-        with suppress(ValueError):  # a proxy's idea of a date: then our own clock must do
-            now = parsedate_to_datetime(date).astimezone(UTC)
-    return (now - _CLOCK_MARGIN).isoformat(timespec="seconds")

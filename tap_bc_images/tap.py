@@ -23,7 +23,8 @@ from bc_images.errors import SettingsError, SomeFailed
 from bc_images.http import Client
 from bc_images.settings import PROPERTIES, REQUIRED, Settings
 from bc_images.store import Store, open_store
-from tap_bc_images.inputs import check_state, read_catalog, read_state, read_text
+from tap_bc_images.catalog import read_catalog
+from tap_bc_images.inputs import check_state, read_state, read_text
 from tap_bc_images.options import PROPERTIES as TAP_PROPERTIES
 from tap_bc_images.options import Options
 from tap_bc_images.roster import Roster
@@ -95,7 +96,7 @@ class TapBCImages(Tap):
         try:
             super().__init__(
                 config={**(config or {}), **environment},
-                catalog=catalog if catalog is None or isinstance(catalog, Catalog) else read_catalog(catalog),
+                catalog=None if catalog is None else read_catalog(catalog),
                 state=dict(state or {}),
                 parse_env_config=False,
                 **rest,
@@ -122,7 +123,12 @@ class TapBCImages(Tap):
         Raises:
             SettingsError: it is damaged.
         """
-        super().load_state(check_state(state))
+        checked_state = check_state(state)
+        super().load_state(checked_state)
+        if foreign := sorted(checked_state.get("bookmarks", {}).keys() - self.streams.keys()):
+            self.logger.warning(
+                "The state has bookmarks of unknown streams, which are ignored: %s.", ", ".join(foreign)
+            )
         if state:
             for stream in self.streams.values():
                 if isinstance(stream, SweepStream) and stream.selected:

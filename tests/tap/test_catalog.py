@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 from contextlib import redirect_stdout
+from copy import deepcopy
 from typing import Any
 
 import pytest
+from singer_sdk.singerlib import Catalog
 
 from bc_images.errors import SettingsError
 from bc_images.sandbox import SandboxServer
@@ -107,6 +109,142 @@ class TestSelection:
         assert output.versions() == {None}
 
 
+def entry_of(catalog: dict[str, Any], stream: str = "product_images") -> dict[str, Any]:
+    (entry,) = [each for each in catalog["streams"] if each["tap_stream_id"] == stream]
+    found: dict[str, Any] = entry
+    return found
+
+
+class TestNames:
+    """A ``stream`` that differs from its ``tap_stream_id`` is the name that the messages carry."""
+
+    @pytest.fixture(autouse=True)
+    def _stock(self, shop: SandboxServer) -> None:
+        shop.reset(products=5, images=2)
+
+    def renamed(self, shop: SandboxServer, name: str | None = "pictures", **more: Any) -> Output:
+        config = settings(shop.url, **more)
+        catalog = catalog_of(config, *BOTH)
+        entry_of(catalog)["stream"] = name
+        return sync(config, catalog=catalog)
+
+    def test_every_message_carries_the_new_name(self, shop: SandboxServer) -> None:
+        output = self.renamed(shop)
+        assert {each["stream"] for each in output.messages if "stream" in each} == {"pictures", "products"}
+        assert output.ids("pictures") == stored(shop)
+        assert len(output.of("ACTIVATE_VERSION", "pictures")) == len(output.of("SCHEMA", "pictures")) == 1
+        assert set(output.states[-1]["bookmarks"]) == set(BOTH)  # a bookmark belongs to the tap's own name
+
+    @pytest.mark.parametrize("name", [None, "", "product_images"])
+    def test_no_other_name(self, shop: SandboxServer, name: str | None) -> None:
+        assert self.renamed(shop, name).ids() == stored(shop)
+
+    def test_stream_maps_go_by_the_taps_own_name(self, shop: SandboxServer) -> None:
+        output = self.renamed(shop, stream_maps={"product_images": {"half": "float(sort_order) / 2"}})
+        assert all("half" in record for record in output.records("pictures"))
+        assert len(output.records("pictures")) == 10
+
+    def test_an_alias_counts_more(self, shop: SandboxServer) -> None:
+        output = self.renamed(shop, stream_maps={"product_images": {"__alias__": "photos"}})
+        assert output.ids("photos") == stored(shop)
+
+    def test_a_flattened_stream(self, shop: SandboxServer) -> None:
+        output = self.renamed(shop, flattening_enabled=True, flattening_max_depth=2)
+        assert output.ids("pictures") == stored(shop)
+
+    def test_a_resumed_sweep(self, shop: SandboxServer) -> None:
+        config = settings(shop.url)
+        catalog = catalog_of(config, "product_images")
+        entry_of(catalog)["stream"] = "pictures"
+        own = {"store_hash": "sandbox", "product_id_min": None, "product_id_max": None}
+        first = shop.dump(files=False)["products"][0]["id"]
+        state = {"bookmarks": {"product_images": {"sweep": {**own, "version": 7, "last_product_id": first}}}}
+        output = sync(config, catalog=catalog, state=state)
+        assert output.versions("pictures") == {7}
+        assert output.ids("pictures") == stored(shop)[2:]
+
+    def test_two_streams_of_one_name(self, shop: SandboxServer) -> None:
+        with pytest.raises(SettingsError, match="gives two streams the name products: give each a name of its own"):
+            self.renamed(shop, "products")
+
+
+class TestLegalCatalogs:
+    """What the Singer specification allows, and other tools write."""
+
+    @pytest.fixture(autouse=True)
+    def _stock(self, shop: SandboxServer) -> None:
+        shop.reset(products=5, images=2)
+
+    def synced(self, shop: SandboxServer, catalog: dict[str, Any]) -> Output:
+        return sync(settings(shop.url), catalog=catalog)
+
+    @pytest.fixture
+    def catalog(self, shop: SandboxServer) -> dict[str, Any]:
+        return catalog_of(settings(shop.url), "product_images")
+
+    @pytest.mark.parametrize("metadata", [None, []])
+    def test_no_metadata(self, shop: SandboxServer, catalog: dict[str, Any], metadata: Any) -> None:
+        entry_of(catalog)["metadata"] = metadata
+        assert self.synced(shop, catalog).ids() == stored(shop)
+
+    def test_breadcrumbs_as_tuples(self, shop: SandboxServer, catalog: dict[str, Any]) -> None:
+        for each in entry_of(catalog)["metadata"]:
+            each["breadcrumb"] = tuple(each["breadcrumb"])
+        assert self.synced(shop, catalog).ids() == stored(shop)
+
+    def test_an_object_in_place_of_json(self, shop: SandboxServer, catalog: dict[str, Any]) -> None:
+        entry_of(catalog)["stream"] = "pictures"
+        assert sync(settings(shop.url), catalog=Catalog.from_dict(catalog)).ids("pictures") == stored(shop)
+
+    def test_the_same_entry_twice(self, shop: SandboxServer, catalog: dict[str, Any]) -> None:
+        catalog["streams"].append(deepcopy(entry_of(catalog)))
+        assert self.synced(shop, catalog).ids() == stored(shop)
+
+    def test_two_entries_that_differ(self, shop: SandboxServer, catalog: dict[str, Any]) -> None:
+        catalog["streams"].append({**deepcopy(entry_of(catalog)), "replication_method": "INCREMENTAL", "metadata": []})
+        with pytest.raises(SettingsError, match="two entries for product_images that differ: leave one"):
+            self.synced(shop, catalog)
+
+    @pytest.mark.parametrize("chosen", [True, False])
+    def test_selected_by_default(self, shop: SandboxServer, catalog: dict[str, Any], *, chosen: bool) -> None:
+        for each in entry_of(catalog)["metadata"]:
+            if not each["breadcrumb"]:
+                del each["metadata"]["selected"]
+                each["metadata"]["selected-by-default"] = chosen
+        assert self.synced(shop, catalog).ids() == (stored(shop) if chosen else [])
+
+    @pytest.mark.parametrize("inclusion", ["available", "unsupported", None])
+    def test_a_key_is_never_left_out(self, shop: SandboxServer, catalog: dict[str, Any], inclusion: str | None) -> None:
+        for each in entry_of(catalog)["metadata"]:
+            if each["breadcrumb"]:
+                each["metadata"] = {"selected": False, "inclusion": inclusion}
+        output = self.synced(shop, catalog)
+        assert set(output.of("SCHEMA")[0]["schema"]["properties"]) == {"store_hash", "id"}
+        assert {frozenset(record) for record in output.records()} == {frozenset({"store_hash", "id"})}
+        assert output.ids() == stored(shop)
+
+    def test_the_field_that_incremental_goes_by_is_never_left_out(self, shop: SandboxServer) -> None:
+        catalog = catalog_of(settings(shop.url), "product_images", replication_method="INCREMENTAL")
+        select(catalog, "product_images", date_modified=False, tiny_url=False)
+        output = self.synced(shop, catalog)
+        (schema,) = output.of("SCHEMA")
+        assert schema["bookmark_properties"] == ["date_modified"]
+        assert "date_modified" in schema["schema"]["properties"]
+        assert all("date_modified" in record and "tiny_url" not in record for record in output.records())
+
+    def test_a_key_that_is_no_field(self, shop: SandboxServer, catalog: dict[str, Any]) -> None:
+        entry_of(catalog)["key_properties"] = ["store_hash", "uuid"]
+        with pytest.raises(SettingsError, match="The catalog's key of product_images is no field of it: uuid"):
+            self.synced(shop, catalog)
+
+    def test_a_stream_that_does_not_exist(
+        self, shop: SandboxServer, catalog: dict[str, Any], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        catalog["streams"].append({"tap_stream_id": "orders", "stream": "product_images"})
+        assert self.synced(shop, catalog).ids() == stored(shop)
+        assert "names streams that do not exist: orders" in caplog.text
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -118,8 +256,15 @@ class TestSelection:
         {"streams": [{"tap_stream_id": "product_images", "schema": [1, 2]}]},
         {"streams": [{"tap_stream_id": "product_images", "schema": {"properties": {"id": {"type": "integer"}}}}]},
         {"streams": [{"tap_stream_id": "product_images"}]},
+        {"streams": [None]},
+        {"streams": [{"tap_stream_id": 7}]},
+        {"streams": [{"tap_stream_id": "product_images", "stream": 7}]},
+        {"streams": [{"tap_stream_id": "product_images", "schema": None}]},
+        {"streams": [{"tap_stream_id": "product_images", "key_properties": "id"}]},
+        {"streams": [{"tap_stream_id": "product_images", "metadata": {"a": 1}}]},
+        {"streams": [{"tap_stream_id": "product_images", "metadata": [{"breadcrumb": None, "metadata": {}}]}]},
     ],
-    ids=range(8),
+    ids=range(15),
 )
 def test_a_damaged_catalog(shop: SandboxServer, damage: Any) -> None:
     with pytest.raises(SettingsError, match=r"--discover"):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bc_images.sandbox import SandboxServer
 from bc_images.sandbox.switches import SWITCHES
 from bc_images.store import FromFile, Store
-from tap_bc_images import sweep_stream
+from tap_bc_images import streams
 from tests.core.shop import PICTURE, Shop
 from tests.tap.harness import catalog_of, settings, sync
 
@@ -101,7 +101,7 @@ QUICK = hypothesis_settings(
 @pytest.fixture(autouse=True)
 def _no_margin(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no image come again for the sole reason that it changed within the last minutes."""
-    monkeypatch.setattr(sweep_stream, "_CLOCK_MARGIN", timedelta(0))
+    monkeypatch.setattr(streams, "_CLOCK_MARGIN", timedelta(0))
 
 
 @QUICK
