@@ -163,7 +163,7 @@ def check(config: Path) -> None:
     def connect() -> Store:
         source = SourceBCImages(config=read_json(config, "--config"))
         if source.settings.files:
-            open_files(source.settings.files).close()
+            open_files(source.settings.files, writable=True).close()
         return source.store
 
     answer_check(connect)

@@ -161,7 +161,7 @@ class TapBCImages(Tap):
         """
         from bc_images.files import open_files
 
-        return open_files(self.settings.files)
+        return open_files(self.settings.files, writable=True)
 
     @property
     def speaks_for_the_table(self) -> bool:

@@ -73,7 +73,7 @@ def keep(lines: Iterable[bytes], settings: dict[str, Any]) -> str | None:
         DamagedInput: the input is damaged; there is no archive.
         SomeFailed: it was no whole sweep; what came is kept as incomplete.
     """
-    archives = Archives(open_files(settings["files"]), settings["name"])
+    archives = Archives(open_files(settings["files"], writable=True), settings["name"])
     seen = _Seen()
     with archives.create(datetime.now(UTC)) as writer:
         for number, line in enumerate(lines, 1):

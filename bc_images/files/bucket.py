@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,20 +15,15 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import unquote
 
-import fsspec
-
-from bc_images.errors import DamagedFiles, SettingsError
+from bc_images.errors import DamagedFiles
 from bc_images.files.backend import CHUNK
+from bc_images.files.filesystem import EXTRAS, display_name, open_filesystem, schemes_of
 from bc_images.files.refs import OBJECTS, REFS
-from bc_images.redaction import keep_secret, redact
+from bc_images.files.storage_errors import storage_error
 from bc_images.store.concurrent import ordered_map
 
 __all__ = ["Bucket"]
-
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
-"""URL scheme -> the extra of ours that brings its library."""
 
 _PUT_IS_ATOMIC = frozenset(EXTRAS)
 _PIECE = 16 * CHUNK  # bytes asked for at a time: nearly every picture comes in one request
@@ -39,32 +33,25 @@ _LISTERS = 8  # folders listed at once, where the library can
 class Bucket:
     """The `Backend` of an fsspec URL.
 
+    Args:
+        url: the URL.
+        writable: whether anything is to be written.
+
     Raises:
-        SettingsError: the scheme is unknown, or its library is not installed.
+        SettingsError: the URL is not valid, its library is not installed, or no backup can be kept there.
+        DamagedFiles: the server does not answer or refuses the login.
     """
 
-    def __init__(self, url: str) -> None:
-        scheme = url.partition("://")[0].rpartition("::")[2]
-        if scheme in EXTRAS and _names_a_key(url):
-            raise SettingsError(
-                f"files: {scheme}:// takes no key or password in the address. Give them in the environment."
-            )
-        if password := re.search(r"://[^/:@]*:([^/]+)@", url):
-            keep_secret(password[1], unquote(password[1]))
-        try:
-            self._fs, path = fsspec.url_to_fs(url)
-        except ImportError as error:
-            extra = EXTRAS.get(scheme)
-            install = f"pip install 'bc-images[{extra}]'" if extra else f"pip install {error.name or scheme}"
-            raise SettingsError(f"files: {scheme}:// needs a library that is not installed. Run: {install}") from error
-        except Exception as error:
-            raise SettingsError(f"files: {redact(_one_line(error))}. Give a folder or an fsspec URL.") from error
+    def __init__(self, url: str, *, writable: bool = False) -> None:
+        self._fs, path = open_filesystem(url, writable=writable)
+        self._url = url
+        self._scheme = schemes_of(url)[-1]
         if hasattr(self._fs, "dircache"):
             # Remembered listings would grow with the store, and hide what others have written meanwhile.
             self._fs.dircache.use_listings_cache = False
         self._root = path.rstrip("/")
-        self.label = redact(self._root if "://" in self._root else f"{scheme}://{self._root}")
-        self._atomic = scheme in _PUT_IS_ATOMIC
+        self.label = display_name(url, self._root)
+        self._atomic = self._scheme in _PUT_IS_ATOMIC
         # A library that is not asynchronous inside does not promise to bear several threads.
         self._turn: AbstractContextManager[Any] = nullcontext() if self._fs.async_impl else threading.RLock()
         self._etag_is_md5 = True  # until an object proves that here it is not, as where the bucket encrypts
@@ -86,7 +73,7 @@ class Bucket:
 
     def mark(self, key: str) -> None:
         """Put an empty object."""
-        with self._explained(), self._turn:
+        with self._explained("write to"), self._turn:
             self._make_parent(key)
             self._fs.pipe_file(self._path(key), b"")
 
@@ -95,7 +82,7 @@ class Bucket:
         at = 0
         while True:
             try:
-                with self._explained(absence=True), self._turn:
+                with self._explained("read", absence=True), self._turn:
                     piece: bytes = self._fs.cat_file(self._path(key), start=at, end=at + _PIECE)
             except DamagedFiles:
                 if self.size(key) == 0:  # of nothing, no part can be asked for
@@ -137,21 +124,22 @@ class Bucket:
 
     def remove(self, key: str) -> None:
         """Remove an object."""
-        with suppress(FileNotFoundError), self._explained(absence=True), self._turn:
+        with suppress(FileNotFoundError), self._explained("remove from", absence=True), self._turn:
             self._fs.rm_file(self._path(key))
 
     def modified(self, key: str) -> float | None:
         """Return when an object was written, where the library tells."""
+        modified = None
         try:
-            with self._explained(absence=True), self._turn:
+            with self._explained("look into", absence=True), self._turn, suppress(NotImplementedError):
                 modified = self._fs.modified(self._path(key))
-        except (FileNotFoundError, NotImplementedError):
+        except FileNotFoundError:
             return None
         return float(modified.timestamp()) if isinstance(modified, datetime) and modified.tzinfo else None
 
     def sign(self, key: str, seconds: int) -> str | None:
         """Ask the library for a signed address."""
-        with self._explained(), self._turn:
+        with self._explained("sign an address of"), self._turn:
             try:
                 return str(self._fs.sign(self._path(key), expiration=seconds))
             except (NotImplementedError, AttributeError, ValueError):  # cannot, or has no key to sign with
@@ -159,12 +147,11 @@ class Bucket:
 
     def exists(self) -> bool:
         """Whether there is anything below one of its two folders."""
-        with self._explained(), self._turn:
-            return any(self._fs.exists(self._path(each)) for each in (OBJECTS, REFS))
+        return any(self._top(folder) for folder in (OBJECTS, REFS))
 
     def put(self, local: str, key: str, size: int, md5: bytes) -> None:
         """Send a local file and look whether it arrived whole."""
-        with self._explained():
+        with self._explained("write to"):
             with self._turn:
                 if self._atomic:
                     self._fs.put_file(local, self._path(key))
@@ -201,19 +188,19 @@ class Bucket:
         return digest.digest()
 
     def _info(self, key: str) -> dict[str, Any]:
-        with self._explained(absence=True), self._turn:
+        with self._explained("look into", absence=True), self._turn:
             info: dict[str, Any] = self._fs.info(self._path(key))
             return info
 
     def _top(self, prefix: str) -> list[dict[str, Any]]:
         try:
-            with self._explained(absence=True), self._turn:
+            with self._explained("list", absence=True), self._turn:
                 return list(self._fs.ls(self._path(prefix), detail=True))
         except FileNotFoundError:
             return []
 
     def _find(self, folder: str) -> list[dict[str, Any]]:
-        with self._explained(), self._turn:
+        with self._explained("list"), self._turn:
             return list(self._fs.find(folder, detail=True).values())
 
     def _objects(self, entries: list[dict[str, Any]]) -> Iterator[tuple[str, int]]:
@@ -228,27 +215,26 @@ class Bucket:
         return path.removeprefix(self._root).lstrip("/")
 
     @contextmanager
-    def _explained(self, *, absence: bool = False) -> Iterator[None]:
+    def _explained(self, operation: str, *, absence: bool = False) -> Iterator[None]:
         """Every library has errors of its own; to the run they mean that the file store cannot be used.
 
         Except that, with `absence`, something that is not there may be all right: that error comes through.
+
+        Args:
+            operation: what is tried, such as ``list``.
+            absence: whether `FileNotFoundError` comes through.
         """
         try:
             yield
-        except (NotImplementedError, DamagedFiles):
+        except DamagedFiles:
             raise
-        except FileNotFoundError as error:
-            if absence:
-                raise
-            raise DamagedFiles(f"There is no {self.label}: create the bucket, or check files.") from error
-        except PermissionError as error:
-            raise DamagedFiles(
-                f"The file store {self.label} does not let us in: {_one_line(error)}. Check credentials and rights."
-            ) from error
+        except NotImplementedError as error:
+            message = f"Cannot {operation} the file store {self.label}: its library does not support that."
+            raise DamagedFiles(f"{message} Name another place in files.") from error
         except Exception as error:
-            raise DamagedFiles(
-                f"The file store {self.label} cannot be used: {_one_line(error)}. Check the address and the network."
-            ) from error
+            if absence and isinstance(error, FileNotFoundError):
+                raise
+            raise storage_error(error, operation, self.label, self._scheme, self._url) from error
 
 
 class _BucketStaging:
@@ -279,15 +265,6 @@ class _BucketStaging:
         self._bucket.put(self._opened.name, key, size, self._md5.digest())
 
 
-def _names_a_key(url: str) -> bool:
-    """Whether an address begins with ``key:secret``, which the object stores' libraries take for the bucket's name.
-
-    They would show it in an error. No bucket's name holds a colon; only Amazon's resource names do.
-    """
-    begin = re.split("[/@]", url.partition("://")[2], maxsplit=1)[0]
-    return ":" in begin and not begin.startswith("arn:")
-
-
 def _no_room(place: str, error: OSError) -> DamagedFiles:
     return DamagedFiles(f"Pictures cannot be collected in {place}: {error.strerror}. Make room there, or set TMPDIR.")
 
@@ -301,7 +278,3 @@ def _md5(info: dict[str, Any]) -> bytes | None:
         if told := info.get("md5Hash"):
             return base64.b64decode(told)
     return None
-
-
-def _one_line(error: BaseException) -> str:
-    return redact(" ".join(str(error).split()) or type(error).__name__)[:300].rstrip(".")

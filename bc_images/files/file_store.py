@@ -41,11 +41,19 @@ class Stored:
     type: str
 
 
-def open_files(url: str) -> FileStore:
-    """Return the file store at a folder or fsspec URL, such as ``s3://bucket/prefix``; contacts nobody yet.
+def open_files(url: str, *, writable: bool = False) -> FileStore:
+    """Return the file store at a folder or fsspec URL, such as ``s3://bucket/prefix``.
+
+    Contacts nobody yet, except where a library connects at once (SFTP, SMB, FTP).
+
+    Args:
+        url: the folder or URL.
+        writable: whether a backup is to be written: what is read-only is then refused. What does not outlive the
+            process, such as ``memory://``, is refused always.
 
     Raises:
-        SettingsError: the URL cannot be understood, or the library for it is not installed.
+        SettingsError: the URL is not valid, the library for it is not installed, or no backup can be kept there.
+        DamagedFiles: the server does not answer or refuses the login.
     """
     if not url.strip():
         raise SettingsError("files is empty: give a folder or an fsspec URL such as s3://bucket/prefix.")
@@ -54,10 +62,10 @@ def open_files(url: str) -> FileStore:
         if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
             raise SettingsError("files: after file: comes a whole path, as in file:///var/pictures.")
         url = url2pathname(parts.path)
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*(?:://|::)", url):
+    if re.match(r"[A-Za-z][\w+.-]*(?:://|::)", url):
         from bc_images.files.bucket import Bucket  # a folder does without fsspec, which takes a while to load
 
-        return FileStore(Bucket(url))
+        return FileStore(Bucket(url, writable=writable))
     try:
         return FileStore(Folder(Path(url).expanduser()))
     except (RuntimeError, ValueError) as error:  # ~nobody; a NUL

@@ -17,6 +17,7 @@ from bc_images.files import webdav as webdav_module
 from bc_images.images import Record
 from bc_images.settings import Settings
 from tests import s3 as s3_server
+from tests.files import elsewhere as _elsewhere  # noqa: F401 - registers its file system
 from tests.files.host import Host
 
 _numbers = itertools.count()
@@ -85,7 +86,7 @@ def s3(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"s3://{bucket}/some/prefix"
 
 
-everywhere = pytest.mark.parametrize("place", ["folder", "s3", "memory"], indirect=True)
+everywhere = pytest.mark.parametrize("place", ["folder", "s3", "elsewhere"], indirect=True)
 """Runs a test on a folder, over the S3 protocol, and on a file system that is no object store."""
 
 
@@ -96,7 +97,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if kind == "s3":
         url: str = request.getfixturevalue("s3")
         return url
-    return str(tmp_path / "files") if kind == "folder" else f"memory://files-{next(_numbers)}"
+    return str(tmp_path / "files") if kind == "folder" else f"elsewhere://{tmp_path}/files"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The same promises on disk, over the S3 protocol and in memory: whole, verified, durable, or not there at all."""
+"""The same promises on disk, over the S3 protocol and elsewhere: whole, verified, durable, or not there at all."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
 from bc_images.errors import DamagedFiles, FileUnavailable, SettingsError
 from bc_images.files import FileStore, Saved, open_files
 from bc_images.files.file_store import FileLies
 from bc_images.files.refs import object_key
 from tests.files.conftest import Tamper, everywhere, keys
+from tests.files.elsewhere import Elsewhere
 from tests.files.pictures import KINDS, MEDIA_TYPES, picture, png
 
 
@@ -256,7 +256,7 @@ def test_addresses_that_only_look_as_if_they_held_one(url: str, s3: str) -> None
     assert open_files(url).label == url
 
 
-class Talkative(MemoryFileSystem):  # type: ignore[misc]  # fsspec is not typed
+class Talkative(Elsewhere):
     """Names the password that it was given in every error, as some libraries do."""
 
     protocol = "talkative"
@@ -264,7 +264,7 @@ class Talkative(MemoryFileSystem):  # type: ignore[misc]  # fsspec is not typed
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
-        return str(super()._strip_protocol(path.replace("talkative://", "memory://")))
+        return super()._strip_protocol(path.replace("talkative://user:pass%20word%21x@example.invalid", "talkative://"))
 
     def pipe_file(self, path: str, value: bytes, **_kwargs: object) -> None:
         raise OSError("login of user with password pass word!x failed: pass%20word%21x")
@@ -281,7 +281,7 @@ def test_a_password_in_an_address_is_never_shown() -> None:
 
 def test_the_label_is_the_address() -> None:
     assert open_files("http://example.invalid/files/").label == "http://example.invalid/files"
-    assert open_files("memory://files/").label == "memory:///files"
+    assert open_files("elsewhere:///files/").label == "elsewhere:///files"
 
 
 @pytest.mark.parametrize("url", ["file://pictures", "file://server/pictures", "file:pictures", "local://x"])

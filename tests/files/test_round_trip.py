@@ -152,12 +152,12 @@ def test_a_file_store_that_is_not_there_ends_the_restore(mounts: bool, tmp_path:
         assert shop.dump()["images"] == []
 
 
-def test_the_token_never_goes_to_the_originals() -> None:
+def test_the_token_never_goes_to_the_originals(tmp_path: Path) -> None:
     with SandboxServer(products=3, images=2) as shop:
         settings = Settings.from_config(
             {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": shop.url, "store_url": shop.url}
         )
-        back_up(settings, "memory://token")
+        back_up(settings, str(tmp_path))
         originals = [request for request in shop.requests() if request["path"].startswith("/product_images/")]
         assert len(originals) == 6
         assert not any(request["token"] for request in originals)
