@@ -78,6 +78,7 @@ class Admin:
             Route("/products/{product_id:int}", self._delete_product, methods=["DELETE"]),
             Route("/products/{product_id:int}/images", self._add_image, methods=["POST"]),
             Route("/images/{image_id:int}", self._image, methods=["PATCH", "DELETE"]),
+            Route("/images/{image_id:int}/file", self._lose_file, methods=["DELETE"]),
         ]
         handlers: dict[Any, Any] = dict.fromkeys((BadControl, BadScript, BadSwitch), _refuse)
         return Starlette(routes=[Mount(ADMIN, routes=routes)], exception_handlers=handlers)
@@ -141,4 +142,9 @@ class Admin:
             await self._call(self._control.delete_image, image_id)
         else:
             await self._call(self._control.set_image, image_id, **await _object(request))
+        return Response(status_code=204)
+
+    async def _lose_file(self, request: Request) -> Response:
+        renditions = request.query_params.get("renditions") == "1"
+        await self._call(self._control.lose_file, request.path_params["image_id"], renditions=renditions)
         return Response(status_code=204)

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from python_multipart.multipart import parse_options_header
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from bc_images.sandbox.cdn import Cdn
 from bc_images.sandbox.names import READ_ONLY_TOKEN, TOKEN, UNSCOPED_TOKEN
 from bc_images.sandbox.wire import Refused, Reply
 
@@ -41,6 +42,7 @@ class Shop:
     rules: Rules
     import_directory: Path
     url: str
+    cdn: Cdn = field(default_factory=Cdn)
 
 
 @dataclass(slots=True)

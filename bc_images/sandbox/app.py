@@ -92,8 +92,8 @@ class App:
         if not api:
             path: str = scope["path"]
             if path == DAV or path.startswith(DAV + "/"):
-                return await self._dav.answer(scope, receive)
-            return await files.serve(self.shop, scope["method"], path)
+                return await self._dav.answer(scope, receive, self.shop)
+            return await files.serve(self.shop, scope["method"], path, scope["query_string"])
         if not self.quota.take():
             answer = _problem(429, "Too many requests")
         else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bc_images.sandbox import media, shapes
 from bc_images.sandbox.dav import make_folders
 from bc_images.sandbox.rules import INT_MAX, INT_MIN
-from bc_images.sandbox.state import Image
+from bc_images.sandbox.state import LOST, LOST_WITH_RENDITIONS, Image
 
 if TYPE_CHECKING:
     from bc_images.sandbox.app import App
@@ -113,7 +113,7 @@ class Control:
                     content = state.drawn(seeded, image.image_file)
                     digest, size = hashlib.sha256(content).hexdigest(), len(content)
                     measured.append((digest, size, image.id, image.image_file))
-                body["sha256"], body["size"] = digest, size
+                body["sha256"], body["size"] = (None, None) if state.lost(image.image_file) else (digest, size)
             found["images"].append(body)
         with state.write() as db:
             db.executemany("UPDATE images SET digest = ?, size = ? WHERE id = ? AND image_file = ?", measured)
@@ -159,6 +159,7 @@ class Control:
         make_folders(root)
         self._app.faults.script("")
         self._app.clear_log()
+        self._app.shop.cdn.clear()
         self._quota.reset()
 
     def faults(self, script: str, match: str | None = None) -> None:
@@ -170,8 +171,10 @@ class Control:
         return self._app.faults.as_list()
 
     def switch(self, **values: object) -> dict[str, str | int]:
-        """Set switches; returns all of them. A changed quota begins a fresh window."""
+        """Set switches; returns all of them. A changed quota begins a fresh window, a changed CDN an empty cache."""
         self._app.shop.switches.set(values)
+        if "cdn" in values:
+            self._app.shop.cdn.clear()
         if values.keys() & {"quota", "window_ms"}:
             self._quota.reset()
         return self._app.shop.switches.as_dict()
@@ -250,6 +253,7 @@ class Control:
             if content is not None:
                 columns.setdefault("image_file", self._new_path(filename or image.image_file.rpartition("/")[2]))
                 columns |= {"digest": state.keep_blob(content), "size": len(content), "seeded": None}
+                state.lose(columns["image_file"], 0)
             columns.setdefault("date_modified", int(time.time()))
             assign = ", ".join(f"{name} = ?" for name in columns)
             db.execute(f"UPDATE images SET {assign} WHERE id = ?", (*columns.values(), image_id))  # noqa: S608
@@ -260,6 +264,10 @@ class Control:
         """Delete an image, as the API does."""
         with self._state.write():
             self._app.shop.rules.delete([self._need_image(image_id)])
+
+    def lose_file(self, image_id: int, *, renditions: bool = False) -> None:
+        """Lose the original of an image, which then answers 404; its row stays. ``renditions``: and these too."""
+        self._state.lose(self._need_image(image_id).image_file, LOST_WITH_RENDITIONS if renditions else LOST)
 
     def _need_product(self, product_id: int) -> None:
         if not self._state.has_product(product_id):

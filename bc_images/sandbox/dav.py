@@ -5,6 +5,7 @@ Source: the support page "File Access (WebDAV)"; the folders are the documented 
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from a2wsgi import WSGIMiddleware
@@ -15,12 +16,15 @@ from wsgidav.request_resolver import RequestResolver
 from wsgidav.wsgidav_app import WsgiDAVApp
 
 from bc_images.sandbox.names import DAV_PASSWORD, DAV_USERNAME
+from bc_images.sandbox.uploads import PAINTERS
 from bc_images.sandbox.wire import TEXT, Reply, reply
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.types import Message, Receive, Scope
+
+    from bc_images.sandbox.api import Shop
 
 PREFIX: Final = "/dav"
 IMAGES: Final = "product_images"
@@ -62,12 +66,24 @@ class Dav:
         """Let the worker threads end."""
         self._app.executor.shutdown(wait=False)
 
-    async def answer(self, scope: Scope, receive: Receive) -> Reply:
+    async def answer(self, scope: Scope, receive: Receive, shop: Shop) -> Reply:
         """One request, its whole answer collected."""
         path: str = scope["path"]
         parts = path.split("/")
         if parts[2:3] == [IMAGES] and len(parts) > 4 and parts[3] not in ("import", "uploaded_images"):
-            return reply(501, b"Stored images are not shown in the sandbox's WebDAV; see docs/sandbox.md.\n", TEXT)
+            if scope["method"] not in ("GET", "HEAD"):
+                return reply(501, b"Stored images can only be read in the sandbox's WebDAV.\n", TEXT)
+            answer = await self._forward(scope, receive)  # which asks for the user, and has no such file
+            if answer.status == 404 and shop.switches.dav_originals == "on":
+                image_file = "/".join(parts[3:])
+                loop = asyncio.get_running_loop()
+                content = await loop.run_in_executor(PAINTERS, shop.state.served_original, image_file)
+                if content is not None:
+                    return reply(200, content, b"application/octet-stream")
+            return answer
+        return await self._forward(scope, receive)
+
+    async def _forward(self, scope: Scope, receive: Receive) -> Reply:
         start: Message = {"status": 500, "headers": []}
         body: list[bytes] = []
 

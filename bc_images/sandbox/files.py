@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from bc_images.sandbox import media
 from bc_images.sandbox.names import STORE_HASH
+from bc_images.sandbox.state import LOST_WITH_RENDITIONS
 from bc_images.sandbox.uploads import PAINTERS
 from bc_images.sandbox.wire import TEXT, Header, Reply, reply
 
@@ -46,10 +47,17 @@ def _in_dav(shop: Shop, path: str) -> bytes | None:
         return None
 
 
-def _original(shop: Shop, path: str) -> bytes | None:
-    if path.partition("/")[0] in DAV_FOLDERS:
-        return _in_dav(shop, path)
-    return shop.state.original(path)
+def _original(shop: Shop, path: str, query: bytes) -> Reply:
+    """An original, or a file of a WebDAV folder, as the CDN passes it on."""
+    in_dav = path.partition("/")[0] in DAV_FOLDERS
+    content = _in_dav(shop, path) if in_dav else shop.state.served_original(path)
+    if content is None:
+        return NOT_FOUND
+    address = f"{path}?{query.decode('latin-1')}"
+    content, kind, headers = shop.cdn.serve(shop.switches.cdn, address, content, _media_type(path))
+    answer = _file(content, kind)
+    answer.headers += headers
+    return answer
 
 
 def _pictured(shop: Shop, found: re.Match[str]) -> str | None:
@@ -73,6 +81,8 @@ def _rendition(shop: Shop, found: re.Match[str]) -> Reply:
     image_file = _pictured(shop, found)
     width, height = int(found["width"]), int(found["height"])
     content = shop.state.original(image_file) if image_file is not None and width and height else None
+    if image_file is not None and shop.state.lost(image_file) == LOST_WITH_RENDITIONS:
+        content = None
     if content is None:
         return NOT_FOUND
     try:
@@ -81,15 +91,14 @@ def _rendition(shop: Shop, found: re.Match[str]) -> Reply:
         return reply(415, b"This file is not a picture.\n", TEXT)
 
 
-async def serve(shop: Shop, method: str, path: str) -> Reply:
+async def serve(shop: Shop, method: str, path: str, query: bytes = b"") -> Reply:
     """Answer a request for a file; pictures are drawn and resized outside the event loop."""
     if method not in ("GET", "HEAD"):
         return reply(405, b"Method Not Allowed", TEXT, (b"allow", b"GET, HEAD"))
     loop = asyncio.get_running_loop()
     for prefix in (ORIGINALS, CDN + ORIGINALS[1:]):
         if path.startswith(prefix):
-            content = await loop.run_in_executor(PAINTERS, _original, shop, path[len(prefix) :])
-            return NOT_FOUND if content is None else _file(content, _media_type(path))
+            return await loop.run_in_executor(PAINTERS, _original, shop, path[len(prefix) :], query)
     found = _RENDITION.fullmatch(path[len(CDN) :]) if path.startswith(CDN) else None
     if found is None:
         return NOT_EMULATED

@@ -89,6 +89,26 @@ def recompress(content: bytes) -> bytes:
     return _encode(opened(content), b"recompressed", quality=70)[0]
 
 
+def polish(content: bytes, quality: int) -> tuple[bytes, str]:
+    """What a CDN that re-encodes pictures makes of one: (bytes, media type).
+
+    BMP, WBMP and XBM stay as they are, and so does a GIF that is packed as well already.
+    """
+    picture = opened(content)
+    kind = picture.format or ""
+    if kind not in ("JPEG", "PNG", "GIF", "WEBP"):
+        return content, MEDIA_TYPES[(kind or "WBMP").lower()]
+    out = BytesIO()
+    if kind == "JPEG":
+        picture.save(out, kind, quality=quality, progressive=True)
+    elif kind == "GIF":
+        picture.save(out, kind, save_all=True, comment=b"")
+    else:
+        kind = "WEBP"
+        picture.save(out, kind, quality=quality, method=0)
+    return out.getvalue(), MEDIA_TYPES[kind.lower()]
+
+
 def stored_name(name: str, kind: str, seed: int, serial: int) -> str:
     """``c/ddd/slug__NNNNN.ext`` for an uploaded file name; a suffix that is there already stays, so they stack."""
     stem, _, ext = name.rpartition(".")

@@ -41,6 +41,8 @@ CREATE UNIQUE INDEX images_by_file ON images (image_file);
 CREATE INDEX products_by_sku ON products (sku);
 CREATE INDEX products_by_date ON products (date_modified);
 """
+LOST: Final = 1
+LOST_WITH_RENDITIONS: Final = 2
 TABLES: Final = ("meta", "products", "images", "blobs", "lingering")
 
 
@@ -262,6 +264,18 @@ class State:
         """The seeded picture of this number, in the format that its path ends with."""
         ext = image_file.rpartition(".")[2]
         return stock.picture(self.meta("seed"), seeded, ext, self.meta("picture_bytes"))
+
+    def lost(self, image_file: str) -> int:
+        """Whether the file at a path is lost although its row is there: 0, `LOST` or `LOST_WITH_RENDITIONS`."""
+        return self.meta(f"lost {image_file}")
+
+    def lose(self, image_file: str, how: int) -> None:
+        """Lose a file and leave its row."""
+        self.set_meta(f"lost {image_file}", how)
+
+    def served_original(self, image_file: str) -> bytes | None:
+        """The bytes at a path under product_images/ as the store serves them: None where they are lost."""
+        return None if self.lost(image_file) else self.original(image_file)
 
     def original(self, image_file: str) -> bytes | None:
         """The bytes at a path under product_images/, or None; seeded pictures are drawn here."""

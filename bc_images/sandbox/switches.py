@@ -62,6 +62,8 @@ SWITCHES: Final[dict[str, Switch]] = {
     "lingering_originals": Switch("off", ON_OFF),
     "lingering_renditions": Switch("off", ON_OFF),
     "recompress_uploads": Switch("off", ON_OFF),
+    "cdn": Switch("off", ("off", "altered", "altered_later")),
+    "dav_originals": Switch("on", ON_OFF),
     "description_max": Switch(0),
     "description_rewrite": Switch("off", ("off", "trim", "escape", "cut", "strip")),
     "field_errors": Switch("named", ("named", "nested", "unnamed")),
@@ -104,6 +106,8 @@ class Switches:
     lingering_originals: str
     lingering_renditions: str
     recompress_uploads: str
+    cdn: str
+    dav_originals: str
     description_max: int
     description_rewrite: str
     field_errors: str

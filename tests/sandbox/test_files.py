@@ -230,7 +230,83 @@ def test_dav_has_the_documented_folders(shop: Door) -> None:
     listing = dav(shop, "PROPFIND", "/", headers={"Depth": "1"}).text
     for folder in ("product_images", "content", "template", "exports", "import_files", "product_downloads"):
         assert f"/dav/{folder}/" in listing
-    assert dav(shop, "GET", f"/product_images/{shop.images()[0]['image_file']}").status_code == 501
+
+
+def test_dav_serves_stored_originals_past_the_cdn(shop: Door) -> None:
+    shop.sandbox.switch(cdn="altered")
+    image = shop.images()[0]
+    path = f"/product_images/{image['image_file']}"
+    assert requests.get(f"{shop.sandbox.url}/dav{path}", timeout=10).status_code == 401
+    assert dav(shop, "GET", path).content == shop.sandbox.original(image["image_file"])
+    assert dav(shop, "DELETE", path).status_code == 501
+    assert dav(shop, "GET", "/product_images/a/000/none__00000.jpg").status_code == 404
+    shop.sandbox.switch(dav_originals="off")
+    assert dav(shop, "GET", path).status_code == 404
+
+
+# ---------------------------------------------------------------- the CDN
+
+
+def upload(shop: Door, kind: str) -> tuple[str, bytes]:
+    """Add a picture; return its address below the store's and its bytes."""
+    out = BytesIO()
+    Image.effect_mandelbrot((60, 40), (-2, -1.5, 1, 1.5), 50).convert("RGB").save(out, kind)
+    content = out.getvalue()
+    number = shop.sandbox.add_image(FIRST, content, f"a.{kind.lower()}")
+    (image,) = (each for each in shop.images() if each["id"] == number)
+    return f"/product_images/{image['image_file']}", content
+
+
+@pytest.mark.parametrize(("kind", "becomes"), [("JPEG", "JPEG"), ("PNG", "WEBP"), ("WEBP", "WEBP")])
+@pytest.mark.parametrize("query", ["", "?some=thing"])
+def test_a_cdn_that_alters_pictures_says_so(shop: Door, kind: str, becomes: str, query: str) -> None:
+    path, content = upload(shop, kind)
+    shop.sandbox.switch(cdn="altered")
+    answer = shop.file(path + query, headers={"Cache-Control": "no-transform"})
+    assert answer.content != content
+    opened = Image.open(BytesIO(answer.content))
+    opened.load()
+    assert (opened.format, opened.size) == (becomes, (60, 40))
+    assert answer.headers["content-type"] == media.MEDIA_TYPES[becomes.lower()]
+    origin = "" if kind == becomes else f"origFmt={kind.lower()}, "
+    assert answer.headers["cf-polished"] == f"{origin}qual=85, origSize={len(content)}"
+
+
+def test_a_cdn_leaves_alone_what_it_does_not_know(shop: Door) -> None:
+    path, content = upload(shop, "BMP")
+    shop.sandbox.switch(cdn="altered")
+    answer = shop.file(path)
+    assert (answer.content, answer.headers["cf-polished"]) == (content, "status=not_needed")
+
+
+def test_a_cdn_that_alters_later(shop: Door) -> None:
+    path, content = upload(shop, "JPEG")
+    shop.sandbox.switch(cdn="altered_later")
+    for query in ("", "?1", "?2"):
+        first, second = shop.file(path + query), shop.file(path + query)
+        assert (first.content, first.headers["cf-cache-status"]) == (content, "MISS")
+        assert (second.content != content, second.headers["cf-cache-status"]) == (True, "HIT")
+        assert "cf-polished" not in first.headers
+        assert "cf-polished" in second.headers
+    shop.sandbox.switch(cdn="off")
+    assert shop.file(path).content == content
+    assert not any(name.startswith("cf-") for name in shop.file(path).headers)
+
+
+@pytest.mark.parametrize("renditions", [False, True])
+def test_an_original_can_be_lost(shop: Door, renditions: bool) -> None:
+    image = shop.images()[0]
+    address = shop.get(f"/v3/catalog/products/{FIRST}/images").json()["data"][0]["url_zoom"]
+    route = f"{shop.sandbox.url}/_sandbox/images/{image['id']}/file"
+    assert requests.delete(route, params={"renditions": int(renditions)}, timeout=10).status_code == 204
+    assert shop.file(f"/product_images/{image['image_file']}").status_code == 404
+    assert dav(shop, "GET", f"/product_images/{image['image_file']}").status_code == 404
+    assert requests.get(address, timeout=10).status_code == (404 if renditions else 200)
+    assert shop.images()[0] == image
+    assert shop.sandbox.dump()["images"][0]["sha256"] is None
+    shop.sandbox.set_image(image["id"], content=picture("pink"), filename="new.png")
+    assert shop.file(f"/product_images/{shop.images()[0]['image_file']}").content == picture("pink")
+    assert requests.delete(f"{shop.sandbox.url}/_sandbox/images/1/file", timeout=10).status_code == 400
 
 
 def test_v3_takes_an_imported_file_by_its_public_address(shop: Door) -> None:
