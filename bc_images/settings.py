@@ -95,6 +95,19 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "description": "Where picture bytes are kept: a folder or an fsspec URL such as s3://bucket/prefix. "
         "Empty: no files.",
     },
+    "webdav_username": {
+        "type": "string",
+        "title": "WebDAV user",
+        "description": "User (an e-mail address) of the store's WebDAV: the tap reads an original by it where a CDN "
+        "alters what the public address serves; the target sends pictures by it (upload: webdav).",
+    },
+    "webdav_password": {
+        "type": "string",
+        "secret": True,
+        "writeOnly": True,
+        "title": "WebDAV password",
+        "description": "Password of the store's WebDAV; it is not the API token.",
+    },
     "user_agent": {
         "type": "string",
         "default": "bc-images",
@@ -132,6 +145,8 @@ class Settings:
     max_retries: int = 10
     rate_limit_reserve: float = 0.1
     files: str = field(default="", repr=False)  # an fsspec URL may carry credentials
+    webdav_username: str = ""
+    webdav_password: str = field(default="", repr=False)
     user_agent: str = "bc-images"
 
     @classmethod
@@ -143,6 +158,7 @@ class Settings:
         """
         values = {name: config[name] for name in PROPERTIES if config.get(name) is not None}
         keep_secret(values.get("access_token"))
+        keep_secret(values.get("webdav_password"))
         for name in REQUIRED:
             if not values.get(name):
                 raise SettingsError(f"The setting {name} is missing: give it in --config or in the environment.")
@@ -150,6 +166,7 @@ class Settings:
             raise SettingsError("store_hash may hold letters, digits, '-' and '_' only: give the hash, not an address.")
         if not re.fullmatch(r"[\x21-\x7e]+", values["access_token"]):
             raise SettingsError("access_token holds a blank, a line break or a character that no header can carry.")
+        _check_webdav(values)
         if not re.fullmatch(r"[\x21-\x7e][\x20-\x7e]*", values.get("user_agent", "bc-images")):
             raise SettingsError("user_agent starts with a blank, or holds a character that no header can carry.")
         for name in ("request_timeout", "rate_limit_reserve"):
@@ -170,6 +187,11 @@ class Settings:
     def default(name: str) -> Any:
         """Return the documented default of a shared setting."""
         return PROPERTIES[name]["default"]
+
+
+def _check_webdav(values: Mapping[str, Any]) -> None:
+    if not re.fullmatch(r"[\x20-\x7e]*", values.get("webdav_username", "") + values.get("webdav_password", "")):
+        raise SettingsError("webdav_username or webdav_password holds a line break or is not ASCII.")
 
 
 def _api_address(value: str) -> str:

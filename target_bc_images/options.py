@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from platformdirs import user_state_path
 
 from bc_images.errors import SettingsError
-from bc_images.redaction import keep_secret
 from target_bc_images.match import Mode
 
 __all__ = ["PROPERTIES", "Options"]
@@ -61,18 +60,6 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "title": "Public address of the file store",
         "description": "Where the store can fetch the files itself, for upload: url.",
     },
-    "webdav_username": {
-        "type": "string",
-        "title": "WebDAV user",
-        "description": "User (an e-mail address) for upload: webdav.",
-    },
-    "webdav_password": {
-        "type": "string",
-        "secret": True,
-        "writeOnly": True,
-        "title": "WebDAV password",
-        "description": "Password for upload: webdav; it is not the API token.",
-    },
     "state_dir": {
         "type": "string",
         "title": "State folder",
@@ -117,8 +104,6 @@ class Options:
     product_ids: frozenset[int] | None = None
     upload: Literal["auto", "multipart", "webdav", "url"] = "auto"
     files_url: str | None = None
-    webdav_username: str | None = None
-    webdav_password: str | None = field(default=None, repr=False)
     state_dir: Path = Path()
     report: str | None = None
     plan_by_product: bool = False
@@ -133,7 +118,6 @@ class Options:
             SettingsError: settings that contradict each other.
         """
         values: dict[str, Any] = {name: config[name] for name in PROPERTIES if config.get(name) is not None}
-        keep_secret(values.get("webdav_password"))
         if "product_ids" in values:
             values["product_ids"] = frozenset(values["product_ids"])
         if "state_dir" in values:
@@ -143,6 +127,6 @@ class Options:
         options = cls(**values)
         if options.mode == "mirror" and options.max_deletes is None:
             raise SettingsError("mode mirror deletes images: set max_deletes to the most it may delete.")
-        if options.upload == "webdav" and not (options.webdav_username and options.webdav_password):
+        if options.upload == "webdav" and not (config.get("webdav_username") and config.get("webdav_password")):
             raise SettingsError("upload webdav needs webdav_username and webdav_password.")
         return options

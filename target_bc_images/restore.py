@@ -63,8 +63,8 @@ class Restore:
             files=self._files,
             upload=options.upload,
             files_url=options.files_url,
-            webdav_username=options.webdav_username,
-            webdav_password=options.webdav_password,
+            webdav_username=settings.webdav_username,
+            webdav_password=settings.webdav_password,
         )
         self.claimed: dict[int, SourceKey] = {}
         self.undo_path: str | None = None

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
 from types import TracebackType
 from typing import Self, TypeAlias
 
 from bc_images.errors import FileUnavailable
-from bc_images.files.addresses import original_url
 from bc_images.files.file_store import FileLies, FileStore, Stored
+from bc_images.files.findings import Findings, name_of
+from bc_images.files.originals import Originals
+from bc_images.files.pictures import MAX_UPLOAD
 from bc_images.files.refs import Refs, Saved
-from bc_images.files.transfer import Gone, Interrupted, Transfers, Tries
+from bc_images.files.transfer import Gone, Transfers
 from bc_images.images import Record
 from bc_images.settings import Settings
 
@@ -38,8 +40,10 @@ class Downloader:
         settings: the shared settings.
         files: the file store.
         verify: re-hash what is saved already too, and download again what is damaged, which heals it.
+        recheck: the share (0 to 1) of what is saved already that is compared with the store, chosen at random.
 
     Attributes:
+        findings: what needs a second look although the records have their files.
         files: records filled with a file so far.
         downloaded: files downloaded by this run.
         bytes: bytes of these.
@@ -47,11 +51,13 @@ class Downloader:
         failures: the first `LISTED` of them, a line each.
     """
 
-    def __init__(self, settings: Settings, files: FileStore, *, verify: bool = False) -> None:
+    def __init__(self, settings: Settings, files: FileStore, *, verify: bool = False, recheck: float = 0.0) -> None:
         self._settings = settings
         self._store = files
         self._verify = verify
+        self._recheck = recheck
         self._transfers = Transfers(settings)
+        self._originals = Originals(settings, self._transfers)
         # Twice the connections: while one half waits for the disk to be sure, the other half keeps the network busy.
         self._executor = ThreadPoolExecutor(2 * settings.concurrency, "files")
         self._listing = self._executor.submit(files.refs, settings.store_hash)
@@ -61,6 +67,7 @@ class Downloader:
         self.bytes = 0
         self.failed = 0
         self.failures: list[str] = []
+        self.findings = Findings()
 
     def fill(self, records: Iterable[Record]) -> Iterator[Record]:
         """Yield the same records in the same order with ``file_*`` set: durable, or null where it cannot be had.
@@ -76,7 +83,7 @@ class Downloader:
             for record in records:
                 refs = self._listing.result()
                 saved = refs.get(record["image_file"])
-                if saved is not None and saved.source == "original" and not self._verify:
+                if saved is not None and self._is_settled(saved):
                     waiting.append((record, saved))
                 else:
                     waiting.append((record, self._executor.submit(self._save, refs, record, saved)))
@@ -118,6 +125,8 @@ class Downloader:
                 return record
             result = outcome
         self.files += 1
+        if result.source != "original" or result.defect or result.size > MAX_UPLOAD:
+            self.findings.take_in(record, result)
         record["file_sha256"] = result.sha256
         record["file_size"] = result.size
         record["file_type"] = result.type
@@ -125,39 +134,68 @@ class Downloader:
         return record
 
     def _fail(self, record: Record, error: FileUnavailable) -> None:
-        line = f"Product {record['product_id']}, image {record['id']} ({record['image_file'][:300]!r}): {error}."
+        line = f"{name_of(record)}: {error}."
         logger.warning("%s The record goes out without a file.", line)
         self.failed += 1
         if len(self.failures) < LISTED:
             self.failures.append(line)
 
+    def _is_settled(self, saved: Saved) -> bool:
+        """Whether nothing is asked for a record of which a file is saved."""
+        if self._verify or saved.source == "zoom" or self._looks_again():
+            return False
+        return saved.source == "original" or not self._originals.has_webdav
+
+    def _looks_again(self) -> bool:
+        return self._recheck > 0 and random.random() < self._recheck  # noqa: S311 - nothing secret
+
     def _save(self, refs: Refs, record: Record, saved: Saved | None) -> _Result:
         """Download a record's picture, in a thread of the pool.
 
-        `saved` is what a ref knows: where that is a rendition, the original is asked for once more.
+        `saved` is what a ref knows: where that is no original, the original is asked for once more.
         """
         image_file = record["image_file"]
         fallback = saved if saved is not None and self._is_sound(saved) else None
         if fallback is not None and fallback.source == "original":
-            return fallback
+            return fallback if self._verify else self._look_again(refs, record, fallback)
         try:
             try:
-                stored = self._download(original_url(self._settings.store_url, image_file))
-                source = "original"
+                stored, source = self._originals.read(image_file, self._store.add, strict=fallback is not None)
             except Gone:
-                if fallback is not None:
-                    return fallback
-                if not record.get("zoom_url"):
+                if fallback is not None or not record.get("zoom_url"):
                     raise
-                stored = self._download(record["zoom_url"])
-                source = "zoom"
+                stored, source = self._originals.download(record["zoom_url"], self._store.add), "zoom"
         except FileUnavailable as error:
             return fallback or error
-        saved = Saved(stored.sha256, stored.size, stored.type, source)
+        return self._keep(refs, image_file, stored, source, fallback.generation if fallback is not None else 0)
+
+    def _keep(self, refs: Refs, image_file: str, stored: Stored, source: str, generation: int) -> Saved:
+        saved = Saved(stored.sha256, stored.size, stored.type, source, stored.defect, generation)
         refs.put(image_file, saved)
         with self._lock:
             self.downloaded += 1
             self.bytes += saved.size
+        return saved
+
+    def _look_again(self, refs: Refs, record: Record, saved: Saved) -> Saved:
+        """Find out whether the store still serves what was saved; keep what it serves instead, and both."""
+        image_file = record["image_file"]
+        look = self._originals.look(image_file, saved.sha256)
+        if look.state == "gone":
+            self.findings.add("gone", record, "the store has no such file any more (HTTP 404)")
+        elif look.state == "altered":
+            self.findings.add("altered", record, "a CDN alters what was saved as it was")
+        elif look.state in {"unreadable", "damaged"}:
+            logger.warning("%s: the saved picture could not be compared: %s.", name_of(record), look.reason)
+        elif look.sha256 != saved.sha256:
+            try:
+                stored, source = self._originals.read(image_file, self._store.add, strict=True)
+            except FileUnavailable as error:
+                logger.warning("%s: the changed picture could not be saved: %s.", name_of(record), error)
+                return saved
+            if stored.sha256 != saved.sha256:
+                self.findings.add("changed", record, "the store has another picture under the same path")
+                return self._keep(refs, image_file, stored, source, saved.generation + 1)
         return saved
 
     def _is_sound(self, saved: Saved) -> bool:
@@ -169,12 +207,3 @@ class Downloader:
             logger.warning("%s", error)
             return False
         return True
-
-    def _download(self, url: str) -> Stored:
-        tries = Tries(self._settings.max_retries)
-        while True:
-            try:
-                with closing(self._transfers.fetch(url, tries)) as chunks:
-                    return self._store.add(chunks)
-            except Interrupted as failure:
-                self._transfers.pause(failure, tries, url)

@@ -14,6 +14,7 @@ from urllib.request import url2pathname
 from bc_images.errors import DamagedFiles, FileUnavailable, SettingsError
 from bc_images.files.backend import Backend
 from bc_images.files.folder import Folder
+from bc_images.files.inspection import Inspection
 from bc_images.files.pictures import HEAD, sniff
 from bc_images.files.refs import OBJECTS, REFS, Refs, check_store_hash, object_key
 
@@ -34,11 +35,12 @@ class FileLies(DamagedFiles):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file that is durable in the file store: hex digest, bytes, media type."""
+    """A file that is durable in the file store: hex digest, bytes, media type, what is wrong with it (`DEFECTS`)."""
 
     sha256: str
     size: int
     type: str
+    defect: str | None = None
 
 
 def open_files(url: str, *, writable: bool = False) -> FileStore:
@@ -95,11 +97,13 @@ class FileStore:
         pieces = iter(chunks)
         head = next(pieces, b"")  # before anything is created: most failures come with the first bytes
         digest = hashlib.sha256()
+        inspection = Inspection()
         size = 0
         with self.backend.stage() as staging:
             piece: bytes | None = head
             while piece is not None:
                 digest.update(piece)
+                inspection.feed(piece)
                 staging.write(piece)
                 size += len(piece)
                 piece = next(pieces, None)
@@ -112,7 +116,7 @@ class FileStore:
                 raise FileUnavailable("what came is no picture of a known type" if size else "the file is empty")
             sha256 = digest.hexdigest()
             staging.commit(object_key(sha256), size)
-        return Stored(sha256, size, media_type)
+        return Stored(sha256, size, media_type, inspection.defect(media_type))
 
     def read(self, digest: str) -> bytes:
         """Return a whole file, re-hashed; meant for pictures small enough to be sent.

@@ -1,7 +1,9 @@
 """Refs: which digest a store's image path had, kept as names of empty objects.
 
 ``refs/<store_hash>/<image_file>=<digest>=<size>=<type>=<source>``: one listing tells everything, and no object has
-to be opened. A path never changes its content, so a ref is never changed; it is only added.
+to be opened. A path should never change its content, so a ref is never changed; it is only added. Where a path was
+found with other content after all, ``=<generation>`` follows (1, 2, ...), and the highest counts; where the store would
+refuse the picture, ``=<defect>`` is the last part.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from bc_images.errors import SettingsError, Stopped
+from bc_images.files.inspection import DEFECTS
 from bc_images.files.pictures import EXTENSIONS
 
 if TYPE_CHECKING:
@@ -43,7 +46,8 @@ _PLAIN = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]{0,119}/)*[A-Za-z0-9_-][A-Za
 _LONGEST_PART = 120  # with the facts behind it a name stays below the 255 bytes that file systems allow
 _LONGEST = 600  # and the key below the 1,024 bytes that object stores allow
 _FACTS = re.compile(
-    r"(?P<name>.+)=(?P<sha256>[0-9a-f]{64})=(?P<size>\d{1,12})=(?P<kind>[a-z]+)=(?P<source>original|zoom)"
+    r"(?P<name>.+)=(?P<sha256>[0-9a-f]{64})=(?P<size>\d{1,12})=(?P<kind>[a-z]+)=(?P<source>original|cdn|zoom)"
+    rf"(?:=(?P<generation>\d{{1,6}}))?(?:=(?P<defect>{'|'.join(DEFECTS)}))?"
 )
 
 _KINDS = {media_type: extensions[0][1:] for media_type, extensions in EXTENSIONS.items()}
@@ -52,12 +56,18 @@ _TYPES = {kind: media_type for media_type, kind in _KINDS.items()}
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What is known of a saved file: hex digest, bytes, media type, and ``original`` or ``zoom``."""
+    """What is known of a saved file.
+
+    Hex digest, bytes, media type, where it came from (``original``; ``cdn``: the original's address, altered by a CDN;
+    ``zoom``), what is wrong with it (a key of `DEFECTS`), and how often the content of its path had changed before.
+    """
 
     sha256: str
     size: int
     type: str
     source: str
+    defect: str | None = None
+    generation: int = 0
 
 
 def check_store_hash(store_hash: str) -> str:
@@ -104,7 +114,12 @@ def _encoded(part: str) -> str:
 
 
 def _key(store_hash: str, name: str, saved: Saved) -> str:
-    return f"{REFS}/{store_hash}/{name}={saved.sha256}={saved.size}={_KINDS[saved.type]}={saved.source}"
+    facts = [name, saved.sha256, str(saved.size), _KINDS[saved.type], saved.source]
+    if saved.generation:
+        facts.append(str(saved.generation))
+    if saved.defect:
+        facts.append(saved.defect)
+    return f"{REFS}/{store_hash}/{'='.join(facts)}"
 
 
 def parse_ref(key: str) -> tuple[str, str, Saved] | None:
@@ -113,8 +128,34 @@ def parse_ref(key: str) -> tuple[str, str, Saved] | None:
     match = _FACTS.fullmatch(rest)
     if match is None or match["kind"] not in _TYPES:
         return None
-    saved = Saved(match["sha256"], int(match["size"]), _TYPES[match["kind"]], match["source"])
+    saved = Saved(
+        match["sha256"],
+        int(match["size"]),
+        _TYPES[match["kind"]],
+        match["source"],
+        match["defect"],
+        int(match["generation"] or 0),
+    )
     return store_hash, match["name"], saved
+
+
+def _rank(saved: Saved) -> int:
+    """Order the refs of one content: by where the file came from, then those that were looked into."""
+    return 2 * ("zoom", "cdn", "original").index(saved.source) + (saved.defect is not None)
+
+
+def _row(name: str, saved: Saved) -> dict[str, str | int | None]:
+    """Return a row of the listing's table."""
+    return {
+        "name": name,
+        "sha256": saved.sha256,
+        "size": saved.size,
+        "type": saved.type,
+        "source": saved.source,
+        "defect": saved.defect,
+        "generation": saved.generation,
+        "rank": _rank(saved),
+    }
 
 
 @contextmanager
@@ -158,38 +199,37 @@ class Refs:
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute("CREATE TABLE objects (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID")
         self._db.execute(
-            "CREATE TABLE refs (name TEXT PRIMARY KEY, sha256 TEXT, size INTEGER, type TEXT, source TEXT) WITHOUT ROWID"
+            "CREATE TABLE refs (name TEXT PRIMARY KEY, sha256 TEXT, size INTEGER, type TEXT, source TEXT, defect TEXT,"
+            " generation INTEGER, rank INTEGER) WITHOUT ROWID"
         )
         self._db.execute("BEGIN")
         objects = ((key.rpartition("/")[2], size) for key, size in self._backend.listing(OBJECTS))
         self._db.executemany("INSERT OR IGNORE INTO objects VALUES (?, ?)", objects)
         self._db.executemany(
-            # Two refs of one path: the original is better than the rendition that once stood in for it.
-            "INSERT INTO refs SELECT :name, :sha256, :size, :type, :source"
-            " WHERE EXISTS (SELECT 1 FROM objects WHERE sha256 = :sha256 AND size = :size)"
-            " ON CONFLICT (name) DO UPDATE SET sha256 = :sha256, size = :size, type = :type, source = :source"
-            " WHERE refs.source = 'zoom'",
+            # Of several refs of one path the newest content counts, even where its file is lost; of the same content,
+            # a file that is there, and the original before what once stood in for it.
+            "INSERT INTO refs SELECT :name, :sha256, :size, :type, :source, :defect, :generation, :rank"
+            " + 10 * EXISTS (SELECT 1 FROM objects WHERE sha256 = :sha256 AND size = :size) AS rank WHERE true"
+            " ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, type = excluded.type,"
+            " source = excluded.source, defect = excluded.defect, generation = excluded.generation,"
+            " rank = excluded.rank"
+            " WHERE (excluded.generation, excluded.rank) > (refs.generation, refs.rank)",
             self._rows(),
         )
+        self._db.execute("DELETE FROM refs WHERE rank < 10")
         self._db.execute("COMMIT")
         self._db.execute("DROP TABLE objects")
 
-    def _rows(self) -> Iterator[dict[str, str | int]]:
+    def _rows(self) -> Iterator[dict[str, str | int | None]]:
         for key in self._backend.names(f"{REFS}/{self._store_hash}"):
             if (ref := parse_ref(key)) is not None:
                 _, name, saved = ref
-                yield {
-                    "name": name,
-                    "sha256": saved.sha256,
-                    "size": saved.size,
-                    "type": saved.type,
-                    "source": saved.source,
-                }
+                yield _row(name, saved)
 
     def get(self, image_file: str) -> Saved | None:
         """Return the saved file of an image path, or None where it has to be downloaded."""
         with self._lock:
-            query = "SELECT sha256, size, type, source FROM refs WHERE name = ?"
+            query = "SELECT sha256, size, type, source, defect, generation FROM refs WHERE name = ?"
             row = self._db.execute(query, (ref_name(image_file),)).fetchone()
         return None if row is None else Saved(*row)
 
@@ -204,8 +244,9 @@ class Refs:
         self._backend.mark(_key(self._store_hash, name, saved))
         with self._lock, listed_on_disk():
             self._db.execute(
-                "INSERT OR REPLACE INTO refs VALUES (?, ?, ?, ?, ?)",
-                (name, saved.sha256, saved.size, saved.type, saved.source),
+                "INSERT OR REPLACE INTO refs VALUES"
+                " (:name, :sha256, :size, :type, :source, :defect, :generation, :rank)",
+                _row(name, saved),
             )
 
     def close(self) -> None:

@@ -6,13 +6,14 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urljoin
 
 import requests
 import urllib3
+from requests.auth import AuthBase
 
 from bc_images.errors import BcImagesError, FileUnavailable, Stopped, StoreUnreachable
 from bc_images.files.addresses import Addresses, Place, PublicOnly, place_of
@@ -120,16 +121,31 @@ class Transfers:
         if self._stop.wait(seconds):
             raise Stopped("Stopped while waiting to try a picture again.")
 
-    def fetch(self, url: str, tries: Tries) -> Generator[bytes]:
+    def fetch(
+        self,
+        url: str,
+        tries: Tries,
+        *,
+        examine: Callable[[requests.Response], None] | None = None,
+        auth: AuthBase | None = None,
+    ) -> Generator[bytes]:
         """Yield the bytes at `url`: all of them, or an error comes.
+
+        Args:
+            url: their address.
+            tries: how often it may fail.
+            examine: is given the answer before its first byte, and may refuse it by an error.
+            auth: shown to the host of `url` alone; redirects are not followed then.
 
         Raises:
             FileUnavailable: they cannot be had; `Gone` where they do not exist.
             Interrupted: only a new start can help, after `pause`.
         """
         with self._places:
-            answer = self._open(url, {})
+            answer = self._open(url, {}, auth)
             try:
+                if examine is not None:
+                    examine(answer)
                 total = _length(answer)
                 got = 0
                 while True:
@@ -144,7 +160,7 @@ class Transfers:
                         if not got or (condition := _resumable(answer)) is None:
                             raise
                         tries.spend(failure)
-                        following = self._open(url, {"Range": f"bytes={got}-", "If-Range": condition})
+                        following = self._open(url, {"Range": f"bytes={got}-", "If-Range": condition}, auth)
                         answer.close()
                         answer = following
                         total = _rest(answer, got, total)
@@ -153,11 +169,11 @@ class Transfers:
             finally:
                 answer.close()
 
-    def _open(self, url: str, headers: dict[str, str]) -> requests.Response:
+    def _open(self, url: str, headers: dict[str, str], auth: AuthBase | None) -> requests.Response:
         """Send a GET, follow redirects, and return an answer that carries a file."""
         for _ in range(MAX_REDIRECTS + 1):
             url = self._addresses.judge_before_contact(url)
-            answer = self._send(url, headers)
+            answer = self._send(url, headers, auth)
             place = answer.headers.get("Location")
             if answer.status_code not in _REDIRECTS or place is None:
                 try:
@@ -167,13 +183,15 @@ class Transfers:
                     raise
                 return answer
             _drain(answer)
+            if auth is not None:
+                raise FileUnavailable(f"HTTP {answer.status_code}")
             try:
                 url = urljoin(url, place)
             except ValueError as error:
                 raise FileUnavailable("it is redirected to what is no address") from error
         raise FileUnavailable(f"it is redirected more than {MAX_REDIRECTS} times")
 
-    def _send(self, url: str, headers: dict[str, str]) -> requests.Response:
+    def _send(self, url: str, headers: dict[str, str], auth: AuthBase | None) -> requests.Response:
         place = place_of(url)
         is_own = place in self._addresses.own
         if self._unanswered.get(place, 0) >= PATIENCE and not is_own:
@@ -183,7 +201,12 @@ class Transfers:
         chosen = self._own if is_own else self._strangers
         try:
             answer = chosen.get(
-                url, headers=headers, stream=True, allow_redirects=False, timeout=self._settings.request_timeout
+                url,
+                headers=headers,
+                auth=auth,
+                stream=True,
+                allow_redirects=False,
+                timeout=self._settings.request_timeout,
             )
         except requests.exceptions.InvalidURL as error:
             raise FileUnavailable(f"its address cannot be used: {describe(error)}") from error
@@ -241,6 +264,7 @@ def _anonymous(made: requests.Session) -> requests.Session:
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # The bytes as they are stored; and no Accept header that would let a CDN convert the picture.
     made.headers["Accept-Encoding"] = "identity"
+    made.headers["Cache-Control"] = "no-transform"
     return made
 
 
@@ -260,7 +284,7 @@ def _judge(answer: requests.Response, *, is_part_wanted: bool) -> None:
         told = answer.headers.get("Retry-After", "")
         wait = float(told) if re.fullmatch(r"[0-9]{1,9}", told) else 0.0  # a date is not worth reading
         raise Interrupted(f"HTTP {status}", wait=min(MAX_WAIT, wait))
-    if status != 200 and not (status == 206 and is_part_wanted):
+    if status not in {200, 203} and not (status == 206 and is_part_wanted):
         raise FileUnavailable(f"HTTP {status}")
     if (encoding := answer.headers.get("Content-Encoding", "identity").lower()) != "identity":
         # We asked for the bytes as they are. Packed ones may be cut off where only unpacking to the end could tell.

@@ -194,3 +194,39 @@ def test_no_room_for_the_listing(files: FileStore, full_disk: None) -> None:
     files.close()
     with pytest.raises(Stopped, match="set TMPDIR"):
         files.refs("abc")
+
+
+@everywhere
+def test_a_defect_comes_back_from_the_listing(place: str, files: FileStore) -> None:
+    stored = files.add([picture("png")[:-9]])
+    assert stored.defect == "truncated"
+    saved = Saved(stored.sha256, stored.size, stored.type, "cdn", stored.defect)
+    files.refs("abc").put("a/b.png", saved)
+    assert open_files(place).refs("abc").get("a/b.png") == saved
+
+
+@everywhere
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_the_newest_content_of_a_path_counts(
+    place: str, files: FileStore, tamper: Tamper, order: tuple[int, ...]
+) -> None:
+    """Also where its file is lost: then the path is unknown, and not what it was before."""
+    saved = {}
+    for generation in order:
+        stored = files.add([picture("png", generation)])
+        source = "zoom" if generation else "original"
+        saved[generation] = Saved(stored.sha256, stored.size, stored.type, source, generation=generation)
+        files.refs("abc").put("a/b.png", saved[generation])
+    assert open_files(place).refs("abc").get("a/b.png") == saved[2]
+    tamper(object_key(saved[2].sha256), None)
+    assert open_files(place).refs("abc").get("a/b.png") is None
+
+
+@everywhere
+def test_what_a_cdn_has_altered_is_better_than_a_rendition(place: str, files: FileStore) -> None:
+    for number, source in enumerate(("cdn", "zoom")):
+        stored = files.add([picture("png", number)])
+        files.refs("abc").put("a/b.png", Saved(stored.sha256, stored.size, stored.type, source))
+    found = open_files(place).refs("abc").get("a/b.png")
+    assert found is not None
+    assert found.source == "cdn"

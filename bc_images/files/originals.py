@@ -1,0 +1,216 @@
+"""Reading an original: from its address, and where a CDN alters it there, past the CDN's cache or by WebDAV."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from typing import Literal, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from requests import Response
+from requests.auth import AuthBase, HTTPDigestAuth
+
+from bc_images.errors import FileUnavailable
+from bc_images.files.addresses import original_url
+from bc_images.files.alteration import Altered, conversion, transformation
+from bc_images.files.pictures import HEAD, sniff
+from bc_images.files.transfer import Gone, Interrupted, Transfers, Tries
+from bc_images.settings import Settings
+
+__all__ = ["Look", "Originals"]
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+MOST_REFUSALS = 3  # files in a row that WebDAV may not serve before it is not asked any more
+
+
+class NoPicture(FileUnavailable):
+    """What came whole is no picture."""
+
+
+class Look(NamedTuple):
+    """What is at the address of an original now.
+
+    ``read``: a picture with this digest. ``altered``: only what a CDN has made of it. ``gone``: nothing (404, 410).
+    ``damaged``: what is no picture. ``unreadable``: the store did not say.
+    """
+
+    state: Literal["read", "altered", "gone", "damaged", "unreadable"]
+    sha256: str | None = None
+    reason: str = ""
+
+
+class Originals:
+    """Reads originals for one run; safe to share between threads.
+
+    Args:
+        settings: the shared settings.
+        transfers: fetches.
+    """
+
+    def __init__(self, settings: Settings, transfers: Transfers) -> None:
+        self._settings = settings
+        self._transfers = transfers
+        user, password = settings.webdav_username, settings.webdav_password
+        self._auth = HTTPDigestAuth(user, password) if user and password else None
+        self._refused = 0  # files in a row that WebDAV did not serve
+        self._lock = threading.Lock()
+
+    @property
+    def has_webdav(self) -> bool:
+        """Whether there is a way round a CDN that alters every answer."""
+        return self._auth is not None and self._refused < MOST_REFUSALS
+
+    def read(
+        self, image_file: str, consume: Callable[[Iterable[bytes]], _T], *, strict: bool = False
+    ) -> tuple[_T, str]:
+        """Return what `consume` makes of the bytes of an original, and their source: ``original`` or ``cdn``.
+
+        Args:
+            image_file: the path of the original.
+            consume: takes in the bytes; begins anew where a transfer has failed, or a CDN has altered them.
+            strict: never take what a CDN has altered.
+
+        Raises:
+            Altered: with `strict`, there is nothing else.
+            Gone: the store says that there is no such file.
+            FileUnavailable: it cannot be read.
+        """
+        url = original_url(self._settings.store_url, image_file)
+        try:
+            return self._consume(url, consume, image_file), "original"
+        except Altered as error:
+            logger.debug("%s: %s", url, error)
+            try:
+                return self.read_past_cache(image_file, consume), "original"
+            except FileUnavailable as failure:
+                logger.debug("%s: %s", url, failure)
+            if strict:
+                raise
+        return self._consume(url, consume), "cdn"
+
+    def read_past_cache(self, image_file: str, consume: Callable[[Iterable[bytes]], _T]) -> _T:
+        """Return what `consume` makes of an original that comes out of no cache, and is not altered.
+
+        Raises:
+            FileUnavailable: there is none.
+        """
+        url = original_url(self._settings.store_url, image_file)
+        try:  # a query that nobody has asked before is in no cache
+            return self._consume(f"{url}?no-cache={secrets.token_hex(8)}", consume, image_file)
+        except FileUnavailable:
+            if not self.has_webdav:
+                raise
+        return self._by_webdav(image_file, consume)
+
+    def look(self, image_file: str, expected: str | None = None) -> Look:
+        """Find out what is at the address of an original now; nothing is kept.
+
+        Args:
+            image_file: its path.
+            expected: the digest that it should have. Where it has another one, it is read once more past all caches,
+                since a CDN need not say that it alters pictures.
+        """
+        try:
+            found, source = self.read(image_file, digest_of)
+            if source == "cdn":
+                return Look("altered")
+            if expected in {None, found}:
+                return Look("read", found)
+            again = self.read_past_cache(image_file, digest_of)
+            return Look("read", again) if again in {found, expected} else Look("altered")
+        except Gone:
+            return Look("gone")
+        except Altered:
+            return Look("altered")
+        except NoPicture as error:
+            return Look("damaged", reason=str(error))
+        except FileUnavailable as error:
+            return Look("unreadable", reason=str(error))
+
+    def download(self, url: str, consume: Callable[[Iterable[bytes]], _T]) -> _T:
+        """Return what `consume` makes of the bytes at any address, whoever has made them.
+
+        Raises:
+            FileUnavailable: they cannot be read; `Gone` where there are none.
+        """
+        return self._consume(url, consume)
+
+    def _by_webdav(self, image_file: str, consume: Callable[[Iterable[bytes]], _T]) -> _T:
+        """Read an original as it lies in the store's folder: no CDN serves WebDAV."""
+        url = f"{self._settings.store_url}/dav/product_images/{quote(image_file, errors='surrogatepass')}"
+        try:
+            found = self._consume(url, consume, auth=self._auth)
+        except FileUnavailable as error:
+            with self._lock:
+                self._refused += 1
+                given_up = self._refused == MOST_REFUSALS
+            if given_up:
+                logger.warning("WebDAV serves no originals (%s): it is not asked any more in this run.", error)
+            raise
+        self._refused = 0
+        return found
+
+    def _consume(
+        self,
+        url: str,
+        consume: Callable[[Iterable[bytes]], _T],
+        image_file: str | None = None,
+        auth: AuthBase | None = None,
+    ) -> _T:
+        """Read an address to its end; with `image_file`, only if what comes is the original of this path."""
+        tries = Tries(self._settings.max_retries)
+        while True:
+            heads: list[Response] = []
+
+            def examine(answer: Response, heads: list[Response] = heads) -> None:
+                heads.append(answer)
+                if image_file is not None and (how := transformation(answer.status_code, answer.headers)):
+                    raise Altered(f"a CDN has altered it ({how})")
+
+            try:
+                with closing(self._transfers.fetch(url, tries, examine=examine, auth=auth)) as chunks:
+                    return consume(chunks if image_file is None else _unconverted(chunks, heads, image_file))
+            except Interrupted as failure:
+                self._transfers.pause(failure, tries, url)
+
+
+def digest_of(chunks: Iterable[bytes]) -> str:
+    """Return the SHA-256 of bytes, in hex.
+
+    Raises:
+        NoPicture: they are none.
+    """
+    digest = hashlib.sha256()
+    head, size = b"", 0
+    for chunk in chunks:
+        digest.update(chunk)
+        size += len(chunk)
+        if len(head) < HEAD:
+            head += chunk
+    if sniff(head[:HEAD], size) is None:
+        raise NoPicture("what came is no picture of a known type" if size else "the file is empty")
+    return digest.hexdigest()
+
+
+def _unconverted(chunks: Iterator[bytes], heads: list[Response], image_file: str) -> Iterator[bytes]:
+    """Pass on the bytes of a picture unless their type shows that a CDN has converted it.
+
+    Raises:
+        Altered: it does; before the first byte is passed on.
+    """
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= HEAD:
+            break
+    if heads and (how := conversion(sniff(head[:HEAD], len(head)), heads[0].headers, image_file)):
+        raise Altered(f"a CDN has altered it ({how})")
+    if head:
+        yield head
+    yield from chunks
