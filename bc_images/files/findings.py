@@ -28,7 +28,7 @@ _SUMMARY: dict[Kind, tuple[str, str, str]] = {  # for one, for several, what fol
     "gone": (
         "1 picture that was saved before is",
         "{:,} pictures that were saved before are",
-        "gone from the store (HTTP 404): the records keep the saved file. To put it back: check_pictures of the target.",
+        "gone from the store (HTTP 404): the records keep the saved file. To put it back: check_pictures (target).",
     ),
     "changed": (
         "1 picture has",
