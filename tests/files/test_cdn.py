@@ -95,10 +95,10 @@ def files(tmp_path: Path) -> FileStore:
     return open_files(str(tmp_path / "files"))
 
 
-def filled(files: FileStore, url: str, record: Record | None = None, **settings: Any) -> tuple[Record, Downloader]:
+def filled(files: FileStore, url: str, **settings: Any) -> tuple[Record, Downloader]:
     files.close()  # so that it lists anew
     with Downloader(settings_for(url, **settings), files) as downloader:
-        (found,) = downloader.fill([record or record_of(IMAGE_FILE)])
+        (found,) = downloader.fill([record_of(IMAGE_FILE)])
     objects = {key.rpartition("/")[2] for key in keys(files, "sha256")}
     assert objects == {found["file_sha256"]}  # nothing was kept on the way
     return found, downloader
