@@ -97,12 +97,14 @@ PROPERTIES: dict[str, dict[str, Any]] = {
     },
     "webdav_username": {
         "type": "string",
+        "default": "",
         "title": "WebDAV user",
         "description": "User (an e-mail address) of the store's WebDAV: the tap reads an original by it where a CDN "
         "alters what the public address serves; the target sends pictures by it (upload: webdav).",
     },
     "webdav_password": {
         "type": "string",
+        "default": "",
         "secret": True,
         "writeOnly": True,
         "title": "WebDAV password",

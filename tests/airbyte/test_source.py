@@ -43,7 +43,8 @@ def test_spec_is_a_form_with_its_secrets_marked(source: Connector) -> None:
     jsonschema.validate(source.settings, form)
     assert spec["supportsIncremental"] is True
     assert form["required"] == ["store_hash", "access_token"]
-    assert [name for name, field in form["properties"].items() if field.get("airbyte_secret")] == ["access_token"]
+    secrets = [name for name, field in form["properties"].items() if field.get("airbyte_secret")]
+    assert secrets == ["access_token", "webdav_password"]
     assert [field["order"] for field in form["properties"].values()] == list(range(len(form["properties"])))
     assert {"title", "description", "type"} <= form["properties"]["concurrency"].keys()
     assert "secret" not in json.dumps(form["properties"]["files"])
