@@ -14,12 +14,13 @@ from typing import NoReturn, cast
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from bc_images import door
+from bc_images import door, logs
 from bc_images.errors import SettingsError
 
 __all__ = ["COMMANDS", "cli", "main"]
 
 PROG = "bc-images"
+PREFIX = "BC_IMAGES_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ def _leave(signum: int, _frame: object) -> NoReturn:
 
 
 def _run() -> object:
+    logs.configure(PREFIX, lambda: logs.set_up_console(PROG, PREFIX))
     signal.signal(signal.SIGTERM, _leave)  # a command that has more to do than to end sets its own
     try:
         return cli.main(prog_name=PROG, standalone_mode=False)

@@ -5,68 +5,27 @@ Knows nothing of Singer, so that tap, target and the rest end alike.
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from contextlib import suppress
+from typing import NoReturn, TextIO
 
 import click
 
-from bc_images.errors import BcImagesError, SettingsError, Stopped
-from bc_images.redaction import redact
+from bc_images.errors import BcImagesError, SettingsError, SomeFailed, Stopped
+from bc_images.logs import redact_last_resort, write_error
 
-__all__ = ["quieten", "run", "say"]
+__all__ = ["run"]
 
 logger = logging.getLogger(__name__)
 
-READER_GONE = 128 + 13  # what a shell shows for a program that SIGPIPE ended
-
-_SAID_AGAIN = {"An unhandled error occurred while syncing '%s'"}  # the error itself follows, as the last line
-_INTERNAL = {"METRIC: %s", "Skipping parse of env var settings..."}
-
-
-class _Drop(logging.Filter):
-    def __init__(self, messages: set[str]) -> None:
-        super().__init__()
-        self._messages = messages
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.msg not in self._messages
-
-
-class _Discreet(logging.Formatter):
-    """Writes what another formatter does, tracebacks too, but no secret."""
-
-    def __init__(self, formatter: logging.Formatter | None) -> None:
-        super().__init__()
-        self._formatter = formatter or logging.Formatter()
-
-    def format(self, record: logging.LogRecord) -> str:
-        return redact(self._formatter.format(record))
-
-
-def quieten(prefix: str) -> None:
-    """Let each event be one log line without secrets; call it once the logging is set up.
-
-    Where ``LOGLEVEL`` or ``<prefix>LOGLEVEL`` is set, the SDK's metrics pass too.
-    """
-    asked = os.environ.get(f"{prefix}LOGLEVEL") or os.environ.get("LOGLEVEL")
-    dropped = _Drop(_SAID_AGAIN if asked else _SAID_AGAIN | _INTERNAL)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(dropped)
-        _hush(handler)
-
-
-def _hush(handler: logging.Handler | None) -> None:
-    if handler is not None and not isinstance(handler.formatter, _Discreet):
-        handler.setFormatter(_Discreet(handler.formatter))
-
-
-def say(prog: str, message: str) -> None:
-    """Write one line to stderr, without credentials."""
-    click.echo(f"{prog}: {' '.join(redact(message).split())}", err=True)
+READER_GONE = 128 + signal.SIGPIPE  # what a shell shows for a program that SIGPIPE ended
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def run(
@@ -88,15 +47,16 @@ def run(
     """
 
     def tell(message: str, code: int) -> int:
-        say(prog, message)
+        write_error(prog, message)
         return code
 
-    _hush(logging.lastResort)  # it writes the log where nobody has set that up
+    redact_last_resort()  # it writes the log where nobody has set that up
+    stdout, stderr = sys.stdout, sys.stderr
     gone: tuple[type[BaseException], ...] = (*reader_gone, BrokenPipeError)
     code: object
     try:
+        _require_stdout()
         code = work()
-        sys.stdout.flush()
     except BcImagesError as error:
         code = tell(str(error), error.exit_code)
     except click.ClickException as error:
@@ -108,12 +68,65 @@ def run(
     except (click.Abort, KeyboardInterrupt):
         code = tell(farewell, 128 + signal.SIGINT)
     except SystemExit as leaving:
-        code = leaving.code
+        # click makes exit code 1 of a broken pipe, and leaves a wrapper in the place of stdout.
+        code = leaving.code if sys.stdout is stdout else READER_GONE
         if code in {128 + signal.SIGTERM, 128 + signal.SIGINT}:
             tell(farewell, 0)
     except Exception as error:  # the last line of defence: a user never sees a traceback
         logger.debug("The traceback:", exc_info=True)
-        text = f"Unexpected {type(error).__name__}: {error}".rstrip(".")
-        text += ". This is a bug: please report it, with LOGLEVEL=DEBUG."
-        code = tell(text, Stopped.exit_code)
-    sys.exit(code if isinstance(code, int) else 0)
+        code = tell(_unexpected(error), Stopped.exit_code)
+    sys.exit(_flush(stdout, stderr, code if isinstance(code, int) else 0, tell))
+
+
+def _require_stdout() -> None:
+    if sys.stdout is None:  # how Python starts where the file descriptor is closed
+        raise SettingsError("Standard output is closed. Redirect it to /dev/null if nobody needs it.")
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
+        return _not_written(error)
+    text = f"Unexpected {type(error).__name__}: {error}".rstrip(".")
+    return f"{text}. This is a bug: please report it, with LOGLEVEL=DEBUG."
+
+
+def _not_written(error: OSError) -> str:
+    return f"The output cannot be written: {error.strerror or error}."
+
+
+def _flush(stdout: TextIO | None, stderr: TextIO | None, code: int, tell: Callable[[str, int], int]) -> int:
+    """Write what is still buffered, and return the exit code: that of a lost output, unless there was worse.
+
+    What cannot be written is discarded: the interpreter would try again at its end, complain, and exit with 120.
+    """
+    sys.stdout, sys.stderr = stdout, stderr
+    error = None if code == READER_GONE else _flushed(stdout)
+    if error is not None and code in {0, SomeFailed.exit_code}:
+        gone = isinstance(error, BrokenPipeError)
+        code = READER_GONE if gone else tell(_not_written(error), Stopped.exit_code)
+    if error is not None or code == READER_GONE:
+        _discard(stdout)
+    if _flushed(stderr) is not None:  # nobody reads it: that changes nothing in what was done
+        _discard(stderr)
+    return code
+
+
+def _flushed(stream: TextIO | None) -> OSError | None:
+    """Flush a stream; return what went wrong."""
+    try:
+        if stream is not None:
+            stream.flush()
+    except OSError as error:
+        return error
+    except ValueError:  # it is closed
+        pass
+    return None
+
+
+def _discard(stream: TextIO | None) -> None:
+    """Let what is buffered, and all that is still written, go nowhere."""
+    with suppress(OSError, ValueError, io.UnsupportedOperation):  # a stream in memory has no file
+        if stream is not None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

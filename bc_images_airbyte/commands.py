@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import NoReturn
 
-import click
-
+from bc_images import door
 from bc_images.errors import SettingsError
 
 __all__ = ["destination", "source"]
@@ -30,8 +28,11 @@ def _start(name: str) -> NoReturn:
         missing = error.name or ""
         if missing.partition(".")[0] != "airbyte_protocol_dataclasses":
             raise
-        line = f"{name}-bc-images: {missing} is not installed. Run: pip install 'bc-images[airbyte]'"
-        click.echo(line, err=True)
-        sys.exit(SettingsError.exit_code)
+        message = f"{missing} is not installed. Run: pip install 'bc-images[airbyte]'"
+
+        def refuse() -> NoReturn:
+            raise SettingsError(message)
+
+        door.run(f"{name}-bc-images", refuse, farewell="stopped.")
     connector.main()
-    sys.exit(0)
+    raise AssertionError("a connector's main never returns")

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 from airbyte_protocol_dataclasses.models import AirbyteConnectionStatus, Status
 
-from bc_images import door
+from bc_images import door, logs
 from bc_images.config import json_object
 from bc_images.errors import BcImagesError, SettingsError
 from bc_images.redaction import redact
@@ -86,12 +86,11 @@ def run(
         prefix: of the environment variables.
         reader_gone: exceptions that mean that nobody reads our output any more.
     """
-    _ = plugin.cli  # sets up the SDK's logging, to stderr
-
     gone: tuple[type[BaseException], ...] = (BrokenPipeError, *reader_gone)
 
     def work() -> object:
         try:
+            logs.configure(prefix, lambda: plugin.cli)
             return command.main(prog_name=prog, standalone_mode=False)
         except gone:
             raise
@@ -104,5 +103,4 @@ def run(
             messages.put(messages.error(error, redact(text)))
             raise
 
-    door.quieten(prefix)
     door.run(prog, work, farewell="stopped by a signal; run again to go on.", reader_gone=reader_gone)

@@ -17,7 +17,7 @@ from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, Str
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.singerlib import Catalog
 
-from bc_images import door
+from bc_images import door, logs
 from bc_images.config import checked, from_environment, json_object, settings_files
 from bc_images.errors import SettingsError, SomeFailed
 from bc_images.http import Client
@@ -254,17 +254,20 @@ class TapBCImages(Tap):
         os._exit(code)
 
 
+def _run() -> object:
+    command = logs.configure(_PREFIX, lambda: TapBCImages.cli)
+    return command.main(prog_name=PROG, standalone_mode=False)
+
+
 def main() -> None:
     """Run ``tap-bc-images``: every way it can end is one line on stderr and a documented exit code."""
     # A sweep makes and frees millions of objects, none of them in a cycle: to look for cycles took 6 % of its time.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-    command = TapBCImages.cli  # sets up the logging
-    door.quieten(_PREFIX)
     try:
         door.run(
             PROG,
-            lambda: command.main(prog_name=PROG, standalone_mode=False),
+            _run,
             farewell=_FAREWELL,
             reader_gone=(ReaderGoneError,),
         )

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -22,7 +22,7 @@ from singer_sdk.exceptions import (
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.target_base import Target
 
-from bc_images import door
+from bc_images import door, logs
 from bc_images.config import checked, from_environment, settings_files
 from bc_images.errors import DamagedInput, SettingsError, SomeFailed
 from bc_images.settings import PROPERTIES, REQUIRED, Settings
@@ -164,7 +164,7 @@ class TargetBCImages(Target):
         """Let go of everything, and say on stderr what was done."""
         self.inbox.close()
         self.store.close()
-        with closing(self.report):
+        with closing(self.report), suppress(BrokenPipeError):  # that nobody reads it changes nothing in what was done
             self._tell()
 
     def _tell(self) -> None:
@@ -284,16 +284,19 @@ class TargetBCImages(Target):
         threading.Thread(target=self.restore.stop, name="stop", daemon=True).start()
 
 
+def _run() -> object:
+    command = logs.configure(PREFIX, lambda: TargetBCImages.cli)
+    return command.main(prog_name=PROG, standalone_mode=False)
+
+
 def main() -> None:
     """Run ``target-bc-images``: every way it can end is one line on stderr and a documented exit code."""
-    command = TargetBCImages.cli  # sets up the logging
-    door.quieten(PREFIX)
     # What has been imported stays. Millions of records come and go, none of them in a cycle: look for cycles less.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     door.run(
         PROG,
-        lambda: command.main(prog_name=PROG, standalone_mode=False),
+        _run,
         farewell="stopped by a signal. What was begun is finished and recorded; run again to go on.",
         bad_settings=(StreamMapConfigError, MapExpressionError),
         reader_gone=(ReaderGoneError,),

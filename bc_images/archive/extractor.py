@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any, NoReturn
 
-import click
 import orjson
 
 from bc_images import door
 from bc_images.archive.place import Archives
-from bc_images.archive.settings import EXTRACTOR, command
+from bc_images.archive.settings import EXTRACTOR, command, run_command
 from bc_images.errors import DamagedInput, SettingsError
 from bc_images.files import open_files
 
@@ -18,13 +18,15 @@ __all__ = ["cli", "main"]
 
 PROG = "tap-singer-archive"
 
+logger = logging.getLogger(__name__)
+
 
 def _run(settings: dict[str, Any]) -> None:
     if settings.get("at") and settings.get("archive"):
         raise SettingsError("at and archive both say which archive is meant: give one of them.")
     archives = Archives(open_files(settings["files"]), settings["name"])
     archive = settings.get("archive") or archives.newest(settings.get("at"))
-    click.echo(f"{PROG}: reading {archives.label}/{archive}", err=True)
+    logger.info("reading %s/%s", archives.label, archive)
     out = sys.stdout.buffer
     for number, line in enumerate(archives.lines(archive), 1):
         try:
@@ -41,4 +43,4 @@ cli = command(PROG, "Give back the Singer messages of an archive, as they came."
 
 def main() -> NoReturn:
     """Run ``tap-singer-archive``."""
-    door.run(PROG, lambda: cli.main(prog_name=PROG, standalone_mode=False), farewell="stopped: the rest was not read.")
+    door.run(PROG, lambda: run_command(PROG, cli), farewell="stopped: the rest was not read.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from collections.abc import Iterable
@@ -13,13 +14,16 @@ import orjson
 
 from bc_images import door
 from bc_images.archive.place import Archives, Writer
-from bc_images.archive.settings import LOADER, command
+from bc_images.archive.settings import LOADER, command, run_command
 from bc_images.errors import DamagedInput, SomeFailed
 from bc_images.files import open_files
+from bc_images.units import counted
 
 __all__ = ["cli", "main"]
 
 PROG = "target-singer-archive"
+
+logger = logging.getLogger(__name__)
 _KNOWN = frozenset({"SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION"})
 
 
@@ -90,7 +94,7 @@ def _finish(archives: Archives, writer: Writer, seen: _Seen, *, require_whole: b
     if not whole and not seen.records:
         raise DamagedInput("The input ended before its first record: no archive was made. See what the tap says.")
     name = writer.commit(whole=whole)
-    click.echo(f"{PROG}: {seen.records:,} records in {archives.label}/{name}", err=True)
+    logger.info("%s in %s/%s", counted(seen.records, "record"), archives.label, name)
     if not whole:
         raise SomeFailed(
             f"The input was no whole sweep, so that {name} is no backup of the store. Run again; if the tap sends no "
@@ -111,7 +115,7 @@ cli = command(PROG, "Keep Singer messages as they are, in one compressed file of
 def main() -> NoReturn:
     """Run ``target-singer-archive``."""
     signal.signal(signal.SIGTERM, _leave)
-    door.run(PROG, lambda: cli.main(prog_name=PROG, standalone_mode=False), farewell="stopped: no archive was made.")
+    door.run(PROG, lambda: run_command(PROG, cli), farewell="stopped: no archive was made.")
 
 
 def _leave(signum: int, _: object) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 import click
 
+from bc_images import logs
 from bc_images.config import checked, from_environment, settings_files
 from bc_images.errors import SettingsError
 from bc_images.settings import PROPERTIES as SHARED
 
-__all__ = ["EXTRACTOR", "LOADER", "command", "values"]
+__all__ = ["EXTRACTOR", "LOADER", "command", "run_command", "values"]
 
 Properties = dict[str, dict[str, Any]]
 
@@ -77,14 +78,23 @@ def command(prog: str, help_text: str, properties: Properties, run: Callable[[di
     return run_it
 
 
+def run_command(prog: str, run: click.Command) -> object:
+    """Set up the logging and run a command that `command` has made."""
+    logs.configure(_prefix(prog), lambda: logs.set_up_console(prog, _prefix(prog)))
+    return run.main(prog_name=prog, standalone_mode=False)
+
+
+def _prefix(prog: str) -> str:
+    return f"{prog.upper().replace('-', '_')}_"
+
+
 def values(prog: str, configs: tuple[str, ...], properties: Properties) -> dict[str, Any]:
     """Return the checked settings of a run: the environment above the files.
 
     Raises:
         SettingsError: they cannot be used.
     """
-    prefix = f"{prog.upper().replace('-', '_')}_"
-    given = {**settings_files(configs), **from_environment(prefix, properties, os.environ)}
+    given = {**settings_files(configs), **from_environment(_prefix(prog), properties, os.environ)}
     settings = checked(given, {"type": "object", "properties": properties})
     if not settings.get("files"):
         raise SettingsError("The setting files is missing: give a folder or an fsspec URL such as s3://bucket/prefix.")

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from requests.adapters import BaseAdapter
 
-from bc_images import door
+from bc_images import logs
 from bc_images.errors import BcImagesError, OutcomeUnknown, StoreUnreachable
 from bc_images.http import Client, describe
 from bc_images.redaction import keep_secret, redact
@@ -325,7 +325,7 @@ def test_no_secret_reaches_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
-    door.quieten("TAP_BC_IMAGES_")
+    logs.configure("TAP_BC_IMAGES_", lambda: None)
     logger = logging.getLogger("someone.elses")
     logger.error("with %s", TOKEN)
     logger.error("the traceback", exc_info=ValueError(TOKEN))

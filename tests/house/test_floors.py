@@ -18,9 +18,11 @@ from tests.house.project import OURS, import_graph, modules, pyproject
 ROOMS = [
     "bc_images.errors",
     "bc_images.redaction",
+    "bc_images.units",
     "bc_images.schema",
     "bc_images.settings",
     "bc_images.config",
+    "bc_images.logs",
     "bc_images.progress",
     "bc_images.images",
     "bc_images.rate_limit",

@@ -1,0 +1,171 @@
+"""Logging of every command: what is dropped, what is redacted, and how the last line of a failed run is written.
+
+Records go to stderr, or to where ``SINGER_SDK_LOG_CONFIG`` (a file in the form of `logging.config.dictConfig`, as
+Meltano writes one for structured logging) sends them.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from bc_images.errors import SettingsError
+from bc_images.redaction import redact
+
+__all__ = ["configure", "redact_last_resort", "set_up_console", "write_error"]
+
+T = TypeVar("T")
+
+_LOG_CONFIG = "SINGER_SDK_LOG_CONFIG"
+_OUR_LOGGERS = {
+    "bc_images",
+    "bc_images_airbyte",
+    "destination-bc-images",
+    "py",  # py.warnings, and what a user may switch on for Python itself
+    "singer_sdk",
+    "source-bc-images",
+    "tap-bc-images",
+    "tap_bc_images",
+    "target-bc-images",
+    "target_bc_images",
+}
+_REPEATED_BY_THE_LAST_LINE = {"An unhandled error occurred while syncing '%s'"}
+_INTERNAL = {"METRIC: %s", "Skipping parse of env var settings..."}
+_MAX_WARNINGS = 1000  # warnings that are remembered, to leave out their repetitions
+
+
+class _NoiseFilter(logging.Filter):
+    """Drops what tells a user nothing: some lines of the SDK, and what libraries say of their daily work.
+
+    Azure's client, for one, writes a hundred lines at level INFO for every picture.
+    """
+
+    def __init__(self, dropped: set[str], library_level: int) -> None:
+        super().__init__()
+        self._dropped = dropped
+        self._library_level = library_level
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg in self._dropped:
+            return False
+        return record.levelno >= self._library_level or record.name.partition(".")[0] in _OUR_LOGGERS
+
+
+class _RepetitionFilter(logging.Filter):
+    """Passes a warning once. Errors always pass, and so do warnings that differ in anything that is shown of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[int, None] = {}  # hashes, the oldest first
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError, KeyError):  # arguments that do not fit: the handler says so
+            return True
+        error = record.exc_info[1] if record.exc_info else None
+        key = hash((record.name, message, repr(error)))
+        if key in self._seen:
+            return False
+        if len(self._seen) >= _MAX_WARNINGS:
+            del self._seen[next(iter(self._seen))]
+        self._seen[key] = None
+        return True
+
+
+class _RedactingFormatter(logging.Formatter):
+    """Writes what another formatter does, tracebacks too, but no secret."""
+
+    def __init__(self, formatter: logging.Formatter | None) -> None:
+        super().__init__()
+        self._formatter = formatter or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(self._formatter.format(record))
+
+
+def configure(prefix: str, set_up: Callable[[], T]) -> T:
+    """Set up the logging, and let each event be one line without secrets.
+
+    Libraries are heard from level WARNING on, or wholly where DEBUG is asked for. Where ``LOGLEVEL`` or
+    ``<prefix>LOGLEVEL`` is set, the SDK's metrics pass too.
+
+    Args:
+        prefix: of the environment variables of this command, such as ``TAP_BC_IMAGES_``.
+        set_up: attaches handlers to the root logger; what it returns is returned.
+
+    Raises:
+        SettingsError: the environment asks for a level or a configuration that is not valid.
+    """
+    level = os.environ.get(f"{prefix}LOGLEVEL") or os.environ.get("LOGLEVEL")
+    try:
+        result = set_up()
+    except Exception as error:  # what YAML, dictConfig and the classes that it names may raise
+        raise SettingsError(
+            f"Invalid logging configuration ({type(error).__name__}: {error}). Check LOGLEVEL and {_LOG_CONFIG}."
+        ) from error
+    root = logging.getLogger()
+    everything = root.level in range(logging.NOTSET, logging.INFO)
+    noise = _NoiseFilter(
+        _REPEATED_BY_THE_LAST_LINE if level else _REPEATED_BY_THE_LAST_LINE | _INTERNAL,
+        logging.NOTSET if everything else logging.WARNING,
+    )
+    for handler in root.handlers:
+        handler.addFilter(noise)
+        handler.addFilter(_RepetitionFilter())
+        _redact_handler(handler)
+    return result
+
+
+def set_up_console(prog: str, prefix: str) -> None:
+    """Attach what a command that is no plugin of the SDK's writes its records with: lines that begin with its name."""
+    root = logging.getLogger()
+    root.setLevel((os.environ.get(f"{prefix}LOGLEVEL") or os.environ.get("LOGLEVEL") or "INFO").upper())
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"{prog.replace('%', '%%')}: %(message)s"))
+    root.addHandler(handler)
+    if path := os.environ.get(_LOG_CONFIG):
+        import yaml
+
+        logging.config.dictConfig(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+
+
+def redact_last_resort() -> None:
+    """Keep secrets out of what is logged where nobody has set up the logging."""
+    _redact_handler(logging.lastResort)
+
+
+def _redact_handler(handler: logging.Handler | None) -> None:
+    if handler is not None and not isinstance(handler.formatter, _RedactingFormatter):
+        handler.setFormatter(_RedactingFormatter(handler.formatter))
+
+
+def write_error(prog: str, message: str) -> None:
+    """Write the one line that says why a command failed, without secrets: as JSON where the logs are JSON.
+
+    It appears whatever the level, and a stderr that nobody reads is no further error.
+    """
+    message = " ".join(redact(message).split())
+    record = logging.LogRecord(prog, logging.ERROR, __file__, 0, "%s", (message,), None)
+    json_handlers = [handler for handler in logging.getLogger().handlers if _writes_json(handler, record)]
+    for handler in json_handlers:
+        handler.handle(record)
+    if not any(_writes_to_stderr(handler) for handler in json_handlers):
+        with suppress(OSError, ValueError):
+            print(f"{prog}: {message}", file=sys.stderr, flush=True)
+
+
+def _writes_json(handler: logging.Handler, record: logging.LogRecord) -> bool:
+    return handler.formatter is not None and handler.format(record).startswith("{")
+
+
+def _writes_to_stderr(handler: logging.Handler) -> bool:
+    return isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stderr, sys.__stderr__)
