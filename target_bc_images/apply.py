@@ -8,24 +8,37 @@ has at most one create whose outcome is not known: nothing else is written to it
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 
-from bc_images.errors import FileUnavailable, NotFound, OutcomeUnknown, RequestRejected, Stopped, StoreUnreachable
+from bc_images.errors import (
+    FileUnavailable,
+    NotFound,
+    OutcomeUnknown,
+    RequestRejected,
+    Stopped,
+    StoreUnreachable,
+    UnexpectedResponse,
+)
 from bc_images.files.upload import Uploader
+from bc_images.http import client
 from bc_images.images import Record
 from bc_images.store import FromUrl, Source, Store
+from target_bc_images.arrivals import Arrivals
 from target_bc_images.job import Failure, Job, Outcome, place
 from target_bc_images.ledger import Intent, Ledger
 from target_bc_images.match import Knowledge, Known, name_key
+from target_bc_images.pending import PendingCreates, now
+from target_bc_images.pictures import Pictures
 from target_bc_images.plan import Action, ProductPlan, plan
 from target_bc_images.planner import Batch
 
 __all__ = ["PATIENCE", "Apply"]
 
 PATIENCE = (0.0, 1.0, 4.0, 15.0)  # seconds before each look for a write whose answer was lost
+CONFLICT = 409  # an HTTP status: the product is busy, or what is created is there already
+MAX_CONFLICTS = 4  # tries of one write
 MOST_UNANSWERED = 5  # writes in a row that the store may fail to answer before it counts as unreachable
 
 
@@ -41,7 +54,9 @@ class Apply:
         store: the store.
         ledger: its ledger, already held.
         uploader: gives the bytes their way into the store.
+        pictures: reads live pictures.
         stop: once set, requests under way finish and nothing new starts.
+        pending_write_timeout: seconds for which the store may still carry out a create whose reply was lost.
         stop_on_error: set `stop` at the first action that fails.
         patience: seconds before each look for a write whose answer was lost; `PATIENCE` by default.
     """
@@ -51,17 +66,21 @@ class Apply:
         store: Store,
         ledger: Ledger,
         uploader: Uploader,
+        pictures: Pictures,
         stop: threading.Event,
         *,
+        pending_write_timeout: float = 0,
         stop_on_error: bool = False,
         patience: Sequence[float] | None = None,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._uploader = uploader
+        self._pictures = pictures
         self._stop = stop
         self._stop_on_error = stop_on_error
         self._patience = PATIENCE if patience is None else patience
+        self._pending = PendingCreates(ledger, pictures, max(pending_write_timeout, sum(self._patience)))
         self._stopped_by: Stopped | None = None
         self._unanswered = 0  # writes in a row
         self._counting = threading.Lock()
@@ -72,25 +91,26 @@ class Apply:
     def settle(self) -> None:
         """Find out what became of the images that an earlier run was about to create when it ended.
 
-        One that was sent just before may still be on its way: then this looks as long as for a lost answer. At last
-        what that run has left in the import folder of WebDAV is removed.
+        One that the store may still create stays open: nothing is written to its product. At last what that run has
+        left in the import folder of WebDAV is removed.
         """
         waiting = self._ledger.open_intents()
         for seconds in self._patience:
             if not waiting or self._stop.wait(seconds):
                 break
             live = {each.id: each.images for each in self._store.products([intent.product_id for intent in waiting])}
-            missing = [each for each in waiting if self._adopt(each, live.get(each.product_id, [])) is None]
-            waiting = []
-            for intent in missing:
-                if time.time() - intent.at < sum(self._patience):
-                    waiting.append(intent)
-                else:
-                    self._ledger.drop(intent)
-        if not self._stop.is_set():
-            for intent in waiting:  # what was not found has not happened; planning will say so again
-                self._ledger.drop(intent)
+            waiting = [each for each in waiting if not self._is_settled(each, live.get(each.product_id, []))]
+        self._pending.undecided = {intent.product_id: intent for intent in waiting}
+        if not waiting and not self._stop.is_set():
             self._uploader.clear(self._ledger.imports(), self._ledger)
+
+    def _is_settled(self, intent: Intent, images: Sequence[Record]) -> bool:
+        """Whether an image that was about to be created is there, or will not be any more."""
+        if self._pending.confirm(intent, images) is None:
+            if self._pending.may_still_come(intent):
+                return False
+            self._ledger.drop(intent)  # planning will say again that it is missing
+        return True
 
     def run(self, batch: Batch) -> Iterator[Outcome]:
         """Carry out the plans of one batch of products; yield how each action ended of those that write anything.
@@ -102,6 +122,9 @@ class Apply:
         """
         plans, facts = batch
         jobs = [Job(each, list(each.writes), each.live) for each in plans if each.writes]
+        for job in jobs:
+            if job.product_id in self._pending.undecided:
+                self._leave_pending(job, self._pending.undecided[job.product_id])
         if facts.before:
             self._ledger.forget(each.product_id for each in plans if not each.writes)
         if jobs:
@@ -115,25 +138,29 @@ class Apply:
         disturbed = {job.product_id: job.first.siblings for job in jobs if job.first.siblings}
         if disturbed:
             self._ledger.remember(disturbed)
+        arrivals = Arrivals(self._store, self._ledger, self._pictures, facts, [job for job in jobs if job.goes_on])
         with ThreadPoolExecutor(self._store.settings.concurrency, "apply") as executor:
             while not self._stop.is_set() and (busy := [job for job in jobs if job.goes_on]):
-                list(executor.map(lambda job: self._write(job, facts), busy))
-                self._look(busy, facts)
+                list(executor.map(lambda job: self._write(job, facts, arrivals), busy))
+                self._look(busy, facts, arrivals)
         if disturbed:
             self._ledger.forget(job.product_id for job in jobs if job.is_proven)
         self.under_way = 0
 
     # Writing
 
-    def _write(self, job: Job, facts: Knowledge) -> None:
+    def _write(self, job: Job, facts: Knowledge, arrivals: Arrivals) -> None:
         """Carry out what is to do for one product, in order; an error is kept, not raised."""
-        job.todo.sort(key=place)
         try:
+            arrivals.before_first_create(job)
+            job.todo.sort(key=place)
             while job.todo and not self._stop.is_set():
                 action = job.todo[0]
                 try:
                     self._carry_out(action, job, facts)
                 except (RequestRejected, FileUnavailable) as error:
+                    if self._is_conflict(job, action, error):
+                        return  # look, then try again
                     if not (isinstance(error, NotFound) and action.live):  # gone meanwhile: planning will see it
                         self._fail(job, action, str(error), facts)
                 except OutcomeUnknown:
@@ -146,10 +173,17 @@ class Apply:
                 job.todo.remove(action)
                 self._count(action)
         except Stopped as error:
-            if not self._stop.is_set():  # else it was us who stopped it
+            if not self._stop.is_set() and job.todo:  # else it was us who stopped it
                 job.failed[job.todo[0].subject] = Failure(job.todo[0], str(error))
             self._stopped_by = self._stopped_by or error
             self._stop.set()
+
+    def _is_conflict(self, job: Job, action: Action, error: Exception) -> bool:
+        """Whether the store is busy with the product, or has already what is to be created; not for ever."""
+        if not isinstance(error, RequestRejected) or error.status != CONFLICT:
+            return False
+        job.conflicts[action.subject] += 1
+        return job.conflicts[action.subject] < MAX_CONFLICTS
 
     def _count(self, action: Action) -> None:
         with self._counting:
@@ -182,6 +216,8 @@ class Apply:
                 return  # agreed to and not done, since a path never changes its content: planning will say so again
             known = Known(image["id"], action.wanted["image_file"], image["image_file"])
             facts.known[action.subject] = known
+            if action.live is None:
+                facts.created[action.subject] = image["id"]
             self._ledger.done(job.product_id, action.subject, known)
 
     def _send(self, action: Action, wanted: Record, job: Job) -> Record:
@@ -207,19 +243,19 @@ class Apply:
             source_file=wanted["image_file"],
             names=frozenset(map(name_key, (sent, wanted["image_file"]))),
             others=frozenset(image["id"] for image in job.images) | frozenset(job.created.values()),
-            at=time.time(),
+            at=now(),
+            sha256=None if isinstance(source, FromUrl) and not self._pictures.are_kept else wanted.get("file_sha256"),
         )
         self._ledger.intend(intent)
         try:
             image = self._store.create(job.product_id, source, action.fields)
-        except RequestRejected:
+        except (OutcomeUnknown, UnexpectedResponse):
+            self._leave_pending(job, intent)
+            raise
+        except (RequestRejected, Stopped):  # refused, or never sent
             self._ledger.drop(intent)
             raise
-        except OutcomeUnknown:
-            job.lost = intent
-            raise
         job.created[action.subject] = image["id"]
-        job.unseen.add(image["id"])
         return image
 
     def _delete(self, action: Action, job: Job, image_id: int) -> None:
@@ -238,24 +274,11 @@ class Apply:
 
     # Looking
 
-    def _look(self, jobs: Sequence[Job], facts: Knowledge) -> None:
+    def _look(self, jobs: Sequence[Job], facts: Knowledge, arrivals: Arrivals) -> None:
         """Read the products back and plan them again; look longer for what was created and is not there."""
-        waiting = list(jobs)
         try:
-            for seconds in self._patience:
-                if self._stop.wait(seconds):
-                    return
-                live = {each.id: each.images for each in self._store.products([job.product_id for job in waiting])}
-                for job in waiting:
-                    self._take_in(job, live.get(job.product_id, []), facts)
-                waiting = [job for job in waiting if job.lost or job.unseen]
-                if not waiting:
-                    break
-            for job in waiting:  # looked long enough: what is not there was not created, and is to do again
-                if job.lost is not None:
-                    self._ledger.drop(job.lost)
-                job.lost = None
-                self._look_closer(job)
+            if not self._read_back(jobs, facts):
+                return
         except Stopped as error:
             self._stopped_by = self._stopped_by or error
             self._stop.set()
@@ -263,6 +286,8 @@ class Apply:
         for job in jobs:
             planned = plan(job.product_id, job.first.wanted, job.images, facts, job.first)
             job.todo = list(planned.writes)
+            if job.conflicts:
+                arrivals.adopt(job)
             self._forgive(job, planned, facts)
             job.is_proven = not job.todo and not job.failed
             job.tries += 1
@@ -276,26 +301,50 @@ class Apply:
             if failure.is_unknown and subject not in refused:
                 del job.failed[subject], facts.refused[subject]
 
+    def _read_back(self, jobs: Sequence[Job], facts: Knowledge) -> bool:
+        """Read what is live now, as often as it takes to see what was created; false if the run was stopped."""
+        waiting = list(jobs)
+        if any(job.conflicts for job in jobs) and self._stop.wait(client.backoff(max(job.tries for job in jobs))):
+            return False
+        for seconds in self._patience:
+            if self._stop.wait(seconds):
+                return False
+            live = {each.id: each.images for each in self._store.products([job.product_id for job in waiting])}
+            for job in waiting:
+                self._take_in(job, live.get(job.product_id, []), facts)
+            waiting = [job for job in waiting if job.pending or job.unseen]
+            if not waiting:
+                break
+        for job in waiting:
+            self._give_up_waiting(job)
+        return True
+
     def _take_in(self, job: Job, images: Sequence[Record], facts: Knowledge) -> None:
-        job.images = images
-        job.unseen -= {image["id"] for image in images}
-        if job.lost is not None and (known := self._adopt(job.lost, images)) is not None:
-            facts.known[job.lost.source] = known
-            job.created[job.lost.source] = known.target_id
-            job.lost = None
-
-    def _look_closer(self, job: Job) -> None:
-        """Ask for images one by one that the store has named and does not list: its list may lag far behind."""
-        for image_id in sorted(job.unseen):
-            with suppress(NotFound):
+        """Take over what is live now. What the list lacks of our own is asked for by its id: lists may lag behind."""
+        listed = {image["id"] for image in images}
+        job.images, job.unseen = images, set()
+        for image_id in sorted({*job.created.values()} - listed):
+            try:
                 job.images = [*job.images, self._store.image(job.product_id, image_id)]
-        job.unseen.clear()
+            except NotFound:
+                job.unseen.add(image_id)
+        if job.pending is not None and (known := self._pending.confirm(job.pending, images)) is not None:
+            key = job.pending.source
+            facts.known[key] = known
+            facts.created[key] = job.created[key] = known.target_id
+            job.pending = None
 
-    def _adopt(self, intent: Intent, images: Iterable[Record]) -> Known | None:
-        """Recognise the image that was created without an answer, and write it down; None if it is not there."""
-        for image in images:
-            if image["id"] not in intent.others and name_key(image["image_file"]) in intent.names:
-                known = Known(image["id"], intent.source_file, image["image_file"])
-                self._ledger.done(intent.product_id, intent.source, known)
-                return known
-        return None
+    def _give_up_waiting(self, job: Job) -> None:
+        """Decide about what is not there although it was looked for long enough.
+
+        What the store has named and does not have was agreed to and not done: it is to do again. What the store has
+        not answered may still be done: that is left to a later run.
+        """
+        job.created = {key: image_id for key, image_id in job.created.items() if image_id not in job.unseen}
+        job.unseen.clear()
+        if job.pending is not None and not self._pending.may_still_come(job.pending):
+            self._ledger.drop(job.pending)
+            job.pending = None
+
+    def _leave_pending(self, job: Job, intent: Intent) -> None:
+        job.pending, job.pending_reason = intent, self._pending.describe(intent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -50,8 +51,11 @@ class Job:
     images: Sequence[Record]  # as last read
     failed: dict[SourceKey, Failure] = field(default_factory=dict)
     created: dict[SourceKey, int] = field(default_factory=dict)
-    unseen: set[int] = field(default_factory=set)  # created in this round, and not read back yet
-    lost: Intent | None = None  # a create without an answer
+    unseen: set[int] = field(default_factory=set)  # created by this run, and neither listed nor found by id
+    adopted: dict[SourceKey, int] = field(default_factory=dict)  # images that another run has created meanwhile
+    conflicts: Counter[SourceKey] = field(default_factory=Counter)  # writes that the store refused as conflicts
+    pending: Intent | None = None  # a create whose outcome is not known: nothing else is written to the product
+    pending_reason: str = ""  # what is not known, and when it will be
     is_proven: bool = False  # read back, and nothing was left to do
     fewest: int = 0  # the least that was ever left to do
     tries: int = 0  # rounds since then
@@ -64,7 +68,7 @@ class Job:
     @property
     def goes_on(self) -> bool:
         """Whether another round may bring it nearer to its end."""
-        return bool(self.todo) and self.tries < TRIES
+        return bool(self.todo) and self.tries < TRIES and self.pending is None
 
     def outcomes(self, *, is_stopped: bool) -> Iterator[Outcome]:
         """Say how every action of the first plan ended, and every later one that could not be carried out."""
@@ -72,27 +76,35 @@ class Job:
         failed = dict(self.failed)
         status: Status = "not reached" if is_stopped else "failed"
         why = None if is_stopped else f"the store did not take it in {TRIES} tries"
+        if self.pending is not None:
+            status, why = (
+                "not reached",
+                "waits for another image of the product, of which nobody knows whether it is made",
+            )
         for action in self.first.actions:
             unfinished = left.pop(action.subject, None)
             failure = failed.pop(action.subject, None)
             if action.action == "reject":
                 yield Outcome(action, "rejected", error=action.reason)
+            elif self.pending is not None and self.pending.source == action.subject:
+                yield Outcome(action, "undecided", error=self.pending_reason, is_unknown=True)
             elif failure is not None:
                 yield Outcome(action, "failed", error=failure.reason, is_unknown=failure.is_unknown)
-            elif self.lost is not None and self.lost.source == action.subject:
-                reason = "the answer was lost; the next run finds out whether it is there"
-                yield Outcome(action, "failed", error=reason, is_unknown=True)
             elif unfinished is not None:
                 yield Outcome(action, status, error=why)
-            elif action.writes:
-                yield Outcome(action, "done", self.created.get(action.subject))
             else:
-                yield Outcome(action, "kept")
+                yield self._finished(action)
         for failure in failed.values():
             left.pop(failure.action.subject, None)
             yield Outcome(failure.action, "failed", error=failure.reason, is_unknown=failure.is_unknown)
         for action in left.values():
             yield Outcome(action, status, error=why)
+
+    def _finished(self, action: Action) -> Outcome:
+        if action.subject in self.adopted:
+            kept = action._replace(action="keep", reason="another run has created it meanwhile")
+            return Outcome(kept, "kept", self.adopted[action.subject])
+        return Outcome(action, "done", self.created.get(action.subject)) if action.writes else Outcome(action, "kept")
 
 
 def place(action: Action) -> tuple[bool, bool, bool, int, int]:

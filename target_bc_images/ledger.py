@@ -16,10 +16,10 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from bc_images.errors import SettingsError, Stopped
 from bc_images.images import Record
@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS images (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS intents (
     product_id INTEGER PRIMARY KEY, source_store TEXT NOT NULL, source_id INTEGER NOT NULL,
-    source_file TEXT NOT NULL, names TEXT NOT NULL, others TEXT NOT NULL, at REAL NOT NULL
+    source_file TEXT NOT NULL, names TEXT NOT NULL, others TEXT NOT NULL, at REAL NOT NULL, sha256 TEXT
 );
 CREATE TABLE IF NOT EXISTS siblings (
     image_id INTEGER PRIMARY KEY, product_id INTEGER NOT NULL,
@@ -50,8 +50,7 @@ CREATE INDEX IF NOT EXISTS siblings_of_product ON siblings (product_id);
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(NamedTuple):
     """An image that is about to be created, one at a time in a product: how to know it, should the answer be lost."""
 
     product_id: int
@@ -60,6 +59,7 @@ class Intent:
     names: frozenset[str]  # the keys of names that the store may give it
     others: frozenset[int]  # the ids of the images that the product had just before
     at: float  # unix seconds
+    sha256: str | None = None  # of the bytes that are sent; None where the store takes them from an address
 
 
 class Ledger:
@@ -87,6 +87,8 @@ class Ledger:
         """Make what a new ledger lacks, and make sure of whose it is: in another store, the ids in it mean nothing."""
         with self._transaction() as db:
             db.executescript(_SCHEMA)
+            if "sha256" not in {row[1] for row in db.execute("PRAGMA table_info(intents)")}:
+                db.execute("ALTER TABLE intents ADD COLUMN sha256 TEXT")  # a ledger of an earlier version
             if db.execute("SELECT 1 FROM store").fetchone() is None:
                 db.execute("INSERT INTO store VALUES (?)", (store_hash,))
             (owner,) = db.execute("SELECT hash FROM store").fetchone()
@@ -189,9 +191,10 @@ class Ledger:
             json.dumps(sorted(intent.names)),
             json.dumps(sorted(intent.others)),
             intent.at,
+            intent.sha256,
         )
         with self._transaction() as db:
-            db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def done(self, product_id: int, source: SourceKey, known: Known) -> None:
         """Write down, durably, what a source image has become; the product's intent is settled by that."""
@@ -210,8 +213,8 @@ class Ledger:
         with self._transaction() as db:
             rows = db.execute("SELECT * FROM intents ORDER BY product_id").fetchall()
         return [
-            Intent(product, (store, source), file, frozenset(json.loads(names)), frozenset(json.loads(others)), at)
-            for product, store, source, file, names, others, at in rows
+            Intent(product, (store, source), file, frozenset(json.loads(names)), frozenset(json.loads(others)), *rest)
+            for product, store, source, file, names, others, *rest in rows
         ]
 
     def importing(self, name: str) -> None:

@@ -83,6 +83,14 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "title": "Allow losing files",
         "description": "Without files: let replace and delete go on although the present pictures cannot be kept.",
     },
+    "pending_write_timeout": {
+        "type": "integer",
+        "minimum": 0,
+        "default": 900,
+        "title": "Pending write timeout",
+        "description": "Seconds for which the store may still carry out a create whose reply was lost: so long the "
+        "image is not created again.",
+    },
     "on_error": {
         "type": "string",
         "enum": ["continue", "stop"],
@@ -108,6 +116,7 @@ class Options:
     report: str | None = None
     plan_by_product: bool = False
     allow_losing_files: bool = False
+    pending_write_timeout: int = 900
     on_error: Literal["continue", "stop"] = "continue"
 
     @classmethod

@@ -21,14 +21,14 @@ from target_bc_images.plan import Action, ProductPlan
 __all__ = ["ACTIONS", "UNFINISHED", "Report", "Status"]
 
 ACTIONS = ("create", "replace", "update", "delete", "keep", "reject")
-Status: TypeAlias = Literal["done", "planned", "kept", "rejected", "failed", "not reached"]
-_STATUSES: tuple[Status, ...] = ("planned", "done", "kept", "rejected", "failed", "not reached")
+Status: TypeAlias = Literal["done", "planned", "kept", "rejected", "failed", "undecided", "not reached"]
+_STATUSES: tuple[Status, ...] = ("planned", "done", "kept", "rejected", "failed", "undecided", "not reached")
 _GOOD: frozenset[Status] = frozenset({"done", "planned", "kept"})
-_FAULTS: frozenset[Status] = frozenset({"rejected", "failed"})
+_FAULTS: frozenset[Status] = frozenset({"rejected", "failed", "undecided"})
 UNFINISHED = frozenset(_STATUSES) - _GOOD
 _SHOWN = 10  # how many rejected and failed records are named on stderr
 _LONGEST = 300  # characters of what is said of one of them
-_UNDECIDED = "undecided"  # what stands in the table for records that no action was decided for
+_UNPLANNED = "unplanned"  # what stands in the table for records that no action was decided for
 
 
 class Report:
@@ -66,7 +66,7 @@ class Report:
 
     @property
     def bad(self) -> int:
-        """How many records were rejected, failed or not reached."""
+        """How many records were rejected, failed, not reached, or are undecided."""
         return sum(count for (_, status), count in self.counts.items() if status not in _GOOD)
 
     @property
@@ -129,7 +129,7 @@ class Report:
 
     def not_reached(self, record: Record) -> None:
         """Take down a record that the run did not come to: no action was decided for it."""
-        self.counts[_UNDECIDED, "not reached"] += 1
+        self.counts[_UNPLANNED, "not reached"] += 1
         if self.by_product is not None:
             self.by_product[record["product_id"]]["not reached"] += 1
         if self._path is None:
@@ -150,7 +150,7 @@ class Report:
     def carry_over(self, line: dict[str, Any]) -> None:
         """Take over, as it stands, a line of an earlier report that this run does nothing about."""
         status = line["status"]
-        self.counts[line.get("action") or _UNDECIDED, status] += 1
+        self.counts[line.get("action") or _UNPLANNED, status] += 1
         if status in _FAULTS and len(self._faults) < _SHOWN:
             image_id = line.get("source_id") or line.get("target_id")
             self._faults.append(
@@ -165,6 +165,7 @@ class Report:
             "summary": {name: self[name] for name in ACTIONS},
             "rejected": self.with_status("rejected"),
             "failed": self.with_status("failed"),
+            "undecided": self.with_status("undecided"),
             "not_reached": self.with_status("not reached"),
             "skipped_streams": dict(self.skipped),
         }
@@ -180,7 +181,7 @@ class Report:
         rows = [["action", *statuses]]
         rows += [
             [name, *(str(self.counts[name, status] or "-") for status in statuses)]
-            for name in (*ACTIONS, _UNDECIDED)
+            for name in (*ACTIONS, _UNPLANNED)
             if name in present
         ]
         if self.by_product is not None:

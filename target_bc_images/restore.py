@@ -112,7 +112,15 @@ class Restore:
             if options.on_error == "stop" and report.bad:
                 raise SomeFailed("A record was rejected, and on_error is stop: nothing was written.")
             planner = Planner(options, self._store, ledger, self._pictures, self._uploader.check, self.claimed)
-            apply = Apply(self._store, ledger, self._uploader, self._stop, stop_on_error=options.on_error == "stop")
+            apply = Apply(
+                self._store,
+                ledger,
+                self._uploader,
+                self._pictures,
+                self._stop,
+                pending_write_timeout=options.pending_write_timeout,
+                stop_on_error=options.on_error == "stop",
+            )
             if not options.dry_run:
                 apply.settle()
             mode = self._mirror_or_not(planner, inbox, report) if options.mode == "mirror" else options.mode

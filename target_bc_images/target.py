@@ -259,8 +259,10 @@ class TargetBCImages(Target):
 
     def _how_many(self) -> str:
         """Say how many records are still to be done."""
-        not_reached = self.report.with_status("not reached")
-        words = f"{self.report.bad - not_reached} records were rejected or failed"
+        not_reached, undecided = self.report.with_status("not reached"), self.report.with_status("undecided")
+        words = f"{self.report.bad - not_reached - undecided} records were rejected or failed"
+        if undecided:
+            words += f", {undecided} undecided"
         return f"{words}, {not_reached} not reached" if not_reached else words
 
     def _where(self) -> str:

@@ -104,6 +104,7 @@ class Stage:
             "webdav_username": DAV_USERNAME,
             "webdav_password": DAV_PASSWORD,
             "concurrency": 4,
+            "pending_write_timeout": 0,  # no longer than it is looked for: tests do not wait
         }
 
     @property

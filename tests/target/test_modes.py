@@ -321,6 +321,7 @@ class TestReport:
             "summary": {"create": 1, "replace": 0, "update": 1, "delete": 0, "keep": 13, "reject": 0},
             "rejected": 0,
             "failed": 0,
+            "undecided": 0,
             "not_reached": 0,
             "skipped_streams": {},
         }

@@ -144,7 +144,7 @@ class TestNotReached:
         assert counts["not reached"] == run.summary["not_reached"] == total - counts["done"] - counts["failed"]
         undecided = [each for each in run.rows if "action" in each and each["action"] is None]
         assert len(undecided) >= 50
-        assert f"undecided     {'-':<12}  " in run.err
+        assert f"unplanned     {'-':<12}  " in run.err
 
     def test_the_store_is_not_there_at_all(self, large: Stage) -> None:
         backup, total = self.damaged(large)
@@ -152,7 +152,7 @@ class TestNotReached:
         run = large.restore(backup)
         assert (run.code, self.check(run.rows, total)) == (3, {"not reached": total})
         run = large.restore(backup, report=None)
-        assert (run.code, f"undecided     {total}" in run.err) == (3, True)
+        assert (run.code, f"unplanned     {total}" in run.err) == (3, True)
 
     def test_the_first_failure_when_it_is_to_stop_there(self, large: Stage) -> None:
         backup, total = self.damaged(large)

@@ -1,0 +1,95 @@
+"""Images that come into a product between its plan and its first create: another run may be restoring, too.
+
+What was just created there from the same backup is taken as it is, and not created a second time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from bc_images.images import Record
+from bc_images.store import Store
+from target_bc_images.job import Job
+from target_bc_images.ledger import Ledger
+from target_bc_images.match import Knowledge, Known, match, same_picture, source_key
+from target_bc_images.pictures import Pictures
+from target_bc_images.plan import plan
+from target_bc_images.recognise import Recogniser
+
+__all__ = ["Arrivals"]
+
+_AHEAD = 4  # products for each thread that are read together
+
+
+class Arrivals:
+    """Looks at the products of one batch once more, right before their first creates; safe to share between threads.
+
+    Products are read some at a time: those of one request are worked on within a few seconds.
+
+    Args:
+        store: the store.
+        ledger: is told whose the images are.
+        pictures: reads live pictures.
+        facts: those of the batch.
+        jobs: all products of the batch, in the order in which they are worked on.
+    """
+
+    def __init__(self, store: Store, ledger: Ledger, pictures: Pictures, facts: Knowledge, jobs: Sequence[Job]) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._facts = facts
+        self._recogniser = Recogniser(pictures, facts)
+        self._ahead = [job.product_id for job in jobs if _creates(job)]
+        self._read: dict[int, Sequence[Record]] = {}
+        self._reading = threading.Lock()
+        self._recognising = threading.Lock()
+
+    def before_first_create(self, job: Job) -> None:
+        """Read the product once more if something is to be created for the first time, and take over what came in."""
+        images = self._images(job.product_id)
+        if images is not None:
+            job.images = images
+            self.adopt(job)
+
+    def _images(self, product_id: int) -> Sequence[Record] | None:
+        """Return what is live now; None if nothing is to be created, or if it was asked for before."""
+        with self._reading:
+            if product_id in self._ahead:
+                count = _AHEAD * self._store.settings.concurrency
+                at = self._ahead.index(product_id)
+                chunk = self._ahead[at : at + count]
+                del self._ahead[at : at + count]
+                read = {product.id: product.images for product in self._store.products(chunk)}
+                self._read |= {each: read.get(each, []) for each in chunk}
+            return self._read.pop(product_id, None)
+
+    def adopt(self, job: Job) -> None:
+        """Take the images that have come in for those that would be created, where they show the same pictures."""
+        facts = self._facts
+        expected = {image["id"] for image in job.first.live} | {*job.created.values()} | {*job.adopted.values()}
+        arrived = [image for image in job.images if image["id"] not in expected]
+        missing = _creates(job)
+        if not arrived or not missing:
+            return
+        with self._recognising:
+            facts.claimed.update(self._ledger.claimed({image["id"]: image["image_file"] for image in arrived}))
+            self._recogniser.compare([(missing, arrived)])
+            found = {
+                source_key(record): Known(image["id"], record["image_file"], image["image_file"])
+                for record, image in match(missing, arrived, facts)[0]
+                if image is not None and _is_wanted(record, image, facts)
+            }
+            self._ledger.recognise(found)
+            facts.known.update(found)
+            job.adopted.update({key: known.target_id for key, known in found.items()})
+            job.todo = list(plan(job.product_id, job.first.wanted, job.images, facts, job.first).writes)
+
+
+def _creates(job: Job) -> list[Record]:
+    return [action.wanted for action in job.todo if action.action == "create" and action.wanted is not None]
+
+
+def _is_wanted(record: Record, image: Record, facts: Knowledge) -> bool:
+    is_similar = (source_key(record), image["image_file"]) in facts.similar
+    return is_similar or same_picture(record, image, facts) == "same"

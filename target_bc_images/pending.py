@@ -1,0 +1,95 @@
+"""Creates whose outcome is not known: recognised when they appear, and never repeated while they still may.
+
+A store may carry out a request long after its reply was lost. Until then nothing else is written to that product.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from bc_images.files.similarity import looks_same
+from bc_images.images import Record
+from target_bc_images.ledger import Intent, Ledger
+from target_bc_images.match import Known, name_key
+from target_bc_images.pictures import Pictures
+
+__all__ = ["PendingCreates", "now"]
+
+
+def now() -> float:
+    """Return the present time in unix seconds."""
+    return time.time()
+
+
+class PendingCreates:
+    """The creates of one store that were sent and not confirmed; safe to share between threads.
+
+    Args:
+        ledger: where they are written down.
+        pictures: reads the pictures of images that have come in.
+        timeout: seconds for which the store may still carry out a request whose reply was lost.
+
+    Attributes:
+        undecided: those that earlier runs have left, and that may still be carried out; by product.
+    """
+
+    def __init__(self, ledger: Ledger, pictures: Pictures, timeout: float) -> None:
+        self._ledger = ledger
+        self._pictures = pictures
+        self._timeout = timeout
+        self._reading = threading.Lock()
+        self.undecided: dict[int, Intent] = {}
+
+    def may_still_come(self, intent: Intent) -> bool:
+        """Whether the store may still carry it out."""
+        if intent.at > now():  # the clock was put back: count from here
+            self._ledger.intend(intent._replace(at=now()))
+            return True
+        return now() - intent.at < self._timeout
+
+    def describe(self, intent: Intent) -> str:
+        """Say what is not known, and when it will be."""
+        sent, until = (datetime.fromtimestamp(at, UTC) for at in (intent.at, intent.at + self._timeout))
+        return (
+            f"the create was sent at {sent:%H:%M:%S} UTC and not confirmed; the store may still carry it out. "
+            f"Nothing else was written to the product. Run again after {until:%Y-%m-%d %H:%M:%S} UTC"
+        )
+
+    def confirm(self, intent: Intent, images: Sequence[Record]) -> Known | None:
+        """Recognise the image that was created without a reply, and write it down; None if it is not there."""
+        image = self._find(intent, images)
+        if image is None:
+            return None
+        known = Known(image["id"], intent.source_file, image["image_file"])
+        self._ledger.done(intent.product_id, intent.source, known)
+        return known
+
+    def _find(self, intent: Intent, images: Sequence[Record]) -> Record | None:
+        """Return the new image with the content that was sent, or, where that cannot be read, with its name."""
+        arrivals = [image for image in images if image["id"] not in intent.others]
+        if not arrivals:
+            return None
+        owners = self._ledger.claimed({image["id"]: image["image_file"] for image in arrivals})
+        arrivals = [image for image in arrivals if owners.get(image["id"], intent.source) == intent.source]
+        with self._reading:
+            judged = [(self._has_content(intent, image), image) for image in arrivals]
+        same = [image for has_content, image in judged if has_content]
+        named = [
+            image
+            for has_content, image in judged
+            if has_content is None and name_key(image["image_file"]) in intent.names
+        ]
+        return next(iter([*same, *named]), None)
+
+    def _has_content(self, intent: Intent, image: Record) -> bool | None:
+        """Whether an image shows the picture that was sent; None where nobody knows."""
+        if intent.sha256 is None:
+            return None
+        digest = self._pictures.look([image])[0].get(image["image_file"])
+        if digest is None or digest == intent.sha256:
+            return None if digest is None else True
+        sent, there = self._pictures.appearance(intent.sha256), self._pictures.appearance(digest)
+        return None if sent is None or there is None else looks_same(sent, there)
