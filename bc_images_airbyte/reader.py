@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import IO, Any, NamedTuple
 
-import orjson
-
+from bc_images import jsonl
 from bc_images.errors import DamagedInput
 from target_bc_images.reader import LineReader
 
@@ -30,6 +29,8 @@ class AirbyteReader(LineReader):
     COMPLETE, at the end of a stream that overwrites, is the mark of a complete sweep.
     """
 
+    advice = "nothing was written to the store. Check the source."
+
     def __init__(self) -> None:
         self.states: list[bytes] = []
         """Every STATE message, as it came."""
@@ -45,12 +46,13 @@ class AirbyteReader(LineReader):
         for stream in self._streams:
             schema = {"type": "SCHEMA", "stream": stream, "schema": {"properties": {}}, "key_properties": []}
             callbacks["SCHEMA"](schema)
-        for number, line in enumerate(file_input or self.default_input, 1):
+        source = self.default_input if file_input is None else file_input
+        for number, line, content in jsonl.messages(source, self.input_name, self.advice):
+            self.is_empty = False
             try:
-                message = self._translate(line)
-            except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-                what = "is no Airbyte message" if line.endswith(b"\n") else "is cut off"
-                raise DamagedInput(f"Line {number} of the input {what}: nothing was written to the store.") from error
+                message = self._translate(line, content)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise self.invalid(number, "is no Airbyte message") from error
             try:
                 if message is not None:
                     counts[message["type"]] += 1
@@ -59,11 +61,8 @@ class AirbyteReader(LineReader):
                 raise DamagedInput(f"Line {number} of the input: {error}") from error
         return counts
 
-    def _translate(self, line: bytes) -> dict[str, Any] | None:
-        """Return what a line means in Singer; None for what means nothing to a target, such as a log message."""
-        if not line.strip():
-            return None
-        message = orjson.loads(line)
+    def _translate(self, line: bytes, message: dict[str, Any]) -> dict[str, Any] | None:
+        """Return what a message means in Singer; None for what means nothing to a target, such as a log message."""
         match message["type"]:
             case "RECORD":
                 record = message["record"]

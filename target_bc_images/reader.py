@@ -1,35 +1,45 @@
-"""Singer messages from stdin: bytes, parsed by orjson; a line that is none is named by its number."""
+"""Singer messages for the target, each handed to the callback of its type."""
 
 from __future__ import annotations
 
+import io
 import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import IO, Any
 
-import orjson
 from singer_sdk.singerlib.encoding.base import GenericSingerReader
 
+from bc_images import jsonl
 from bc_images.errors import DamagedInput
 
 __all__ = ["LineReader"]
 
 
 class LineReader(GenericSingerReader[bytes]):
-    """Reads every line to the end of the input.
+    """Reads every message to the end of the input.
+
+    Attributes:
+        input_name: what the input is called in an error.
+        advice: what follows in an error about a line.
+        is_empty: no message has come.
 
     Raises:
-        DamagedInput: a line is no JSON object, has no ``type``, or one that Singer does not know.
+        DamagedInput: it cannot be read, or a line is no message that Singer knows.
     """
+
+    input_name = "the input"
+    advice = "nothing was written to the store. Check the tap or the file."
+    is_empty = True
 
     @property
     def default_input(self) -> IO[bytes]:
-        """Standard input as bytes."""
-        return sys.stdin.buffer
+        """Standard input as bytes; nothing where a caller has closed it."""
+        return sys.stdin.buffer if sys.stdin is not None else io.BytesIO()
 
     def deserialize_json(self, line: bytes) -> dict[str, Any]:
         """Parse one line."""
-        message: dict[str, Any] = orjson.loads(line)
+        message: dict[str, Any] = jsonl.parse(line)
         return message
 
     def process_lines(
@@ -37,28 +47,23 @@ class LineReader(GenericSingerReader[bytes]):
     ) -> Counter[str]:
         """Hand each message to the callback of its type; return how many there were of each."""
         counts: Counter[str] = Counter()
-        for number, line in enumerate(file_input or self.default_input, 1):
+        source = self.default_input if file_input is None else file_input
+        for number, _, message in jsonl.messages(source, self.input_name, self.advice):
             try:
-                message = orjson.loads(line)
                 kind = message["type"]
                 callback = callbacks[kind]
-            except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-                if not line.strip():
-                    continue
-                raise DamagedInput(_complaint(number, line, error)) from error
+            except KeyError as error:
+                raise self.invalid(number, f"has no known message type ({jsonl.shortened(error)})") from error
+            except TypeError as error:  # a list or an object
+                raise self.invalid(number, "is no Singer message") from error
             try:
                 callback(message)
             except DamagedInput as error:
-                raise type(error)(f"Line {number} of the input: {error}") from error
+                raise type(error)(f"Line {number} of {self.input_name}: {error}") from error
             counts[kind] += 1
+        self.is_empty = self.is_empty and not counts
         return counts
 
-
-def _complaint(number: int, line: bytes | str, error: Exception) -> str:
-    if isinstance(error, orjson.JSONDecodeError):
-        what = "is no JSON" if line[-1:] in {b"\n", "\n"} else "is cut off"
-    elif isinstance(error, KeyError):
-        what = f"has no known message type ({error})"
-    else:
-        what = "is no Singer message"
-    return f"Line {number} of the input {what}: nothing was written to the store. Check the tap or the file."
+    def invalid(self, number: int, what: str) -> DamagedInput:
+        """Return the error for a line."""
+        return DamagedInput(f"Line {number} of {self.input_name} {what}: {self.advice}")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
+import json
 from collections.abc import Mapping
-from datetime import date, datetime
-from decimal import Decimal
 from operator import itemgetter
 from typing import Any
 
 import jsonschema_rs
 from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
 
 from bc_images import schema
 from bc_images.images import Record
+from bc_images.jsonl import shortened
+from bc_images.normalize import Normalizer, clashing
 
 __all__ = ["Judge"]
 
@@ -25,30 +26,64 @@ class Judge:
 
     Args:
         stream: ``product_images`` or ``products``.
+        name: what the stream is called in the input.
+        declared: the columns that the input's own schema declares.
+        skus: whether a restore uses the SKU.
+
+    Attributes:
+        ignored: the columns whose value did not fit and is not used, in the record that was changed last.
     """
 
-    def __init__(self, stream: str) -> None:
+    def __init__(self, stream: str, name: str, declared: Mapping[str, Any], *, skus: bool) -> None:
         definition = schema.load(stream)
+        self._name = name
+        self._fields = definition["properties"]
         self._validator = jsonschema_rs.validator_for(definition)
         self._explainer = Draft202012Validator(definition)
-        fields = definition["properties"]
-        self._integers = [name for name in definition["required"] if fields[name]["type"] == "integer"]
+        self._integers = [field for field in definition["required"] if self._fields[field]["type"] == "integer"]
         self._numbers = itemgetter(*self._integers)
+        self._normalizer = Normalizer(stream, skus=skus)
+        columns = self._normalizer.columns(dict.fromkeys(declared))
+        # Where the schema of the input says so, no record needs to be looked at for other names.
+        self._has_our_names = self._fields.keys() <= declared.keys() and not columns.renamed and not columns.clashing
+        self.ignored: list[str] = []
 
     def fitting(self, record: Record) -> Record | None:
         """Return the record as it is to be used; None if it does not fit."""
+        if not self._has_our_names:
+            columns = self._normalizer.columns(record)
+            if columns.clashing:
+                return None
+            if columns.renamed:
+                record, self.ignored = self._normalizer.renamed(record), []
         if self._fits(record):
             return record
-        record = _plain(record)
-        return record if self._fits(record) else None
+        normalized, ignored = self._normalizer.normalized(record)
+        if not self._fits(normalized) or self._normalizer.columns(record).clashing:
+            return None
+        self.ignored = ignored
+        return normalized
 
     def complaint(self, record: Record) -> str:
-        """Say precisely what is wrong with a record that does not fit."""
-        record = _plain(record)
-        errors = sorted(self._explainer.iter_errors(record), key=lambda error: [str(part) for part in error.path])
-        words = [f"{error.path[0]}: {error.message}" if error.path else error.message for error in errors]
-        words += [f"{name} is no number that the store can have" for name in self._integers if _too_large(record, name)]
-        return f"does not fit the schema: {'; '.join(words) or 'it is not JSON'}"
+        """Say precisely what is wrong with a record that does not fit, and what setting would mend it."""
+        columns = self._normalizer.columns(record)
+        if columns.clashing:
+            unused = dict.fromkeys((names[-1] for names in columns.clashing), "__NULL__")
+            return f"{clashing(columns.clashing)}: leave one out, {self._stream_map(unused)}"
+        normalized, _ = self._normalizer.normalized(record)
+        errors = sorted(self._explainer.iter_errors(normalized), key=lambda error: [str(part) for part in error.path])
+        reasons = [
+            f"{error.path[0]}: {shortened(error.message, 160)}" if error.path else error.message for error in errors
+        ]
+        inexact = [name for name in self._integers if not errors and not _is_exact(normalized.get(name))]
+        reasons += [f"{name} is no number that the store can have" for name in inexact]
+        said = f"does not fit the schema: {'; '.join(reasons) or 'it is not JSON'}"
+        fields = [str(error.path[0]) if error.path else _missing(error) for error in errors] + inexact
+        mends = dict(_mend(field, columns.renamed.get(field, field), record) for field in fields if field)
+        return f"{said}. To mend it, {self._stream_map(mends)}" if mends else said
+
+    def _stream_map(self, columns: Mapping[str, str]) -> str:
+        return f"set stream_maps to {json.dumps({self._name: columns}, ensure_ascii=False)}"
 
     def _fits(self, record: Record) -> bool:
         try:
@@ -61,21 +96,37 @@ class Judge:
         return {*map(type, numbers)} == {int} and max(numbers) <= _MAX_ID
 
 
-def _too_large(record: Mapping[str, Any], name: str) -> bool:
-    return isinstance(record.get(name), int | float) and record[name] > _MAX_ID
+def _missing(error: ValidationError) -> str:
+    """Return the name of the column that a record lacks."""
+    required: Any = error.validator_value
+    return next((name for name in required if repr(name) in error.message), "")
 
 
-def _plain(record: Mapping[str, Any]) -> Record:
-    """Return a record in JSON's own types, with null for an absent store taken as absent.
-
-    Stream maps, loaders and databases turn times into `datetime`, and numbers into `Decimal` or 5.0.
-    """
-    return {name: _value(value) for name, value in record.items() if not (name == "store_hash" and value is None)}
+_INDISPENSABLE = {"id", "product_id", "image_file", "image_count"}
+_DEFAULTS = {"sort_order": "0", "is_thumbnail": "False"}
+_TEXTS = {"description", "product_sku", "sku"}
+_LONGEST_VALUE = 60  # characters of a value that stand in an expression
 
 
-def _value(value: Any) -> Any:
-    if isinstance(value, date | datetime):
-        return value.isoformat()
-    if isinstance(value, float | Decimal) and math.isfinite(value):
-        return int(value) if value == int(value) else float(value)
-    return value
+def _mend(field: str, column: str, record: Record) -> tuple[str, str]:
+    """Return the entry of a stream map that makes a record fit, and leaves others alone."""
+    default = _DEFAULTS.get(field, "None")
+    if column not in record:
+        return field, "name_of_your_column" if field in _INDISPENSABLE else default
+    value = record[column]
+    name = column if column.isidentifier() else f"record[{column!r}]"
+    text = repr(value)
+    if len(text) > _LONGEST_VALUE:
+        name_of_value, text = f"str({name})[:{_LONGEST_VALUE}]", repr(str(value)[:_LONGEST_VALUE])
+    else:
+        name_of_value = name
+    if field in _INDISPENSABLE:
+        return "__filter__", f"{name_of_value} != {text}"  # nothing else can take its place
+    if field in _TEXTS and isinstance(value, int | float):
+        return column, f"str({name}) if {name} != None else None"
+    return column, f"{default} if {name_of_value} == {text} else {name}"
+
+
+def _is_exact(value: object) -> bool:
+    """Whether a number is one that was surely meant, and not a float that may have been another one."""
+    return type(value) is int and value <= _MAX_ID

@@ -12,7 +12,7 @@ from typing import IO, Any, cast
 import click
 import orjson
 
-from bc_images import schema
+from bc_images import jsonl, schema
 from bc_images.config import settings_files
 from bc_images.errors import DamagedInput, SomeFailed
 from target_bc_images.match import SourceKey
@@ -21,6 +21,9 @@ from target_bc_images.report import UNFINISHED
 from target_bc_images.target import TargetBCImages
 
 __all__ = ["retry"]
+
+_ADVICE = "name the file that the setting report has written, or feed the whole input to the target again."
+_MAX_LINE = 2 * jsonl.MAX_LINE  # a line holds a record, and what became of it
 
 
 @click.command()
@@ -100,17 +103,18 @@ def _lines(report: str) -> Iterator[dict[str, Any]]:
     Raises:
         DamagedInput: it is no report, or not a whole one.
     """
-    number, row = 0, dict[str, Any]()
+    row = dict[str, Any]()
     try:
-        with Path(report).open("rb") as lines:
-            for number, line in enumerate(lines, 1):  # noqa: B007 - the error below names it
-                row = {**orjson.loads(line)}
-                row["status"] = str.strip(row.get("status", ""))  # a TypeError where it is no text
+        with Path(report).open("rb") as file:
+            for number, line in jsonl.lines(file, f"the report {report}", _ADVICE, max_line=_MAX_LINE):
+                try:
+                    row = {**orjson.loads(line)}
+                    row["status"] = str.strip(row.get("status", ""))  # a TypeError where it is no text
+                except (orjson.JSONDecodeError, TypeError) as error:
+                    raise DamagedInput(f"Line {number} of {report} is no line of a report: {_ADVICE}") from error
                 yield row
     except OSError as error:
-        raise DamagedInput(f"The report {report} cannot be read: {error.strerror}.") from error
-    except (orjson.JSONDecodeError, AttributeError, TypeError) as error:
-        raise DamagedInput(f"Line {number} of {report} is no line of a report.") from error
+        raise DamagedInput(f"The report {report} cannot be read ({error.strerror}): {_ADVICE}") from error
     if "summary" not in row:
         raise DamagedInput(f"The report {report} ends before its summary: feed the whole input to the target again.")
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from singer_sdk.exceptions import MissingKeyPropertiesError
 from singer_sdk.sinks import Sink
 
 from bc_images.errors import DamagedInput
+from bc_images.jsonl import shortened
+from bc_images.normalize import stream_kind
 from target_bc_images.records import Judge
 
 if TYPE_CHECKING:
@@ -20,12 +23,8 @@ __all__ = ["ImagesSink", "ProductsSink", "ReadingSink", "SkippedSink", "sink_cla
 
 
 def sink_class(stream: str) -> type[ReadingSink]:
-    """Return what a stream's records become.
-
-    The last part of the name after ``-`` or ``.`` counts: a warehouse table read back is ``raw-product_images``.
-    """
-    name = stream.replace("-", ".").rpartition(".")[2]
-    return {"product_images": ImagesSink, "products": ProductsSink}.get(name, SkippedSink)
+    """Return what a stream's records become."""
+    return {"product_images": ImagesSink, "products": ProductsSink}.get(stream_kind(stream) or "", SkippedSink)
 
 
 class ReadingSink(Sink):
@@ -39,6 +38,8 @@ class ReadingSink(Sink):
         super().__init__(target, stream_name, *rest, **more)
         self._inbox = target.inbox
         self._report = target.report
+        self._skus = target.options.match_products_by == "sku"
+        self._warned = target.ignored_columns
 
     def get_validator(self) -> BaseJSONSchemaValidator | None:
         """Leave the incoming schema alone."""
@@ -58,15 +59,37 @@ class ReadingSink(Sink):
 class ImagesSink(ReadingSink):
     """Judges each record by ``schemas/product_images.json`` and keeps those that fit."""
 
-    _judge = Judge("product_images")
+    def setup(self) -> None:
+        """Compare the columns of the stream with ours."""
+        self._judge = Judge("product_images", self.stream_name, self.original_schema["properties"], skus=self._skus)
 
     def process_record(self, record: dict[str, Any], context: Mapping[str, Any]) -> None:
         """Keep the record, or reject it with what is wrong."""
         fitting = self._judge.fitting(record)
-        if fitting is None:
-            self._report.reject(record, self._judge.complaint(record))
-        else:
+        try:
+            if fitting is None:
+                self._report.reject(record, self._judge.complaint(record))
+                return
             self._inbox.add(fitting, context.get("version"))
+        except (orjson.JSONEncodeError, RecursionError) as error:
+            raise DamagedInput("a RECORD that is nested too deeply. Check the tap or the file.") from error
+        if fitting is not record and self._judge.ignored:
+            self._warn(record, fitting)
+
+    def _warn(self, record: dict[str, Any], fitting: dict[str, Any]) -> None:
+        """Name each column once whose values are not used since they do not fit."""
+        for column in self._judge.ignored:
+            if column not in self._warned:
+                self._warned.add(column)
+                self.logger.warning(
+                    "%s: %s of image %s of product %s is invalid (%s) and counts as null, as it does wherever it is "
+                    "invalid: a restore does not need it.",
+                    self.stream_name,
+                    column,
+                    fitting["id"],
+                    fitting["product_id"],
+                    shortened(repr(record.get(column))),
+                )
 
     def activate_version(self, new_version: int) -> None:
         """Take the message as what it is: the sweep before it was complete."""
@@ -79,7 +102,9 @@ class ProductsSink(ReadingSink):
     Any tap may have a stream of this name: records that are none of ours are skipped, and speak for no product.
     """
 
-    _judge = Judge("products")
+    def setup(self) -> None:
+        """Compare the columns of the stream with ours."""
+        self._judge = Judge("products", self.stream_name, self.original_schema["properties"], skus=self._skus)
 
     def process_record(self, record: dict[str, Any], context: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Keep the product's id and SKU."""

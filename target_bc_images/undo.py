@@ -17,6 +17,7 @@ import orjson
 from bc_images import schema
 from bc_images.errors import Stopped
 from bc_images.images import Record
+from bc_images.jsonl import UNDO
 from target_bc_images.pictures import Pictures
 from target_bc_images.plan import ProductPlan
 
@@ -77,7 +78,7 @@ class Undo:
         if begins:
             for stream in ("products", "product_images"):
                 head = {"schema": schema.load(stream), "key_properties": ["store_hash", "id"]}
-                _line(file, type="SCHEMA", stream=stream, **head)
+                _line(file, type="SCHEMA", stream=stream, **{UNDO: True}, **head)
         for each in plans:
             sku = _sku(each)
             product = {"store_hash": self._store_hash, "id": each.product_id, "sku": sku, "image_count": len(each.live)}

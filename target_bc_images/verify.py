@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import IO, Any, cast
 
 import click
 import orjson
@@ -19,9 +20,10 @@ from bc_images.archive.settings import EXTRACTOR
 from bc_images.config import from_environment, settings_files
 from bc_images.errors import DamagedInput, SettingsError
 from bc_images.files import open_files
-from bc_images.files.backup import reading
+from bc_images.files.backup import ADVICE, opened_backup
 from target_bc_images.options import Options
 from target_bc_images.plan import Action
+from target_bc_images.streams import without_images
 from target_bc_images.target import TargetBCImages
 
 __all__ = ["differences", "verify"]
@@ -105,14 +107,17 @@ def differences(
         cleanup.callback(target.report.close)
         cleanup.callback(target.inbox.close)
         cleanup.callback(target.store.close)
+        target.message_reader.advice = ADVICE
         if archive:
-            lines = opened(open_files(target.settings.files), archive, at=at)
-            target.process_lines(lines)  # type: ignore[arg-type] # our reader reads any lines
+            target.message_reader.input_name, file = opened(open_files(target.settings.files), archive, at=at)
+            target.process_lines(cast("IO[Any]", file))  # our reader reads bytes
         for path in backups:
-            with reading(Path(path)) as backup:
-                target.process_lines(backup)  # type: ignore[arg-type] # our reader reads bytes
+            with opened_backup(Path(path)) as file:
+                target.message_reader.input_name = path
+                target.process_lines(cast("IO[Any]", file))
         if not (target.inbox.count or target.inbox.is_whole or target.report.bad or target.options.product_ids):
-            raise DamagedInput("The backup holds no image, and no mark of a complete sweep: name another one.")
+            seen = "" if target.stream_names.has_images else f" {without_images([*target.mapper.stream_maps])}"
+            raise DamagedInput(f"The backup holds no image, and no mark of a complete sweep: name another one.{seen}")
         target.report.is_due = True
         target.report.close()
         yield from _unreadable(rejected)

@@ -6,12 +6,10 @@ import logging
 import sys
 from typing import Any, NoReturn
 
-import orjson
-
 from bc_images import door
 from bc_images.archive.place import Archives
 from bc_images.archive.settings import EXTRACTOR, command, run_command
-from bc_images.errors import DamagedInput, SettingsError
+from bc_images.errors import SettingsError
 from bc_images.files import open_files
 
 __all__ = ["cli", "main"]
@@ -28,12 +26,8 @@ def _run(settings: dict[str, Any]) -> None:
     archive = settings.get("archive") or archives.newest(settings.get("at"))
     logger.info("reading %s/%s", archives.label, archive)
     out = sys.stdout.buffer
-    for number, line in enumerate(archives.lines(archive), 1):
-        try:
-            kind = orjson.loads(line)["type"]
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise DamagedInput(f"Line {number} of {archive} is no Singer message: take another archive.") from error
-        if kind != "STATE":  # where the tap of that day stood says nothing about this run
+    for _, line, message in archives.messages(archive):
+        if message.get("type") != "STATE":  # where the tap of that day stood says nothing about this run
             out.write(line)
     out.flush()
 

@@ -7,12 +7,12 @@ import signal
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import click
 import orjson
 
-from bc_images import door
+from bc_images import door, jsonl
 from bc_images.archive.place import Archives, Writer
 from bc_images.archive.settings import LOADER, command, run_command
 from bc_images.errors import DamagedInput, SomeFailed
@@ -22,6 +22,7 @@ from bc_images.units import counted
 __all__ = ["cli", "main"]
 
 PROG = "target-singer-archive"
+_ADVICE = "no archive was made. Check the tap."
 
 logger = logging.getLogger(__name__)
 _KNOWN = frozenset({"SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION"})
@@ -35,23 +36,26 @@ class _Seen:
         self.state: Any = None
         self._whole: dict[str, bool] = {}
 
-    def add(self, number: int, line: bytes) -> None:
+    def add(self, number: int, message: dict[str, Any]) -> None:
         """Look at one message.
 
         Raises:
             DamagedInput: it is none.
         """
         try:
-            message = orjson.loads(line)
             kind = message["type"]
             if kind == "STATE":
                 self.state = message["value"]
+                if jsonl.is_deep(message):
+                    raise DamagedInput(f"Line {number} of the input is nested too deeply: {_ADVICE}")
                 return
             stream = message["stream"]
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            cut = "is cut off" if not line.endswith(b"\n") else "is no Singer message"
-            raise DamagedInput(f"Line {number} of the input {cut}: no archive was made. Check the tap.") from error
+        except KeyError as error:
+            raise DamagedInput(f"Line {number} of the input is no Singer message: {_ADVICE}") from error
+        if not isinstance(kind, str) or not isinstance(stream, str):
+            raise DamagedInput(f"Line {number} of the input is no Singer message: {_ADVICE}")
         if kind not in _KNOWN:
+            kind = jsonl.shortened(kind)
             raise DamagedInput(
                 f"Line {number} of the input is a {kind}, which cannot be kept in an archive: switch it off in the tap."
             )
@@ -70,7 +74,7 @@ class _Seen:
         return all(self._whole.values())
 
 
-def keep(lines: Iterable[bytes], settings: dict[str, Any]) -> str | None:
+def keep(source: BinaryIO | Iterable[bytes], settings: dict[str, Any]) -> str | None:
     """Archive Singer messages; return the STATE to be passed on, as JSON.
 
     Raises:
@@ -80,10 +84,9 @@ def keep(lines: Iterable[bytes], settings: dict[str, Any]) -> str | None:
     archives = Archives(open_files(settings["files"], writable=True), settings["name"])
     seen = _Seen()
     with archives.create(datetime.now(UTC)) as writer:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                seen.add(number, line)
-                writer.write(line)
+        for number, line, message in jsonl.messages(source, "the input", _ADVICE):
+            seen.add(number, message)
+            writer.write(line if line.endswith(b"\n") else line + b"\n")
         return _finish(archives, writer, seen, require_whole=settings["require_whole"])
 
 

@@ -7,7 +7,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any, BinaryIO
 
+from bc_images import jsonl
 from bc_images.errors import DamagedInput, SettingsError, Stopped
 from bc_images.files import FileStore
 from bc_images.files.backend import Staging
@@ -71,8 +73,17 @@ class Archives:
             raise Stopped(f"There is no whole archive{when} in {self.label}: make one with target-singer-archive.")
         return found[-1]
 
-    def lines(self, archive: str) -> Iterator[bytes]:
-        """Yield the lines of an archive, each with its line break.
+    def messages(self, archive: str) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+        """Yield number, text and content of every message of an archive.
+
+        Raises:
+            DamagedInput: it is not there, or damaged.
+            DamagedFiles: the file store cannot be used.
+        """
+        return jsonl.messages(self.open(archive), f"the archive {archive}", "take another archive.")
+
+    def open(self, archive: str) -> BinaryIO:
+        """Return an archive as a file.
 
         Raises:
             DamagedInput: it is not there, or damaged.
@@ -80,8 +91,11 @@ class Archives:
         """
         if "/" in archive or not archive.endswith(WHOLE):
             raise SettingsError(f"archive is {archive!r}: give the name of one, such as 20250131T020000Z{WHOLE}.")
+        return jsonl.as_file(self._chunks(archive))
+
+    def _chunks(self, archive: str) -> Iterator[bytes]:
         try:
-            yield from _lines(self._backend.chunks(f"{self._folder}/{archive}"))
+            yield from jsonl.inflated(self._backend.chunks(f"{self._folder}/{archive}"))
         except FileNotFoundError as error:
             raise DamagedInput(f"There is no archive {archive} in {self.label}.") from error
         except OSError as error:
@@ -139,23 +153,11 @@ class Writer:
             self._size += len(block)
 
 
-def opened(files: FileStore, name: str, archive: str | None = None, at: str | None = None) -> Iterator[bytes]:
-    """Yield the lines of the archive of that name, or of the newest whole one (not later than `at`)."""
+def opened(files: FileStore, name: str, archive: str | None = None, at: str | None = None) -> tuple[str, BinaryIO]:
+    """Return the archive of that name, or the newest whole one (not later than `at`): what it is called, and a file."""
     archives = Archives(files, name)
-    return archives.lines(archive or archives.newest(at))
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    unzip = zlib.decompressobj(wbits=_GZIP)
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + unzip.decompress(chunk)).split(b"\n")
-        for line in lines:
-            yield line + b"\n"
-    if not unzip.eof or unzip.unused_data:
-        raise EOFError("its end is missing" if not unzip.eof else "something follows its end")
-    if rest:
-        yield rest
+    archive = archive or archives.newest(at)
+    return f"the archive {archive}", archives.open(archive)
 
 
 def _end(at: str) -> str:

@@ -10,12 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-import orjson
-
+from bc_images import jsonl
 from bc_images.errors import DamagedInput, FileUnavailable
-from bc_images.files.backup import reading
+from bc_images.files.backup import ADVICE, opened_backup
 from bc_images.files.file_store import FileLies, FileStore
 from bc_images.files.refs import DIGEST, OBJECTS, REFS, object_key, parse_ref
+from bc_images.normalize import Normalizer, stream_kind
 from bc_images.store.concurrent import ordered_map
 
 __all__ = ["Audit", "Finding", "Sample"]
@@ -71,6 +71,7 @@ class Audit:
         self._store = files
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(_TABLES)
+        self._normalizer = Normalizer("product_images", skus=False)
         self.files = 0
         self.bytes = 0
         self.records = 0
@@ -128,26 +129,25 @@ class Audit:
             DamagedInput: the file cannot be read, or a line is no Singer message.
         """
         self._db.execute("BEGIN")
-        with reading(path) as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    self._read(line, f"{path}, line {number}", path.name)
+        with opened_backup(path) as file:
+            for number, _, message in jsonl.messages(file, str(path), ADVICE):
+                self._read(message, f"Line {number} of {path}", path.name)
         self._db.execute("COMMIT")
 
-    def _read(self, line: bytes, where: str, backup: str) -> None:
-        try:
-            message: Any = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise DamagedInput(f"{where} is no JSON: the backup is damaged or cut short.") from error
-        if not isinstance(message, dict) or "type" not in message:
-            raise DamagedInput(f"{where} is no Singer message.")
-        if message["type"] != "RECORD" or not _is_images(str(message.get("stream"))):
+    def _read(self, message: dict[str, Any], where: str, backup: str) -> None:
+        if "type" not in message:
+            raise DamagedInput(f"{where} is no Singer message: {ADVICE}")
+        if message["type"] != "RECORD" or stream_kind(str(message.get("stream"))) != "product_images":
             return
         record = message.get("record")
         if not isinstance(record, dict):
             raise DamagedInput(f"{where}: the RECORD has no record.")
         self.records += 1
-        digest, size = record.get("file_sha256"), record.get("file_size")
+        digest = record.get("file_sha256")
+        if not (isinstance(digest, str) and DIGEST.fullmatch(digest)):  # a warehouse may spell it in another way
+            record, _ = self._normalizer.normalized(record)
+            digest = record.get("file_sha256")
+        size = record.get("file_size")
         by = f"product {record.get('product_id')}, image {record.get('id')} in {backup}"
         if digest is None:
             self.without_file += 1
@@ -208,8 +208,3 @@ class Audit:
         if doubtful:
             return size, Finding("misstated", object_key(digest), f"is sound, with {size:,} bytes, not {named:,}", by)
         return size, None
-
-
-def _is_images(stream: str) -> bool:
-    """Whether a stream holds images: also where a loader has put a schema's name before it."""
-    return stream.replace(".", "-").rpartition("-")[2] == "product_images"

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import BinaryIO
 
 from bc_images.errors import DamagedInput
 
-__all__ = ["reading"]
+__all__ = ["ADVICE", "opened_backup"]
 
-_GZIP = b"\x1f\x8b"
+ADVICE = "check the file, or give another backup."
+"""What to do about a backup that cannot be read: what follows in the error."""
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[IO[bytes]]:
-    """Open a backup, which may be a pipe; whether it is gzip, its first bytes say and not its name.
+def opened_backup(path: Path) -> Iterator[BinaryIO]:
+    """Open a backup, which may be a pipe; what reads it sees by itself whether it is gzip.
 
     Raises:
         DamagedInput: it cannot be read, also while the context lasts.
     """
     try:
-        with path.open("rb") as opened:
-            if opened.peek(len(_GZIP))[: len(_GZIP)] == _GZIP:
-                with gzip.open(opened) as unpacked:
-                    yield cast("IO[bytes]", unpacked)
-            else:
-                yield opened
-    except (OSError, EOFError, zlib.error) as error:  # the three that gzip has for damage
-        raise DamagedInput(f"The backup {path} cannot be read: {error}. Give a whole Singer file.") from error
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise DamagedInput(f"The backup {path} cannot be read ({error.strerror or error}): {ADVICE}") from error

@@ -125,7 +125,7 @@ def test_gzip(verifier3: Verifier) -> None:
         (b"", "cannot be read"),
         (gzip.compress(b"x" * 10_000)[:-20], "cannot be read"),
         (b"\x1f\x8bnonsense", "cannot be read"),
-        (b"nonsense\n", "Line 1 of the input is no JSON"),
+        (b"nonsense\n", "damaged is no JSON: check the file, or give another backup."),
         (b'{"type": "RECORD', "is cut off"),
     ],
     ids=["empty", "gzip cut off", "no gzip", "no JSON", "JSON cut off"],

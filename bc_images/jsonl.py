@@ -1,0 +1,310 @@
+"""Messages from outside, one JSON object a line: Singer files, archives, standard input; plain or gzip, and bounded.
+
+One reader for all of them, so that they take the same and refuse the same. Memory is bounded by one line, however much
+a compressed file inflates to: a line is at most `MAX_LINE` bytes long, and holds at most `MAX_VALUES` values.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+import orjson
+
+from bc_images.errors import DamagedInput
+
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_LINE",
+    "UNDO",
+    "InvalidLineError",
+    "as_file",
+    "inflated",
+    "is_deep",
+    "lines",
+    "messages",
+    "parse",
+    "shortened",
+]
+
+logger = logging.getLogger(__name__)
+
+MAX_LINE = 64 * 2**20  # bytes, after decompression
+MAX_VALUES = 1_000_000  # of a line: each takes up to 100 bytes of memory
+MAX_DEPTH = 100  # levels of lists and objects in what is handed on to libraries that recurse
+UNDO = "undo"
+"""The key of a file's first message that tells: it may end in the middle of a line, where a run was killed."""
+
+_BLOCK = 1 << 16
+_LARGE = 1 << 20  # bytes: a shorter line can neither be too long nor hold too many values
+_GZIP_WINDOW = 31  # for zlib: with gzip's header and checksum
+_GZIP = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
+_UNDO_NAME = re.compile(r"undo-.*\.singer")
+
+_OTHER_KINDS = (
+    (b"\xff\xfe\0\0", "UTF-32"),
+    (b"\0\0\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+    (b"{\0\0\0", "UTF-32"),
+    (b"\0\0\0{", "UTF-32"),
+    (b"{\0", "UTF-16"),
+    (b"\0{", "UTF-16"),
+)
+_OTHER_COMPRESSIONS = (
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\xfd7zX", "xz"),
+    (b"BZh", "bzip2"),
+    (b"PK\x03\x04", "zip"),
+)
+_LONGEST_START = 4
+
+
+class InvalidLineError(ValueError):
+    """A line is no JSON object; `str()` of it says why, to go on after ``Line 5 of FILE``."""
+
+
+class TruncatedLineError(InvalidLineError):
+    """The last line has no end."""
+
+
+def messages(source: Any, name: str, advice: str) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+    """Yield number, text and content of every line that is not blank.
+
+    Args:
+        source: a binary or text file, or the lines themselves.
+        name: what it is called in an error, such as ``the input``.
+        advice: what follows in an error: what was not done, and what to do.
+
+    Raises:
+        DamagedInput: it cannot be read, or a line is no JSON object with a ``type``. An undo file may end in the middle
+            of a line: then there is a warning.
+    """
+    is_undo = _has_undo_name(source)
+    try:
+        for number, line in enumerate(_opened(source, name, advice, MAX_LINE), 1):
+            try:
+                message = orjson.loads(line) if len(line) < _LARGE else parse(line)
+            except ValueError:
+                if not line.strip():
+                    continue
+                try:
+                    message = parse(line)
+                except TruncatedLineError as error:
+                    if not is_undo:
+                        raise _invalid(number, name, error, advice) from error
+                    logger.warning("Line %d of %s %s: everything before it counts.", number, name, error)
+                    return
+                except InvalidLineError as error:
+                    raise _invalid(number, name, error, advice) from error
+            if type(message) is not dict:
+                raise _invalid(number, name, "is no Singer message", advice)
+            if number == 1 and message.get(UNDO) is True:
+                is_undo = True
+            yield number, line, message
+    except _READ_ERRORS as error:
+        raise _unreadable(name, error, advice) from error
+
+
+def lines(source: Any, name: str, advice: str, *, max_line: int = MAX_LINE) -> Iterator[tuple[int, bytes]]:
+    """Yield number and text of every line, decompressed, with its line break.
+
+    Args:
+        source: a binary or text file, or the lines themselves.
+        name: what it is called in an error, such as ``the input``.
+        advice: what follows in an error: what was not done, and what to do.
+        max_line: the most bytes that a line may have.
+
+    Raises:
+        DamagedInput: it cannot be read, a line is too long, or it is text in another encoding than UTF-8.
+    """
+    try:
+        for number, line in enumerate(_opened(source, name, advice, max_line), 1):
+            if len(line) > max_line:
+                raise _invalid(number, name, f"is longer than {max_line // 2**20} MiB", advice)
+            yield number, line
+    except _READ_ERRORS as error:
+        raise _unreadable(name, error, advice) from error
+
+
+_READ_ERRORS = (OSError, EOFError, zlib.error)
+
+
+def _unreadable(name: str, error: Exception, advice: str) -> DamagedInput:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return DamagedInput(f"{name[0].upper()}{name[1:]} cannot be read ({reason}): {advice}")
+
+
+def _invalid(number: int, name: str, reason: object, advice: str) -> DamagedInput:
+    return DamagedInput(f"Line {number} of {name} {reason}: {advice}")
+
+
+def parse(line: bytes) -> Any:
+    """Return the content of a line.
+
+    NaN, which Python and pandas write for a missing value and which is no JSON, is null.
+
+    Raises:
+        InvalidLineError: there is none.
+    """
+    if len(line) > MAX_LINE:
+        raise InvalidLineError(f"is longer than {MAX_LINE // 2**20} MiB")
+    if len(line) >= _LARGE and line.count(b",") + line.count(b"[") + line.count(b"{") > MAX_VALUES:
+        raise InvalidLineError(f"holds more than {MAX_VALUES:,} values")
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raised = error
+    if line.startswith(_BOM):  # also in the middle, where files were put one behind the other
+        return parse(line[len(_BOM) :])
+    if is_deep(line):
+        raise InvalidLineError("is nested too deeply") from raised
+    if b"NaN" in line:
+        with suppress(ValueError, TypeError, RecursionError):
+            return orjson.loads(orjson.dumps(json.loads(line, parse_constant=_missing)))
+    if line[-1:] != b"\n":
+        raise TruncatedLineError("is cut off") from raised
+    raise InvalidLineError("is no JSON") from raised
+
+
+def _missing(name: str) -> None:
+    """Return what stands for NaN, and for nothing else."""
+    if name != "NaN":
+        raise ValueError(name)
+
+
+def is_deep(content: Any) -> bool:
+    """Whether JSON, parsed or as a line, is nested in more than `MAX_DEPTH` levels."""
+    if isinstance(content, bytes):
+        if content.count(b"[") + content.count(b"{") <= MAX_DEPTH:
+            return False
+        depth = 0
+        for bracket in re.finditer(rb'"(?:[^"\\]|\\.)*+"|([\[{])|[\]}]', content):
+            if bracket.group() in {b"]", b"}"}:
+                depth -= 1
+            elif bracket.group(1):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    return True
+        return False
+    level = [content]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for value in level
+            if isinstance(value, dict | list)
+            for child in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return False
+    return any(isinstance(value, dict | list) for value in level)
+
+
+def _opened(source: Any, name: str, advice: str, max_line: int) -> Iterable[bytes]:
+    """Return the lines; those of a binary file have at most `max_line` + 1 bytes."""
+    if isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
+        return (line.encode() if isinstance(line, str) else line for line in source)
+    chunks = _decompressed(_decompressed(_chunks(source), name, advice), name, advice)  # some compress twice
+    reader = as_file(chunks)
+    first = reader.readline(max_line + 1).removeprefix(_BOM)
+    return chain([first] if first else [], iter(partial(reader.readline, max_line + 1), b""))
+
+
+def _chunks(source: IO[bytes]) -> Iterator[bytes]:
+    read = getattr(source, "read1", source.read)  # what is there: a tap may be slow
+    while chunk := read(_BLOCK):
+        yield chunk
+
+
+def _decompressed(chunks: Iterator[bytes], name: str, advice: str) -> Iterator[bytes]:
+    """Look at the first bytes, and not at a name, for what kind of file it is."""
+    head = b""
+    while len(head) < _LONGEST_START and (chunk := next(chunks, None)) is not None:
+        head += chunk
+    for start, encoding in _OTHER_KINDS:
+        if head.startswith(start):
+            raise DamagedInput(f"{name[0].upper()}{name[1:]} is {encoding} and not UTF-8: {advice} Save it as UTF-8.")
+    for start, compression in _OTHER_COMPRESSIONS:
+        if head.startswith(start):
+            raise DamagedInput(
+                f"{name[0].upper()}{name[1:]} is compressed with {compression}, which is not read: {advice} "
+                "Decompress it, or use gzip."
+            )
+    every = chain([head], chunks)
+    return inflated(every) if head.startswith(_GZIP) else every
+
+
+def inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield what gzip holds, of one or more members, in blocks of at most 64 KiB.
+
+    Raises:
+        EOFError, zlib.error: it is truncated, or damaged.
+    """
+    member = None
+    for chunk in chunks:
+        data = chunk
+        while True:
+            if member is None:
+                data = data.lstrip(b"\0")  # what gzip itself lets pass between members, and behind the last one
+                if not data:
+                    break
+                member = zlib.decompressobj(wbits=_GZIP_WINDOW)
+            block = member.decompress(data, _BLOCK)
+            if block:
+                yield block
+            data = member.unconsumed_tail
+            if member.eof:
+                data, member = member.unused_data, None
+            elif not data and len(block) < _BLOCK:
+                break
+    if member is not None:
+        raise EOFError("its end is missing")
+
+
+def as_file(chunks: Iterator[bytes]) -> BinaryIO:
+    """Return what reads chunks, one behind the other, as a file."""
+    return io.BufferedReader(_Raw(chunks), _BLOCK)
+
+
+class _Raw(io.RawIOBase):
+    """Chunks as a file."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest and (chunk := next(self._chunks, None)) is not None:
+            self._rest = memoryview(chunk)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def _has_undo_name(source: Any) -> bool:
+    """Whether a file is one that a restore writes to be taken back; standard input tells where the system knows."""
+    name = getattr(source, "name", None)
+    with suppress(OSError, AttributeError, ValueError):
+        if not isinstance(name, str) or name == "<stdin>":
+            name = str(Path(f"/proc/self/fd/{source.fileno()}").readlink())
+    return isinstance(name, str) and _UNDO_NAME.fullmatch(Path(name).name) is not None
+
+
+def shortened(value: object, most: int = 80) -> str:
+    """Return a value from outside as it may stand in a message: on one line, and not a page of it."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -1,0 +1,306 @@
+"""Records and streams as warehouses and files spell them: whatever has one meaning is restored."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bc_images import schema
+from bc_images.images import Record
+from bc_images.normalize import deleted, stream_kind
+from target_bc_images.records import Judge
+from tests.target.stage import Run, Stage, end, head, row, singer, state
+
+FIRST, SECOND = 101, 102
+COLUMNS = tuple(schema.load("product_images")["properties"])
+
+Records = list[Record]
+
+
+def damage(stage: Stage) -> None:
+    """Lose an image, change the text of another, move the thumbnail."""
+    one, two, three = (image["id"] for image in stage.images(FIRST))
+    stage.box.delete_image(one)
+    stage.box.set_image(two, description="overwritten", sort_order=9)
+    stage.box.set_image(three, is_thumbnail=True)
+
+
+def restored(stage: Stage, change: Callable[[Record], Record], stream: str = "product_images", **settings: Any) -> Run:
+    """Damage the store and restore it from records that were changed; make sure that it is as it was."""
+    before, records = stage.state(), stage.records()
+    damage(stage)
+    columns = {"type": "object", "properties": {name: {} for name in change(records[0])}}
+    data = singer(head(stream) | {"schema": columns}, *(row(change(each), stream) for each in records), state())
+    run = stage.restore(data, **settings)
+    assert run.code == 0, run.err
+    assert stage.state() == before
+    assert run.states == [state()["value"]]
+    return run
+
+
+def spelled(**spellings: Callable[[Any], Any]) -> Callable[[Record], Record]:
+    return lambda record: {name: spellings.get(name, lambda value: value)(value) for name, value in record.items()}
+
+
+NUMBERS = [
+    float, str, lambda value: f" {value} ", lambda value: f"{value}.0", lambda value: f"{value:.10f}",
+    lambda value: f"+{value}", lambda value: f"00{value}", lambda value: f"{Decimal(value):E}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", NUMBERS)
+def test_numbers(stage3: Stage, spelling: Callable[[int], Any]) -> None:
+    restored(stage3, spelled(id=spelling, product_id=spelling, sort_order=spelling, file_size=spelling))
+
+
+BOOLEANS = [(1, 0), (1.0, 0.0), ("1", "0"), ("1.0", "0.0"), ("true", "false"), ("True", "False"), ("t", "f"),
+            ("TRUE ", " FALSE"), ("yes", "no"), ("Y", "N"), ("on", "off")]  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", BOOLEANS)
+def test_booleans(stage3: Stage, spelling: tuple[Any, Any]) -> None:
+    restored(stage3, spelled(is_thumbnail=lambda value: spelling[not value]))
+
+
+@pytest.mark.parametrize("null", ["", "NULL", "None", "NaN", "\\N", " "])
+def test_null_that_is_written_out(stage3: Stage, null: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The records name no file, no store and no date; the pictures are found by their path."""
+    names = {name for name in COLUMNS if name.startswith(("file_", "date_"))} | {"store_hash", "tiny_url"}
+    restored(stage3, lambda record: record | dict.fromkeys(names, null))
+    assert "counts as null" not in caplog.text
+
+
+def test_a_digest_in_upper_case(stage3: Stage) -> None:
+    restored(stage3, spelled(file_sha256=str.upper))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("file_size", "12 kB"), ("file_size", -1), ("file_size", 1.5), ("file_size", [1]),
+        ("file_type", 5), ("date_created", 1_700_000_000), ("date_modified", {"seconds": 1}), ("date_modified", False),
+        ("zoom_url", 0), ("standard_url", []), ("thumbnail_url", False), ("tiny_url", 1.5), ("product_sku", 12),
+    ],
+)  # fmt: skip
+def test_what_a_restore_does_not_use_costs_no_record(
+    stage3: Stage, column: str, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    restored(stage3, lambda record: {**record, column: value})
+    (warning,) = [each for each in caplog.messages if "counts as null" in each]
+    assert f"product_images: {column} of image 11 of product 101 is invalid" in warning
+
+
+def test_a_number_for_a_sku_is_refused_where_products_are_matched_by_it(stage3: Stage) -> None:
+    records = [{**record, "product_sku": 12} for record in stage3.records()]
+    run = stage3.restore(singer(head(), *map(row, records)), match_products_by="sku")
+    assert (run.code, run.summary["rejected"]) == (1, 15)
+    assert "product_sku: 12 is not of type 'string', 'null'" in run.rows[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    "value", ["NaT", "nan", "NaN", "None", "NULL", "", " ", "\\N", "0000-00-00 00:00:00", 0, False]
+)
+def test_no_time_of_deletion(stage3: Stage, value: Any) -> None:
+    restored(stage3, lambda record: {**record, "_sdc_deleted_at": value})
+
+
+def test_times_of_deletion() -> None:
+    assert all(map(deleted, ["2026-01-02", "2026-01-02T03:04:05Z", "02-JAN-26", 1_700_000_000, True, "1"]))
+    assert not any(map(deleted, [None, "NaT", "<NA>", float("nan"), Decimal("NaN"), -(2**63), "0", "false", 0.0]))
+
+
+class TestRefused:
+    """What has more than one meaning is refused; the column is named, and a stream map that mends it works."""
+
+    @pytest.mark.parametrize(
+        ("column", "value"),
+        [
+            ("is_thumbnail", "perhaps"), ("is_thumbnail", 2), ("is_thumbnail", None), ("is_thumbnail", "it's \"so\""),
+            ("sort_order", "first"), ("sort_order", None), ("sort_order", "1,000"), ("sort_order", 2**31),
+            ("description", 5), ("description", {"en": "x" * 500}), ("file_sha256", "x" * 5000), ("file_source", "cdn"),
+            ("id", None), ("id", "image-1"), ("id", 2**63), ("id", 2.0**60), ("product_id", "1e30"), ("image_file", ""),
+        ],
+    )  # fmt: skip
+    def test_the_map_in_the_message_mends_it(self, stage3: Stage, column: str, value: Any) -> None:
+        records = stage3.records()
+        data = singer(head(), row({**records[0], column: value}), *map(row, records[1:]))
+        run = stage3.restore(data)
+        assert (run.code, run.summary["rejected"]) == (1, 1)
+        reason = run.rows[0]["reason"]
+        assert column in reason
+        assert len(reason) < 600
+        maps = json.loads(reason.partition("set stream_maps to ")[2])
+        assert stage3.restore(data, stream_maps=maps, dry_run=True).summary["rejected"] == 0
+
+    @pytest.mark.parametrize("column", ["sort_order", "is_thumbnail"])
+    def test_a_column_that_is_missing(self, stage3: Stage, column: str) -> None:
+        data = singer(head(), *(row({k: v for k, v in each.items() if k != column}) for each in stage3.records()))
+        reason = stage3.restore(data).rows[0]["reason"]
+        maps = json.loads(reason.partition("set stream_maps to ")[2])
+        assert stage3.restore(data, stream_maps=maps, dry_run=True).summary["rejected"] == 0
+
+
+STREAMS = [
+    "PRODUCT_IMAGES", "RAW-PRODUCT_IMAGES", "raw.Product_Images", "main-product_images_v", "product_images_view",
+    "PUBLIC-PRODUCT_IMAGES_CURRENT", "v_product_images", '"RAW"."PRODUCT_IMAGES"',
+]  # fmt: skip
+
+
+class TestNames:
+    """Streams and columns under the names that databases give them."""
+
+    @pytest.mark.parametrize("stream", STREAMS)
+    def test_upper_case_everywhere(self, stage3: Stage, stream: str) -> None:
+        restored(stage3, lambda record: {name.upper(): value for name, value in record.items()}, stream)
+
+    @pytest.mark.parametrize("declared", [True, False])
+    def test_optional_columns_alone(self, stage3: Stage, *, declared: bool) -> None:
+        """The required ones are as they should be, so that the record is valid: and would lose its file."""
+        required = set(schema.load("product_images")["required"])
+        records = [{n if n in required else n.upper(): v for n, v in each.items()} for each in stage3.records()]
+        assert "FILE_SHA256" in records[0]
+        schema_ = {"type": "object", "properties": {name: {} for name in records[0]} if declared else {}}
+        before = stage3.state()
+        damage(stage3)
+        run = stage3.restore(singer(head() | {"schema": schema_}, *map(row, records)))
+        assert (run.code, stage3.state()) == (0, before), run.err
+
+    def test_a_byte_order_mark_before_the_first_column(self, stage3: Stage) -> None:
+        restored(stage3, lambda record: {f"\ufeff{name}" if name == "id" else name: v for name, v in record.items()})
+
+    def test_rows_that_are_marked_as_deleted_in_upper_case(self, stage3: Stage) -> None:
+        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+        before, records = stage3.state(), stage3.records()
+        gone = {**records[0], "id": 5, "_SDC_DELETED_AT": "2026-01-02"}
+        run = stage3.restore(singer(head(), *map(row, [gone, *records])))
+        assert (run.code, run.summary["skipped_streams"]) == (0, {"product_images (deleted rows)": 1})
+        assert stage3.state() == before
+
+    @pytest.mark.parametrize("declared", [True, False])
+    def test_two_columns_of_one_name(self, stage3: Stage, *, declared: bool) -> None:
+        records = [{**each, "Sort_Order": 7} for each in stage3.records()]
+        schema_ = {"type": "object", "properties": {name: {} for name in records[0]} if declared else {}}
+        data = singer(head() | {"schema": schema_}, *map(row, records))
+        run = stage3.restore(data)
+        assert (run.code, run.summary["rejected"], stage3.writes()) == (1, 15, [])
+        assert "'sort_order' and 'Sort_Order' mean the same column" in run.rows[0]["reason"]
+        maps = json.loads(run.rows[0]["reason"].partition("set stream_maps to ")[2])
+        assert stage3.restore(data, stream_maps=maps).code == 0
+
+    def test_two_columns_that_are_not_used_may_have_one_name(self, stage3: Stage) -> None:
+        restored(stage3, lambda record: {**record, "TINY_URL": "x"})
+
+    def test_two_streams_of_one_name(self, stage3: Stage) -> None:
+        records = stage3.records()
+        damage(stage3)
+        stage3.box.clear_requests()
+        view = "raw-product_images_view"
+        data = singer(head(), *map(row, records), head(view), *(row(each, view) for each in records), state())
+        run = stage3.restore(data)
+        assert (run.code, run.states, stage3.box.requests()) == (1, [], [])
+        assert f"The streams product_images and {view} both mean product_images" in run.err
+
+    def test_which_names_mean_what(self) -> None:
+        assert {stream_kind(name) for name in STREAMS} == {"product_images"}
+        assert stream_kind("SHOP-PRODUCTS") == "products"
+        foreign = ["orders", "product_images_old", "my_product_images", "product_images.tags", "products_images", ""]
+        assert {stream_kind(name) for name in foreign} == {None}
+
+
+class TestNothingUnderstood:
+    """Records come, and none is ours: that is no success, and no STATE is passed on."""
+
+    @pytest.mark.parametrize("stream", ["pictures", "PICTURES", "product_images_2024", "raw-images"])
+    @pytest.mark.parametrize("products", [False, True])
+    def test_an_alias(self, stage3: Stage, stream: str, *, products: bool) -> None:
+        records = stage3.records()
+        before = stage3.state()
+        damage(stage3)
+        listed = singer(head("products"), row({"id": FIRST, "image_count": 3}, "products")) if products else b""
+        data = listed + singer(head(stream), *(row(each, stream) for each in records), end(stream), state())
+        run = stage3.restore(data)
+        assert (run.code, run.states, stage3.writes()) == (1, [], [])
+        assert f'set stream_maps to {{"{stream}": {{"__alias__": "product_images"}}}}' in run.err
+        run = stage3.restore(data, stream_maps={stream: {"__alias__": "product_images"}})
+        assert (run.code, stage3.state()) == (0, before), run.err
+
+    def test_a_mirror_deletes_nothing(self, stage3: Stage) -> None:
+        before = stage3.state()
+        listed = singer(head("products"), row({"id": FIRST, "image_count": 3}, "products"), end("products"))
+        run = stage3.restore(listed + singer(head("x"), row({"id": 1}, "x"), end("x")), mode="mirror", max_deletes=99)
+        assert (run.code, stage3.state()) == (1, before)
+
+    def test_many_streams_are_not_all_named(self, stage3: Stage) -> None:
+        data = singer(*(head(f"table_{number}") for number in range(300)), state())
+        run = stage3.restore(data)
+        assert run.code == 1
+        assert "table_9 and 290 more" in run.err
+
+    def test_no_stream_at_all(self, stage3: Stage) -> None:
+        run = stage3.restore(singer(state()))
+        assert (run.code, run.states) == (1, [])
+        assert "The input has no stream" in run.err
+
+    @pytest.mark.parametrize("data", [b"", b"\n\n", b"\xef\xbb\xbf"])
+    @pytest.mark.parametrize("mode", [{}, {"dry_run": True}, {"mode": "mirror", "max_deletes": 9}])
+    def test_an_empty_input_is_damaged(self, stage3: Stage, data: bytes, mode: dict[str, Any]) -> None:
+        run = stage3.restore(data, **mode)
+        assert (run.code, run.states, stage3.box.requests()) == (3, [], [])
+        assert "The input is empty: nothing was restored." in run.err
+
+    def test_no_change_since_the_last_run_is_a_success(self, stage3: Stage) -> None:
+        run = stage3.restore(singer(head("products"), head(), state()))
+        assert (run.code, run.states) == (0, [state()["value"]])
+
+
+# There and back again
+
+
+def test_through_sqlite(stage3: Stage) -> None:
+    """Booleans are integers there, and everything may be text."""
+    for kinds in ({"integer": "INTEGER", "boolean": "INTEGER"}, {"integer": "REAL", "boolean": "TEXT"}, {}):
+        before, records = stage3.state(), stage3.records()
+        with sqlite3.connect(":memory:") as database:
+            database.row_factory = sqlite3.Row
+            types = {name: field["type"] for name, field in schema.load("product_images")["properties"].items()}
+            columns = ", ".join(f"{name} {kinds.get(str(types[name]), 'TEXT')}" for name in COLUMNS)
+            database.execute(f"CREATE TABLE product_images ({columns})")
+            values = [[record[name] for name in COLUMNS] for record in records]
+            database.executemany(f"INSERT INTO product_images VALUES ({', '.join('?' * len(COLUMNS))})", values)
+            rows = [dict(each) for each in database.execute("SELECT * FROM product_images ORDER BY random()")]
+        assert rows[0]["is_thumbnail"] not in {True, False} or type(rows[0]["is_thumbnail"]) is int
+        damage(stage3)
+        run = stage3.restore(singer(head() | {"schema": {"properties": {}}}, *map(row, rows)))
+        assert (run.code, stage3.state()) == (0, before), run.err
+
+
+@pytest.mark.parametrize("dialect", ["excel", "excel-tab", "unix"])
+def test_through_csv(stage3: Stage, dialect: str) -> None:
+    """Everything is text there, null is empty, and a spreadsheet puts a byte order mark before it."""
+    before, records = stage3.state(), stage3.records()
+    out = io.StringIO()
+    out.write("\ufeff")
+    writer = csv.DictWriter(out, COLUMNS, dialect=dialect)
+    writer.writeheader()
+    writer.writerows(records)
+    rows = list(csv.DictReader(io.StringIO(out.getvalue()), dialect=dialect))
+    assert next(iter(rows[0])).startswith("\ufeff")
+    assert {type(value) for value in rows[0].values()} == {str}
+    damage(stage3)
+    run = stage3.restore(singer(head() | {"schema": {"properties": {}}}, *map(row, rows)))
+    assert (run.code, stage3.state()) == (0, before), run.err
+
+
+def test_clean_records_are_not_looked_at_twice() -> None:
+    """What the tap writes passes as it is: the very object."""
+    record = dict.fromkeys(COLUMNS) | {"store_hash": "abc", "id": 1, "product_id": 2, "image_file": "a/b.png"}
+    record |= {"is_thumbnail": True, "sort_order": 0}
+    judge = Judge("product_images", "product_images", schema.load("product_images")["properties"], skus=False)
+    assert judge.fitting(record) is record
