@@ -124,7 +124,7 @@ class TestRefused:
         [
             ("is_thumbnail", "perhaps"), ("is_thumbnail", 2), ("is_thumbnail", None), ("is_thumbnail", "it's \"so\""),
             ("sort_order", "first"), ("sort_order", None), ("sort_order", "1,000"), ("sort_order", 2**31),
-            ("description", 5), ("description", {"en": "x" * 500}), ("file_sha256", "x" * 5000), ("file_source", "cdn"),
+            ("description", 5), ("description", {"en": "x" * 500}), ("file_sha256", "x" * 5000), ("file_source", "web"),
             ("id", None), ("id", "image-1"), ("id", 2**63), ("id", 2.0**60), ("product_id", "1e30"), ("image_file", ""),
         ],
     )  # fmt: skip
