@@ -150,9 +150,16 @@ def misfit(where: str, what: str) -> UnexpectedResponse:
     return UnexpectedResponse(f"The store's answer does not fit the API: {where}: {what}. Nothing was guessed.")
 
 
+_READ = 10_000  # characters of a value that are looked at for what 80 of them show
+
+
 def short(value: object) -> str:
     """Return a value of the store's as it may stand in a message: on one line, not a page of it, and no secret."""
-    text = redact(repr(value))  # before it is cut: half a secret is not found any more
+    try:
+        text = repr(value[:_READ] if isinstance(value, str) else value)[:_READ]
+    except RecursionError:
+        text = "a value that is nested too deeply"
+    text = redact(text)  # before it is cut to what is shown: half a secret is not found any more
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

@@ -7,6 +7,7 @@ granted: requests still under way count as spent, and a share of the quota stays
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -16,11 +17,14 @@ from typing import Self
 
 __all__ = ["LONGEST_WAIT", "Allowance", "RateBudget", "RateHeaders", "seconds_in"]
 
-LONGEST_WAIT = 300.0  # seconds; a header that says more is taken for this much, and the store is asked again
+logger = logging.getLogger(__name__)
+
+LONGEST_WAIT = 60.0  # seconds; where the store asks for more, so much is waited, and then it is asked again
 _WINDOW = 30.0  # seconds, where the store does not say (specs/api-rate-limits.mdx)
 _MARGIN = 0.02  # seconds that a window is taken to last longer than told: clocks and rounding
 _MOST = 1e9  # no count is taken for more
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?").fullmatch
+_NOTICE = 2.0  # seconds from which on a wait is logged
 _POLL = 0.5  # seconds after which a waiting thread looks at `stop`, should nobody wake it
 
 
@@ -57,9 +61,9 @@ class RateHeaders:
 
 
 def seconds_in(headers: Mapping[str, str], name: str) -> float | None:
-    """Return a header of milliseconds in seconds, within reason; None where it is absent or no number."""
+    """Return a header of milliseconds in seconds; None where it is absent or no number."""
     milliseconds = _number(headers, name)
-    return None if milliseconds is None else min(max(0.0, milliseconds) / 1000, LONGEST_WAIT)
+    return None if milliseconds is None else max(0.0, milliseconds) / 1000
 
 
 def _number(headers: Mapping[str, str], name: str) -> float | None:
@@ -113,12 +117,13 @@ class Allowance:
         """Take in the headers of an answer that arrived `now` to a request of the time `sent`.
 
         An answer that does not tell what is left counts as one that was lost; an end that it does not tell is the
-        known one, or as far away as a window is long.
+        known one, or as far away as a window is long. None is further away than `LONGEST_WAIT`.
         """
+        window = min(told.window, LONGEST_WAIT)
         quota = told.quota or max(self.quota or 1, told.left or 0)
         has_end = told.reset is not None
-        ends_from = sent + (told.reset or 0.0)
-        ends_by = now + (told.window if told.reset is None else told.reset) + _MARGIN
+        ends_from = sent + min(told.reset or 0.0, LONGEST_WAIT)
+        ends_by = now + (window if told.reset is None else min(told.reset, LONGEST_WAIT)) + _MARGIN
         if self.quota is None or (has_end and self._end_is_told and ends_from > self._ends_by):  # a later window
             self._begin(now, quota if told.left is None else told.left, ends_from, ends_by)
             self._end_is_told = has_end
@@ -132,7 +137,7 @@ class Allowance:
         else:  # an earlier window, of which nothing matters any more
             return
         self._lost += told.left is None
-        self.quota, self._length = quota, told.window
+        self.quota, self._length = quota, window
 
     def lost(self, now: float) -> None:
         """Count a request that had no answer, or none that tells: the store may have counted it."""
@@ -162,6 +167,8 @@ class RateBudget:
         self._asked = False
         self._paused_until = 0.0
         self._under_way = 0
+        self._asked_for = 0.0  # seconds that the latest header or 429 told
+        self._announced = 0.0  # until when the log says that nothing is sent
 
     @property
     def left(self) -> int | None:
@@ -176,9 +183,19 @@ class RateBudget:
         """
         with self._changed:
             while (wait := self._seconds_to_wait()) > 0 and not stop.is_set():
+                self._announce(wait)
                 self._changed.wait(min(wait, _POLL))
             self._under_way += 1
             return self._clock()
+
+    def _announce(self, wait: float) -> None:
+        """Log a wait once, however many threads share it."""
+        until = self._clock() + wait
+        if wait < _NOTICE or until < self._announced + _NOTICE:
+            return
+        self._announced = until
+        reason = f"the store asks for {self._asked_for:,.0f} s" if self._asked_for > LONGEST_WAIT else "rate limit"
+        logger.info("Waiting %.0f s: %s.", wait, reason)
 
     def release(self, sent: float, told: RateHeaders | None) -> None:
         """Take back a permission after its answer (or its failure, with None)."""
@@ -190,12 +207,14 @@ class RateBudget:
                 self._allowance.lost(now)
             else:
                 self._allowance.learn(now, sent, told)
+                self._asked_for = told.reset or 0.0
             self._changed.notify_all()
 
     def pause(self, seconds: float) -> None:
         """Send nothing, from any thread, for so many seconds (a 429 speaks for the whole store)."""
         with self._changed:
             self._paused_until = max(self._paused_until, self._clock() + min(seconds, LONGEST_WAIT))
+            self._asked_for = seconds
 
     def wake(self) -> None:
         """Let every waiting thread look at its `stop` now."""

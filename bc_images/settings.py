@@ -68,7 +68,8 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "exclusiveMinimum": 0,
         "maximum": 3600,
         "title": "Request timeout",
-        "description": "Seconds to wait for a connection, and between two pieces of an answer.",
+        "description": "Seconds for a request to be sent, as many for its response, and one more for every 4 KiB of "
+        "either.",
     },
     "max_retries": {
         "type": "integer",

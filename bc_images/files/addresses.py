@@ -2,6 +2,9 @@
 
 Only http and https, no credentials, and no host inside a private network, unless it is the store's own by the
 settings (as when a sandbox runs on this machine), at the very port that they name: beside it may run anything.
+
+A host is judged by the IP addresses that its name resolves to, with the properties that Python's `ipaddress` gives
+them, and once more at every connection.
 """
 
 from __future__ import annotations
@@ -9,16 +12,14 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from urllib.parse import quote, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, requote_uri, select_proxy
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from bc_images.errors import FileUnavailable
+from bc_images.http.session import Adapter, Connection
 from bc_images.redaction import redact
 from bc_images.settings import Settings
 
@@ -27,11 +28,19 @@ __all__ = ["Addresses", "Place", "PublicOnly", "original_url", "place_of"]
 Place: TypeAlias = tuple[str, int]
 """A host, in small letters, and a port."""
 
-_PRIVATE_NAMES = ("localhost", ".localhost", ".local", ".internal", ".lan", ".home.arpa")
+_IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+")
 _PORTS = {"http": 80, "https": 443}
+_LOCAL_NAMES = (
+    ".local",
+    ".internal",
+    ".home.arpa",
+    ".localhost",
+)  # no public name ends so: RFC 6761, 6762, 8375, ICANN
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # an IPv4 address stands in the last four bytes
-_COMPATIBLE = ipaddress.ip_network("::/96")  # here too, but nobody uses these for what is public
+# Parts of these, the IETF's protocol assignments, are global to some releases of Python and private to others.
+_ASSIGNMENTS = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("2001::/23"))
 
 
 def original_url(store_url: str, image_file: str) -> str:
@@ -55,87 +64,82 @@ class Addresses:
     """Judges addresses for a run; its `own` places are trusted wherever they are."""
 
     def __init__(self, settings: Settings) -> None:
-        self.own = {place_of(_in_ascii(url)) for url in (settings.api_url, settings.store_url)}
-        self._resolved: set[str] = set()  # hosts that were found to be public
+        self._own_urls = [_in_ascii(url) for url in (settings.api_url, settings.store_url)]
+        self.own = {place_of(url) for url in self._own_urls}
+        self._public: dict[str, bool | None] = {}  # by host: None where the name does not resolve
+
+    def is_public(self, url: str) -> bool:
+        """Whether the host of a valid address is reachable from the internet; one that does not resolve may be."""
+        host, port = place_of(url)
+        if host not in self._public:
+            self._public[host] = _resolves_publicly(host, port)
+        public = self._public[host]
+        if public is None:
+            name = host.rstrip(".")
+            return "." in name and not name.endswith(_LOCAL_NAMES)
+        return public
+
+    def is_reachable_by_store(self, url: str) -> bool:
+        """Whether the store can fetch from a valid address: a private one only where it runs in a network like that."""
+        return self.is_public(url) or not all(self.is_public(own) for own in self._own_urls)
 
     def judge(self, url: str) -> str:
-        """Return the address, percent-encoded where it has to be, if its text alone is harmless. Resolves nothing.
+        """Return the address, percent-encoded where it has to be, if it may be passed on to the store.
 
         Raises:
             FileUnavailable: it is no address that may be used.
         """
-        try:
-            encoded = str(requote_uri(_in_ascii(url.strip())))
-            parts = urlsplit(encoded)
-            host, _ = parts.hostname, parts.port
-        except (ValueError, requests.exceptions.RequestException) as error:
-            raise FileUnavailable(f"{redact(url)!r} is no address") from error
-        if parts.scheme not in {"http", "https"} or not host or not url.isprintable() or not _HOST.fullmatch(host):
-            raise FileUnavailable(f"{redact(url)[:200]!r} is no http(s) address")
-        if "@" in parts.netloc:
-            raise FileUnavailable(f"{redact(url)[:200]} carries a user name: such an address is not used")
-        if place_of(encoded) not in self.own and not _looks_public(host):
+        encoded = _encoded(url)
+        if place_of(encoded) not in self.own and not self.is_public(encoded):
             raise FileUnavailable(f"{redact(url)[:200]} leads into a private network: it was not contacted")
         return encoded
 
     def judge_before_contact(self, url: str) -> str:
-        """Return the address if it may be contacted from here: `judge`, and its host resolves to public addresses.
+        """Return the address if it may be contacted from here: as `judge`, but through a proxy, names are its affair.
 
         Raises:
             FileUnavailable: it is no address that may be used.
         """
-        encoded = self.judge(url)
-        host, port = place = place_of(encoded)
-        if place in self.own or host in self._resolved:
+        encoded = _encoded(url)
+        host, _ = place_of(encoded)
+        if place_of(encoded) not in self.own and select_proxy(encoded, get_environ_proxies(encoded)):
+            if (address := _literal(host)) is not None and not _is_public(address):
+                raise FileUnavailable(f"{redact(url)[:200]} leads into a private network: it was not contacted")
             return encoded
-        if select_proxy(encoded, get_environ_proxies(encoded)):  # which resolves by itself
-            return encoded
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            return encoded  # the request itself will say so, and may try again
-        if not all(_is_public(str(address[4][0])) for address in found):
-            raise FileUnavailable(f"{redact(url)[:200]} leads into a private network: it was not contacted")
-        self._resolved.add(host)  # from now on `PublicOnly` alone watches, at every new connection
-        return encoded
+        return self.judge(url)
 
 
-class _Checked:
-    """Looks at the address that a connection really reached: a name may resolve differently the second time."""
+class _PublicConnection(Connection):
+    """Looks at the addresses that it is about to connect to: a name may resolve differently the second time."""
 
-    proxy: Any
-
-    def _new_conn(self) -> socket.socket:
-        made: socket.socket = super()._new_conn()  # type: ignore[misc]  # the class mixed with is urllib3's
-        if self.proxy is None and not _is_public(made.getpeername()[0]):
-            made.close()
-            raise FileUnavailable(f"{self.host} leads into a private network: nothing was sent")  # type: ignore[attr-defined]
-        return made
+    def require_allowed(self, address: str) -> None:
+        if self.proxy is None and not _is_public(ipaddress.ip_address(address.partition("%")[0])):
+            raise FileUnavailable(f"{self.host} leads into a private network: nothing was sent")
 
 
-class _CheckedHTTP(_Checked, HTTPConnection):
-    pass
+class PublicOnly(Adapter):
+    """A requests adapter that connects to no private address."""
+
+    connection = _PublicConnection
 
 
-class _CheckedHTTPS(_Checked, HTTPSConnection):
-    pass
+def _encoded(url: str) -> str:
+    """Return an address as it can be sent, after a look at its text.
 
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _CheckedHTTP
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _CheckedHTTPS
-
-
-class PublicOnly(HTTPAdapter):
-    """A requests adapter that sends nothing to private addresses."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Let the pools make connections that look whom they reached."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+    Raises:
+        FileUnavailable: it is no http(s) address, or carries credentials.
+    """
+    try:
+        encoded = str(requote_uri(_in_ascii(url.strip())))
+        parts = urlsplit(encoded)
+        host, _ = parts.hostname, parts.port
+    except (ValueError, requests.exceptions.RequestException) as error:
+        raise FileUnavailable(f"{redact(url)[:200]!r} is no address") from error
+    if parts.scheme not in {"http", "https"} or not host or not url.isprintable() or not _HOST.fullmatch(host):
+        raise FileUnavailable(f"{redact(url)[:200]!r} is no http(s) address")
+    if "@" in parts.netloc:
+        raise FileUnavailable(f"{redact(url)[:200]} carries a user name: such an address is not used")
+    return encoded
 
 
 def _in_ascii(url: str) -> str:
@@ -149,30 +153,40 @@ def _in_ascii(url: str) -> str:
     return str(requests.Request("GET", url).prepare().url)
 
 
-def _looks_public(host: str) -> bool:
-    """Judge a host by its text; numbers in every spelling that resolvers take, such as ``2130706433`` or ``0x7f.1``."""
+def _resolves_publicly(host: str, port: int) -> bool | None:
+    """Whether all addresses of a host are public; None where it has none."""
+    if (address := _literal(host)) is not None:
+        return _is_public(address)
     try:
-        return _is_public(socket.inet_ntoa(socket.inet_aton(host)))
+        addresses = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError):
+        return None
+    return all(_is_public(ipaddress.ip_address(address.partition("%")[0])) for address in addresses)
+
+
+def _literal(host: str) -> _IP | None:
+    """Return a host that is a number, in every spelling that resolvers take, such as ``2130706433`` or ``0x7f.1``."""
+    try:
+        return ipaddress.ip_address(socket.inet_ntoa(socket.inet_aton(host.rstrip("."))))
     except (OSError, UnicodeError):
         pass
-    if ":" in host:
-        return _is_public(host)
-    name = host.rstrip(".").lower()
-    return "." in name and not any(name == each.lstrip(".") or name.endswith(each) for each in _PRIVATE_NAMES)
-
-
-def _is_public(address: str) -> bool:
     try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
+        return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return False
+        return None
+
+
+def _is_public(ip: _IP) -> bool:
+    """Whether an address is in the public internet, and an IPv4 address that is embedded in it too."""
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip.is_site_local or ip in _COMPATIBLE:
-            return False
         # What leads on to an IPv4 address is as public as that one; Pythons differ in what they say of these.
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        embedded = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
         if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return _is_public(str(inner))
-    return ip.is_global and not ip.is_multicast
+            embedded = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if embedded is not None:
+            return _is_public(embedded)
+        if ip.is_site_local:
+            return False
+    if any(ip in network for network in _ASSIGNMENTS):
+        return False
+    return ip.is_global and not (ip.is_private or ip.is_multicast or ip.is_reserved)

@@ -12,13 +12,14 @@ from typing import Literal, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from requests import Response
-from requests.auth import AuthBase, HTTPDigestAuth
+from requests.auth import AuthBase
 
 from bc_images.errors import FileUnavailable
 from bc_images.files.addresses import original_url
 from bc_images.files.alteration import Altered, conversion, transformation
 from bc_images.files.pictures import HEAD, sniff
 from bc_images.files.transfer import Gone, Interrupted, Transfers, Tries
+from bc_images.http.session import DigestAuth
 from bc_images.settings import Settings
 
 __all__ = ["Look", "Originals"]
@@ -57,7 +58,7 @@ class Originals:
         self._settings = settings
         self._transfers = transfers
         user, password = settings.webdav_username, settings.webdav_password
-        self._auth = HTTPDigestAuth(user, password) if user and password else None
+        self._auth = DigestAuth(user, password) if user and password else None
         self._refused = 0  # files in a row that WebDAV did not serve
         self._lock = threading.Lock()
 

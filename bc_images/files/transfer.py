@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import threading
-import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urljoin
 
@@ -19,6 +20,8 @@ from bc_images.errors import BcImagesError, FileUnavailable, Stopped, StoreUnrea
 from bc_images.files.addresses import Addresses, Place, PublicOnly, place_of
 from bc_images.http import backoff, describe, session
 from bc_images.http import failure as classified
+from bc_images.http.exchange import Exchange, Exchanges
+from bc_images.http.failures import capped_wait
 from bc_images.http.reachability import RETRIES
 from bc_images.redaction import redact
 from bc_images.settings import Settings
@@ -27,12 +30,9 @@ __all__ = ["Gone", "Interrupted", "Transfers", "Tries"]
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 256 * 1024  # bytes read at a time
 MAX_BYTES = 512 * 1024 * 1024  # more than a store can hold: its WebDAV takes no larger file ("File Access (WebDAV)")
 MAX_REDIRECTS = 5
 PATIENCE = 32  # files in a row that a host may leave without any answer
-MAX_WAIT = 60.0  # seconds that a Retry-After may ask for
-SLOWEST = 1024  # bytes a second below which, over a whole request_timeout, a transfer counts as stuck
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _REDIRECTS = {301, 302, 303, 307, 308}
 
@@ -88,6 +88,7 @@ class Transfers:
         for scheme in ("http://", "https://"):
             adapter = PublicOnly(pool_connections=4, pool_maxsize=settings.concurrency)
             self._strangers.mount(scheme, adapter)
+        self._exchanges = Exchanges(settings.request_timeout)
         self._places = threading.Semaphore(settings.concurrency)
         self._stop = threading.Event()
         self._unanswered: dict[Place, int] = {}  # files in a row that were left without any answer there
@@ -97,8 +98,9 @@ class Transfers:
         logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 
     def close(self) -> None:
-        """Wake every thread that waits and close the connections."""
+        """Wake every thread that waits and close the connections, those in use after a short grace."""
         self._stop.set()
+        self._exchanges.cancel()
         self._own.close()
         self._strangers.close()
 
@@ -142,83 +144,93 @@ class Transfers:
             Interrupted: only a new start can help, after `pause`.
         """
         with self._places:
-            answer = self._open(url, {}, auth)
+            exchange = self._open(url, {}, auth)
             try:
+                first = exchange.response
                 if examine is not None:
-                    examine(answer)
-                total = _length(answer)
+                    examine(first)
+                total = _length(first)
                 got = 0
                 while True:
                     try:
-                        for chunk in self._read(answer):
+                        for chunk in self._read(exchange):
                             got += len(chunk)
                             if got > MAX_BYTES:
                                 raise FileUnavailable(f"it has more than {MAX_BYTES // 1024**2} MB")
                             yield chunk
                         _expect_all(got, total)
                     except Interrupted as failure:
-                        if not got or (condition := _resumable(answer)) is None:
+                        validator = _Validator.of(first)
+                        if validator is None or not 0 < got < (total or MAX_BYTES):
                             raise
                         tries.spend(failure)
-                        following = self._open(url, {"Range": f"bytes={got}-", "If-Range": condition}, auth)
-                        answer.close()
-                        answer = following
-                        total = _rest(answer, got, total)
+                        exchange.close()
+                        exchange = self._open(url, {"Range": f"bytes={got}-", "If-Range": validator.value}, auth)
+                        total = _require_rest(exchange.response, first, validator, got, total)
                     else:
                         return
             finally:
-                answer.close()
+                exchange.close()
 
-    def _open(self, url: str, headers: dict[str, str], auth: AuthBase | None) -> requests.Response:
-        """Send a GET, follow redirects, and return an answer that carries a file."""
+    def _open(self, url: str, headers: dict[str, str], auth: AuthBase | None) -> Exchange:
+        """Send a GET, follow redirects, and return an exchange whose response carries a file."""
         for _ in range(MAX_REDIRECTS + 1):
             url = self._addresses.judge_before_contact(url)
-            answer = self._send(url, headers, auth)
-            place = answer.headers.get("Location")
-            if answer.status_code not in _REDIRECTS or place is None:
+            exchange = self._send(url, headers, auth)
+            response = exchange.response
+            location = response.headers.get("Location")
+            if response.status_code not in _REDIRECTS or location is None:
                 try:
-                    _judge(answer, is_part_wanted="Range" in headers)
+                    _judge(response, is_part_wanted="Range" in headers)
                 except BcImagesError:
-                    _drain(answer)
+                    exchange.discard()
+                    exchange.close()
                     raise
-                return answer
-            _drain(answer)
+                return exchange
+            exchange.discard()
+            exchange.close()
             if auth is not None:
-                raise FileUnavailable(f"HTTP {answer.status_code}")
+                raise FileUnavailable(f"HTTP {response.status_code}")
             try:
-                url = urljoin(url, place)
+                url = urljoin(url, location)
             except ValueError as error:
                 raise FileUnavailable("it is redirected to what is no address") from error
         raise FileUnavailable(f"it is redirected more than {MAX_REDIRECTS} times")
 
-    def _send(self, url: str, headers: dict[str, str], auth: AuthBase | None) -> requests.Response:
+    def _send(self, url: str, headers: dict[str, str], auth: AuthBase | None) -> Exchange:
         place = place_of(url)
         is_own = place in self._addresses.own
         if self._unanswered.get(place, 0) >= PATIENCE and not is_own:
             raise FileUnavailable(f"{place[0]} did not answer before and was not asked again")
         if self._stop.is_set():
             raise Stopped("Stopped before a picture was asked for.")
-        chosen = self._own if is_own else self._strangers
+        session_used = self._own if is_own else self._strangers
+        exchange = Exchange(self._exchanges)
         try:
-            answer = chosen.get(
-                url,
-                headers=headers,
-                auth=auth,
-                stream=True,
-                allow_redirects=False,
-                timeout=self._settings.request_timeout,
+            exchange.send(
+                lambda: session_used.get(
+                    url,
+                    headers=headers,
+                    auth=auth,
+                    stream=True,
+                    allow_redirects=False,
+                    timeout=self._settings.request_timeout,
+                )
             )
-        except requests.exceptions.InvalidURL as error:
-            raise FileUnavailable(f"its address cannot be used: {describe(error)}") from error
-        except requests.exceptions.RequestException as error:
-            never_connected = place not in self._answered and classified(error).never_sent
-            raise Interrupted(describe(error), silent=place, never_connected=never_connected) from error
-        except ValueError as error:  # requests reads Location even where it is not to follow it
-            raise FileUnavailable("the host's answer cannot be read") from error
+        except BaseException as error:
+            exchange.close()
+            if isinstance(error, requests.exceptions.InvalidURL):
+                raise FileUnavailable(f"its address cannot be used: {describe(error)}") from error
+            if isinstance(error, requests.exceptions.RequestException):
+                never_connected = place not in self._answered and classified(error).never_sent
+                raise Interrupted(describe(error), silent=place, never_connected=never_connected) from error
+            if isinstance(error, ValueError):  # requests reads Location even where it is not to follow it
+                raise FileUnavailable("the host's answer cannot be read") from error
+            raise
         with self._lock:
             self._unanswered.pop(place, None)
             self._answered.add(place)
-        return answer
+        return exchange
 
     def _count_silence(self, place: Place, failure: Interrupted) -> None:
         """Count a file that a host has left without any answer: to ask for all the others too would take for ever.
@@ -235,26 +247,17 @@ class Transfers:
                 "Check store_url and the network, or try later: what is saved stays saved."
             ) from failure
 
-    def _read(self, answer: requests.Response) -> Iterator[bytes]:
-        """Yield what comes as it comes, so that a host that only drips is noticed."""
-        began = time.monotonic()
-        got = 0
-        while True:
-            try:
-                chunk = answer.raw.read1(CHUNK, decode_content=False)
-            except (urllib3.exceptions.HTTPError, OSError) as error:
-                timeout = isinstance(error, urllib3.exceptions.TimeoutError)
-                kind = requests.exceptions.Timeout if timeout else requests.exceptions.ConnectionError
-                raise Interrupted(describe(kind(error))) from error
-            if not chunk:
-                return
-            yield chunk
-            got += len(chunk)
-            seconds = time.monotonic() - began
-            if seconds > self._settings.request_timeout and got < SLOWEST * seconds:
-                raise Interrupted(f"the answer comes too slowly: {got} bytes in {seconds:.0f} seconds")
+    def _read(self, exchange: Exchange) -> Iterator[bytes]:
+        """Yield what comes as it comes."""
+        try:
+            for chunk in exchange.read():
+                yield chunk
+                if self._stop.is_set():
+                    raise Stopped("Stopped while a picture was under way.")
+        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             if self._stop.is_set():
-                raise Stopped("Stopped while a picture was under way.")
+                raise Stopped("Stopped while a picture was under way.") from error
+            raise Interrupted(describe(error)) from error
 
 
 def _anonymous(made: requests.Session) -> requests.Session:
@@ -281,9 +284,10 @@ def _judge(answer: requests.Response, *, is_part_wanted: bool) -> None:
     if status in {404, 410}:
         raise Gone(f"HTTP {status}")
     if status in _AGAIN:
-        told = answer.headers.get("Retry-After", "")
-        wait = float(told) if re.fullmatch(r"[0-9]{1,9}", told) else 0.0  # a date is not worth reading
-        raise Interrupted(f"HTTP {status}", wait=min(MAX_WAIT, wait))
+        wait, note = capped_wait(answer.headers)
+        raise Interrupted(f"HTTP {status}{note}", wait=wait)
+    if status == 416 and is_part_wanted:
+        raise Interrupted("HTTP 416: the file is another one now")
     if status not in {200, 203} and not (status == 206 and is_part_wanted):
         raise FileUnavailable(f"HTTP {status}")
     if (encoding := answer.headers.get("Content-Encoding", "identity").lower()) != "identity":
@@ -307,12 +311,29 @@ def _length(answer: requests.Response) -> int | None:
     return int(told)
 
 
-def _resumable(answer: requests.Response) -> str | None:
-    """Return the validator by which the rest of the same file can be asked for, or None."""
-    if answer.headers.get("Accept-Ranges", "").lower() == "none":
-        return None
-    etag = answer.headers.get("ETag", "")
-    return etag if etag.startswith('"') else answer.headers.get("Last-Modified")
+@dataclass(frozen=True, slots=True)
+class _Validator:
+    """What tells that two responses are of the very same bytes: a strong validator of HTTP, a header and its value."""
+
+    name: str
+    value: str
+
+    @classmethod
+    def of(cls, response: requests.Response) -> _Validator | None:
+        """Return that of a response whose rest can be asked for, or None (RFC 9110, 8.8.2.2, 8.8.3 and 13.1.5)."""
+        headers = response.headers
+        if headers.get("Accept-Ranges", "").lower() == "none":
+            return None
+        if "ETag" in headers:  # a weak one rules out the date as well
+            etag = headers["ETag"].strip()
+            return cls("ETag", etag) if re.fullmatch(r'"[^"\s]+"', etag) else None
+        try:
+            modified = parsedate_to_datetime(headers["Last-Modified"])
+            # Within the same second, or by another clock, a file may have changed without a new date.
+            is_strong = parsedate_to_datetime(headers["Date"]) - modified >= timedelta(seconds=60)
+        except (KeyError, ValueError, TypeError, OverflowError):
+            return None
+        return cls("Last-Modified", headers["Last-Modified"]) if is_strong else None
 
 
 def _expect_all(got: int, total: int | None) -> None:
@@ -320,22 +341,24 @@ def _expect_all(got: int, total: int | None) -> None:
         raise Interrupted(f"the answer is cut off: {got} of {total} bytes came")
 
 
-def _rest(answer: requests.Response, got: int, total: int | None) -> int:
-    """Make sure that an answer goes on exactly where the last one broke off; return the length of the whole.
+def _require_rest(
+    response: requests.Response, first: requests.Response, validator: _Validator, got: int, total: int | None
+) -> int:
+    """Make sure that a response goes on exactly where the first one broke off, in the same file (RFC 9110, 15.3.7.3).
+
+    Returns the length of the whole, which only a first response in chunks has left open.
 
     Raises:
-        Interrupted: it does not.
+        Interrupted: it does not, or does not prove it.
     """
-    told = re.fullmatch(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})", answer.headers.get("Content-Range", ""))
-    start, end, whole = map(int, told.groups()) if told else (0, 0, 0)
-    fits = answer.status_code == 206 and start == got and end == whole - 1 and total in {None, whole}
-    if not fits:
+    extent = re.fullmatch(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})", response.headers.get("Content-Range", ""))
+    is_same = response.headers.get(validator.name) == validator.value and all(
+        response.headers[name] == first.headers[name]
+        for name in ("ETag", "Last-Modified")
+        if name in response.headers and name in first.headers
+    )
+    start, end, whole = map(int, extent.groups()) if extent else (0, 0, 0)
+    is_rest = start == got and end == whole - 1 and total in {None, whole}
+    if response.status_code != 206 or not is_rest or not is_same or response.url != first.url:
         raise Interrupted("the answer is cut off and cannot be continued")
     return whole
-
-
-def _drain(answer: requests.Response) -> None:
-    """Read a short body that nobody wants, so that its connection can be used again."""
-    with suppress(urllib3.exceptions.HTTPError, OSError):  # the connection is closed either way
-        answer.raw.read(64 * 1024)
-    answer.close()

@@ -62,7 +62,7 @@ class Uploader:
         self._settings = settings
         self._files = files
         self._addresses = Addresses(settings)
-        self._files_url = _public_address(files_url or "")
+        self._files_url = _public_address(files_url or "", self._addresses)
         has_user = bool(webdav_username and webdav_password)
         self._webdav = WebDAV(settings, webdav_username or "", webdav_password or "") if has_user else None
         if upload == "multipart" and settings.api_version == "v2":
@@ -215,6 +215,9 @@ class Uploader:
             signed = self._files.sign(record["file_sha256"], SIGNED_FOR) if self._files else None
             if signed is None:
                 raise FileUnavailable(f"this file store cannot sign addresses. {self._hint()}")
+            if not self._addresses.is_reachable_by_store(signed):
+                host = urlsplit(signed).hostname
+                raise FileUnavailable(f"the file store signs for {host}, a private address. {self._hint()}")
             return _short(signed)
         return self._carried(record)[0]
 
@@ -242,15 +245,26 @@ class Uploader:
         return original_url(Settings.default("store_url").replace("{store_hash}", store_hash), record["image_file"])
 
 
-def _public_address(url: str) -> str:
+def _public_address(url: str, addresses: Addresses) -> str:
     """Check the setting ``files_url``; return it without a slash at its end.
 
     Raises:
         SettingsError: it is no public http(s) address.
     """
-    parts = urlsplit(url)
-    if url and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.username):
+    if not url:
+        return url
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or not url.isprintable() or " " in url or parts.query or parts.fragment or "@" in parts.netloc:
         raise SettingsError("files_url is no public http(s) address: give something like https://files.example.com.")
+    if not addresses.is_reachable_by_store(url):
+        raise SettingsError(
+            f"files_url leads to {parts.hostname}, a private address from which the store cannot fetch: "
+            "give one like https://files.example.com."
+        )
     return url.rstrip("/")
 
 

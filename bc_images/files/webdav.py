@@ -17,7 +17,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 import requests
-from requests.auth import HTTPDigestAuth
+import urllib3
 
 from bc_images.errors import (
     AuthError,
@@ -28,7 +28,9 @@ from bc_images.errors import (
     UnexpectedResponse,
 )
 from bc_images.http import Reachability, backoff, failure, session
-from bc_images.http.failures import Failure
+from bc_images.http.exchange import Exchange, Exchanges
+from bc_images.http.failures import Failure, capped_wait
+from bc_images.http.session import DigestAuth
 from bc_images.settings import Settings
 
 __all__ = ["Imports", "WebDAV"]
@@ -63,14 +65,16 @@ class WebDAV:
         self._settings = settings
         self._folder = f"{settings.store_url}/dav/product_images/import"
         self._session = session(settings, settings.concurrency)
-        self._auth = HTTPDigestAuth(username, password)
+        self._exchanges = Exchanges(settings.request_timeout)
+        self._auth = DigestAuth(username, password)
         self._stop = threading.Event()
         self._reachability = Reachability(self._folder, "store_url")
         self._has_taken = False  # a file of this run, so that user and password are good
 
     def close(self) -> None:
-        """Wake every thread that waits and close the connections."""
+        """Wake every thread that waits and close the connections, those in use after a short grace."""
         self._stop.set()
+        self._exchanges.cancel()
         self._session.close()
 
     @contextmanager
@@ -114,23 +118,17 @@ class WebDAV:
         began = time.monotonic()
         while True:
             try:
-                answer = self._session.request(
-                    method,
-                    f"{self._folder}/{quote(name)}",
-                    data=content,
-                    auth=self._auth,
-                    timeout=self._settings.request_timeout,
-                    allow_redirects=False,
-                )
-            except requests.exceptions.RequestException as error:
+                response = self._exchange(method, name, content)
+            except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 outcome = failure(error)
             else:
                 self._reachability.has_answered = True
-                status = answer.status_code
+                status = response.status_code
                 if 200 <= status < 300 or (method == "DELETE" and status in {404, 410}):
                     self._has_taken = True
                     return
-                outcome = Failure(f"HTTP {status}")
+                delay, note = capped_wait(response.headers)
+                outcome = Failure(f"HTTP {status}{note}", delay=delay)
                 if status not in _AGAIN:
                     raise self._refusal(method, status)
             if failures >= retries or self._reachability.is_unreachable(outcome, failures, time.monotonic() - began):
@@ -139,11 +137,28 @@ class WebDAV:
                 raise StoreUnreachable(
                     f"WebDAV: {outcome.reason}, {failures + 1} times. Check store_url, or try later."
                 )
-            pause = backoff(failures)
+            pause = max(outcome.delay, backoff(failures))
             logger.info("%s %s/%s: %s. Trying again in %.1f s.", method, self._folder, name, outcome.reason, pause)
             if self._stop.wait(pause):
                 raise Stopped("Stopped while waiting to try WebDAV again.")
             failures += 1
+
+    def _exchange(self, method: str, name: str, content: bytes | None) -> requests.Response:
+        """Send one request; of the response, the status and the headers matter."""
+        with Exchange(self._exchanges) as exchange:
+            response = exchange.send(
+                lambda: self._session.request(
+                    method,
+                    f"{self._folder}/{quote(name)}",
+                    data=content,
+                    auth=self._auth,
+                    timeout=self._settings.request_timeout,
+                    allow_redirects=False,
+                    stream=True,
+                )
+            )
+            exchange.discard()
+            return response
 
     def _refusal(self, method: str, status: int) -> FileUnavailable | Stopped:
         """Return the error that a refusal means: to this file, or to every one that would come after it."""

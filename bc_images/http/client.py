@@ -6,35 +6,32 @@ What may be repeated is repeated here; what may not (a POST whose fate is unknow
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
 import orjson
 import requests
-from requests.adapters import HTTPAdapter
 
 from bc_images.errors import (
-    AuthError,
-    BcImagesError,
-    NotFound,
     OutcomeUnknown,
     RequestRejected,
     SettingsError,
     Stopped,
-    StoreSuspended,
     StoreUnreachable,
     UnexpectedResponse,
 )
-from bc_images.http.api_errors import ApiError, read_error
-from bc_images.http.failures import TRANSPORT_ERRORS, Failure, describe, failure, hopeless, too_many
-from bc_images.http.mending import mended
+from bc_images.http.api_errors import read_error
+from bc_images.http.body import MAX_BODY, BodyTooLarge, UnexpectedEncoding, read_body
+from bc_images.http.exchange import Exchange, Exchanges
+from bc_images.http.failures import TRANSPORT_ERRORS, Failure, capped_wait, describe, failure, hopeless, too_many
+from bc_images.http.mending import MAX_TEXT, mended
 from bc_images.http.reachability import Reachability
+from bc_images.http.responses import nested_too_deeply, refusal, require_short_texts, unusable
+from bc_images.http.session import Adapter, backoff, session
 from bc_images.images import short
 from bc_images.rate_limit import RateBudget, RateHeaders
 from bc_images.settings import Settings
@@ -43,26 +40,10 @@ __all__ = ["Client", "backoff", "session"]
 
 logger = logging.getLogger(__name__)
 
+_SUCCESS = {200, 201, 207}  # those whose body matters
 FINAL_STATUS = {501, 505, 507, 509}  # of 5xx those that the next try would meet again; the rest pass, 520 and up too
-MAX_BACKOFF = 30.0  # seconds
 MAX_UNREADABLE_ANSWERS = 2  # retries of a write that the store calls a success, with half a body
 MAX_RATE_WAITS = 50  # how many windows one request may wait through before the store counts as unreachable
-
-
-def backoff(attempt: int) -> float:
-    """Return the seconds to wait before try `attempt` + 1: doubling from half a second, half of it by chance."""
-    return float(min(MAX_BACKOFF, 0.5 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-
-
-def session(settings: Settings, connections: int) -> requests.Session:
-    """Return a session for `connections` threads that sends our user agent, no credentials and no cookies."""
-    made = requests.Session()
-    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=connections)
-    made.mount("https://", adapter)
-    made.mount("http://", adapter)
-    made.headers["User-Agent"] = settings.user_agent
-    made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    return made
 
 
 class Client:
@@ -87,6 +68,7 @@ class Client:
         self.store_date: str | None = None
         self._base = f"{settings.api_url}/stores/{settings.store_hash}"
         self._session = session(settings, settings.concurrency)
+        self._exchanges = Exchanges(settings.request_timeout)
         # As an auth callable, not a header: requests would otherwise let a .netrc entry set Authorization.
         self._session.auth = self._authenticate
         self._session.headers["Accept"] = "application/json"
@@ -103,7 +85,7 @@ class Client:
         adapter = self._session.get_adapter(self._base)
         request = self._session.prepare_request(requests.Request("GET", self._base))
         try:
-            if isinstance(adapter, HTTPAdapter):
+            if isinstance(adapter, Adapter):
                 adapter.get_connection_with_tls_context(request, certificates, proxies)  # connects to nothing yet
         except (*TRANSPORT_ERRORS, TypeError, AssertionError):  # its text may hold the proxy's password
             raise SettingsError(
@@ -116,9 +98,10 @@ class Client:
         return request
 
     def close(self) -> None:
-        """Send nothing more, wake every thread that waits, and close the connections."""
+        """Send nothing more, wake all that wait, and close the connections, those in use after a short grace."""
         self.stop.set()
         self.budget.wake()
+        self._exchanges.cancel()
         self._session.close()
 
     def get(self, path: str, params: Mapping[str, Any] | None = None, *, retries: int | None = None) -> Any:
@@ -184,7 +167,7 @@ class Client:
             tries = failures + 1 + was_dropped
             if failures >= most or self._reachability.is_unreachable(outcome, failures, time.monotonic() - began):
                 raise self._unreachable(what, outcome, tries)
-            pause = backoff(failures)
+            pause = max(outcome.delay, backoff(failures))
             address = self.settings.api_url
             logger.info("%s at %s: %s (try %d). Trying again in %.1f s.", what, address, outcome.reason, tries, pause)
             if outcome.overloaded:
@@ -214,14 +197,25 @@ class Client:
         try:
             if self.stop.is_set():
                 raise Stopped("Stopped before the request was sent.")
-            with self._session.send(
-                request, timeout=self.settings.request_timeout, allow_redirects=False, **self._environment
-            ) as response:
+            with Exchange(self._exchanges) as exchange:
+                response = exchange.send(lambda: self._send(request))
                 self._reachability.has_answered = True
                 told = RateHeaders.read(response.headers)
                 self.store_date = response.headers.get("Date")
-                # At one go: Response.content would put it together from pieces of 10 kB.
-                content: bytes = response.raw.read(decode_content=True)
+                # Of an error, the status says enough, and whatever comes at once.
+                content = read_body(exchange) if response.status_code in _SUCCESS else exchange.discard()
+        except BodyTooLarge as error:
+            reason = (
+                f"{what}: the response has more than {MAX_BODY // 1024**2:,} MiB. Nothing was taken from it. "
+                "Check api_url: this does not look like the API."
+            )
+            raise unusable(request, reason) from error
+        except UnexpectedEncoding as error:
+            reason = (
+                f"{what}: unexpected Content-Encoding {short(str(error))}: only gzip and deflate were asked for. "
+                "Check api_url, and a proxy on the way."
+            )
+            raise unusable(request, reason) from error
         except TRANSPORT_ERRORS as error:
             if hopeless(error):
                 raise StoreUnreachable(
@@ -232,10 +226,15 @@ class Client:
             self.budget.release(sent, told)
         return self._judge(response, content, what)
 
+    def _send(self, request: requests.PreparedRequest) -> requests.Response:
+        return self._session.send(
+            request, timeout=self.settings.request_timeout, allow_redirects=False, **self._environment
+        )
+
     def _judge(self, response: requests.Response, content: bytes, what: str) -> tuple[Any] | Failure:
         """Turn an answer into JSON, a failure that may be tried again, or the error it stands for."""
         status = response.status_code
-        if status in {200, 201, 207}:
+        if status in _SUCCESS:
             if response.request.method == "GET":
                 return self._json(response, content, what)
             return self._json_of_a_write(response, content, what)
@@ -250,8 +249,9 @@ class Client:
         said = f"HTTP {status}: {said}" if said else f"HTTP {status}"
         passes = status in {408, 423} or (status >= 500 and status not in FINAL_STATUS)
         if passes and not suspended:
-            return Failure(said)
-        raise _refusal(status, said, what, api_error)
+            delay, note = capped_wait(response.headers)
+            return Failure(said + note, delay=delay)
+        raise refusal(status, said, what, api_error)
 
     def _json_of_a_write(self, response: requests.Response, content: bytes, what: str) -> tuple[Any] | Failure:
         """Return the JSON that answers a write, None where the body is empty.
@@ -282,33 +282,13 @@ class Client:
             try:
                 answer, places = mended(content)
             except RecursionError:
-                raise UnexpectedResponse(f"{what}: the answer is nested too deeply to be the API's.") from error
+                raise nested_too_deeply(what) from error
             except ValueError:
                 return Failure("the answer is no whole JSON document")
             for place in places:
                 logger.warning("%s: %s: a broken character, read as U+FFFD. Correct it in the store.", what, place)
+        if len(content) > MAX_TEXT:
+            require_short_texts(answer, what)
         if answer is None and is_read:  # not to be taken for a 204
             raise UnexpectedResponse(f"{what}: the answer is null. Check api_url: this does not look like the API.")
         return (answer,)
-
-
-def _refusal(status: int, said: str, what: str, api_error: ApiError) -> BcImagesError:
-    """Return the error that a final answer stands for; `said` is its status and the store's words."""
-    if status in {401, 403}:
-        return AuthError(
-            f"{what}: the store refused the token ({said}). "
-            "Check access_token, its scope (store_v2_products) and store_hash."
-        )
-    if status == 503:
-        return StoreSuspended(f"{what}: {said}. Ask the store's owner; nothing was retried.")
-    if status == 404:
-        return NotFound(f"{what}: {said}", status)
-    if 400 <= status < 500:
-        return RequestRejected(f"{what}: {said}", status, fields=api_error.fields, max_length=api_error.max_length)
-    if status >= 500:
-        return StoreUnreachable(f"{what}: {said}. Retrying does not help; ask BigCommerce.")
-    if status >= 300:
-        return UnexpectedResponse(
-            f"{what}: the answer is a redirect (HTTP {status}), which is never followed. Check api_url (https?)."
-        )
-    return UnexpectedResponse(f"{what}: {said} is no answer that the API gives. Check api_url.")

@@ -13,7 +13,8 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TypeAlias
@@ -21,9 +22,19 @@ from typing import TypeAlias
 import requests
 import urllib3
 
-from bc_images.rate_limit import seconds_in
+from bc_images.http.exchange import DeadlineExceeded
+from bc_images.rate_limit import LONGEST_WAIT, seconds_in
 
-__all__ = ["TRANSPORT_ERRORS", "Failure", "describe", "failure", "hopeless", "too_many"]
+__all__ = [
+    "TRANSPORT_ERRORS",
+    "Failure",
+    "capped_wait",
+    "describe",
+    "failure",
+    "hopeless",
+    "retry_after",
+    "too_many",
+]
 
 TRANSPORT_ERRORS = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
 """Everything that requests may raise for one try; OSError and ValueError are what it lets through unwrapped."""
@@ -62,7 +73,7 @@ _WORDS: tuple[tuple[_Kinds, str], ...] = (
     ((ConnectionError,), "the connection was reset"),
     ((http.client.IncompleteRead,), "the answer is cut off"),
     ((requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError), "the answer cannot be decompressed"),
-    ((http.client.HTTPException,), "the answer is no HTTP"),
+    ((http.client.LineTooLong,), "a header line of the response is longer than 65,536 bytes"),
 )
 
 _TIMEOUTS: _Kinds = (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
@@ -79,7 +90,8 @@ class Failure:
 
     reason: str
     never_sent: bool = False  # the store has certainly not carried the request out
-    wait: float | None = None  # seconds the store itself asked for
+    wait: float | None = None  # seconds until the quota is renewed: no failure
+    delay: float = 0.0  # seconds at least before the next try, because the server asked for them
     overloaded: bool = False  # not this request alone: nobody should send for a while
     is_success: bool = False  # a write was answered with a success that cannot be read
     dropped: bool = False  # the connection ended: perhaps one that was kept alive for too long
@@ -89,9 +101,8 @@ def describe(error: BaseException) -> str:
     """Say in a few words why no answer came: never an address, a header or any other text of the libraries."""
     chain = list(_chain(error))
     prefix = "the proxy: " if any(isinstance(link, urllib3.exceptions.ProxyError) for link in chain) else ""
-    for kinds, said in _WORDS:
-        if any(isinstance(link, kinds) for link in chain):
-            return prefix + said
+    if (text := _own_words(chain)) is not None:
+        return prefix + text
     for link in reversed(chain):
         if isinstance(link, ssl.SSLError):
             return prefix + _tls(link)
@@ -101,6 +112,21 @@ def describe(error: BaseException) -> str:
     if any(isinstance(link, _TIMEOUTS) for link in chain):
         return prefix + "no answer in time"
     return prefix + type(chain[-1]).__name__
+
+
+def _own_words(chain: list[BaseException]) -> str | None:
+    """Return what is known of an error by its type."""
+    for link in chain:
+        if isinstance(link, DeadlineExceeded):  # what it was made from is only how the connection was ended
+            return str(link)
+    for kinds, text in _WORDS:
+        if any(isinstance(link, kinds) for link in chain):
+            return text
+    for link in chain:
+        if isinstance(link, http.client.HTTPException):  # the plain one is raised for nothing else
+            is_plain = type(link) is http.client.HTTPException
+            return "the response has more than 100 header fields" if is_plain else "the answer is no HTTP"
+    return None
 
 
 def _tls(error: ssl.SSLError) -> str:
@@ -122,7 +148,8 @@ def failure(error: BaseException) -> Failure:
     return Failure(
         describe(error),
         never_sent=any(isinstance(link, _NEVER_SENT) for link in chain),
-        dropped=any(isinstance(link, ConnectionResetError | BrokenPipeError) for link in chain),
+        dropped=any(isinstance(link, ConnectionResetError | BrokenPipeError) for link in chain)
+        and not any(isinstance(link, DeadlineExceeded) for link in chain),
     )
 
 
@@ -150,13 +177,22 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         waiting += [cause for cause in inner if isinstance(cause, BaseException)]
 
 
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that the headers of a response ask to wait, or None."""
+    waits = [_until(headers.get(name, ""), headers.get("Date", "")) for name in ("X-Retry-After", "Retry-After")]
+    return max((seconds for seconds in waits if seconds is not None), default=None)
+
+
+def capped_wait(headers: Mapping[str, str]) -> tuple[float, str]:
+    """Return the seconds to wait before another try, 0 where none are asked for, and a note where it asks for more."""
+    asked = retry_after(headers) or 0.0
+    return min(asked, LONGEST_WAIT), f" (it asks for a wait of {asked:,.0f} s)" if asked > LONGEST_WAIT else ""
+
+
 def too_many(response: requests.Response) -> Failure:
     """Read how long a 429 wants us to wait; without any such header it means an overloaded platform."""
     headers = response.headers
-    told = [
-        seconds_in(headers, "X-Rate-Limit-Time-Reset-Ms"),
-        *(_until(headers.get(name, ""), headers.get("Date", "")) for name in ("X-Retry-After", "Retry-After")),
-    ]
+    told = [seconds_in(headers, "X-Rate-Limit-Time-Reset-Ms"), retry_after(headers)]
     waits = [seconds for seconds in told if seconds is not None]
     return Failure("HTTP 429, too many requests", never_sent=True, wait=max(waits, default=None), overloaded=not waits)
 
@@ -172,4 +208,6 @@ def _until(text: str, now: str) -> float | None:
     try:
         return max(0.0, (then - parsedate_to_datetime(now)).total_seconds())
     except (ValueError, TypeError):  # no date, or only one of the two in a time zone
-        return max(0.0, then.timestamp() - time.time())
+        with suppress(ValueError, OverflowError, OSError):  # a year that no clock of this machine can show
+            return max(0.0, then.timestamp() - time.time())
+        return None

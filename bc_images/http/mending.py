@@ -12,7 +12,9 @@ from typing import Any
 
 import orjson
 
-__all__ = ["mended"]
+__all__ = ["MAX_TEXT", "mended", "too_long"]
+
+MAX_TEXT = 4 * 1024**2  # characters of one text; with all of them escaped, a line of Singer still stays below 64 MiB
 
 _LOST = re.compile("[\ud800-\udfff]+")
 _SIGN = "\N{REPLACEMENT CHARACTER}"
@@ -32,6 +34,25 @@ def mended(content: bytes) -> tuple[Any, list[str]]:
     whole = _whole(document, "", places)
     # Once more by the strict parser: numbers are what they are in any other answer, and NaN stays refused.
     return orjson.loads(json.dumps(whole)), places
+
+
+def too_long(value: Any, place: str = "") -> str | None:
+    """Return the place of the first text in a JSON document with more than `MAX_TEXT` characters, told as by `mended`.
+
+    Raises:
+        RecursionError: it is nested too deeply.
+    """
+    if isinstance(value, str):
+        return place if len(value) > MAX_TEXT else None
+    if isinstance(value, list):
+        return next((long for item in value if (long := too_long(item, place))), None)
+    if isinstance(value, dict):
+        if isinstance(value.get("id"), int):
+            place = _join(place, f"id {value['id']}")
+        if any(len(name) > MAX_TEXT for name in value):
+            return _join(place, "the name of a field")
+        return next((long for name, item in value.items() if (long := too_long(item, _join(place, name)))), None)
+    return None
 
 
 def _whole(value: Any, place: str, places: list[str]) -> Any:

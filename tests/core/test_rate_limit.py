@@ -67,7 +67,8 @@ def test_headers_without_any_count_are_none(headers: dict[str, str]) -> None:
         ("Requests-Left", "9" * 5000, RateHeaders(150, 10**9, 15.0, 30.0)),
         ("Time-Reset-Ms", "60.0", RateHeaders(150, 35, 0.06, 30.0)),
         ("Time-Reset-Ms", "-5", RateHeaders(150, 35, 0.0, 30.0)),
-        ("Time-Reset-Ms", "99999999999", RateHeaders(150, 35, LONGEST_WAIT, 30.0)),
+        ("Time-Reset-Ms", "99999999999", RateHeaders(150, 35, 1e6, 30.0)),
+        ("Time-Reset-Ms", "9" * 4000, RateHeaders(150, 35, 1e6, 30.0)),
         ("Time-Window-Ms", "0", RateHeaders(150, 35, 15.0, 30.0)),
         ("Time-Window-Ms", "NaN", RateHeaders(150, 35, 15.0, 30.0)),
     ],
@@ -347,3 +348,39 @@ def test_left_is_what_was_told() -> None:
     assert budget.left is None
     budget.release(budget.acquire(threading.Event()), RateHeaders(10, 7, 20.0, 30.0))
     assert budget.left == 7
+
+
+def test_a_long_wait_is_capped_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    now = 100.0
+    budget, stop = RateBudget(0.0, clock=lambda: now), threading.Event()
+    with caplog.at_level("INFO"):
+        budget.release(budget.acquire(stop), RateHeaders(10, 0, 3600.0, 30.0))
+        waiting = [threading.Thread(target=budget.acquire, args=(stop,), daemon=True) for _ in range(3)]
+        for thread in waiting:
+            thread.start()
+        while not caplog.messages:
+            waiting[0].join(0.01)
+        now += LONGEST_WAIT + 1
+        budget.wake()
+        for thread in waiting:
+            thread.join(30)
+            assert not thread.is_alive()
+        budget.pause(120)
+        stop.set()
+        budget.acquire(stop)
+    assert caplog.messages == ["Waiting 60 s: the store asks for 3,600 s."]
+
+
+def test_a_wait_within_the_cap_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    now = 100.0
+    budget, stop = RateBudget(0.0, clock=lambda: now), threading.Event()
+    with caplog.at_level("INFO"):
+        budget.release(budget.acquire(stop), RateHeaders(10, 0, 23.0, 30.0))
+        waiting = threading.Thread(target=budget.acquire, args=(stop,), daemon=True)
+        waiting.start()
+        while not caplog.messages:
+            waiting.join(0.01)
+        stop.set()
+        budget.wake()
+        waiting.join(30)
+    assert caplog.messages == ["Waiting 23 s: rate limit."]

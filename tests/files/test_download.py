@@ -573,7 +573,6 @@ def test_a_rendition_host_that_nobody_reaches_is_asked_no_more(
     files: FileStore, host: Host, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer_module, "PATIENCE", 2)
-    monkeypatch.setattr(addresses_module, "_looks_public", lambda _host: True)
     monkeypatch.setattr(addresses_module, "_is_public", lambda _address: True)
     dead = f"http://localhost:{closed_port()}/x.png"
     with Downloader(settings_for(host.url, concurrency=1), files) as downloader:
@@ -587,7 +586,6 @@ def test_a_dead_host_behind_redirects_is_asked_no_more(
     files: FileStore, host: Host, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer_module, "PATIENCE", 2)
-    monkeypatch.setattr(addresses_module, "_looks_public", lambda _host: True)
     monkeypatch.setattr(addresses_module, "_is_public", lambda _address: True)
     dead = f"http://localhost:{closed_port()}/x.png"
     for number in range(4):
