@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
 from bc_images.errors import SettingsError
+from bc_images.sample import Sample
 
 __all__ = ["PROPERTIES", "Options", "utc"]
 
@@ -38,6 +40,12 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "description": "Send ACTIVATE_VERSION after a complete FULL_TABLE sweep, so that the loader drops what the "
         "store no longer has. Switch it off where several stores load into one table.",
     },
+    "recheck_files": {
+        "type": "string",
+        "title": "Recheck files",
+        "description": "With files: the share of the pictures saved before that is compared with the store again, "
+        "chosen at random in every run, such as 5%. Default: none.",
+    },
 }
 
 
@@ -49,17 +57,20 @@ class Options:
     product_id_min: int | None = None
     product_id_max: int | None = None
     activate_version: bool = True
+    recheck_files: float = 0.0  # a share, 0 to 1
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Take the tap's settings out of its configuration, already valid by its JSON Schema.
 
         Raises:
-            SettingsError: a date that is none, or a shard that holds nothing.
+            SettingsError: a date or a percentage that is none, or a shard that holds nothing.
         """
         values = {name: config[name] for name in PROPERTIES if config.get(name) is not None}
         if "start_date" in values:
             values["start_date"] = utc(values["start_date"], "start_date")
+        if "recheck_files" in values:
+            values["recheck_files"] = _share("recheck_files", values["recheck_files"])
         options = cls(**values)
         if options.product_id_max is not None and options.product_id_max < options.first:
             raise SettingsError(
@@ -77,6 +88,19 @@ class Options:
     def is_shard(self) -> bool:
         """Whether only a part of the store is read."""
         return self.product_id_min is not None or self.product_id_max is not None
+
+
+def _share(name: str, text: str) -> float:
+    """Read a percentage, none at all included."""
+    if re.fullmatch(r"0{1,3}(\.0{1,6})?%", text):
+        return 0.0
+    try:
+        share = Sample.parse(text).share
+    except ValueError:
+        share = None
+    if share is None:
+        raise SettingsError(f"{name} is {text!r}: give a percentage such as 5%.")
+    return share
 
 
 def utc(text: object, what: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bc_images.images import Record
 from bc_images.progress import Sample
+from bc_images.schema import writable_fields
 from bc_images.store import Product
 from tap_bc_images.bookmarks import REPLICATION_KEY, Changes, FullSweep
 from tap_bc_images.roster import Roster, product_record
@@ -59,14 +60,39 @@ class ProductImagesStream(SweepStream):
 
     def get_records(self, context: Context | None) -> Generator[Record]:
         """Yield the records of one sweep, each with its file."""
+        self._warn_of_missing_columns()
         if not self._tap.settings.files:
             yield from super().get_records(context)
             return
         from bc_images.files import Downloader
 
+        recheck = self._tap.options.recheck_files
         # Made before the first request: it lists the file store while the sweep begins.
-        with Downloader(self._tap.settings, self._tap.files) as self._downloader:
-            yield from super().get_records(context)
+        with Downloader(self._tap.settings, self._tap.files, recheck=recheck) as self._downloader:
+            try:
+                yield from super().get_records(context)
+            finally:
+                for line in self._downloader.findings.summary():
+                    self.logger.warning("%s", line)
+
+    def _warn_of_missing_columns(self) -> None:
+        """Say which columns that a restore needs are neither selected nor left in by a stream map."""
+        needed = [*self.schema["required"], *writable_fields(), "product_sku"]
+        needed += ["file_sha256", "file_source"] if self._tap.settings.files else ["zoom_url"]
+        declared = self.effective_schema["properties"]
+        mapped = [each.transformed_schema.get("properties", {}) for each in self.stream_maps]
+        missing = [
+            name
+            for name in dict.fromkeys(needed)
+            if not (self.mask["properties", name] and name in declared and all(name in each for each in mapped))
+        ]
+        if missing:
+            self.logger.warning(
+                "A restore needs columns of %s that are left out: %s. Select them in the catalog if images are to be "
+                "restored from what is written.",
+                self.name,
+                ", ".join(missing),
+            )
 
     def _finished(self, records: Iterable[Record]) -> Iterable[Record]:
         return records if self._downloader is None else self._with_files(records, self._downloader)

@@ -16,9 +16,10 @@ from bc_images.files.backup import ADVICE, opened_backup
 from bc_images.files.file_store import FileLies, FileStore
 from bc_images.files.refs import DIGEST, OBJECTS, REFS, object_key, parse_ref
 from bc_images.normalize import Normalizer, stream_kind
+from bc_images.sample import Sample
 from bc_images.store.concurrent import ordered_map
 
-__all__ = ["Audit", "Finding", "Sample"]
+__all__ = ["Audit", "Finding"]
 
 _NO_SIZE = 2**63  # bytes: SQLite counts no further, and no file is as long
 _READERS = 8  # files re-hashed at once
@@ -44,19 +45,6 @@ class Finding:
     key: str
     reason: str
     named_by: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """How much is re-hashed: a number of files, or a share of them (0 to 1)."""
-
-    files: int | None = None
-    share: float | None = None
-
-    def of(self, total: int) -> int:
-        """Return how many of `total` files that is; a share is rounded up."""
-        wanted = self.files if self.files is not None else -int(-total * (1 if self.share is None else self.share) // 1)
-        return min(total, wanted)
 
 
 class Audit:

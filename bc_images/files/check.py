@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import orjson
 
-from bc_images.files.audit import Audit, Finding, Sample
+from bc_images.files.audit import Audit, Finding
 from bc_images.files.file_store import open_files
 from bc_images.files.refs import listed_on_disk
+from bc_images.sample import Sample
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -26,13 +27,10 @@ def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sam
     """Read a number of files, or a percentage of them; everything where nothing is said."""
     if text is None:
         return Sample(share=1.0)
-    with suppress(ValueError):  # the same answer as to a number out of range
-        if text.endswith("%"):
-            if 0 < (share := float(text[:-1]) / 100) <= 1:
-                return Sample(share=share)
-        elif (files := int(text)) > 0:
-            return Sample(files=files)
-    raise click.BadParameter(f"{text!r} is neither a number of files nor a percentage such as 5%.", ctx, param)
+    try:
+        return Sample.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
 
 
 @click.command()

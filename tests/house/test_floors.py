@@ -26,6 +26,7 @@ ROOMS = [
     "bc_images.config",
     "bc_images.logs",
     "bc_images.progress",
+    "bc_images.sample",
     "bc_images.images",
     "bc_images.rate_limit",
     "bc_images.http",
