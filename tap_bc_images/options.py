@@ -57,7 +57,7 @@ class Options:
     product_id_min: int | None = None
     product_id_max: int | None = None
     activate_version: bool = True
-    recheck_files: float = 0.0  # a share, 0 to 1
+    recheck_files: str = "0%"
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -70,7 +70,7 @@ class Options:
         if "start_date" in values:
             values["start_date"] = utc(values["start_date"], "start_date")
         if "recheck_files" in values:
-            values["recheck_files"] = _share("recheck_files", values["recheck_files"])
+            _share("recheck_files", values["recheck_files"])
         options = cls(**values)
         if options.product_id_max is not None and options.product_id_max < options.first:
             raise SettingsError(
@@ -83,6 +83,11 @@ class Options:
     def first(self) -> int:
         """The lowest product id to read."""
         return self.product_id_min or 1
+
+    @property
+    def recheck_share(self) -> float:
+        """The share (0 to 1) of what is saved already that is compared with the store."""
+        return _share("recheck_files", self.recheck_files)
 
     @property
     def is_shard(self) -> bool:

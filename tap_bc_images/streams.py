@@ -66,7 +66,7 @@ class ProductImagesStream(SweepStream):
             return
         from bc_images.files import Downloader
 
-        recheck = self._tap.options.recheck_files
+        recheck = self._tap.options.recheck_share
         # Made before the first request: it lists the file store while the sweep begins.
         with Downloader(self._tap.settings, self._tap.files, recheck=recheck) as self._downloader:
             try:

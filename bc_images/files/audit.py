@@ -5,15 +5,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from bc_images import jsonl
-from bc_images.errors import DamagedInput, FileUnavailable
+from bc_images.errors import DamagedInput, FileUnavailable, SettingsError
 from bc_images.files.backup import ADVICE, opened_backup
 from bc_images.files.file_store import FileLies, FileStore
+from bc_images.files.inspection import refusal
+from bc_images.files.pictures import MAX_UPLOAD
 from bc_images.files.refs import DIGEST, OBJECTS, REFS, object_key, parse_ref
 from bc_images.normalize import Normalizer, stream_kind
 from bc_images.sample import Sample
@@ -21,6 +24,11 @@ from bc_images.store.concurrent import ordered_map
 
 __all__ = ["Audit", "Finding"]
 
+_RANKS = {"zoom": 0, "cdn": 1, "original": 2}
+_RENDITIONS = {
+    "zoom": "is a rendition of at most 1280 x 1280 pixels, not the original",
+    "cdn": "is what a CDN has made of the original",
+}
 _NO_SIZE = 2**63  # bytes: SQLite counts no further, and no file is as long
 _READERS = 8  # files re-hashed at once
 _WAITING = 32
@@ -30,6 +38,8 @@ CREATE TABLE objects (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID;
 CREATE TABLE named (sha256 TEXT PRIMARY KEY, size INTEGER, by TEXT) WITHOUT ROWID;
 CREATE TABLE strays (key TEXT PRIMARY KEY, reason TEXT) WITHOUT ROWID;
 CREATE TABLE nonsense (sha256 TEXT PRIMARY KEY, by TEXT) WITHOUT ROWID;
+CREATE TABLE unsaved (store TEXT, image_file TEXT, by TEXT);
+CREATE TABLE sources (path TEXT PRIMARY KEY, sha256 TEXT, source TEXT, rank INTEGER, by TEXT) WITHOUT ROWID;
 CREATE TABLE sample (sha256 TEXT PRIMARY KEY, size INTEGER, named INTEGER, by TEXT) WITHOUT ROWID;
 """
 
@@ -38,10 +48,11 @@ CREATE TABLE sample (sha256 TEXT PRIMARY KEY, size INTEGER, named INTEGER, by TE
 class Finding:
     """Something that needs a second look: its kind, its key in the file store, why, and who names it (or None).
 
-    ``misstated`` is a sound file of which a backup, or a ref, tells another length.
+    ``misstated`` is a sound file of which a backup, or a ref, tells another length; ``refused`` one that the store
+    would not take back; ``rendition`` one that stands in for an original.
     """
 
-    kind: Literal["damaged", "missing", "orphaned", "misstated"]
+    kind: Literal["damaged", "missing", "orphaned", "misstated", "refused", "rendition"]
     key: str
     reason: str
     named_by: str | None = None
@@ -107,7 +118,10 @@ class Audit:
             for key in backend.names(folder):
                 if (ref := parse_ref(key)) is not None:
                     store_hash, name, saved = ref
-                    self._name(saved.sha256, saved.size, f"{name} of store {store_hash}")
+                    by = f"{name} of store {store_hash}"
+                    self._name(saved.sha256, saved.size, by)
+                    rank = 10 * saved.generation + _RANKS[saved.source]
+                    self._source(f"{store_hash}/{name}", saved.sha256, saved.source, rank, by)
         self._db.execute("COMMIT")
 
     def read_backup(self, path: Path) -> None:
@@ -137,18 +151,37 @@ class Audit:
             digest = record.get("file_sha256")
         size = record.get("file_size")
         by = f"product {record.get('product_id')}, image {record.get('id')} in {backup}"
+        if digest is None and record.get("_sdc_deleted_at"):
+            return  # a loader has marked the row: no restore uses it
         if digest is None:
             self.without_file += 1
+            facts = (str(record.get("store_hash")), str(record.get("image_file")), by)
+            self._db.execute("INSERT INTO unsaved VALUES (?, ?, ?)", facts)
         elif isinstance(digest, str) and DIGEST.fullmatch(digest):
             self._name(digest, size if type(size) is int and 0 <= size < _NO_SIZE else None, by)
+            if record.get("file_source") in {"cdn", "zoom"}:
+                self._source(by, digest, record["file_source"], 0, by)
         else:
             self._db.execute("INSERT OR IGNORE INTO nonsense VALUES (?, ?)", (repr(digest)[:80], by))
 
     def _name(self, digest: str, size: int | None, by: str) -> None:
         self._db.execute("INSERT OR IGNORE INTO named VALUES (?, ?, ?)", (digest, size, by))
 
+    def _source(self, path: str, digest: str, source: str, rank: int, by: str) -> None:
+        """Note where the file of a path came from; that of the highest rank counts."""
+        self._db.execute(
+            "INSERT INTO sources VALUES (?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET sha256 = excluded.sha256,"
+            " source = excluded.source, rank = excluded.rank WHERE excluded.rank > rank",
+            (path, digest, source, rank, by),
+        )
+
     def compared(self) -> Iterator[Finding]:
-        """Yield what the listings alone tell: missing and orphaned."""
+        """Yield what the listings alone tell: missing and orphaned files, too large ones, and renditions.
+
+        Raises:
+            DamagedFiles: the refs cannot be listed.
+        """
+        yield from self._unsaved()
         for digest, by in self._db.execute("SELECT sha256, by FROM nonsense"):
             yield Finding("missing", digest, "is no digest", by)
         query = "SELECT sha256, by FROM named WHERE sha256 NOT IN (SELECT sha256 FROM objects)"
@@ -159,6 +192,21 @@ class Audit:
             yield Finding("orphaned", object_key(digest), "is named by nothing")
         for key, reason in self._db.execute("SELECT key, reason FROM strays"):
             yield Finding("orphaned", key, reason)
+        query = "SELECT sha256, o.size, by FROM objects o JOIN named USING (sha256) WHERE o.size > ?"
+        for digest, size, by in self._db.execute(query, (MAX_UPLOAD,)):
+            yield Finding("refused", object_key(digest), f"would be refused by the store: {refusal(size, None)}", by)
+        query = "SELECT sha256, source, by FROM sources WHERE source <> 'original' ORDER BY by"
+        for digest, source, by in self._db.execute(query):
+            yield Finding("rendition", object_key(digest), _RENDITIONS[source], by)
+
+    def _unsaved(self) -> Iterator[Finding]:
+        """Yield the records that name no file, unless the refs know one of their path, as a restore would find it."""
+        for store_hash, image_file, by in self._db.execute("SELECT store, image_file, by FROM unsaved"):
+            saved = None
+            with suppress(SettingsError):  # no hash that a store can have
+                saved = self._store.refs(store_hash).get(image_file)
+            if saved is None:
+                yield Finding("missing", image_file, "was not saved, the record names no file", by)
 
     def draw(self, sample: Sample) -> tuple[int, int]:
         """Choose at random what to re-hash; what has another length than its name's always; return files, bytes."""
@@ -187,7 +235,7 @@ class Audit:
         digest, size, named, by = row
         doubtful = named is not None and named != size
         try:
-            self._store.verify(digest)
+            stored = self._store.inspect(digest)
         except FileLies as error:
             reason = f"has {size:,} bytes, not {named:,}" if doubtful else error.what
             return size, Finding("damaged", object_key(digest), reason, by)
@@ -195,4 +243,7 @@ class Audit:
             return size, Finding("missing", object_key(digest), "went away during the check", by)
         if doubtful:
             return size, Finding("misstated", object_key(digest), f"is sound, with {size:,} bytes, not {named:,}", by)
+        if stored.defect and by:
+            reason = f"would be refused by the store: {refusal(size, stored.defect)}"
+            return size, Finding("refused", object_key(digest), reason, by)
         return size, None

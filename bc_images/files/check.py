@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check"]
 
-_SIGNS = {"damaged": "!", "missing": "-", "orphaned": "+", "misstated": "?"}
+_SIGNS = {"damaged": "!", "missing": "-", "orphaned": "+", "misstated": "?", "refused": "x", "rendition": "~"}
+_SELDOM = {"misstated", "refused", "rendition"}  # kinds that the summary names only where there are any
 
 
 def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sample:
@@ -57,11 +58,14 @@ def check(ctx: click.Context, files_url: str, sample: Sample, as_json: bool, bac
 
     \b
     !  damaged: the file does not hold what its name says
-    -  missing: a backup (or a ref) names it, and it is not there
+    -  missing: a backup (or a ref) names it, and it is not there; or a record names no file, and no ref does
     +  orphaned: no backup (or ref) names it
     ?  misstated: the file is sound, but a backup (or a ref) tells another length
+    x  refused: the store would not take it back, since it is too large, truncated, or too large a GIF
+    ~  rendition: a rendition, or what a CDN has made of it, stands in for the original
 
-    Exit code 0: nothing found. 1: something found. 2: wrong settings. 3: file store or backup cannot be used.
+    Exit code 0: nothing found, renditions apart. 1: something found. 2: wrong settings. 3: file store or backup cannot
+    be used.
     """  # noqa: D301 - click looks for the character itself
     counts: Counter[str] = Counter()
 
@@ -86,7 +90,7 @@ def check(ctx: click.Context, files_url: str, sample: Sample, as_json: bool, bac
                 if found:
                     tell(found)
         _summarise(audit, rehashed, counts, as_json=as_json)
-    ctx.exit(1 if counts else 0)
+    ctx.exit(1 if counts.keys() - {"rendition"} else 0)
 
 
 def _progress() -> AbstractContextManager[Progress | None]:
@@ -118,7 +122,7 @@ def _summarise(audit: Audit, rehashed: int, counts: Counter[str], *, as_json: bo
         numbers |= {kind: counts[kind] for kind in _SIGNS}
         click.echo(orjson.dumps({"summary": numbers}).decode())
         return
-    usual = [kind for kind in _SIGNS if kind != "misstated" or counts[kind]]
+    usual = [kind for kind in _SIGNS if kind not in _SELDOM or counts[kind]]
     found = ", ".join(f"{counts[kind]:,} {kind}" for kind in usual)
     click.echo(f"{audit.files:,} files ({audit.bytes:,} bytes), {rehashed:,} re-hashed: {found}.")
     if audit.without_file:

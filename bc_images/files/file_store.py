@@ -138,14 +138,28 @@ class FileStore:
             FileUnavailable: there is no such file.
             DamagedFiles: it holds other bytes (`FileLies`), or the file store cannot be used.
         """
+        return self.inspect(digest).size
+
+    def inspect(self, digest: str) -> Stored:
+        """Re-hash a file of any length and return what is known of it.
+
+        Raises:
+            FileUnavailable: there is no such file.
+            DamagedFiles: it holds other bytes (`FileLies`), or the file store cannot be used.
+        """
         found = hashlib.sha256()
-        size = 0
+        inspection = Inspection()
+        head, size = b"", 0
         for chunk in self.chunks(digest):
             found.update(chunk)
+            inspection.feed(chunk)
             size += len(chunk)
+            if len(head) < HEAD:
+                head += chunk
         if found.hexdigest() != digest:
             raise FileLies(object_key(digest), _other(found.hexdigest()))
-        return size
+        media_type = sniff(head[:HEAD], size) or ""
+        return Stored(digest, size, media_type, inspection.defect(media_type))
 
     def chunks(self, digest: str) -> Iterator[bytes]:
         """Yield a file's bytes, unchecked.

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from bc_images.errors import FileUnavailable, RequestRejected, SettingsError
 from bc_images.files.addresses import Addresses, original_url
 from bc_images.files.file_store import FileLies, FileStore
+from bc_images.files.inspection import Inspection, refusal
 from bc_images.files.pictures import EXTENSIONS, HEAD, MAX_UPLOAD, sniff
 from bc_images.files.refs import object_key
 from bc_images.files.webdav import Imports, WebDAV
@@ -200,6 +201,11 @@ class Uploader:
             raise RequestRejected(
                 "the file is no picture of a type that the store takes (BMP, GIF, JPEG, PNG, WBMP, XBM, WEBP)"
             )
+        inspection = Inspection()
+        inspection.feed(content)
+        defect = inspection.defect(media_type)
+        if defect is not None and defect != "truncated":  # that these are refused is documented
+            raise RequestRejected(f"the store would refuse the picture: {refusal(len(content), defect)}")
         return content, media_type
 
     def _url(self, record: Record) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from bc_images.files import FileStore, Saved, Stored, open_files
+from bc_images.files.pictures import MAX_UPLOAD
 from bc_images.files.refs import object_key
 from tests.files.conftest import Tamper, everywhere, record_of
 from tests.files.pictures import picture, png
@@ -70,7 +71,7 @@ def message(stored: Stored | None, stream: str = "product_images", **changed: An
     facts: dict[str, Any] = {}
     if stored:
         facts = {"file_sha256": stored.sha256, "file_size": stored.size, "file_type": stored.type}
-    return json.dumps({"type": "RECORD", "stream": stream, "record": record_of("a/b.png", **facts, **changed)}).encode()
+    return json.dumps({"type": "RECORD", "stream": stream, "record": record_of("a/b.png") | facts | changed}).encode()
 
 
 def backup(path: Path, *lines: bytes) -> Path:
@@ -133,6 +134,7 @@ def test_with_backups_they_alone_count(check: Check, files: FileStore, tmp_path:
     ended = check(first, second)
     assert ended.code == 1
     assert ended.out[:-2] == [
+        f"- a/b.png  was not saved, the record names no file, named by product 7, image 5 in {name}",
         f"- {object_key(gone.sha256)}  is not there, named by product 9, image 8 in second.singer",
         f"+ {object_key(three.sha256)}  is named by nothing",
     ]
@@ -377,3 +379,75 @@ def test_progress_is_shown_on_a_terminal_alone(tmp_path: Path, terminal: bool) -
     assert (b"re-hashing" in shown) is terminal
     assert [json.loads(line) for line in done.stdout.splitlines()][-1]["summary"]["orphaned"] == 3
     assert done.returncode == 1
+
+
+# ---------------------------------------------------------------- what cannot be restored
+
+
+def jpeg(size: int = 0) -> bytes:
+    """A JPEG, with bytes behind its end up to a size."""
+    content = picture("jpeg")
+    return content + bytes(max(0, size - len(content)))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (picture("jpeg")[:-9], "it is truncated"),
+        (picture("png")[:-1], "it is truncated"),
+        (jpeg(MAX_UPLOAD + 1), "it has 8,388,609 bytes and the store takes 8,388,608 at most"),
+    ],
+)
+@pytest.mark.parametrize("by_backup", [True, False])
+def test_what_the_store_would_refuse(
+    check: Check, files: FileStore, tmp_path: Path, content: bytes, reason: str, by_backup: bool
+) -> None:
+    (sound,) = stock(files, 1)
+    bad = files.add([content])
+    files.refs("abc").put("a/bad", Saved(bad.sha256, bad.size, bad.type, "original", bad.defect))
+    backups = [backup(tmp_path / "a", message(sound), message(bad, id=3))] if by_backup else []
+    ended = check(*backups)
+    by = "product 7, image 3 in a" if by_backup else "a/bad of store abc"
+    assert ended.code == 1
+    assert ended.out[0] == f"x {object_key(bad.sha256)}  would be refused by the store: {reason}, named by {by}"
+    assert ended.out[1].endswith("re-hashed: 0 damaged, 0 missing, 0 orphaned, 1 refused.")
+    findings, summary = check("--json", *backups).json()
+    assert [each["finding"] for each in findings] == ["refused"]
+    assert summary["refused"] == 1
+
+
+def test_what_nothing_names_may_be_truncated(check: Check, files: FileStore, tmp_path: Path) -> None:
+    (one,) = stock(files, 1)
+    files.add([picture("jpeg")[:-9]])
+    ended = check(backup(tmp_path / "a", message(one)))
+    assert [line[0] for line in ended.out[:-1]] == ["+"]
+
+
+@pytest.mark.parametrize("source", ["zoom", "cdn"])
+def test_renditions_are_named_and_are_no_fault(check: Check, files: FileStore, tmp_path: Path, source: str) -> None:
+    original, stand_in = stock(files, 2)
+    files.refs("abc").put("a/x.png", Saved(stand_in.sha256, stand_in.size, stand_in.type, source))
+    files.refs("abc").put("a/0.png", Saved(stand_in.sha256, stand_in.size, stand_in.type, source))
+    what = "is what a CDN has made of the original" if source == "cdn" else "is a rendition of at most 1280 x 1280"
+    for backups, by in (
+        ([], "a/x.png of store abc"),
+        ([backup(tmp_path / "a", message(original), message(stand_in, id=4, file_source=source))], "image 4 in a"),
+    ):
+        ended = check(*backups)
+        assert ended.code == 0
+        assert ended.out[0].startswith(f"~ {object_key(stand_in.sha256)}  {what}")
+        assert ended.out[0].endswith(by)
+        assert ended.out[1].endswith("1 rendition.")
+        assert len(ended.out) == 2
+
+
+@everywhere
+def test_a_record_without_a_file_that_a_ref_knows(check: Check, files: FileStore, tmp_path: Path) -> None:
+    """A warehouse is mostly loaded without the pictures: a restore finds them by their paths."""
+    (one,) = stock(files, 1)
+    unknown: dict[str, Any] = {"store_hash": "a store?", "id": 9}
+    lines = [message(one), message(None, image_file="a/0.png"), message(None, image_file="a/9.png", **unknown)]
+    ended = check(backup(tmp_path / "a", *lines))
+    assert ended.code == 1
+    assert ended.out[:-2] == ["- a/9.png  was not saved, the record names no file, named by product 7, image 9 in a"]
+    assert check(backup(tmp_path / "b", *lines[:2])).code == 0

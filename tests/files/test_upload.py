@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import requests
+from PIL import Image
 
 from bc_images.errors import (
     AuthError,
@@ -28,7 +29,7 @@ from bc_images.images import Record, file_name, stem
 from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
 from bc_images.settings import Settings
 from bc_images.store import FromFile, FromImport, FromUrl, Store, open_store
-from tests.files.conftest import everywhere, record_of
+from tests.files.conftest import everywhere, record_of, settings_for
 from tests.files.host import Host, closed_port, content, status
 from tests.files.pictures import KINDS, picture, png
 
@@ -624,3 +625,13 @@ def test_bytes_can_be_opened_by_requests(shop: SandboxServer, files: FileStore) 
     with Uploader(settings_of(shop), files=files).source(saved(files, picture("png"))) as source:
         assert isinstance(source, FromFile)
         assert isinstance(source.open(), BytesIO)
+
+
+def test_a_gif_of_too_many_frames_is_refused_before_any_request(files: FileStore, host: Host) -> None:
+    out = BytesIO()
+    images = [Image.new("RGB", (2, 2), (number, 3 * number % 256, 0)) for number in range(151)]
+    images[0].save(out, "GIF", save_all=True, append_images=images[1:])
+    stored = files.add([out.getvalue()])
+    uploader = Uploader(settings_for(host.url), files=files)
+    with pytest.raises(RequestRejected, match="would refuse the picture: it is a GIF of more than 150 frames"):
+        uploader.check(record_of("a/b.gif", file_sha256=stored.sha256))

@@ -31,7 +31,13 @@ def _server() -> Iterator[SandboxServer]:
 def shop(_server: SandboxServer) -> SandboxServer:
     """An empty store; `reset` fills it."""
     _server.switch(
-        latency_ms=0, seed_without_images=0, v2_available="on", quota=1_000_000, picture_bytes=0, slow_ms=1000
+        latency_ms=0,
+        seed_without_images=0,
+        v2_available="on",
+        quota=1_000_000,
+        picture_bytes=0,
+        slow_ms=1000,
+        cdn="off",
     )
     _server.reset(products=0, images=0, seed=0)
     return _server

@@ -25,7 +25,6 @@ FIRST = 101
 def store(shop: SandboxServer, tmp_path: Path) -> dict[str, Any]:
     """Settings for a store of 24 images, with a folder for their files."""
     shop.reset(products=8, images=3)
-    shop.switch(cdn="off")
     return settings(shop.url, files=str(tmp_path / "files"))
 
 
@@ -212,4 +211,4 @@ def test_a_share_is_a_percentage(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("0%", 0), ("0.0%", 0), ("100%", 1), ("0.5%", 0.005)])
 def test_shares(text: str, share: float) -> None:
-    assert Options.from_config({"recheck_files": text}).recheck_files == pytest.approx(share)
+    assert Options.from_config({"recheck_files": text}).recheck_share == pytest.approx(share)

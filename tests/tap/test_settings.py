@@ -31,11 +31,14 @@ VALUES: dict[str, Any] = {
     "max_retries": 1,
     "rate_limit_reserve": 0.25,
     "files": "s3://bucket/prefix",
+    "webdav_username": "owner@example.com",
+    "webdav_password": "a-password",
     "user_agent": "nightly",
     "start_date": "2025-01-01T00:00:00+00:00",
     "product_id_min": 5,
     "product_id_max": 9,
     "activate_version": False,
+    "recheck_files": "5%",
 }
 
 
