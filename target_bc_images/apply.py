@@ -29,7 +29,7 @@ from target_bc_images.arrivals import Arrivals
 from target_bc_images.job import Failure, Job, Outcome, place
 from target_bc_images.ledger import Intent, Ledger
 from target_bc_images.match import Knowledge, Known, name_key
-from target_bc_images.pending import PendingCreates, now
+from target_bc_images.pending import PendingCreates
 from target_bc_images.pictures import Pictures
 from target_bc_images.plan import Action, ProductPlan, plan
 from target_bc_images.planner import Batch
@@ -243,7 +243,7 @@ class Apply:
             source_file=wanted["image_file"],
             names=frozenset(map(name_key, (sent, wanted["image_file"]))),
             others=frozenset(image["id"] for image in job.images) | frozenset(job.created.values()),
-            at=now(),
+            at=self._pending.time(),
             sha256=None if isinstance(source, FromUrl) and not self._pictures.are_kept else wanted.get("file_sha256"),
         )
         self._ledger.intend(intent)

@@ -16,7 +16,7 @@ from target_bc_images.ledger import Intent, Ledger
 from target_bc_images.match import Known, name_key
 from target_bc_images.pictures import Pictures
 
-__all__ = ["PendingCreates", "now"]
+__all__ = ["PendingCreates"]
 
 
 def now() -> float:
@@ -42,6 +42,10 @@ class PendingCreates:
         self._timeout = timeout
         self._reading = threading.Lock()
         self.undecided: dict[int, Intent] = {}
+
+    def time(self) -> float:
+        """Return the present time, by which creates are dated."""
+        return now()
 
     def may_still_come(self, intent: Intent) -> bool:
         """Whether the store may still carry it out."""

@@ -71,6 +71,7 @@ class Admin:
             Route("/state", self._state),
             Route("/reset", self._reset, methods=["POST"]),
             Route("/faults", self._faults, methods=["GET", "POST"]),
+            Route("/late", self._carry_out_late, methods=["POST"]),
             Route("/switches", self._switches, methods=["GET", "POST"]),
             Route("/quota", self._quota, methods=["POST"]),
             Route("/requests", self._requests, methods=["GET", "DELETE"]),
@@ -107,6 +108,9 @@ class Admin:
                 raise BadControl("faults need a text 'script' and perhaps a text 'match'")
             self._control.faults(given["script"], given.get("match"))
         return _json(self._control.fault_scripts())
+
+    async def _carry_out_late(self, _: Request) -> Response:
+        return _json({"done": await self._call(self._control.carry_out_late)})
 
     async def _switches(self, request: Request) -> Response:
         return _json(self._control.switch(**(await _object(request) if request.method == "POST" else {})))

@@ -7,7 +7,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 
 from bc_images.sandbox import files, gateway
 from bc_images.sandbox.dav import PREFIX as DAV
@@ -18,7 +18,7 @@ from bc_images.sandbox.wire import HTML, TEXT, Header, Reply, json_reply, reply
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from bc_images.sandbox.api import Shop
     from bc_images.sandbox.dav import Dav
@@ -45,6 +45,8 @@ class App:
         self.faults = faults
         self.log: deque[list[Any]] = deque(maxlen=LOG_LENGTH)
         self._seen = 0
+        self._late: deque[tuple[Scope, bytes]] = deque()  # requests whose work is still to be done
+        self._loop: asyncio.AbstractEventLoop | None = None  # that serves them
         self._dav = dav
         self._admin = admin
 
@@ -52,6 +54,47 @@ class App:
         """Forget all logged requests; numbering begins again."""
         self.log.clear()
         self._seen = 0
+
+    @property
+    def late_count(self) -> int:
+        """How many requests there are whose work is still to be done."""
+        return len(self._late)
+
+    def forget_late(self) -> None:
+        """Drop the requests whose work is still to be done."""
+        self._late.clear()
+
+    def carry_out_late(self) -> int:
+        """Do the work that fault ``L`` has put off; returns how many requests that were. Not from the server's thread.
+
+        What is refused by then is dropped: nobody waits for an answer.
+        """
+        if self._loop is None:
+            return 0
+        waiting = list(self._late)
+        for request in waiting:
+            asyncio.run_coroutine_threadsafe(self._do_late(request), self._loop).result()
+        return len(waiting)
+
+    async def _put_off(self, scope: Scope, receive: Receive) -> None:
+        self._loop = asyncio.get_running_loop()
+        request = (scope, await Request(scope, receive).body())
+        self._late.append(request)
+        if self.shop.switches.late_ms:
+            seconds = self.shop.switches.late_ms / 1000
+            self._loop.call_later(seconds, lambda: asyncio.ensure_future(self._do_late(request)))
+
+    async def _do_late(self, request: tuple[Scope, bytes]) -> None:
+        """Do the work of a request, if it is still to be done."""
+        if request not in self._late:
+            return
+        self._late.remove(request)
+        scope, body = request
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._work(scope, receive, api=scope["path"].startswith(gateway.PREFIX))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -103,11 +146,13 @@ class App:
     async def _spoiled(self, letter: str, scope: Scope, receive: Receive, *, api: bool) -> Reply | None:
         """The reply that a fault's letter stands for; None to close the connection without one."""
         switches = self.shop.switches
-        if letter in "wltznoPef":
+        if letter in "wltznoPefC":
             return await self._worked(letter, scope, receive, api=api)
         if letter == "p":
             await _until_gone(receive)
-        if letter in "pd":
+        if letter == "L":
+            await self._put_off(scope, receive)
+        if letter in "pdL":
             return None
         if letter == "Q":
             return _problem(429, "Too many requests")
@@ -132,6 +177,8 @@ class App:
             return answer
         if letter == "P":
             await _until_gone(receive)
+        if letter == "C":
+            return self._with_rate(_REPLIES["c"](), api=api)
         if letter in "ef":
             return self._with_rate(reply(200) if letter == "e" else json_reply({"ok": True}), api=api)
         return self._with_rate(_page(504, "504 Gateway Time-out"), api=api) if letter == "w" else None
@@ -152,6 +199,7 @@ _REPLIES: Final[dict[str, Callable[[], Reply]]] = {
     "W": lambda: _page(504, "504 Gateway Time-out"),
     "h": lambda: _page(200, "We will be back soon"),
     "E": lambda: reply(200),
+    "c": lambda: _problem(409, "Conflict"),
 }
 
 

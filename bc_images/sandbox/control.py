@@ -158,6 +158,7 @@ class Control:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         make_folders(root)
         self._app.faults.script("")
+        self._app.forget_late()
         self._app.clear_log()
         self._app.shop.cdn.clear()
         self._quota.reset()
@@ -169,6 +170,14 @@ class Control:
     def fault_scripts(self) -> list[dict[str, str | None]]:
         """The scripts and what is left of them."""
         return self._app.faults.as_list()
+
+    def late_requests(self) -> int:
+        """Return how many requests fault ``L`` has put off that are still to be done."""
+        return self._app.late_count
+
+    def carry_out_late(self) -> int:
+        """Do the work that fault ``L`` has put off, now; returns how many requests that were."""
+        return self._app.carry_out_late()
 
     def switch(self, **values: object) -> dict[str, str | int]:
         """Set switches; returns all of them. A changed quota begins a fresh window, a changed CDN an empty cache."""

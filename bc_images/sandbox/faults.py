@@ -30,6 +30,9 @@ FAULTS: Final[dict[str, str]] = {
     "e": "an empty body with 200, the work was done",
     "E": "an empty body with 200, the work was not done",
     "f": "a JSON object about something else with 200, the work was done",
+    "c": "409, the work was not done",
+    "C": "409 after the work was done",
+    "L": "connection closed without a reply, the work is done `late_ms` later, or when it is called for",
     "p": "hold the request until the client is gone, then never do the work",
     "P": "do the work, then hold the reply until the client is gone",
 }

@@ -75,6 +75,7 @@ SWITCHES: Final[dict[str, Switch]] = {
     "window_ms": Switch(30_000, minimum=1),
     "latency_ms": Switch(0),
     "slow_ms": Switch(1000),
+    "late_ms": Switch(35_000),
     "fault_reset_ms": Switch(100),
     "fault_retry_after": Switch(1),
     "fetch_timeout_ms": Switch(10_000, minimum=1),
@@ -117,6 +118,7 @@ class Switches:
     window_ms: int
     latency_ms: int
     slow_ms: int
+    late_ms: int
     fault_reset_ms: int
     fault_retry_after: int
     fetch_timeout_ms: int

@@ -96,7 +96,7 @@ def test_admin_routes_and_methods() -> None:
         name for row in rows("Looking and damaging") for text in code(row[1]) for name in re.findall(r"^\w+", text)
     }
     public = {name for name in vars(Control) if not name.startswith("_")}
-    assert methods | {"original"} == public
+    assert methods | {"original", "late_requests"} == public
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,8 @@ def delete_first(shop: Door) -> requests.Response:
         ("e", 200, True),
         ("E", 200, False),
         ("f", 200, True),
+        ("c", 409, False),
+        ("C", 409, True),
     ],
 )
 def test_answer_and_effect_of_each_letter(shop: Door, letter: str, status: int, done: bool) -> None:
@@ -76,6 +78,23 @@ def test_letters_without_a_whole_answer(shop: Door, letter: str, done: bool) -> 
     assert status == [204 if letter == "t" else None]
 
 
+def test_work_that_is_done_late(shop: Door) -> None:
+    shop.sandbox.switch(late_ms=0)
+    shop.sandbox.faults("L")
+    with pytest.raises(requests.ConnectionError):
+        delete_first(shop)
+    assert len(shop.images()) == 3
+    assert shop.sandbox.carry_out_late() == 1
+    assert len(shop.images()) == 2
+    assert shop.sandbox.carry_out_late() == 0
+    shop.sandbox.switch(late_ms=20)
+    shop.sandbox.faults("L")
+    with pytest.raises(requests.ConnectionError):
+        delete_first(shop)
+    while len(shop.images()) > 1:
+        pass
+
+
 @pytest.mark.parametrize("version", ["v2", "v3"])
 def test_a_write_that_is_not_applied_may_be_answered_with_what_is_there(shop: Door, version: str) -> None:
     image = shop.images()[0]
@@ -88,7 +107,7 @@ def test_a_write_that_is_not_applied_may_be_answered_with_what_is_there(shop: Do
 
 
 def test_every_letter_is_tested_here() -> None:
-    assert set(FAULTS) == set(".qQr5bsu79wWzlndotzheEfpP")
+    assert set(FAULTS) == set(".qQr5bsu79wWzlndotzheEfpPcCL")
 
 
 def test_truncated_body(shop: Door) -> None:

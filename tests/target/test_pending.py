@@ -1,0 +1,358 @@
+"""A store that carries out creates late, loses replies and lists late: no picture twice, none lost.
+
+Time is told by a clock of the tests' own; nobody waits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bc_images.sandbox import SandboxServer
+from bc_images.store.v2 import StoreV2
+from bc_images.store.v3 import StoreV3
+from target_bc_images import pending
+from target_bc_images.apply import Apply
+from tests.target import victim
+from tests.target.stage import Stage, picture
+
+FIRST, SECOND = 101, 102
+MINUTE = 60.0
+TIMEOUT = 900
+CREATE = "POST .*/images$"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Return what moves the time forward, or back."""
+    time = [1_800_000_000.0]
+    monkeypatch.setattr(pending, "now", lambda: time[0])
+
+    def move(seconds: float) -> None:
+        time[0] += seconds
+
+    return move
+
+
+@pytest.fixture
+def stage(stage: Stage) -> Stage:
+    stage.config["pending_write_timeout"] = TIMEOUT
+    stage.box.switch(late_ms=0)
+    return stage
+
+
+@pytest.fixture
+def late3(stage3: Stage) -> Stage:
+    """The store over V3. Over V2 what is carried out late fails: the file is gone from the import folder by then."""
+    stage3.config["pending_write_timeout"] = TIMEOUT
+    stage3.box.switch(late_ms=0)
+    return stage3
+
+
+def lose(stage: Stage, *places: int, product_id: int = FIRST) -> None:
+    images = stage.images(product_id)
+    for place in places:
+        stage.box.delete_image(images[place]["id"])
+
+
+def creates(stage: Stage) -> int:
+    return sum(method == "POST" and path.endswith("/images") for method, path in stage.writes())
+
+
+class TestCarriedOutLate:
+    def test_until_it_is_there_the_record_is_undecided(self, late3: Stage, clock: Callable[[float], None]) -> None:
+        before, backup = late3.state(), late3.backup()
+        lose(late3, 0, 1)
+        lose(late3, 0, product_id=SECOND)
+        late3.box.faults("L", match=f"POST .*{FIRST}/images$")
+        run = late3.restore(backup)
+        assert (run.code, run.states) == (1, [])
+        assert run.actions == [("create", "done"), ("create", "not reached"), ("create", "undecided")]
+        assert "1 undecided" in run.err
+        assert "the store may still carry it out" in run.err
+        assert "Run again after 2027-01-15 08:15:00 UTC" in run.err
+        late3.box.clear_requests()
+        clock(5 * MINUTE)
+        run = late3.restore(backup)
+        assert (run.code, run.actions) == (1, [("create", "not reached"), ("create", "undecided")])
+        assert late3.writes() == []
+        late3.box.carry_out_late()
+        clock(5 * MINUTE)
+        run = late3.restore(backup)
+        assert (run.code, run.actions) == (0, [("create", "done")])
+        assert late3.state() == before
+
+    def test_after_the_timeout_it_is_created(self, stage: Stage, clock: Callable[[float], None]) -> None:
+        before, backup = stage.state(), stage.backup()
+        lose(stage, 0)
+        stage.box.faults("d", match=CREATE)
+        assert stage.restore(backup).actions == [("create", "undecided")]
+        clock(TIMEOUT + 1)
+        assert stage.restore(backup).actions == [("create", "done")]
+        assert stage.state() == before
+
+    @pytest.mark.parametrize("letter", "5buWdLp")
+    def test_whatever_hides_the_outcome(self, stage: Stage, clock: Callable[[float], None], letter: str) -> None:
+        before, backup = stage.state(), stage.backup()
+        lose(stage, 0)
+        stage.box.faults(letter, match=CREATE)
+        run = stage.restore(backup, request_timeout=0.3)
+        assert (run.code, run.actions, creates(stage)) == (1, [("create", "undecided")], 1)
+        clock(10 * MINUTE)
+        stage.box.carry_out_late()
+        assert stage.restore(backup).code == (0 if letter == "L" and stage.config["api_version"] == "v3" else 1)
+        clock(10 * MINUTE)
+        assert stage.restore(backup).code == 0
+        assert stage.state() == before
+
+    def test_a_clock_that_is_put_back_does_not_wait_for_ever(
+        self, stage: Stage, clock: Callable[[float], None]
+    ) -> None:
+        backup = stage.backup()
+        lose(stage, 0)
+        stage.box.faults("d", match=CREATE)
+        assert stage.restore(backup).code == 1
+        clock(-365 * 24 * 60 * MINUTE)
+        assert stage.restore(backup).code == 1
+        clock(TIMEOUT + 1)
+        assert stage.restore(backup).code == 0
+
+    def test_what_was_never_sent_needs_no_waiting(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        before, backup = stage.state(), stage.backup()
+        lose(stage, 0)
+        for kind in (StoreV2, StoreV3):
+            create = kind.create
+
+            def gone(self: Any, *rest: Any, create: Any = create) -> Any:
+                base, self._client._base = self._client._base, "http://127.0.0.1:9/stores/sandbox"
+                try:
+                    return create(self, *rest)
+                finally:
+                    self._client._base = base
+
+            monkeypatch.setattr(kind, "create", gone)
+        run = stage.restore(backup, max_retries=1)
+        assert (run.code, run.actions) == (1, [("create", "failed")])
+        monkeypatch.undo()
+        stage.config["pending_write_timeout"] = TIMEOUT
+        monkeypatch.setattr(pending, "now", lambda: 1_800_000_000.0)
+        assert stage.restore(backup).code == 0
+        assert stage.state() == before
+
+    def test_a_mirror_deletes_nothing_meanwhile(self, late3: Stage, clock: Callable[[float], None]) -> None:
+        before, backup = late3.state(), late3.backup()
+        lose(late3, 0)
+        extra = late3.box.add_image(SECOND, picture(7), "extra.png")
+        late3.box.faults("L", match=CREATE)
+        run = late3.restore(backup, mode="mirror", max_deletes=1)
+        assert (run.code, run.actions) == (1, [("create", "undecided"), ("delete", "not reached")])
+        assert extra in {image["id"] for image in late3.images(SECOND)}
+        clock(MINUTE)
+        late3.box.carry_out_late()
+        assert late3.restore(backup, mode="mirror", max_deletes=1).code == 0
+        assert late3.state() == before
+
+
+class TestLostReplyUnderAnotherName:
+    """The store keeps no file's name: what was created is found by its content."""
+
+    @pytest.fixture(autouse=True)
+    def nameless(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        number = [0]
+
+        def stored_name(_: str, kind: str, __: int, serial: int) -> str:
+            number[0] += 1
+            return f"z/{serial % 1000:03d}/{hashlib.sha256(str(serial).encode()).hexdigest()[:12]}__{serial:05d}.{kind}"
+
+        monkeypatch.setattr("bc_images.sandbox.media.stored_name", stored_name)
+
+    @pytest.mark.parametrize("letter", "lwL")
+    @pytest.mark.parametrize("recompress", ["off", "on"])
+    def test_no_duplicate(self, late3: Stage, clock: Callable[[float], None], letter: str, recompress: str) -> None:
+        backup = late3.backup()
+        late3.box.switch(recompress_uploads=recompress)
+        lose(late3, 0, 1, 2)
+        late3.box.faults(letter, match=CREATE)
+        late3.restore(backup)
+        late3.box.carry_out_late()
+        clock(MINUTE)
+        run = late3.restore(backup)
+        assert run.code == 0, run.err
+        assert (len(late3.images(FIRST)), creates(late3)) == (3, 3)
+
+    def test_a_strangers_picture_is_not_taken_for_it(self, late3: Stage, clock: Callable[[float], None]) -> None:
+        before, backup = late3.state(), late3.backup()
+        name = late3.images(FIRST)[0]["image_file"].rpartition("/")[2]
+        lose(late3, 0)
+        late3.box.faults("L", match=CREATE)
+        assert late3.restore(backup).code == 1
+        stranger = late3.box.add_image(
+            FIRST, picture(77), name, image_file=f"s/111/{name}", sort_order=90, is_thumbnail=False
+        )
+        assert late3.restore(backup).actions == [("create", "undecided")]
+        late3.box.carry_out_late()
+        assert late3.restore(backup).code == 0
+        late3.box.delete_image(stranger)
+        assert late3.state() == before
+
+
+class TestConflict:
+    """HTTP 409: the product is busy, or the image is there already."""
+
+    @pytest.mark.parametrize("letters", ["c", "cc", "C", "cC"])
+    def test_it_is_looked_into(self, stage: Stage, letters: str) -> None:
+        before, backup = stage.state(), stage.backup()
+        lose(stage, 0)
+        stage.box.faults(letters, match=CREATE)
+        run = stage.restore(backup)
+        assert run.code == 0, run.err
+        assert stage.state() == before
+
+    def test_of_an_update_too(self, stage: Stage) -> None:
+        before, backup = stage.state(), stage.backup()
+        stage.box.set_image(stage.images(FIRST)[0]["id"], description="wrong")
+        stage.box.faults("cc", match=r"PUT .*/images/\d+$")
+        assert stage.restore(backup).actions == [("update", "done")]
+        assert stage.state() == before
+
+    def test_not_for_ever(self, stage: Stage) -> None:
+        backup = stage.backup()
+        lose(stage, 0)
+        stage.box.faults("c" * 100, match=CREATE)
+        run = stage.restore(backup)
+        assert (run.code, run.actions) == (1, [("create", "failed")])
+        assert "HTTP 409: Conflict" in run.err
+
+
+class TestAnotherRun:
+    def test_what_it_has_just_created_is_kept(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Somebody has restored the product under other names between this run's plan and its first create."""
+        before, backup = stage.state(), stage.backup()
+        lost = stage.images(FIRST)[:2]
+        contents = [stage.box.original(image["image_file"]) or b"" for image in lost]
+        lose(stage, 0, 1)
+        run_batch = Apply.run
+
+        def later(self: Any, batch: Any) -> Iterator[Any]:
+            for image, content in zip(lost, contents, strict=True):
+                fields = {name: image[name] for name in ("sort_order", "is_thumbnail", "description")}
+                stage.box.add_image(FIRST, content, "x.jpg", **fields)
+            yield from run_batch(self, batch)
+
+        monkeypatch.setattr(Apply, "run", later)
+        run = stage.restore(backup)
+        assert run.code == 0, run.err
+        assert creates(stage) == 0
+        assert stage.state() == before
+        kept = [each for each in run.rows if each.get("reason") == "another run has created it meanwhile"]
+        assert len(kept) == 2
+
+
+# Killed
+
+
+@pytest.mark.parametrize("letter", ["L", "P", "p"])
+def test_killed_after_a_create_was_sent_and_run_again_at_once(
+    box: SandboxServer, tmp_path: Path, api_version: str, letter: str
+) -> None:
+    stage = Stage(box, tmp_path, api_version)
+    stage.config |= {"pending_write_timeout": TIMEOUT, "concurrency": 1}
+    box.switch(late_ms=0)
+    before = stage.state()
+    backup = tmp_path / "backup.singer"
+    backup.write_bytes(stage.backup())
+    lose(stage, 0, 1, 2)
+    box.faults(letter, match=CREATE)
+    box.clear_requests()
+    process = victim.start(stage.config, backup)
+    while not (box.late_requests() if letter == "L" else creates(stage)):
+        assert process.is_alive()
+    victim.kill(process)
+    victim.settled(box)
+    box.faults("")
+    again = stage.restore(backup.read_bytes())
+    assert again.code == (0 if letter == "P" else 1), again.err
+    assert creates(stage) == (3 if letter == "P" else 1)
+    box.carry_out_late()
+    is_late = letter == "L" and api_version == "v3"
+    last = stage.restore(backup.read_bytes(), pending_write_timeout=TIMEOUT if is_late else 0)
+    assert last.code == 0, last.err
+    assert stage.state() == before
+
+
+# Everything at once
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[SandboxServer]:
+    with SandboxServer(products=3, images=3) as box:
+        yield box
+
+
+RUNS = st.lists(st.tuples(st.text("....LlwWd5bC", max_size=4), st.booleans(), st.booleans()), min_size=1, max_size=6)
+
+
+def trip(box: SandboxServer, folder: Path, runs: list[tuple[str, bool, bool]]) -> None:
+    """Restore three minutes apart, each run with faults, perhaps with lists that lag and late work that is done then.
+
+    The store carries out late what it still has to within nine minutes; lists lag by less than one run.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    box.reset()
+    box.switch(late_ms=0)
+    stage = Stage(box, folder)
+    stage.config["pending_write_timeout"] = TIMEOUT
+    before, backup = stage.state(), stage.backup()
+    for product in (FIRST, SECOND):
+        lose(stage, 0, 1, product_id=product)
+    products, time, newest = StoreV3.products, [1_800_000_000.0], [0]
+
+    def lagging(self: Any, ids: Any) -> Iterator[Any]:
+        for product in products(self, ids):
+            product.images = [image for image in product.images if image["id"] <= newest[0]]
+            yield product
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pending, "now", lambda: time[0])
+        since = 0  # runs since late work was done
+        for letters, is_late, lags in runs:
+            newest[0] = max(image["id"] for image in box.dump(files=False)["images"])
+            patch.setattr(StoreV3, "products", lagging if lags else products)
+            box.faults(letters, match=CREATE)
+            stage.restore(backup)
+            time[0] += 3 * MINUTE
+            since += 1
+            if is_late or since == 3:
+                box.carry_out_late()
+                since = 0
+        patch.setattr(StoreV3, "products", products)
+        box.faults("")
+        box.carry_out_late()
+        for _ in range(4):
+            if (run := stage.restore(backup)).code == 0:
+                break
+            time[0] += TIMEOUT + 1
+    assert run.code == 0, run.err
+    assert stage.state() == before
+
+
+@settings(deadline=None, derandomize=True, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(runs=RUNS)
+def test_no_picture_twice_none_lost(server: SandboxServer, tmp_path: Path, runs: list[tuple[str, bool, bool]]) -> None:
+    trip(server, tmp_path / "trip", runs)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=300, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(runs=RUNS)
+def test_no_picture_twice_none_lost_at_length(
+    server: SandboxServer, tmp_path: Path, runs: list[tuple[str, bool, bool]]
+) -> None:
+    trip(server, tmp_path / "trip", runs)
