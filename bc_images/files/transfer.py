@@ -324,8 +324,7 @@ class _Validator:
         headers = response.headers
         if headers.get("Accept-Ranges", "").lower() == "none":
             return None
-        if "ETag" in headers:  # a weak one rules out the date as well
-            etag = headers["ETag"].strip()
+        if etag := headers.get("ETag", "").strip():  # a weak one rules out the date as well
             return cls("ETag", etag) if re.fullmatch(r'"[^"\s]+"', etag) else None
         try:
             modified = parsedate_to_datetime(headers["Last-Modified"])
