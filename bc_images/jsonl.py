@@ -306,5 +306,7 @@ def _has_undo_name(source: Any) -> bool:
 
 def shortened(value: object, most: int = 80) -> str:
     """Return a value from outside as it may stand in a message: on one line, and not a page of it."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
     text = " ".join(str(value).split())
     return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -11,9 +11,10 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from bc_images.errors import FileUnavailable, NotFound, RequestRejected
-from bc_images.images import Record
+from bc_images.images import Record, short
 from bc_images.store import PAGE, Product, Store
 from bc_images.store.concurrent import ordered_map, workers
+from target_bc_images.hints import Hints
 from target_bc_images.inbox import Inbox, Key
 from target_bc_images.ledger import Ledger
 from target_bc_images.match import Knowledge, Mode, SourceKey, match, source_key
@@ -65,6 +66,7 @@ class Planner:
     ) -> None:
         self._options = options
         self._store = store
+        self._hints = Hints(store)
         self._own = store.settings.store_hash
         self._ledger = ledger
         self._pictures = pictures
@@ -109,9 +111,13 @@ class Planner:
         """Find the products in the store, and read them."""
         wanted, rejected = self._find_products(groups)
         live = {product.id: product.images for product in self._store.products(list(wanted))}
-        for product_id in wanted.keys() - live.keys():
+        missing = {product_id: wanted.pop(product_id) for product_id in sorted(wanted.keys() - live.keys())}
+        hints = self._hints.moved(missing, live) if self._key == "product_id" else {}
+        for product_id, records in missing.items():
             reason = f"there is no product {product_id} in the store"
-            rejected += [_rejected(record, reason) for record in wanted.pop(product_id)]
+            if product_id in hints:
+                reason += f"; {hints[product_id]}"
+            rejected += [_rejected(record, reason) for record in records]
         return _Found(wanted, live, rejected)
 
     def _batch(self, found: _Found, facts: Knowledge) -> Batch:
@@ -151,9 +157,11 @@ class Planner:
             if len(ids) == 1 and len(sources) == 1:
                 wanted[ids[0]] = records
                 continue
-            reason = f"{len(ids) or 'no'} products have the SKU {sku!r}" if sku else "has no product_sku"
+            reason = f"{len(ids) or 'no'} products have the SKU {short(sku)}" if sku else "has no product_sku"
             if len(ids) == 1:
-                reason = f"{len(sources)} products of the input have the SKU {sku!r}"
+                reason = f"{len(sources)} products of the input have the SKU {short(sku)}"
+            elif sku and not ids and (hint := self._hints.similar(sku)):
+                reason += f"; {hint}"
             rejected += [_rejected(record, reason) for record in records]
         return wanted, rejected
 

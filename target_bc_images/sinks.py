@@ -70,7 +70,8 @@ class ImagesSink(ReadingSink):
             if fitting is None:
                 self._report.reject(record, self._judge.complaint(record))
                 return
-            self._inbox.add(fitting, context.get("version"))
+            version = context.get("version")
+            self._inbox.add(fitting, version if type(version) is int else None)
         except (orjson.JSONEncodeError, RecursionError) as error:
             raise DamagedInput("a RECORD that is nested too deeply. Check the tap or the file.") from error
         if fitting is not record and self._judge.ignored:
@@ -132,6 +133,6 @@ class SkippedSink(ReadingSink):
             KeyMissing: it has not the keys that its SCHEMA declares.
         """
         if missing := set(self.key_properties) - record.keys():
-            what = f"a RECORD of {self.stream_name} without its key {min(missing)}"
+            what = f"a RECORD of {shortened(self.stream_name)} without its key {shortened(min(missing))}"
             raise KeyMissing(f"{what}. Check the tap or the file.")
         self._report.skipped[self.stream_name] += 1

@@ -15,24 +15,28 @@ _SHOWN = 10  # how many streams are named in an error
 
 
 class StreamNames:
-    """Takes down the streams of the input that mean one of ours, under whatever name."""
+    """Takes down the streams of the input that mean one of ours, under whatever name.
+
+    Attributes:
+        has_images: whether one of them is ``product_images``.
+    """
 
     def __init__(self) -> None:
         self._by_kind: dict[str, str] = {}
 
-    @property
-    def has_images(self) -> bool:
-        """Whether ``product_images`` is among them."""
-        return "product_images" in self._by_kind
+        self.has_images = False
 
-    def add(self, name: str) -> None:
-        """Take down a stream.
+    def add(self, name: str, *, is_removed: bool) -> None:
+        """Take down a stream; one that `is_removed` by a stream map is there and counts for nothing.
 
         Raises:
             SomeFailed: another one means the same.
         """
         kind = stream_kind(name)
-        if kind is None or (other := self._by_kind.setdefault(kind, name)) == name:
+        if kind is None:
+            return
+        self.has_images |= kind == "product_images"
+        if is_removed or (other := self._by_kind.setdefault(kind, name)) == name:
             return
         without = json.dumps({name: None}, ensure_ascii=False)
         raise SomeFailed(

@@ -18,7 +18,7 @@ import orjson
 from bc_images.archive import opened
 from bc_images.archive.settings import EXTRACTOR
 from bc_images.config import from_environment, settings_files
-from bc_images.errors import DamagedInput, SettingsError
+from bc_images.errors import DamagedInput, SettingsError, SomeFailed
 from bc_images.files import open_files
 from bc_images.files.backup import ADVICE, opened_backup
 from target_bc_images.options import Options
@@ -108,21 +108,31 @@ def differences(
         cleanup.callback(target.inbox.close)
         cleanup.callback(target.store.close)
         target.message_reader.advice = ADVICE
-        if archive:
-            target.message_reader.input_name, file = opened(open_files(target.settings.files), archive, at=at)
-            target.process_lines(cast("IO[Any]", file))  # our reader reads bytes
-        for path in backups:
-            with opened_backup(Path(path)) as file:
-                target.message_reader.input_name = path
-                target.process_lines(cast("IO[Any]", file))
-        if not (target.inbox.count or target.inbox.is_whole or target.report.bad or target.options.product_ids):
-            seen = "" if target.stream_names.has_images else f" {without_images([*target.mapper.stream_maps])}"
-            raise DamagedInput(f"The backup holds no image, and no mark of a complete sweep: name another one.{seen}")
+        try:
+            if archive:
+                target.message_reader.input_name, file = opened(open_files(target.settings.files), archive, at=at)
+                target.process_lines(cast("IO[Any]", file))  # our reader reads bytes
+            for path in backups:
+                with opened_backup(Path(path)) as file:
+                    target.message_reader.input_name = path
+                    target.process_lines(cast("IO[Any]", file))
+        except SomeFailed as error:  # two streams of one meaning: nothing was compared, so nothing differs
+            raise DamagedInput(str(error)) from error
+        if not target.stream_names.has_images or not _says_something(target):
+            streams = "" if target.stream_names.has_images else f" {without_images([*target.mapper.stream_maps])}"
+            raise DamagedInput(
+                f"The backup holds no image, and no mark of a complete sweep: name another one.{streams}"
+            )
         target.report.is_due = True
         target.report.close()
         yield from _unreadable(rejected)
         for action in target.restore.compare(target.inbox):
             yield _SIGNS[action.action], action
+
+
+def _says_something(target: TargetBCImages) -> bool:
+    inbox = target.inbox
+    return bool(inbox.count or inbox.is_whole or target.report.bad or target.options.product_ids)
 
 
 def _unreadable(report: Path) -> Iterator[tuple[str, Action]]:

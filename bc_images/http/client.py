@@ -28,6 +28,7 @@ from bc_images.http.api_errors import read_error
 from bc_images.http.body import MAX_BODY, BodyTooLarge, UnexpectedEncoding, read_body
 from bc_images.http.exchange import Exchange, Exchanges
 from bc_images.http.failures import TRANSPORT_ERRORS, Failure, capped_wait, describe, failure, hopeless, too_many
+from bc_images.http.html import blocked, html_page
 from bc_images.http.mending import MAX_TEXT, mended
 from bc_images.http.reachability import Reachability
 from bc_images.http.responses import nested_too_deeply, refusal, require_short_texts, unusable
@@ -242,6 +243,8 @@ class Client:
             return (None,)
         if status == 429:
             return too_many(response)
+        if status in {401, 403} and (page := html_page(response.headers, content)) is not None:
+            raise blocked(response, page, what)
         api_error = read_error(content)
         said = api_error.text
         # The title is the only sign by which the API tells a store that is switched off from a passing 503.

@@ -85,6 +85,12 @@ class Store(Protocol):
     def find(self, skus: Iterable[str]) -> dict[str, list[int]]:
         """Return the ids of the products that carry each SKU to the letter; an unknown SKU has an empty list."""
 
+    def find_similar(self, sku: str) -> dict[str, list[int]]:
+        """Return SKUs that differ from this one in case or blanks only, with the products that carry them.
+
+        What is found is there, but there may be more: the API has no such filter.
+        """
+
     def images(self, product_id: int) -> list[Record]:
         """Return a product's images in id order.
 

@@ -17,7 +17,9 @@ __all__ = [
     "integer",
     "objects",
     "optional_text",
+    "same_sku",
     "searchable",
+    "sku_variants",
     "unknown_outcome",
     "unreadable",
 ]
@@ -84,12 +86,28 @@ def by_id(records: list[Record], product_id: int) -> list[Record]:
     return records
 
 
+MAX_SKU = 255  # characters (specs/products_catalog.v3.yml, sku)
+
+
 def searchable(skus: Iterable[str]) -> list[str]:
     """Return the SKUs that can be asked for, each once, sorted.
 
-    An empty filter would match every product; half a surrogate pair is no text that an address can carry.
+    An empty filter would match every product; half a surrogate pair is no text that an address can carry; and no
+    product can have one that is too long.
     """
-    return sorted({sku for sku in skus if sku and not re.search("[\ud800-\udfff]", sku)})
+    return sorted({sku for sku in skus if sku and len(sku) <= MAX_SKU and not re.search("[\ud800-\udfff]", sku)})
+
+
+def sku_variants(sku: str) -> list[str]:
+    """Return what a SKU may be where case or blanks differ."""
+    trimmed = sku.strip()
+    found = [trimmed, f"{trimmed} ", f" {trimmed}", " ".join(sku.split()), "".join(sku.split())]
+    return searchable({each for text in found for each in (text, text.upper(), text.lower())} - {sku})
+
+
+def same_sku(one: str, other: str) -> bool:
+    """Whether two SKUs differ in case and blanks at most."""
+    return "".join(one.split()).casefold() == "".join(other.split()).casefold()
 
 
 def unknown_outcome(request: str, problem: str) -> OutcomeUnknown:

@@ -21,6 +21,7 @@ from bc_images.store.shapes import (
     objects,
     optional_text,
     searchable,
+    sku_variants,
     unknown_outcome,
     unreadable,
 )
@@ -90,6 +91,10 @@ class StoreV2:
         with workers(self.settings.concurrency, "find") as executor:
             found.update(ordered_map(executor, ask, searchable(found), 2 * self.settings.concurrency))
         return found
+
+    def find_similar(self, sku: str) -> dict[str, list[int]]:
+        """Ask for other spellings."""
+        return {other: ids for other, ids in self.find(sku_variants(sku)).items() if ids}
 
     def images(self, product_id: int) -> list[Record]:
         """Return a product's images in id order."""

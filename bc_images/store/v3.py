@@ -20,7 +20,9 @@ from bc_images.store.shapes import (
     integer,
     objects,
     optional_text,
+    same_sku,
     searchable,
+    sku_variants,
     unknown_outcome,
     unreadable,
 )
@@ -111,6 +113,17 @@ class StoreV3:
                     sku = optional_text(row, "sku", f"product {row['id']}")
                     if sku in found:  # exactly: the store may not mind the case of letters
                         found[sku].append(row["id"])
+        return found
+
+    def find_similar(self, sku: str) -> dict[str, list[int]]:
+        """Ask for other spellings, and for the SKU as a keyword, for which case does not count."""
+        found = {other: ids for other, ids in self.find(sku_variants(sku)).items() if ids}
+        for keyword in searchable([sku.strip()]):
+            page = {"keyword": keyword, "sort": "id", "limit": PAGE, "page": 1, "include_fields": "sku"}
+            for row in self._product_page(page).products:
+                other = optional_text(row, "sku", f"product {row['id']}")
+                if other and other not in {sku, *found} and same_sku(other, sku):
+                    found[other] = [row["id"]]
         return found
 
     def images(self, product_id: int) -> list[Record]:

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -480,6 +481,37 @@ INVALID = [
     {"status": 400, "message": "The field 'image_file' is invalid.", "details": {"invalid_reason": "It is missing."}}
 ]
 UNPROCESSABLE = {"status": 422, "title": "missing", "errors": {"image_url": "must be present", "x": "wrong"}}
+
+
+PAGE = b"<!DOCTYPE html>\n<html><head><title>\nAccess &amp; denied | Example\n</title></head></html>"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(0, PAGE, {"Content-Type": "text/html; charset=UTF-8"}),
+        Reply(0, PAGE, {"Content-Type": "application/json"}),
+        Reply(0, b"<!-- id 7 -->\n" + PAGE, {"Content-Type": "text/plain"}),
+    ],
+)
+def test_a_page_of_html_is_a_firewall_and_no_refused_token(reply: Reply, status: int) -> None:
+    with serving(in_turn(replace(reply, status=status))) as server:
+        client = Client(settings(server.url))
+        with pytest.raises(StoreUnreachable) as caught:
+            client.get(PATH)
+        with pytest.raises(RequestRejected) as rejected:  # one text may be what is blocked: others go on
+            client.request("PUT", PATH, json={})
+    for error in (caught.value, rejected.value):
+        said = f"a firewall or proxy in front of the store blocked the request (HTTP {status}, a page of HTML titled "
+        assert said + "'Access & denied | Example')" in str(error)
+        assert "access_token" not in str(error)
+
+
+def test_html_without_a_title() -> None:
+    page = Reply(403, b"no", {"Content-Type": "text/html"})
+    with serving(in_turn(page)) as server, pytest.raises(StoreUnreachable, match=r"\(HTTP 403, a page of HTML\)"):
+        Client(settings(server.url)).get(PATH)
 
 
 @pytest.mark.parametrize(

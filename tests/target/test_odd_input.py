@@ -1,0 +1,281 @@
+"""Input that is packed, in another encoding, nested without end, or cut off: read, or refused in one clear line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from click.testing import CliRunner
+
+from bc_images.errors import BcImagesError
+from target_bc_images.retry import retry
+from tests import in_process
+from tests.target.stage import Stage, end, head, kept_signals, row, singer, state
+from tests.target.test_verify import Verifier
+
+FIRST, SECOND = 101, 102
+NOTHING = "nothing was written to the store"
+
+PACKED: list[Callable[[bytes], bytes]] = [
+    gzip.compress,
+    lambda data: b"\xef\xbb\xbf" + data,
+    lambda data: gzip.compress(b"\xef\xbb\xbf" + data),
+    lambda data: gzip.compress(data[:500]) + gzip.compress(data[500:]),
+]
+UNREADABLE: list[tuple[Callable[[bytes], bytes], str]] = [
+    (lambda data: data.decode().encode("utf-16"), "UTF-16"),
+    (lambda data: data.decode().encode("utf-16-le"), "UTF-16"),
+    (lambda data: data.decode().encode("utf-32"), "UTF-32"),
+    (lambda data: gzip.compress(data)[:-3], "its end is missing"),
+    (lambda data: b"BZh91AY&SY" + data, "bzip2"),
+]
+
+
+def nested(levels: int) -> bytes:
+    return b"[" * levels + b"]" * levels
+
+
+def config_of(stage: Stage) -> Path:
+    path = stage.folder / "config.json"
+    path.write_text(json.dumps(stage.config))
+    return path
+
+
+class TestPacked:
+    @pytest.mark.parametrize("pack", PACKED)
+    @pytest.mark.parametrize("way", ["stdin", "--input"])
+    def test_the_target_reads_it(self, stage3: Stage, pack: Callable[[bytes], bytes], way: str) -> None:
+        before, data = stage3.state(), pack(stage3.backup())
+        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+        config = config_of(stage3)
+        path = stage3.folder / "backup.singer"  # whatever its name says
+        path.write_bytes(data)
+        more: list[str] = [] if way == "stdin" else ["--input", str(path)]
+        stdin = data if way == "stdin" else b""
+        ended = in_process.run("target-bc-images", "--config", config, *more, stdin=stdin, cwd=stage3.folder)
+        assert (ended.returncode, stage3.state()) == (0, before), ended.stderr
+
+    @pytest.mark.parametrize("pack", PACKED)
+    def test_verify_and_check_read_it(self, stage3: Stage, pack: Callable[[bytes], bytes]) -> None:
+        verifier = Verifier(stage3)
+        verifier.backup.write_bytes(pack(verifier.backup.read_bytes()))
+        assert verifier()[0] == 0
+        ended = in_process.run("bc-images", "check", f"--files={stage3.config['files']}", verifier.backup)
+        assert (ended.returncode, b"0 missing" in ended.stdout) == (0, True)
+
+    @pytest.mark.parametrize("pack", PACKED)
+    def test_an_archive_is_made_of_it_and_given_back(self, stage3: Stage, pack: Callable[[bytes], bytes]) -> None:
+        data = stage3.backup()
+        config = stage3.folder / "archive.json"
+        config.write_text(json.dumps({"files": stage3.config["files"]}))
+        assert in_process.run("target-singer-archive", "--config", config, stdin=pack(data)).returncode == 0
+        back = in_process.run("tap-singer-archive", "--config", config)
+        assert back.stdout.splitlines() == [line for line in data.splitlines() if b'"STATE"' not in line]
+
+
+class TestUnreadable:
+    @pytest.mark.parametrize(("spoil", "reason"), UNREADABLE)
+    def test_the_target_says_what_it_is(self, stage3: Stage, spoil: Callable[[bytes], bytes], reason: str) -> None:
+        run = stage3.restore(spoil(stage3.backup()))
+        assert (run.code, run.out, stage3.writes()) == (3, "", [])
+        assert reason in run.err
+        assert NOTHING in run.err
+        assert len(run.err.splitlines()) == 1
+
+    @pytest.mark.parametrize(("spoil", "reason"), UNREADABLE)
+    def test_verify_and_check_name_the_file(self, stage3: Stage, spoil: Callable[[bytes], bytes], reason: str) -> None:
+        verifier = Verifier(stage3)
+        verifier.backup.write_bytes(spoil(verifier.backup.read_bytes()))
+        code, (line,) = verifier()
+        ended = in_process.run("bc-images", "check", f"--files={stage3.config['files']}", verifier.backup)
+        for exit_code, said in ((code, line), (ended.returncode, ended.stderr.decode())):
+            assert exit_code == 3
+            assert str(verifier.backup) in said
+            assert reason in said
+            assert "written" not in said
+
+    def test_verify_names_line_and_file_of_every_fault(self, stage3: Stage) -> None:
+        verifier = Verifier(stage3)
+        verifier.backup.write_bytes(singer(head(), row({}, "orders")))
+        code, (line,) = verifier()
+        assert (code, line.startswith(f"Line 2 of {verifier.backup}: a RECORD of orders before its SCHEMA")) == (
+            3,
+            True,
+        )
+
+    def test_verify_names_the_streams_where_none_is_ours(self, stage3: Stage) -> None:
+        verifier = Verifier(stage3)
+        verifier.backup.write_bytes(singer(head("pictures"), row({"id": 1}, "pictures"), end("pictures")))
+        code, (line,) = verifier()
+        assert code == 3
+        assert '{"pictures": {"__alias__": "product_images"}}' in line
+
+    @pytest.mark.parametrize("kind", ["two streams", "aliased"])
+    def test_verify_never_says_that_it_differs(self, stage3: Stage, kind: str) -> None:
+        verifier = Verifier(stage3)
+        second = "raw-product_images" if kind == "two streams" else "pictures"
+        first = head() if kind == "two streams" else head("other")
+        verifier.backup.write_bytes(singer(first, head(second), row({"id": 1}, second)))
+        assert verifier()[0] == 3
+
+
+class TestNesting:
+    """Never a RecursionError: the line is named."""
+
+    DEEP = 300
+
+    def messages(self, levels: int) -> dict[str, bytes]:
+        deep = nested(levels)
+        record = orjson.dumps(row({"id": 1, "product_id": FIRST, "image_file": "a.png", "is_thumbnail": True,
+                                   "sort_order": 0}))  # fmt: skip
+        return {
+            "record": record[:-1].replace(b'"sort_order":0', b'"sort_order":0,"x":' + deep) + b"}",
+            "rejected record": b'{"type":"RECORD","stream":"product_images","record":{"x":' + deep + b"}}",
+            "value": b'{"type":"RECORD","stream":"product_images","record":{"id":' + deep + b"}}",
+            "record of another stream": b'{"type":"RECORD","stream":"x","record":{"id":1,"x":' + deep + b"}}",
+            "schema": b'{"type":"SCHEMA","stream":"y","schema":{"properties":{"x":' + deep + b"}}}",
+            "state": b'{"type":"STATE","value":{"x":' + deep + b"}}",
+            "type": b'{"type":' + deep + b"}",
+            "stream": b'{"type":"RECORD","record":{},"stream":' + deep + b"}",
+            "version": b'{"type":"ACTIVATE_VERSION","stream":"product_images","version":' + deep + b"}",
+        }
+
+    @pytest.mark.parametrize("settings", [{}, {"stream_maps": {"product_images": {"tiny_url": "__NULL__"}}}])
+    @pytest.mark.parametrize("levels", [150, DEEP, 1000, 100_000])
+    def test_it_is_refused_with_the_number_of_its_line(
+        self, stage3: Stage, levels: int, settings: dict[str, Any]
+    ) -> None:
+        before = singer(head(), head("x"))
+        stage3.restore(singer(head()))
+        for what, message in self.messages(levels).items():
+            run = stage3.restore(before + message + b"\n", **json.loads(json.dumps(settings)))
+            if run.code != 3:  # not so deep that anything breaks: then it is a record like any other
+                assert what in {"record", "rejected record", "value", "record of another stream"}, what
+                assert levels < self.DEEP or "another" in what
+                continue
+            assert "Line 3 of the input" in run.err, what
+            assert len(run.err.splitlines()[-1]) < 500
+        assert levels < self.DEEP or stage3.writes() == []
+
+    @pytest.mark.parametrize("levels", [DEEP, 100_000])
+    def test_other_commands(self, stage3: Stage, levels: int) -> None:
+        verifier, config = Verifier(stage3), stage3.folder / "archive.json"
+        config.write_text(json.dumps({"files": stage3.config["files"]}))
+        for what, message in self.messages(levels).items():
+            data = singer(head(), head("x")) + message + b"\n"
+            verifier.backup.write_bytes(data)
+            code, lines = verifier()
+            assert code == 3, what
+            assert len(lines[-1]) < 500
+            archived = in_process.run("target-singer-archive", "--config", config, stdin=data)
+            checked = in_process.run("bc-images", "check", f"--files={stage3.config['files']}", verifier.backup)
+            for ended in (archived, checked):
+                assert ended.returncode in {0, 1, 3}
+                assert b"bug" not in ended.stderr
+                assert len(ended.stderr.splitlines()) <= 2
+
+
+class TestNumbers:
+    """Ids of 2^63 and more: a record like any other that does not fit."""
+
+    @pytest.mark.parametrize("number", [2**63, 2**64 - 1, 2**64, 2**70, -(2**63), -(2**64), 10**400])
+    @pytest.mark.parametrize("column", ["id", "product_id", "sort_order", "file_size", "version"])
+    def test_they_cost_their_record(self, stage3: Stage, number: int, column: str) -> None:
+        records = stage3.records()
+        stage3.box.delete_image(stage3.images(SECOND)[0]["id"])
+        odd = json.dumps(row({**records[0], "id": 77, column: number})).encode() + b"\n"
+        run = stage3.restore(singer(head()) + odd + singer(*map(row, records)))
+        if number == 10**400:  # no number that a computer knows
+            assert (run.code, "Line 2 of the input is no JSON" in run.err) == (3, True)
+            return
+        assert "bug" not in run.err
+        assert len(stage3.images(SECOND)) == 3
+        assert run.summary["rejected"] == (column in {"id", "product_id", "sort_order"})
+
+    def test_in_a_list_of_products_and_in_settings(self, stage3: Stage) -> None:
+        listed = [row({"id": number, "image_count": number, "sku": "x"}, "products") for number in (2**63, 2**64 - 1)]
+        data = singer(head("products"), *listed, head(), *map(row, stage3.records()), end())
+        assert stage3.restore(data).code == 0
+        run = stage3.restore(data, product_ids=[2**63, FIRST])
+        assert (run.code, f"product {2**63}: the input has no image of this product" in run.err) == (1, True)
+        assert stage3.restore(data, mode="mirror", max_deletes=0).code in {0, 2}
+
+    def test_in_a_report(self, stage3: Stage) -> None:
+        record = {**stage3.records()[0], "id": 2**63}
+        line = {"action": "create", "status": "failed", "product_id": FIRST, "source_id": 2**63, "target_id": 2**63}
+        done = {**line, "status": "done", "source_id": 2**64 - 1}
+        stage3.report.write_bytes(singer({**line, "record": record}, done, {"summary": {}}))
+        with kept_signals():
+            result = CliRunner().invoke(retry, [str(stage3.report), "--config", str(config_of(stage3))])
+        assert isinstance(result.exception, BcImagesError), result.exception
+        assert result.exception.exit_code == 1
+
+
+class TestUndo:
+    """An undo that a crash has cut off: everything before the cut counts."""
+
+    def undo(self, stage: Stage) -> tuple[dict[int, Any], bytes, Path]:
+        """Overwrite the store by a restore; return how it was before, and what takes the restore back."""
+        changed = [{**each, "description": "overwritten"} for each in stage.records()]
+        before = stage.state()
+        assert stage.restore(singer(head(), *map(row, changed))).code == 0
+        (path,) = stage.state_dir.glob("undo-*.singer")
+        return before, path.read_bytes(), path
+
+    @pytest.mark.parametrize("cut", [1, 2, 30])
+    @pytest.mark.parametrize("way", ["stdin", "file"])
+    def test_half_a_last_line(self, stage3: Stage, cut: int, way: str, caplog: pytest.LogCaptureFixture) -> None:
+        before, undo, path = self.undo(stage3)
+        lines = undo.splitlines()
+        assert b"ACTIVATE_VERSION" in lines.pop()
+        whole = b"\n".join(lines) + b"\n"
+        if way == "stdin":
+            assert stage3.restore(whole + b'{"type":"ACTIVATE_VERSION","stream"'[:-cut]).code == 0
+            assert "is cut off: everything before it counts" in caplog.text
+        else:
+            path.write_bytes(whole + b'{"type":"ACTIVATE_VERSION","stream"'[:-cut])
+            ended = in_process.run("target-bc-images", "--config", config_of(stage3), "--input", path)
+            assert ended.returncode == 0, ended.stderr
+            assert b"everything before it counts" in ended.stderr
+        assert stage3.state() == before
+
+    def test_a_mirror_deletes_nothing_on_it(self, stage3: Stage) -> None:
+        before, undo, _ = self.undo(stage3)
+        cut = undo[: undo.rindex(b'"ACTIVATE_VERSION"')]
+        run = stage3.restore(cut, mode="mirror", max_deletes=99)
+        assert (run.code, stage3.state()) == (1, before)
+        assert "mirror deleted nothing" in run.err
+
+    def test_check_and_verify_read_it_too(self, stage3: Stage) -> None:
+        before, undo, path = self.undo(stage3)
+        path.write_bytes(undo[: undo.rindex(b'"ACTIVATE_VERSION"')])
+        assert stage3.restore(path.read_bytes()).code == 0
+        assert stage3.state() == before
+        assert Verifier(stage3)(backup=path)[0] == 0
+        ended = in_process.run("bc-images", "check", f"--files={stage3.config['files']}", path)
+        assert ended.returncode in {0, 1}
+        assert b"everything before it counts" in ended.stderr
+
+    def test_any_other_file_is_damaged(self, stage3: Stage) -> None:
+        run = stage3.restore(stage3.backup()[:-20])
+        assert (run.code, "is cut off" in run.err) == (3, True)
+
+
+def test_standard_input_that_is_closed(stage3: Stage) -> None:
+    command = Path(sys.executable).parent / "target-bc-images"
+    ended = subprocess.run(
+        ["sh", "-c", f"exec {command} --config {config_of(stage3)} <&-"], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, "The input is empty" in ended.stderr.splitlines()[-1]) == (3, True)
+
+
+def test_a_state_after_nothing_understood_stays(stage3: Stage) -> None:
+    run = stage3.restore(singer(head("x"), row({"id": 1}, "x"), state()))
+    assert (run.code, run.states) == (1, [])
