@@ -37,7 +37,9 @@ COMMANDS: dict[str, Entry] = {
     "check": Entry("bc_images.files.check", "check", "Re-hash the file store and compare it with backups."),
     "demo": Entry("bc_images.demo", "demo", "Back up, wreck and restore a store on this machine.", "sandbox"),
     "retry": Entry(
-        "target_bc_images.retry", "retry", "Restore once more what REPORT lists as rejected, failed or not reached."
+        "target_bc_images.retry",
+        "retry",
+        "Restore once more what REPORT lists as not done or not verified.",
     ),
     "sandbox": Entry(
         "bc_images.sandbox.command",

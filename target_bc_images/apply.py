@@ -10,29 +10,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 
-from bc_images.errors import (
-    FileUnavailable,
-    NotFound,
-    OutcomeUnknown,
-    RequestRejected,
-    Stopped,
-    StoreUnreachable,
-    UnexpectedResponse,
-)
+from bc_images.errors import FileUnavailable, NotFound, OutcomeUnknown, RequestRejected, Stopped, StoreUnreachable
 from bc_images.files.upload import Uploader
 from bc_images.http import client
 from bc_images.images import Record
-from bc_images.store import FromUrl, Source, Store
+from bc_images.store import Store
 from target_bc_images.arrivals import Arrivals
-from target_bc_images.job import Failure, Job, Outcome, place
+from target_bc_images.differences import Difference
+from target_bc_images.job import MAX_WRITES, Failure, Job, Outcome
 from target_bc_images.ledger import Intent, Ledger
-from target_bc_images.match import Knowledge, Known, name_key
+from target_bc_images.match import Knowledge, SourceKey
 from target_bc_images.pending import PendingCreates
 from target_bc_images.pictures import Pictures
 from target_bc_images.plan import Action, ProductPlan, plan
 from target_bc_images.planner import Batch
+from target_bc_images.sender import Sender
 
 __all__ = ["PATIENCE", "Apply"]
 
@@ -81,6 +75,7 @@ class Apply:
         self._stop_on_error = stop_on_error
         self._patience = PATIENCE if patience is None else patience
         self._pending = PendingCreates(ledger, pictures, max(pending_write_timeout, sum(self._patience)))
+        self._sender = Sender(store, ledger, uploader, pictures, self._pending, stop=stop if stop_on_error else None)
         self._stopped_by: Stopped | None = None
         self._unanswered = 0  # writes in a row
         self._counting = threading.Lock()
@@ -124,7 +119,8 @@ class Apply:
         jobs = [Job(each, list(each.writes), each.live) for each in plans if each.writes]
         for job in jobs:
             if job.product_id in self._pending.undecided:
-                self._leave_pending(job, self._pending.undecided[job.product_id])
+                intent = self._pending.undecided[job.product_id]
+                job.leave_pending(intent, self._pending.describe(intent))
         if facts.before:
             self._ledger.forget(each.product_id for each in plans if not each.writes)
         if jobs:
@@ -143,6 +139,7 @@ class Apply:
             while not self._stop.is_set() and (busy := [job for job in jobs if job.goes_on]):
                 list(executor.map(lambda job: self._write(job, facts, arrivals), busy))
                 self._look(busy, facts, arrivals)
+        self._save_differences(jobs, facts)
         if disturbed:
             self._ledger.forget(job.product_id for job in jobs if job.is_proven)
         self.under_way = 0
@@ -153,17 +150,18 @@ class Apply:
         """Carry out what is to do for one product, in order; an error is kept, not raised."""
         try:
             arrivals.before_first_create(job)
-            job.todo.sort(key=place)
+            job.begin_round()
             while job.todo and not self._stop.is_set():
                 action = job.todo[0]
                 try:
-                    self._carry_out(action, job, facts)
+                    self._sender.carry_out(action, job, facts)
                 except (RequestRejected, FileUnavailable) as error:
                     if self._is_conflict(job, action, error):
                         return  # look, then try again
                     if not (isinstance(error, NotFound) and action.live):  # gone meanwhile: planning will see it
                         self._fail(job, action, str(error), facts)
-                except OutcomeUnknown:
+                except OutcomeUnknown as error:
+                    job.count_success(action, is_answered=error.is_answered)
                     return  # look before anything else is written to this product
                 except StoreUnreachable as error:
                     self._bear(job, error)
@@ -204,68 +202,6 @@ class Apply:
         with suppress(NotFound):
             self._store.images(job.product_id)
 
-    def _carry_out(self, action: Action, job: Job, facts: Knowledge) -> None:
-        image_id = action.live["id"] if action.live else 0
-        if action.action == "delete":
-            self._delete(action, job, image_id)
-        elif action.action == "update":
-            self._store.update(job.product_id, image_id, action.fields)
-        elif action.wanted is not None:
-            image = self._send(action, action.wanted, job)
-            if action.live is not None and image["image_file"] == action.live["image_file"]:
-                return  # agreed to and not done, since a path never changes its content: planning will say so again
-            known = Known(image["id"], action.wanted["image_file"], image["image_file"])
-            facts.known[action.subject] = known
-            if action.live is None:
-                facts.created[action.subject] = image["id"]
-            self._ledger.done(job.product_id, action.subject, known)
-
-    def _send(self, action: Action, wanted: Record, job: Job) -> Record:
-        """Give an image its picture, by the first way that the store does not refuse."""
-
-        def go(way: AbstractContextManager[Source]) -> Record:
-            with way as source:
-                if action.live is None:
-                    return self._create(action, wanted, source, job)
-                return self._store.replace(job.product_id, action.live["id"], source, action.fields)
-
-        *others, last = self._uploader.ways(wanted, self._ledger)
-        for way in others:
-            with suppress(RequestRejected):
-                return go(way)
-        return go(last)
-
-    def _create(self, action: Action, wanted: Record, source: Source, job: Job) -> Record:
-        sent = source.url if isinstance(source, FromUrl) else source.name
-        intent = Intent(
-            product_id=job.product_id,
-            source=action.subject,
-            source_file=wanted["image_file"],
-            names=frozenset(map(name_key, (sent, wanted["image_file"]))),
-            others=frozenset(image["id"] for image in job.images) | frozenset(job.created.values()),
-            at=self._pending.time(),
-            sha256=None if isinstance(source, FromUrl) and not self._pictures.are_kept else wanted.get("file_sha256"),
-        )
-        self._ledger.intend(intent)
-        try:
-            image = self._store.create(job.product_id, source, action.fields)
-        except (OutcomeUnknown, UnexpectedResponse):
-            self._leave_pending(job, intent)
-            raise
-        except (RequestRejected, Stopped):  # refused, or never sent
-            self._ledger.drop(intent)
-            raise
-        job.created[action.subject] = image["id"]
-        return image
-
-    def _delete(self, action: Action, job: Job, image_id: int) -> None:
-        doomed = {each.live["id"] for each in job.todo if each.action == "delete" and each.live}
-        if len(doomed) > 1 and doomed == {image["id"] for image in self._store.images(job.product_id)}:
-            self._store.delete_all(job.product_id, doomed)
-            job.todo = [action]
-        else:
-            self._store.delete(job.product_id, image_id)
-
     def _fail(self, job: Job, action: Action, reason: str, facts: Knowledge, *, is_unknown: bool = False) -> None:
         job.failed[action.subject] = Failure(action, reason, is_unknown)
         facts.refused[action.subject] = reason
@@ -276,23 +212,57 @@ class Apply:
 
     def _look(self, jobs: Sequence[Job], facts: Knowledge, arrivals: Arrivals) -> None:
         """Read the products back and plan them again; look longer for what was created and is not there."""
+        if isinstance(self._stopped_by, StoreUnreachable):
+            return  # it would not answer this either
         try:
-            if not self._read_back(jobs, facts):
-                return
+            self._read_back(jobs, facts)
         except Stopped as error:
             self._stopped_by = self._stopped_by or error
             self._stop.set()
             return
         for job in jobs:
-            planned = plan(job.product_id, job.first.wanted, job.images, facts, job.first)
-            job.todo = list(planned.writes)
-            if job.conflicts:
-                arrivals.adopt(job)
-            self._forgive(job, planned, facts)
-            job.is_proven = not job.todo and not job.failed
-            job.tries += 1
-            if not job.fewest or len(job.todo) < job.fewest:
-                job.fewest, job.tries = len(job.todo), 0
+            if not (self._stop.is_set() and (job.pending or job.unseen)):
+                self._plan_again(job, facts, arrivals)
+
+    def _plan_again(self, job: Job, facts: Knowledge, arrivals: Arrivals) -> None:
+        planned = self._plan(job, facts)
+        not_taken = job.not_taken()
+        for key, kept_values in not_taken.items():
+            facts.kept_values[key] = {**facts.kept_values.get(key, {}), **kept_values}
+        given_up = [action for action in job.todo if job.unconfirmed[action.subject, action.action] >= MAX_WRITES]
+        for action in given_up:
+            reason = f"the store has answered {MAX_WRITES} times that it was done, and does not show it"
+            self._fail(job, action, reason, facts)
+        if not_taken or given_up:
+            planned = self._plan(job, facts)
+            if self._stop_on_error:
+                self._stop.set()
+        if job.conflicts:
+            arrivals.adopt(job)
+        self._forgive(job, planned, facts)
+        job.is_read_back = True
+        job.is_proven = not job.todo and not job.failed
+        job.tries += 1
+        if not job.fewest or len(job.todo) < job.fewest:
+            job.fewest, job.tries = len(job.todo), 0
+
+    def _plan(self, job: Job, facts: Knowledge) -> ProductPlan:
+        planned = plan(job.product_id, job.first.wanted, job.images, facts, job.first)
+        job.replan(planned)
+        return planned
+
+    def _save_differences(self, jobs: Sequence[Job], facts: Knowledge) -> None:
+        """Write down what the store does not take, for the next run; forget what it takes by now."""
+        found = {key: differences for job in jobs for key, differences in job.differences.items()}
+        taken: dict[SourceKey, Sequence[Difference]] = {
+            action.subject: ()
+            for job in jobs
+            if job.is_proven
+            for action in job.first.actions
+            if action.subject in facts.kept_values or action.subject in facts.refusals
+        }
+        if taken or found:
+            self._ledger.save_kept_values({**taken, **found})
 
     def _forgive(self, job: Job, planned: ProductPlan, facts: Knowledge) -> None:
         """Take back the failures of writes that were done although no answer said so."""
@@ -301,23 +271,21 @@ class Apply:
             if failure.is_unknown and subject not in refused:
                 del job.failed[subject], facts.refused[subject]
 
-    def _read_back(self, jobs: Sequence[Job], facts: Knowledge) -> bool:
-        """Read what is live now, as often as it takes to see what was created; false if the run was stopped."""
+    def _read_back(self, jobs: Sequence[Job], facts: Knowledge) -> None:
+        """Read what is live now, as often as it takes to see what was created; once if the run is stopped."""
         waiting = list(jobs)
-        if any(job.conflicts for job in jobs) and self._stop.wait(client.backoff(max(job.tries for job in jobs))):
-            return False
+        if any(job.conflicts for job in jobs):
+            self._stop.wait(client.backoff(max(job.tries for job in jobs)))
         for seconds in self._patience:
-            if self._stop.wait(seconds):
-                return False
+            is_stopped = self._stop.wait(seconds)
             live = {each.id: each.images for each in self._store.products([job.product_id for job in waiting])}
             for job in waiting:
                 self._take_in(job, live.get(job.product_id, []), facts)
             waiting = [job for job in waiting if job.pending or job.unseen]
-            if not waiting:
-                break
+            if is_stopped or not waiting:
+                return
         for job in waiting:
             self._give_up_waiting(job)
-        return True
 
     def _take_in(self, job: Job, images: Sequence[Record], facts: Knowledge) -> None:
         """Take over what is live now. What the list lacks of our own is asked for by its id: lists may lag behind."""
@@ -337,14 +305,11 @@ class Apply:
     def _give_up_waiting(self, job: Job) -> None:
         """Decide about what is not there although it was looked for long enough.
 
-        What the store has named and does not have was agreed to and not done: it is to do again. What the store has
-        not answered may still be done: that is left to a later run.
+        What the store has named, or answered with a success, and does not have was agreed to and not done: it is to
+        do again. What the store has not answered may still be done: that is left to a later run.
         """
         job.created = {key: image_id for key, image_id in job.created.items() if image_id not in job.unseen}
         job.unseen.clear()
-        if job.pending is not None and not self._pending.may_still_come(job.pending):
+        if job.pending is not None and (job.is_answered or not self._pending.may_still_come(job.pending)):
             self._ledger.drop(job.pending)
             job.pending = None
-
-    def _leave_pending(self, job: Job, intent: Intent) -> None:
-        job.pending, job.pending_reason = intent, self._pending.describe(intent)

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from bc_images.errors import SettingsError, Stopped
 from bc_images.images import Record
+from target_bc_images.differences import Difference, KeptValue
 from target_bc_images.match import Known, SourceKey
 
 __all__ = ["Intent", "Ledger"]
@@ -44,6 +45,11 @@ CREATE TABLE IF NOT EXISTS siblings (
     image_id INTEGER PRIMARY KEY, product_id INTEGER NOT NULL,
     sort_order INTEGER NOT NULL, is_thumbnail INTEGER NOT NULL, at REAL NOT NULL
 );
+CREATE TABLE IF NOT EXISTS kept_values (
+    source_store TEXT NOT NULL, source_id INTEGER NOT NULL, field TEXT NOT NULL,
+    sent TEXT NOT NULL, kept TEXT NOT NULL, error TEXT,
+    PRIMARY KEY (source_store, source_id, field)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS imports (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS images_by_target ON images (target_id);
 CREATE INDEX IF NOT EXISTS siblings_of_product ON siblings (product_id);
@@ -259,6 +265,30 @@ class Ledger:
         """Drop what `remember` took down of products that are finished."""
         with self._transaction() as db:
             db.executemany("DELETE FROM siblings WHERE product_id = ?", [(each,) for each in product_ids])
+
+    def save_kept_values(self, differences: Mapping[SourceKey, Iterable[Difference]]) -> None:
+        """Write down, durably, what the store keeps of images in place of other values; by image, all that is known."""
+        rows = [
+            (*key, each.field, json.dumps(each.sent), json.dumps(each.kept), each.error)
+            for key, found in differences.items()
+            for each in found
+        ]
+        with self._transaction() as db:
+            db.executemany("DELETE FROM kept_values WHERE source_store = ? AND source_id = ?", list(differences))
+            db.executemany("INSERT INTO kept_values VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def kept_values(self, sources: Iterable[SourceKey]) -> dict[SourceKey, dict[str, KeptValue]]:
+        """Return, by image and field, what the store has kept in place of values of these source images."""
+        query = "SELECT field, sent, kept, error FROM kept_values WHERE source_store = ? AND source_id = ?"
+        with self._transaction() as db:
+            if db.execute("SELECT 1 FROM kept_values LIMIT 1").fetchone() is None:
+                return {}
+            rows = {key: db.execute(query, key).fetchall() for key in sources}
+        return {
+            key: {name: KeptValue(json.loads(sent), json.loads(kept), error) for name, sent, kept, error in found}
+            for key, found in rows.items()
+            if found
+        }
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 from bc_images.images import Record, changes, stem
+from target_bc_images.differences import KeptValue, Refusal
 
 __all__ = [
     "Knowledge",
@@ -64,6 +65,8 @@ class Knowledge:
     similar: set[tuple[SourceKey, str]] = field(default_factory=set)  # other bytes than live image_file, and alike
     before: dict[int, Record] = field(default_factory=dict)  # image id -> fields, before a run that was cut short
     refused: dict[SourceKey, str] = field(default_factory=dict)  # what must not or cannot be written, and why
+    refusals: dict[SourceKey, dict[str, Refusal]] = field(default_factory=dict)  # by field; of this run
+    kept_values: dict[SourceKey, dict[str, KeptValue]] = field(default_factory=dict)  # by field; of all runs
     saved: Collection[str] | None = None  # the live image_files that may be lost, being kept elsewhere; None: any
     deletes: bool = True  # whether a mirror deletes now, or once all else is done
     is_partial: bool = False  # the input may lack records of images that are as they should be

@@ -15,9 +15,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from bc_images.images import Record, changes
 from bc_images.schema import writable_fields
+from target_bc_images.differences import Difference, apply_known
 from target_bc_images.match import Knowledge, SourceKey, match, same_picture, source_key
 
-__all__ = ["MAX_IMAGES", "SIMILAR", "Action", "ProductPlan", "Verb", "plan"]
+__all__ = ["MAX_IMAGES", "MOVED_BY_THE_STORE", "SIMILAR", "Action", "ProductPlan", "Verb", "plan"]
 
 Verb: TypeAlias = Literal["create", "replace", "update", "delete", "keep", "reject"]
 
@@ -26,12 +27,15 @@ MAX_IMAGES = 1000  # a product (specs/product-images.v2.yml)
 SIMILAR = "the picture looks the same; whether its bytes are the same cannot be read, since a CDN alters them"
 """Why an image is kept of which nobody knows whether it has the bytes of the backup."""
 
-_MOVED_BY_THE_STORE = ("is_thumbnail", "sort_order")
+MOVED_BY_THE_STORE = ("is_thumbnail", "sort_order")
 """The fields of an image that a store may change when a neighbour is written."""
 
 
 class Action(NamedTuple):
-    """One decision. `wanted` is the backup's record, `live` the image in the store, `fields` what is sent."""
+    """One decision. `wanted` is the backup's record, `live` the image in the store, `fields` what is sent.
+
+    `differences` are fields that the store is known not to take: they are not sent.
+    """
 
     action: Verb
     reason: str
@@ -39,6 +43,8 @@ class Action(NamedTuple):
     wanted: Record | None = None
     live: Record | None = None
     fields: Mapping[str, Any] = MappingProxyType({})
+    differences: Sequence[Difference] = ()
+    is_sibling: bool = False  # `wanted` is no record of the input, but an image that is to stay as it was
 
     @property
     def writes(self) -> bool:
@@ -83,7 +89,7 @@ def plan(
     siblings = _siblings(live, unclaimed, facts) if first is None else first.siblings
     thumbnail = _thumbnail(wanted)
     actions = [_decide(product_id, record, image, facts, thumbnail, live) for record, image in pairs]
-    actions += _put_back(product_id, siblings, live, moved_thumbnail=thumbnail is not None)
+    actions += _put_back(product_id, siblings, live, facts, moved_thumbnail=thumbnail is not None)
     if facts.mode == "mirror" and facts.deletes:
         actions += [Action("delete", "not in the backup", product_id, live=image) for image in unclaimed]
     writes = [action for action in actions if action.action != "keep"]
@@ -122,13 +128,7 @@ def _decide(
     if record["is_thumbnail"] and record is not thumbnail:
         record = {**record, "is_thumbnail": False}
     if image is None:
-        if facts.mode == "update_only":
-            return Action("keep", "not in the store, and update_only creates nothing", product_id, record)
-        fields = {name: record.get(name) for name in writable_fields()}
-        fields["description"] = fields["description"] or ""
-        if facts.mode == "create_only" and any(each["is_thumbnail"] for each in live):
-            fields["is_thumbnail"] = False  # it would be taken from an image that is not to change
-        return Action("create", "not in the store", product_id, record, None, fields)
+        return _create(product_id, record, facts, live)
     if facts.mode == "create_only":
         return Action("keep", "in the store, and create_only changes nothing", product_id, record, image)
     fields = changes(record, image)
@@ -136,6 +136,7 @@ def _decide(
         # The store clears it itself when another one is set; and a product's only image is its thumbnail, whatever
         # is sent (BigCommerce, "Catalog overview").
         del fields["is_thumbnail"]
+    fields, differences = _known(record, image, fields, facts)
     picture = same_picture(record, image, facts)
     if picture == "unreadable":
         reason = "the present picture cannot be read, so nobody can tell whether it is the one of the backup"
@@ -143,10 +144,34 @@ def _decide(
     if picture == "other":
         is_similar = (source_key(record), image["image_file"]) in facts.similar
         reason = "the picture looks the same and has other bytes" if is_similar else "the picture is another one"
-        return Action("replace", reason, product_id, record, image, fields)
+        return Action("replace", reason, product_id, record, image, fields, differences)
     if fields:
-        return Action("update", f"differs in {', '.join(fields)}", product_id, record, image, fields)
+        return Action("update", f"differs in {', '.join(fields)}", product_id, record, image, fields, differences)
+    if differences:
+        reason = f"the store does not take {', '.join(each.field for each in differences)}"
+        return Action("keep", reason, product_id, record, image, differences=differences)
     return Action("keep", SIMILAR if picture == "similar" else "nothing differs", product_id, record, image)
+
+
+def _create(product_id: int, record: Record, facts: Knowledge, live: Sequence[Record]) -> Action:
+    if facts.mode == "update_only":
+        return Action("keep", "not in the store, and update_only creates nothing", product_id, record)
+    fields = {name: record.get(name) for name in writable_fields()}
+    fields["description"] = fields["description"] or ""
+    if facts.mode == "create_only" and any(each["is_thumbnail"] for each in live):
+        fields["is_thumbnail"] = False  # it would be taken from an image that is not to change
+    fields, _ = _known(record, None, fields, facts)
+    return Action("create", "not in the store", product_id, record, None, fields)
+
+
+def _known(
+    record: Record, image: Record | None, fields: Mapping[str, Any], facts: Knowledge
+) -> tuple[dict[str, Any], Sequence[Difference]]:
+    """Take out of the fields of an image what the store is known not to take."""
+    key = source_key(record)
+    if key not in facts.refusals and key not in facts.kept_values:
+        return dict(fields), ()
+    return apply_known(fields, image, facts.refusals.get(key, {}), facts.kept_values.get(key, {}))
 
 
 def _siblings(live: Sequence[Record], unclaimed: Sequence[Record], facts: Knowledge) -> Sequence[Record]:
@@ -160,20 +185,25 @@ def _siblings(live: Sequence[Record], unclaimed: Sequence[Record], facts: Knowle
 
 
 def _put_back(
-    product_id: int, siblings: Sequence[Record], live: Sequence[Record], *, moved_thumbnail: bool
+    product_id: int, siblings: Sequence[Record], live: Sequence[Record], facts: Knowledge, *, moved_thumbnail: bool
 ) -> Iterator[Action]:
     """Undo what the store did to images that are not to change, when their neighbours were written."""
     now = {image["id"]: image for image in live} if siblings else {}
-    for before in siblings:
-        image = now.get(before["id"])
-        if image is None or image is before:  # one that was deleted meanwhile is not ours to bring back
+    for sibling in siblings:
+        before, image = sibling, now.get(sibling["id"])
+        if image is None or image is sibling:  # one that was deleted meanwhile is not ours to bring back
             continue
-        fields = {name: before[name] for name in _MOVED_BY_THE_STORE if before[name] != image[name]}
-        if moved_thumbnail:
+        fields = {name: before[name] for name in MOVED_BY_THE_STORE if before[name] != image[name]}
+        if moved_thumbnail:  # by a record: whoever reads this one again must not take it back
+            before = {**before, "is_thumbnail": False}
             fields.pop("is_thumbnail", None)
+        fields, differences = _known(before, image, fields, facts)
         if fields:
             reason = f"moved by the store, {', '.join(fields)} put back"
-            yield Action("update", reason, product_id, before, image, fields)
+            yield Action("update", reason, product_id, before, image, fields, differences, is_sibling=True)
+        elif differences:
+            reason = "moved by the store"
+            yield Action("keep", reason, product_id, before, image, {}, differences, is_sibling=True)
 
 
 # Refusing: what must not be done?

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from operator import itemgetter
@@ -53,6 +53,8 @@ class Planner:
         pictures: looks at live pictures.
         check: raises `FileUnavailable` or `RequestRejected` for a record whose picture cannot be sent.
         claimed: live images that are known to be those of sources that the input does not have, by their ids.
+        tries_again: plan to write, too, what the store has not taken before.
+        siblings: records of the input that are no backup's: images of the store itself that a run has left moved.
     """
 
     def __init__(
@@ -63,6 +65,9 @@ class Planner:
         pictures: Pictures,
         check: Callable[[Record], None] | None = None,
         claimed: Mapping[int, SourceKey] = MappingProxyType({}),
+        *,
+        tries_again: bool = False,
+        siblings: Collection[SourceKey] = (),
     ) -> None:
         self._options = options
         self._store = store
@@ -72,6 +77,8 @@ class Planner:
         self._pictures = pictures
         self._check = check
         self._claimed = claimed
+        self._tries_again = tries_again
+        self._siblings = siblings
         self._key: Key = "product_sku" if options.match_products_by == "sku" else "product_id"
         # Without a file store no picture can be kept, so none may be lost.
         loses = not pictures.are_kept and check is not None and not options.allow_losing_files
@@ -111,6 +118,11 @@ class Planner:
         """Find the products in the store, and read them."""
         wanted, rejected = self._find_products(groups)
         live = {product.id: product.images for product in self._store.products(list(wanted))}
+        for product_id, images in live.items():  # V2 lists images without the SKU of their product
+            if images and images[0]["product_sku"] is None:
+                sku = next((each["product_sku"] for each in wanted[product_id] if each.get("product_sku")), None)
+                for image in images:
+                    image["product_sku"] = sku
         missing = {product_id: wanted.pop(product_id) for product_id in sorted(wanted.keys() - live.keys())}
         hints = self._hints.moved(missing, live) if self._key == "product_id" else {}
         for product_id, records in missing.items():
@@ -153,8 +165,12 @@ class Planner:
         for records in groups:
             sku = records[0].get("product_sku")
             ids = found[sku] if sku else []
-            sources = {(record["store_hash"], record["product_id"]) for record in records}
-            if len(ids) == 1 and len(sources) == 1:
+            sources = {
+                (record["store_hash"], record["product_id"])
+                for record in records
+                if source_key(record) not in self._siblings
+            }
+            if len(ids) == 1 and len(sources) <= 1:
                 wanted[ids[0]] = records
                 continue
             reason = f"{len(ids) or 'no'} products have the SKU {short(sku)}" if sku else "has no product_sku"
@@ -168,6 +184,8 @@ class Planner:
     def _look_up(self, wanted: dict[int, list[Record]], live: dict[int, list[Record]], facts: Knowledge) -> None:
         """Ask ledger, file store and store about what does not simply match by id and path."""
         facts.before.update(self._ledger.remembered(wanted))
+        if not self._tries_again:
+            facts.kept_values.update(self._ledger.kept_values(map(source_key, chain.from_iterable(wanted.values()))))
         unclear = []
         for product_id, records in wanted.items():
             paths = {image["id"]: image["image_file"] for image in live[product_id]}

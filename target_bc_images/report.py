@@ -15,27 +15,41 @@ import orjson
 
 from bc_images.errors import SettingsError, Stopped
 from bc_images.images import Record
-from bc_images.redaction import redact
+from bc_images.text import printable
+from target_bc_images.differences import Difference
+from target_bc_images.lines import LEGEND, change_line, difference_text
 from target_bc_images.plan import Action, ProductPlan
+from target_bc_images.problems import Problems
 
 __all__ = ["ACTIONS", "UNFINISHED", "Report", "Status"]
 
 ACTIONS = ("create", "replace", "update", "delete", "keep", "reject")
-Status: TypeAlias = Literal["done", "planned", "kept", "rejected", "failed", "undecided", "not reached"]
-_STATUSES: tuple[Status, ...] = ("planned", "done", "kept", "rejected", "failed", "undecided", "not reached")
+Status: TypeAlias = Literal["done", "planned", "kept", "rejected", "failed", "undecided", "unverified", "not reached"]
+_STATUSES: tuple[Status, ...] = (
+    "planned",
+    "done",
+    "kept",
+    "rejected",
+    "failed",
+    "undecided",
+    "unverified",
+    "not reached",
+)
 _GOOD: frozenset[Status] = frozenset({"done", "planned", "kept"})
 _FAULTS: frozenset[Status] = frozenset({"rejected", "failed", "undecided"})
 UNFINISHED = frozenset(_STATUSES) - _GOOD
-_SHOWN = 10  # how many rejected and failed records are named on stderr
-_LONGEST = 300  # characters of what is said of one of them
+MAX_CHANGES = 20  # that are listed on stderr
 _UNPLANNED = "unplanned"  # what stands in the table for records that no action was decided for
 
 
 class Report:
     """Counts actions, and writes them to a file of JSON lines if there is to be one.
 
-    A line is ``{action, reason, product_id, source_id, target_id, status, error}``; a record that was rejected, failed
-    or not reached stands in it whole, as ``record``, so that it can be fed again. The last line is the summary.
+    A line is ``{action, reason, product_id, source_id, target_id, status, error}``, with ``fields`` where some were to
+    be written and ``differences`` where the store shows other values in the end (``[{field, sent, kept, error}]``). A
+    record that was rejected, failed, not verified or not reached, or of which something differs, stands in it whole,
+    as ``record``, so that it can be fed again; ``is_sibling`` where it is no record of the input, but an image of the
+    store itself that was moved. The last line is the summary.
 
     The file is written beside its place, and takes it when it is closed, whole: what is still to be done after an
     earlier run stands in an earlier report, which a run that is refused, or killed, must not destroy.
@@ -52,9 +66,12 @@ class Report:
         self.counts: Counter[tuple[str, Status]] = Counter()
         self.by_product: dict[int, Counter[str]] | None = defaultdict(Counter) if by_product else None
         self.skipped: Counter[str] = Counter()  # records of streams that are not ours
+        self.different = 0  # images that are done or kept, but for what the store does not take
         self.is_due = False
         self.batches = 0
-        self._faults: list[str] = []  # the first that were rejected or failed, a line each
+        self._problems = Problems()
+        self._changes: list[Action] = []  # the first that were planned or done
+        self._changed = 0
         self._path = Path(path) if path else None
         self._partial: Path | None = None  # the file on its way; a device is written to at once
         self._file: BinaryIO | None = None
@@ -66,7 +83,12 @@ class Report:
 
     @property
     def bad(self) -> int:
-        """How many records were rejected, failed, not reached, or are undecided."""
+        """How many records are not as the input has them."""
+        return self.unfinished + self.different
+
+    @property
+    def unfinished(self) -> int:
+        """How many records were rejected, failed, undecided, not verified or not reached."""
         return sum(count for (_, status), count in self.counts.items() if status not in _GOOD)
 
     @property
@@ -78,31 +100,44 @@ class Report:
         """Return how many actions of one kind came to a good end (or would, in a dry run)."""
         return sum(count for (name, status), count in self.counts.items() if name == action and status in _GOOD)
 
-    def add(self, action: Action, status: Status, *, target_id: int | None = None, error: str | None = None) -> None:
-        """Take down one action and how it ended."""
+    def add(
+        self,
+        action: Action,
+        status: Status,
+        *,
+        target_id: int | None = None,
+        error: str | None = None,
+        differences: Sequence[Difference] | None = None,
+    ) -> None:
+        """Take down one action and how it ended; `differences` are those of the action where nothing else is said."""
         self.counts[action.action, status] += 1
+        differences = action.differences if differences is None else differences
         if self.by_product is not None:
             self.by_product[action.product_id][action.action] += 1
         live_id = action.live["id"] if action.live else None
         source_id = action.wanted["id"] if action.wanted else None
-        if status in _FAULTS and len(self._faults) < _SHOWN:
-            self._faults.append(_fault(status, action.product_id, source_id or live_id, error or action.reason))
-        if self._path is None:
-            return
-        line: dict[str, Any] = {
-            "action": action.action,
-            "reason": action.reason,
-            "product_id": action.product_id,
-            "source_id": source_id,
-            "target_id": target_id if target_id is not None else live_id,
-            "status": status,
-            "error": error,
-        }
-        if action.fields:
-            line["fields"] = dict(action.fields)
-        if status not in _GOOD and action.wanted is not None:
-            line["record"] = action.wanted
-        self._write(line)
+        self._add_to_lists(action, status, source_id or live_id, error, differences)
+        if self._path is not None:
+            self._write(_line(action, status, target_id if target_id is not None else live_id, error, differences))
+
+    def _add_to_lists(
+        self, action: Action, status: Status, image_id: object, error: str | None, differences: Sequence[Difference]
+    ) -> None:
+        """Take down what people see of it on stderr."""
+        if status in _FAULTS:
+            self._problems.add(status, action.product_id, image_id, error or action.reason)
+        elif differences and status in _GOOD:
+            self.different += 1
+            self._add_difference(action.product_id, image_id, differences)
+        if action.writes and status in {"planned", "done"}:
+            self._changed += 1
+            if len(self._changes) < MAX_CHANGES:
+                self._changes.append(action)
+
+    def _add_difference(self, product_id: object, image_id: object, differences: Sequence[Difference]) -> None:
+        text = "; ".join(map(difference_text, differences))
+        kind = ", ".join(f"{each.field} {'refused' if each.error else ''}" for each in differences)
+        self._problems.add("differs", product_id, image_id, text, kind)
 
     def add_all(self, plans: Iterable[ProductPlan], status: Status) -> None:
         """Take down plans as a whole; `status` is that of their writes, which nobody tells otherwise."""
@@ -113,7 +148,11 @@ class Report:
 
     def add_unwritten(self, actions: Sequence[Action]) -> None:
         """Take down the actions of a product for which nothing is written: what is kept, and what is rejected."""
-        if self._path is None and self.by_product is None and all(action.action == "keep" for action in actions):
+        if (
+            self._path is None
+            and self.by_product is None
+            and all(action.action == "keep" and not action.differences for action in actions)
+        ):
             self.counts["keep", "kept"] += len(actions)  # nearly every product of nearly every run
             return
         for action in actions:
@@ -151,11 +190,12 @@ class Report:
         """Take over, as it stands, a line of an earlier report that this run does nothing about."""
         status = line["status"]
         self.counts[line.get("action") or _UNPLANNED, status] += 1
-        if status in _FAULTS and len(self._faults) < _SHOWN:
-            image_id = line.get("source_id") or line.get("target_id")
-            self._faults.append(
-                _fault(status, line.get("product_id"), image_id, line.get("error") or line.get("reason"))
-            )
+        image_id = line.get("source_id") or line.get("target_id")
+        if status in _FAULTS:
+            self._problems.add(status, line.get("product_id"), image_id, line.get("error") or line.get("reason"))
+        elif line.get("differences"):
+            self.different += 1
+            self._add_difference(line.get("product_id"), image_id, [Difference(**each) for each in line["differences"]])
         if self._path is not None:
             self._write(line)
 
@@ -166,6 +206,8 @@ class Report:
             "rejected": self.with_status("rejected"),
             "failed": self.with_status("failed"),
             "undecided": self.with_status("undecided"),
+            "different": self.different,
+            "unverified": self.with_status("unverified"),
             "not_reached": self.with_status("not reached"),
             "skipped_streams": dict(self.skipped),
         }
@@ -189,15 +231,25 @@ class Report:
                 [f"product {product_id}", ", ".join(f"{count} {name}" for name, count in counts.items())]
                 for product_id, counts in sorted(self.by_product.items())
             ]
-        rows += [[f"stream {name}", f"{count} records skipped"] for name, count in self.skipped.items()]
+        rows += [[f"stream {printable(name)}", f"{count} records skipped"] for name, count in self.skipped.items()]
         if len(rows) == 1:
             return "nothing to do: the input has no image records"
         return "\n".join("  ".join(f"{cell:<12}" for cell in row).rstrip() for row in rows)
 
     def faults(self) -> list[str]:
-        """Return the first records that were rejected or failed, with the reason, as lines for people."""
-        more = sum(map(self.with_status, _FAULTS)) - len(self._faults)
-        return [*self._faults, f"... and {more} more"] if more else list(self._faults)
+        """Return one record of each kind of problem, with the reason, as lines for people."""
+        return self._problems.lines()
+
+    def changes(self, width: int | None = None) -> list[str]:
+        """Return what is to be changed, or was, as lines for people of `width` characters: the first, and how many.
+
+        Empty where nothing is.
+        """
+        if not self._changes:
+            return []
+        more = self._changed - len(self._changes)
+        rest = [f"and {more} more: {f'see {self._path}' if self._path else 'set report'}"] if more else []
+        return [f"Changes ({LEGEND}):", *(change_line(each, verb=True, width=width) for each in self._changes), *rest]
 
     def flush(self) -> None:
         """Put on disk what was taken down so far.
@@ -260,12 +312,28 @@ class Report:
         self.close()
 
 
-def _fault(status: Status, product_id: object, image_id: object, reason: object) -> str:
-    """Say in one line, without secrets, what became of a record and why."""
-    where = ", ".join(f"{what} {number}" for what, number in (("product", product_id), ("image", image_id)) if number)
-    words = " ".join(redact(str(reason)).split())
-    short = words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
-    return f"{status:<12}  {where or 'a record without an id'}: {short}"
+def _line(
+    action: Action, status: Status, target_id: int | None, error: str | None, differences: Sequence[Difference]
+) -> dict[str, Any]:
+    """Return what the file says of one action."""
+    line: dict[str, Any] = {
+        "action": action.action,
+        "reason": action.reason,
+        "product_id": action.product_id,
+        "source_id": action.wanted["id"] if action.wanted else None,
+        "target_id": target_id,
+        "status": status,
+        "error": error,
+    }
+    if action.fields:
+        line["fields"] = dict(action.fields)
+    if differences:
+        line["differences"] = [each.as_json() for each in differences]
+    if (status not in _GOOD or differences) and action.wanted is not None:
+        line["record"] = action.wanted
+        if action.is_sibling:
+            line["is_sibling"] = True
+    return line
 
 
 def _be_writable(path: Path) -> None:

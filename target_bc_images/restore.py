@@ -45,6 +45,8 @@ class Restore:
     Attributes:
         undo_path: where what this run changed, or may have changed, is written down; None while it has changed nothing.
         claimed: live images that are known to be those of sources that the input does not have, by their ids.
+        siblings: records of the input that are images of the store itself, which an earlier run has left moved.
+        tries_again: write again, too, what the store has not taken before.
         kept_all: why a mirror deleted nothing, if it did not.
 
     Raises:
@@ -67,6 +69,8 @@ class Restore:
             webdav_password=settings.webdav_password,
         )
         self.claimed: dict[int, SourceKey] = {}
+        self.siblings: set[SourceKey] = set()
+        self.tries_again = False
         self.undo_path: str | None = None
         self.kept_all: str | None = None
 
@@ -85,7 +89,8 @@ class Restore:
         """
         with self._ledger(Ledger.read_only) as ledger:
             yield from self._unknown(inbox)
-            planner = Planner(self._options, self._store, ledger, self._pictures)
+            # A difference stays one, although the store is known not to take the value.
+            planner = Planner(self._options, self._store, ledger, self._pictures, tries_again=True)
             for plans, _ in planner.batches(inbox, "mirror"):
                 for each in plans:
                     yield from each.actions
@@ -111,7 +116,16 @@ class Restore:
             lock = None if options.dry_run else self._lock(cleanup)
             if options.on_error == "stop" and report.bad:
                 raise SomeFailed("A record was rejected, and on_error is stop: nothing was written.")
-            planner = Planner(options, self._store, ledger, self._pictures, self._uploader.check, self.claimed)
+            planner = Planner(
+                options,
+                self._store,
+                ledger,
+                self._pictures,
+                self._uploader.check,
+                self.claimed,
+                tries_again=self.tries_again,
+                siblings=self.siblings,
+            )
             apply = Apply(
                 self._store,
                 ledger,
@@ -238,7 +252,7 @@ class Restore:
         """
         if inbox.doubt is not None:
             self.kept_all = inbox.doubt
-        elif report.bad:
+        elif report.unfinished:
             self.kept_all = "records were rejected"
         else:
             counts = sum(map(_count, planner.batches(inbox, "mirror")), Counter[str]())

@@ -1,4 +1,4 @@
-"""``bc-images retry``: feed the records of a report that were rejected or failed to the target once more."""
+"""``bc-images retry``: feed what a report lists as not done to the target once more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import orjson
 from bc_images import jsonl, schema
 from bc_images.config import settings_files
 from bc_images.errors import DamagedInput, SomeFailed
-from target_bc_images.match import SourceKey
+from target_bc_images.match import SourceKey, source_key
 from target_bc_images.options import Options
 from target_bc_images.report import UNFINISHED
 from target_bc_images.target import TargetBCImages
@@ -30,19 +30,24 @@ _MAX_LINE = 2 * jsonl.MAX_LINE  # a line holds a record, and what became of it
 @click.argument("report", type=click.Path())
 @click.option("--config", "configs", multiple=True, help="Settings of the target, a JSON file. Repeatable.")
 def retry(report: str, configs: tuple[str, ...]) -> None:
-    """Restore once more what REPORT lists as rejected, failed or not reached.
+    """Restore once more what REPORT lists as not done or not verified.
 
     REPORT is what the setting report of target-bc-images has written. Settings come from --config and from
-    TARGET_BC_IMAGES_… as for the target. What has been restored since is kept as it is. A report cannot speak for
-    whole products, so that nothing is deleted: mode mirror counts as upsert. Where deletes are left to do, the exit
-    code is 1, and it takes another run of the mirror to do them.
+    TARGET_BC_IMAGES_… as for the target. What has been restored since is kept as it is. A value that the store did not
+    take is sent once more: it may take it by now. A report cannot speak for whole products, so that nothing is
+    deleted: mode mirror counts as upsert. Where deletes are left to do, the exit code is 1, and it takes another run
+    of the mirror to do them.
     """
     if not any(True for _ in _unfinished(report)):
-        click.echo("Nothing to do: the report lists nothing that was rejected, failed or not reached.", err=True)
+        click.echo(
+            "Nothing to do: the report lists nothing that was rejected, failed, unverified or not reached.", err=True
+        )
         return
     with closing(TargetBCImages(config=settings_files(configs), adapt=_adapt)) as target:
         only = target.config.get("product_ids")
         target.restore.claimed.update(_claimed(report))
+        target.restore.siblings.update(_siblings(report))
+        target.restore.tries_again = True
         left = Counter(_obstacle(line, only) for line in _unfinished(report))
         del left[None]
         try:
@@ -87,14 +92,24 @@ def _claimed(report: str) -> dict[int, SourceKey]:
     return {
         line["target_id"]: ("", line["source_id"])
         for line in _lines(report)
-        if line.get("status") in {"done", "kept"} and line.get("product_id") in products
+        if line.get("status") in {"done", "kept"} and not _is_unfinished(line) and line.get("product_id") in products
         if line.get("target_id") is not None and line.get("source_id") is not None
     }
 
 
 def _unfinished(report: str) -> Iterator[dict[str, Any]]:
     """Yield the lines of what is still to be done."""
-    return (line for line in _lines(report) if line.get("status") in UNFINISHED)
+    return filter(_is_unfinished, _lines(report))
+
+
+def _is_unfinished(line: dict[str, Any]) -> bool:
+    return line.get("status") in UNFINISHED or bool(line.get("differences"))
+
+
+def _siblings(report: str) -> set[SourceKey]:
+    """Return which records are images of the store itself that are to be put back where they were."""
+    records = (line["record"] for line in _unfinished(report) if line.get("is_sibling") and line.get("record"))
+    return {source_key(record) for record in records}
 
 
 def _lines(report: str) -> Iterator[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
 import threading
 from collections import Counter
@@ -175,7 +176,9 @@ class TargetBCImages(Target):
 
     def _tell(self) -> None:
         if self.report.counts or self.report.skipped:
-            print(self.report.table(), *self.report.faults(), sep="\n", file=sys.stderr)
+            width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+            lines = [*self.report.changes(width), self.report.table(), *self.report.faults()]
+            print(*lines, sep="\n", file=sys.stderr)
         if self.restore.undo_path is not None:
             print(f"What this run changed can be taken back: {self.restore.undo_path}", file=sys.stderr)
 
@@ -312,11 +315,18 @@ class TargetBCImages(Target):
 
     def _how_many(self) -> str:
         """Say how many records are still to be done."""
-        not_reached, undecided = self.report.with_status("not reached"), self.report.with_status("undecided")
-        words = f"{self.report.bad - not_reached - undecided} records were rejected or failed"
-        if undecided:
-            words += f", {undecided} undecided"
-        return f"{words}, {not_reached} not reached" if not_reached else words
+        report = self.report
+        failed = report.with_status("rejected") + report.with_status("failed")
+        parts = [f"{failed} records were rejected or failed"] if failed else []
+        if undecided := report.with_status("undecided"):
+            parts.append(f"{undecided} undecided")
+        if unverified := report.with_status("unverified"):
+            parts.append(f"{unverified} written and not verified")
+        if not_reached := report.with_status("not reached"):
+            parts.append(f"{not_reached} not reached")
+        if report.different:
+            parts.append(f"{report.different} restored but for values that the store does not take")
+        return ", ".join(parts)
 
     def _where(self) -> str:
         if self.options.report:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from bc_images.config import from_environment, settings_files
 from bc_images.errors import DamagedInput, SettingsError, SomeFailed
 from bc_images.files import open_files
 from bc_images.files.backup import ADVICE, opened_backup
+from target_bc_images.lines import SIGNS, change_line
 from target_bc_images.options import Options
 from target_bc_images.plan import Action
 from target_bc_images.streams import without_images
@@ -28,7 +31,6 @@ from target_bc_images.target import TargetBCImages
 
 __all__ = ["differences", "verify"]
 
-_SIGNS = {"keep": "=", "update": "*", "replace": "*", "create": "-", "delete": "+", "reject": "!"}
 _WORDS = {"=": "same", "*": "different", "-": "missing", "+": "extra", "!": "unreadable"}
 
 
@@ -59,10 +61,10 @@ def verify(
 ) -> None:
     """Compare a backup with the live store, and write nothing.
 
-    A line an image: = same, * different (and in what), - missing from the store, + extra in the store,
-    ! unreadable or without a product. Settings come from --config and from TARGET_BC_IMAGES_… as for the target;
-    product_ids and match_products_by count. Exit code 0 only if all are the same, else 1; a backup that holds
-    nothing to compare is damaged.
+    A line an image, with SKU, file and what differs (field: store -> backup): = same, * different, - missing from the
+    store, + extra in the store, ! unreadable or without a product. Settings come from --config and from
+    TARGET_BC_IMAGES_… as for the target; product_ids and match_products_by count. Exit code 0 only if all are the
+    same, else 1; a backup that holds nothing to compare is damaged.
     """
     if archive is not None:  # what tap-singer-archive would give back
         usual = from_environment("TAP_SINGER_ARCHIVE_", EXTRACTOR, os.environ)
@@ -71,10 +73,11 @@ def verify(
     if bool(backups) == bool(archive) or (at and not archive):
         raise SettingsError("Give either --backup or --archive; --at goes with --archive.")
     counts: Counter[str] = Counter()
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for sign, action in differences(configs, backups, archive, at):
         counts[sign] += 1
         if sign != "=" or show_all:
-            click.echo(_as_json(sign, action) if as_json else _as_line(sign, action))
+            click.echo(_as_json(sign, action) if as_json else change_line(action, sign=sign, width=width))
     words = ", ".join(f"{counts[sign]} {word}" for sign, word in _WORDS.items() if counts[sign]) or "no images"
     unlike = counts.total() - counts["="]
     if as_json:
@@ -127,7 +130,7 @@ def differences(
         target.report.close()
         yield from _unreadable(rejected)
         for action in target.restore.compare(target.inbox):
-            yield _SIGNS[action.action], action
+            yield SIGNS[action.action], action
 
 
 def _says_something(target: TargetBCImages) -> bool:
@@ -140,13 +143,6 @@ def _unreadable(report: Path) -> Iterator[tuple[str, Action]]:
         for row in map(orjson.loads, lines):
             if row.get("status") == "rejected":
                 yield "!", Action("reject", row["reason"], row["product_id"], row.get("record"))
-
-
-def _as_line(sign: str, action: Action) -> str:
-    subject = action.wanted or action.live
-    image = f" image {subject.get('id')} {subject.get('image_file') or '?'}" if subject else ""
-    why = "" if sign in "=-+" else f": {action.reason}"
-    return f"{sign} product {action.product_id}{image}{why}"
 
 
 def _as_json(sign: str, action: Action) -> str:

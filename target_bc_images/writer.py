@@ -67,7 +67,7 @@ class Writer:
             self._carry_out(safe)
             if self._stop.is_set():
                 break
-        if later and self._report.bad:
+        if later and self._report.unfinished:  # what the store never takes must not keep a mirror from its end
             self.kept_all = "records were rejected or failed"
         for batch in later:
             if self._stop.is_set() or self.kept_all:
@@ -84,7 +84,13 @@ class Writer:
             for outcome in self._apply.run(batch):
                 told = True
                 changed = changed or outcome.may_have_written
-                self._report.add(outcome.action, outcome.status, target_id=outcome.target_id, error=outcome.error)
+                self._report.add(
+                    outcome.action,
+                    outcome.status,
+                    target_id=outcome.target_id,
+                    error=outcome.error,
+                    differences=outcome.differences,
+                )
         except Exception as error:
             if not told:  # it could not even say how far it came, for want of its ledger
                 self._report.add_all(changing, "not reached")

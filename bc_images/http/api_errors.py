@@ -66,13 +66,15 @@ def read_error(content: bytes) -> ApiError:
 
 
 def _texts(error: dict[str, Any]) -> Iterator[str]:
-    yield from (text for _, text in _leaves(error.get("title") or error.get("message")))
+    titles = [text for _, text in _leaves(error.get("title") or error.get("message"))]
+    yield from titles
     details = error.get("details")
     if isinstance(details, dict):
         yield from (text for _, text in _leaves(details.get("invalid_reason") or details.get("conflict_reason")))
     for path, text in _leaves(error.get("errors")):
         name = ".".join(path)
-        yield f"{name}: {text}" if name else text
+        if text not in titles:  # which it is where a single field is wrong
+            yield f"{name}: {text}" if name else text
 
 
 def _leaves(value: object, path: tuple[str, ...] = (), depth: int = 0) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -18,6 +18,7 @@ from tests.house.project import OURS, import_graph, modules, pyproject
 ROOMS = [
     "bc_images.errors",
     "bc_images.redaction",
+    "bc_images.text",
     "bc_images.units",
     "bc_images.jsonl",
     "bc_images.schema",

@@ -80,6 +80,11 @@ class Run:
         return sorted((each["action"], each["status"]) for each in self.rows if each.get("action", "keep") != "keep")
 
     @property
+    def failed(self) -> dict[str, Any]:
+        """The first line of the report that is about a failure."""
+        return next(each for each in self.rows if each.get("status") == "failed")
+
+    @property
     def summary(self) -> dict[str, Any]:
         return next(each for each in self.rows if "summary" in each)
 
@@ -132,6 +137,10 @@ class Stage:
             shape = image["sort_order"], image["is_thumbnail"], image["description"] or "", image["sha256"]
             found.setdefault(image["product_id"], []).append(shape)
         return {product: sorted(images) for product, images in found.items()}
+
+    def lose_ledger(self) -> None:
+        for path in self.state_dir.glob("ledger-*"):
+            path.unlink()
 
     def images(self, product_id: int) -> list[dict[str, Any]]:
         return [image for image in self.box.dump(files=False)["images"] if image["product_id"] == product_id]

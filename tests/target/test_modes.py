@@ -322,6 +322,8 @@ class TestReport:
             "rejected": 0,
             "failed": 0,
             "undecided": 0,
+            "different": 0,
+            "unverified": 0,
             "not_reached": 0,
             "skipped_streams": {},
         }
@@ -370,8 +372,12 @@ def test_a_failed_action_is_listed_with_the_stores_own_words(stage3: Stage) -> N
     assert "must not be longer than 255 characters" in failed["error"]
     assert failed["record"]["description"] == "x" * 300
     assert run.out == ""
-    stage3.box.switch(description_max=0)
     again = singer(head(), row(json.loads(json.dumps(failed["record"]))))
+    stage3.box.clear_requests()
+    run = stage3.restore(again)  # known not to be taken: it is not sent again
+    assert (run.code, run.rows[0]["differences"][0]["kept"], stage3.writes()) == (1, "short", [])
+    stage3.box.switch(description_max=0)
+    stage3.lose_ledger()
     assert stage3.restore(again).code == 0
     assert stage3.state() == before
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import gzip
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -59,15 +60,23 @@ def wreck(stage: Stage) -> list[str]:
     one, two, _ = stage.images(SECOND)
     box.set_image(one["id"], description="overwritten", sort_order=7)
     box.set_image(two["id"], content=picture(5), filename="else.png")
-    extra = box.add_image(THIRD, picture(1), "extra.png")
+    box.add_image(THIRD, picture(1), "extra.png")
     product = box.add_product(sku="NEW")
-    unknown = box.add_image(product, picture(2), "unknown.png")
+    box.add_image(product, picture(2), "unknown.png")
+
+    def line(sign: str, image: dict[str, Any], details: str = "") -> str:
+        text = f"{sign} {skus[image['product_id']]}  {image['image_file']}{details and '  ' + details}"
+        return f"{text}  (product {image['product_id']}, image {image['id']})"
+
+    skus = {each["id"]: each["sku"] for each in box.dump(files=False)["products"]}
+    text = (one["description"] or "").replace("\n", "\\n")  # one line, whatever stands in it
+    changed = f"sort_order: 7 -> {one['sort_order']}, description: 'overwritten' -> '{text}'"
     return [
-        f"- product {FIRST} image {lost['id']} {lost['image_file']}",
-        f"* product {SECOND} image {one['id']} {one['image_file']}: differs in sort_order, description",
-        f"* product {SECOND} image {two['id']} {two['image_file']}: the picture is another one",
-        f"+ product {THIRD} image {extra} {stage.images(THIRD)[-1]['image_file']}",
-        f"+ product {product} image {unknown} {stage.images(product)[0]['image_file']}",
+        line("-", lost),
+        line("*", one, changed),
+        line("*", two, "the picture is another one"),
+        line("+", stage.images(THIRD)[-1]),
+        line("+", stage.images(product)[0]),
     ]
 
 
@@ -100,7 +109,7 @@ def test_after_a_restore_only_the_extra_ones_are_left(verifier: Verifier) -> Non
 def test_what_is_the_same_is_listed_on_request(verifier3: Verifier) -> None:
     code, lines = verifier3("--all")
     assert (code, len(lines)) == (0, 16)
-    assert all(line.startswith("= product 10") for line in lines[:15])
+    assert all(re.match(r"= SKU-\S+  \S+  \(product 10\d, image \d+\)$", line) for line in lines[:15]), lines
 
 
 def test_json(verifier3: Verifier) -> None:
@@ -145,14 +154,14 @@ def test_an_unreadable_record(verifier3: Verifier) -> None:
     verifier3.backup.write_bytes(singer(head(), *map(row, records), end()))
     code, lines = verifier3()
     assert code == 1
-    assert lines[0].startswith(f"! product {FIRST} image 11 {records[0]['image_file']}: does not fit the schema: sort_")
+    assert lines[0].startswith(f"! SKU-000000  {records[0]['image_file']}  does not fit the schema: sort_")
 
 
 def test_a_product_that_is_gone(verifier3: Verifier) -> None:
     verifier3.stage.box.delete_product(SECOND)
     code, lines = verifier3()
     assert code == 1
-    assert [line.split(":")[-1] for line in lines[:3]] == [" there is no product 102 in the store"] * 3
+    assert ["  there is no product 102 in the store  (" in line for line in lines[:3]] == [True] * 3
     assert lines[3] == "3 differences (12 same, 3 unreadable)"
 
 

@@ -1,0 +1,90 @@
+"""One image as one line for people: what verify finds, what a plan would change, what a run has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from bc_images.redaction import redact
+from bc_images.text import printable, shortened
+from target_bc_images.differences import Difference, as_sent
+from target_bc_images.plan import Action
+
+__all__ = ["LEGEND", "SIGNS", "change_line", "difference_text"]
+
+SIGNS: Final = {"keep": "=", "update": "*", "replace": "*", "create": "-", "delete": "+", "reject": "!"}
+"""How the store differs from the backup where an action is due."""
+LEGEND: Final = "- missing from the store, * different, + extra in the store"
+
+_VALUE = 60  # characters of a value
+_SKU, _FILE, _NARROW_VALUE = 16, 28, 18  # characters of each where a line has to fit a terminal
+
+
+def change_line(action: Action, *, sign: str | None = None, verb: bool = False, width: int | None = None) -> str:
+    """Return one line: sign, SKU, file, what differs (``field: old -> new``), and which image it is.
+
+    Args:
+        action: what is due, or was done.
+        sign: in place of the action's own.
+        verb: say of what is to be created or deleted that it is.
+        width: characters that the line may have, or None for any number.
+    """
+    image = action.wanted or action.live
+    if image is None:
+        return _fitted(f"{sign or SIGNS[action.action]} product {action.product_id}: {_sentence(action.reason)}", width)
+    sku = printable(str(image.get("product_sku") or "")) or f"product {action.product_id}"
+    file = printable(str(image.get("image_file") or ""))
+    value_length = _VALUE
+    if width is not None:
+        sku, file, value_length = shortened(sku, _SKU), shortened(file, _FILE), _NARROW_VALUE
+    details = ", ".join(_details(action, value_length, verb=verb))
+    line = "  ".join(part for part in (f"{sign or SIGNS[action.action]} {sku}", file, details) if part)
+    ids = f"  (product {action.product_id}, image {image.get('id')})"
+    if width is None or len(line) + len(ids) <= width:
+        return line + ids
+    return _fitted(line, width)
+
+
+def _fitted(line: str, width: int | None) -> str:
+    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"
+
+
+def difference_text(difference: Difference, length: int = _VALUE) -> str:
+    """Return what was sent of a field, and what the store shows."""
+    sent, kept = _value(difference.sent, length), _value(difference.kept, length)
+    error = f" ({difference.error})" if difference.error else ""
+    return f"{difference.field}: sent {sent}, the store shows {kept}{error}"
+
+
+def _details(action: Action, length: int, *, verb: bool) -> Iterator[str]:
+    if action.action in {"create", "delete"}:
+        if verb:
+            yield action.action
+        return
+    if action.action in {"replace", "reject"}:
+        yield _sentence(action.reason)
+    elif action.action == "keep" and action.wanted is not None and action.live is None:
+        yield _sentence(action.reason)  # it is not there, and may not be created
+    if action.live is not None and action.action != "reject":
+        yield from _changes(action, length)
+
+
+def _changes(action: Action, length: int) -> Iterator[str]:
+    live: dict[str, Any] = action.live or {}
+    for name, value in action.fields.items():
+        yield f"{name}: {_value(as_sent(live.get(name)), length)} -> {_value(value, length)}"
+    shown: Sequence[Difference] = action.differences
+    yield from (difference_text(each._replace(error=None), length) for each in shown)
+
+
+def _value(value: Any, length: int) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        text = printable(redact(value))
+        return f"'{text if len(text) <= length else text[: length - 1] + '…'}'"
+    return str(value)
+
+
+def _sentence(text: str) -> str:
+    return " ".join(printable(redact(" ".join(text.split()))).split())
