@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import ClientDisconnect, Request
 
-from bc_images.sandbox import files, gateway
+from bc_images.sandbox import files, gateway, guard
 from bc_images.sandbox.dav import PREFIX as DAV
 from bc_images.sandbox.faults import Faults
 from bc_images.sandbox.names import STATUS_PAGE
@@ -100,6 +100,9 @@ class App:
         """Serve one request."""
         if scope["type"] != "http":
             return
+        if (refused := guard.refusal(scope)) is not None:
+            await _send(refused, send)
+            return
         path: str = scope["path"]
         if path.startswith(ADMIN):
             await self._admin(scope, receive, send)
@@ -127,8 +130,7 @@ class App:
         if letter == "t":
             await _cut_off(answer, scope, receive, send)
             return
-        await send({"type": "http.response.start", "status": answer.status, "headers": answer.all_headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        await _send(answer, send)
 
     async def _work(self, scope: Scope, receive: Receive, *, api: bool, discard: bool = False) -> Reply:
         """The honest answer; on the API with the rate headers, or 429 when the quota is used up."""
@@ -201,6 +203,11 @@ _REPLIES: Final[dict[str, Callable[[], Reply]]] = {
     "E": lambda: reply(200),
     "c": lambda: _problem(409, "Conflict"),
 }
+
+
+async def _send(answer: Reply, send: Send) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.all_headers})
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 async def _until_gone(receive: Receive) -> None:

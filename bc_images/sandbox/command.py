@@ -61,6 +61,9 @@ def sandbox(
 ) -> None:
     """Run a store that answers like BigCommerce, on this machine only.
 
+    It is a toy: its tokens are known to everybody and nothing is encrypted. It listens on 127.0.0.1, answers to no
+    other name than localhost, and lets no web page change it. Never make it reachable from elsewhere.
+
     Store hash `sandbox`, token `sandbox-token`; the address it prints serves as api_url and as store_url.
     Ends on Ctrl-C or SIGTERM.
     """

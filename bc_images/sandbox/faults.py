@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import re
+import logging
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final
+
+from bc_images.sandbox.patterns import BadPattern, Patterns
+
+logger = logging.getLogger(__name__)
 
 FAULTS: Final[dict[str, str]] = {
     ".": "pass",
@@ -46,7 +50,6 @@ class BadScript(ValueError):
 class _Script:
     letters: str
     match: str | None
-    pattern: re.Pattern[str] | None
     next: int = 0
 
 
@@ -56,6 +59,11 @@ class Faults:
     def __init__(self) -> None:
         self._scripts: dict[str | None, _Script] = {}
         self._lock = Lock()
+        self._patterns = Patterns()
+
+    def close(self) -> None:
+        """End what searches the patterns."""
+        self._patterns.close()
 
     def script(self, letters: str, match: str | None = None) -> None:
         """Set the script for ``match``, a regular expression searched in ``METHOD /path``.
@@ -67,29 +75,39 @@ class Faults:
         unknown = sorted(set(letters) - set(FAULTS))
         if unknown:
             raise BadScript(f"unknown fault {unknown[0]!r}; there are: {' '.join(FAULTS)}")
-        try:
-            pattern = re.compile(match) if match is not None else None
-        except re.error as error:
-            raise BadScript(f"{match!r} is not a regular expression: {error}") from error
+        if match is not None:
+            try:
+                self._patterns.search(match, "")
+            except BadPattern as error:
+                raise BadScript(f"{match!r} is not a regular expression that can be used: {error}") from error
         with self._lock:
             if not letters and match is None:
                 self._scripts.clear()
                 return
             self._scripts.pop(match, None)
             if letters:
-                self._scripts[match] = _Script(letters, match, pattern)
+                self._scripts[match] = _Script(letters, match)
 
     def next(self, line: str, *, api: bool) -> str:
         """The letter for this request; takes it from the newest script that matches and has letters left."""
         if not self._scripts:
             return "."
         with self._lock:
-            for script in reversed(self._scripts.values()):
-                matches = api if script.pattern is None else script.pattern.search(line) is not None
-                if matches and script.next < len(script.letters):
+            for script in reversed(list(self._scripts.values())):
+                if script.next < len(script.letters) and self._matches(script, line, api=api):
                     script.next += 1
                     return script.letters[script.next - 1]
         return "."
+
+    def _matches(self, script: _Script, line: str, *, api: bool) -> bool:
+        if script.match is None:
+            return api
+        try:
+            return self._patterns.search(script.match, line)
+        except BadPattern as error:  # it would take as long for every request that follows
+            logger.warning("The faults for %r are dropped: %s.", script.match, error)
+            del self._scripts[script.match]
+            return False
 
     def as_list(self) -> list[dict[str, str | None]]:
         """Each script's match and the letters that are left."""

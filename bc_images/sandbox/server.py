@@ -103,9 +103,10 @@ class SandboxServer(Control):
     ) -> None:
         given = Switches({"latency_ms": latency_ms, **(switches or {})})
         script = Faults()
-        script.script(faults)
         self._cleanup = contextlib.ExitStack()
+        self._cleanup.callback(script.close)
         try:
+            script.script(faults)
             self._listener = self._listen(port)
             self.port: int = self._listener.getsockname()[1]
             self.url = f"http://{HOST}:{self.port}"

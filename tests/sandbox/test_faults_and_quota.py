@@ -171,7 +171,7 @@ def test_not_applied_looks_applied(shop: Door) -> None:
 def raw(shop: Door, method: str, path: str) -> socket.socket:
     """Send a request by hand, so that the client can go away while it waits."""
     connection = socket.create_connection(("127.0.0.1", shop.sandbox.port), timeout=10)
-    head = f"{method} /stores/sandbox{path} HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {TOKEN}\r\n\r\n"
+    head = f"{method} /stores/sandbox{path} HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: {TOKEN}\r\n\r\n"
     connection.sendall(head.encode())
     return connection
 
