@@ -12,11 +12,13 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from pathlib import Path
 from typing import TypeVar
 
 from bc_images.errors import SettingsError
 from bc_images.redaction import redact
+from bc_images.text import printable
 
 __all__ = ["configure", "redact_last_resort", "set_up_console", "write_error"]
 
@@ -82,14 +84,25 @@ class _RepetitionFilter(logging.Filter):
 
 
 class _RedactingFormatter(logging.Formatter):
-    """Writes what another formatter does, tracebacks too, but no secret."""
+    """Writes what another formatter does, tracebacks too, but no secret and no character that controls a terminal."""
 
     def __init__(self, formatter: logging.Formatter | None) -> None:
         super().__init__()
         self._formatter = formatter or logging.Formatter()
 
     def format(self, record: logging.LogRecord) -> str:
-        return redact(self._formatter.format(record))
+        return redact(self._formatter.format(_printable(record)))
+
+
+def _printable(record: logging.LogRecord) -> logging.LogRecord:
+    """Return a copy of a record whose message is one line; a formatter may still add colours of its own."""
+    shown = copy(record)
+    with suppress(TypeError, ValueError, KeyError):  # arguments that do not fit: the handler says so
+        shown.msg, shown.args = printable(record.getMessage()), ()
+    if record.exc_info:
+        traceback = logging.Formatter().formatException(record.exc_info)
+        shown.exc_text = "\n".join(map(printable, traceback.split("\n")))
+    return shown
 
 
 def configure(prefix: str, set_up: Callable[[], T]) -> T:
@@ -153,7 +166,7 @@ def write_error(prog: str, message: str) -> None:
 
     It appears whatever the level, and a stderr that nobody reads is no further error.
     """
-    message = " ".join(redact(message).split())
+    message = printable(" ".join(redact(message).split()))
     record = logging.LogRecord(prog, logging.ERROR, __file__, 0, "%s", (message,), None)
     json_handlers = [handler for handler in logging.getLogger().handlers if _writes_json(handler, record)]
     for handler in json_handlers:

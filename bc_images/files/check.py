@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import orjson
 
 from bc_images.files.audit import Audit, Finding
 from bc_images.files.file_store import open_files
 from bc_images.files.refs import listed_on_disk
+from bc_images.redaction import redact
 from bc_images.sample import Sample
+from bc_images.text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -107,12 +109,12 @@ def _progress() -> AbstractContextManager[Progress | None]:
 
 def _text(finding: Finding) -> str:
     by = f", named by {finding.named_by}" if finding.named_by else ""
-    return f"{_SIGNS[finding.kind]} {finding.key}  {finding.reason}{by}"
+    return printable(redact(f"{_SIGNS[finding.kind]} {finding.key}  {finding.reason}{by}"))
 
 
 def _json(finding: Finding) -> str:
     fields = {"finding": finding.kind, "key": finding.key, "reason": finding.reason, "named_by": finding.named_by}
-    return orjson.dumps(fields).decode()
+    return json.dumps(fields)  # in ASCII: a key may hold characters that control a terminal
 
 
 def _summarise(audit: Audit, rehashed: int, counts: Counter[str], *, as_json: bool) -> None:
@@ -120,7 +122,7 @@ def _summarise(audit: Audit, rehashed: int, counts: Counter[str], *, as_json: bo
         numbers = {"files": audit.files, "bytes": audit.bytes, "rehashed": rehashed}
         numbers |= {"records": audit.records, "records_without_file": audit.without_file}
         numbers |= {kind: counts[kind] for kind in _SIGNS}
-        click.echo(orjson.dumps({"summary": numbers}).decode())
+        click.echo(json.dumps({"summary": numbers}))
         return
     usual = [kind for kind in _SIGNS if kind not in _SELDOM or counts[kind]]
     found = ", ".join(f"{counts[kind]:,} {kind}" for kind in usual)

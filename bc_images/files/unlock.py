@@ -7,6 +7,7 @@ import click
 from bc_images.errors import DamagedFiles
 from bc_images.files.file_store import open_files
 from bc_images.files.locks import Lock, StoreLock
+from bc_images.text import printable
 
 __all__ = ["unlock"]
 
@@ -56,4 +57,4 @@ def unlock(ctx: click.Context, files_url: str, store_hash: str, *, everything: b
 
 
 def _described(lock: Lock) -> str:
-    return f"{lock}, renewed {max(0, round(lock.age(None) / 60))} min ago"
+    return printable(f"{lock}, renewed {max(0, round(lock.age(None) / 60))} min ago")
