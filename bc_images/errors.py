@@ -77,7 +77,7 @@ class StoreUnreachable(Stopped):
 
 
 class UnexpectedResponse(Stopped):
-    """An answer that does not fit the API: HTML, a page without ``data``, a field of a wrong type."""
+    """An answer that does not fit the API: HTML, a page without ``data``, an id of a wrong type."""
 
 
 class DamagedInput(Stopped):

@@ -1,6 +1,7 @@
 """One image, in the shapes of V2 and V3, and as our record (``schemas/product_images.json``). Pure functions.
 
-Nothing is guessed: a field of the wrong type is an `UnexpectedResponse` that names the product and the field.
+Nothing is guessed. A row that cannot be a record is an `InvalidImageError`, which costs that image alone. A date or a
+rendition's address of the wrong type becomes null, since nothing is restored from it, and a notice names it.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from bc_images.errors import UnexpectedResponse
 from bc_images.redaction import redact
 
 __all__ = [
+    "InvalidImage",
+    "InvalidImageError",
+    "Notice",
     "Record",
     "changes",
+    "check_is_object",
     "file_name",
     "from_v2",
     "from_v3",
@@ -32,32 +37,99 @@ Record: TypeAlias = dict[str, Any]
 """A record of the stream ``product_images``; keys as in the schema."""
 
 
-def from_v2(image: Mapping[str, Any], store_hash: str, product_id: int, sku: str | None) -> Record:
+Notice: TypeAlias = Callable[[str], None]
+"""Is given one line about each value that is read as null: product, image, field, and what is wrong with it."""
+
+
+class InvalidImage(NamedTuple):
+    """An image of the store that cannot be a record, as far as it is known."""
+
+    product_id: int
+    id: int | None
+    image_file: str | None
+    problem: str  # such as "sort_order is None, not a 32-bit integer"
+
+    @property
+    def text(self) -> str:
+        """Name the image and what is wrong with it."""
+        image = "image without an id" if self.id is None else f"image {self.id}"
+        return f"product {self.product_id}, {image}: {self.problem}"
+
+
+class InvalidImageError(UnexpectedResponse):
+    """A row of the store that cannot be a record."""
+
+    def __init__(self, image: InvalidImage) -> None:
+        super().__init__(str(misfit(image.text.rpartition(": ")[0], image.problem)))
+        self.image = image
+
+
+def _no_notice(_: str) -> None:
+    pass
+
+
+def from_v2(
+    image: Mapping[str, Any], store_hash: str, product_id: int, sku: str | None, notice: Notice = _no_notice
+) -> Record:
     """Turn a V2 image (specs/v2-product-images.mdx) into a record; dates become RFC 3339 in UTC.
 
     Raises:
-        UnexpectedResponse: a field is missing or of a wrong type.
+        InvalidImageError: it cannot be a record: a field is missing or of a wrong type.
+        UnexpectedResponse: the answer is not about images of this product, or its ids are of a wrong type.
     """
     get = image.get
     record = _record(
-        image, store_hash, product_id, sku, get("zoom_url"), get("standard_url"), get("thumbnail_url"), get("tiny_url")
+        image,
+        store_hash,
+        product_id,
+        sku,
+        get("zoom_url"),
+        get("standard_url"),
+        get("thumbnail_url"),
+        get("tiny_url"),
+        notice,
     )
-    record["date_created"] = utc_from_rfc2822(get("date_created"), record, "date_created")
+    try:
+        record["date_created"] = utc_from_rfc2822(get("date_created"), record, "date_created")
+    except UnexpectedResponse:
+        notice(_no_date(record, "date_created", get("date_created")))
     return record
 
 
-def from_v3(image: Mapping[str, Any], store_hash: str, product_id: int, sku: str | None) -> Record:
+def from_v3(
+    image: Mapping[str, Any], store_hash: str, product_id: int, sku: str | None, notice: Notice = _no_notice
+) -> Record:
     """Turn a V3 image (specs/products_catalog.v3.yml, productImage) into a record.
 
-    Raises:
-        UnexpectedResponse: a field is missing or of a wrong type.
+    It raises what `from_v2` raises.
     """
     get = image.get
     record = _record(
-        image, store_hash, product_id, sku, get("url_zoom"), get("url_standard"), get("url_thumbnail"), get("url_tiny")
+        image,
+        store_hash,
+        product_id,
+        sku,
+        get("url_zoom"),
+        get("url_standard"),
+        get("url_thumbnail"),
+        get("url_tiny"),
+        notice,
     )
-    record["date_modified"] = utc_from_iso(get("date_modified"), record, "date_modified")
+    try:
+        record["date_modified"] = utc_from_iso(get("date_modified"), record, "date_modified")
+    except UnexpectedResponse:
+        notice(_no_date(record, "date_modified", get("date_modified")))
     return record
+
+
+def check_is_object(image: object, product_id: int) -> None:
+    """Make sure that a row of a list of images is an object.
+
+    Raises:
+        InvalidImageError: it is not.
+    """
+    if type(image) is not dict:
+        raise InvalidImageError(InvalidImage(product_id, None, None, f"it is {short(image)}, not an object"))
 
 
 _TEXT = frozenset({str, type(None)})
@@ -73,13 +145,13 @@ def _record(
     standard_url: object,
     thumbnail_url: object,
     tiny_url: object,
+    notice: Notice,
 ) -> Record:
     try:
         image_id, image_file = image["id"], image["image_file"]
         is_thumbnail, sort_order = image["is_thumbnail"], image["sort_order"]
     except KeyError as error:
-        known = {"id": image.get("id"), "product_id": product_id}
-        raise _misfit(known, str(error.args[0]), "is missing") from None
+        raise _invalid(image, product_id, f"{error.args[0]} is missing") from None
     description = image.get("description")
     record: Record = {
         "store_hash": store_hash,
@@ -118,31 +190,57 @@ def _record(
         and image.get("product_id", product_id) == product_id
     ):
         return record
-    raise _first_misfit(record, image)
+    return _without_invalid_addresses(record, image, notice)
 
 
-_WANTED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+_RESTORED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("id", lambda value: type(value) is int and value > 0, "a positive integer"),
     ("image_file", lambda value: type(value) is str and value != "", "a path"),
     ("is_thumbnail", lambda value: type(value) is bool, "true or false"),
     ("sort_order", lambda value: type(value) is int and -_INT32 <= value < _INT32, "a 32-bit integer"),
-    *(
-        (name, lambda value: type(value) in _TEXT, "text or null")
-        for name in ("description", "zoom_url", "standard_url", "thumbnail_url", "tiny_url")
-    ),
+    ("description", lambda value: type(value) in _TEXT, "text or null"),
 )
+_ADDRESSES = ("zoom_url", "standard_url", "thumbnail_url", "tiny_url")
 
 
-def _first_misfit(record: Record, image: Mapping[str, Any]) -> UnexpectedResponse:
-    for name, fits, wanted in _WANTED:
-        if not fits(record[name]):
-            return _misfit(record, name, f"is {short(record[name])}, not {wanted}")
-    return _misfit(record, "product_id", f"is {short(image['product_id'])}")
+def _without_invalid_addresses(record: Record, image: Mapping[str, Any], notice: Notice) -> Record:
+    """Return the record with null for each address that is none, if that is all that is wrong with it."""
+    product_id = record["product_id"]
+    for name, is_valid, wanted in _RESTORED:
+        if not is_valid(record[name]):
+            raise _invalid(image, product_id, f"{name} is {short(record[name])}, not {wanted}")
+    if image.get("product_id", product_id) != product_id:
+        raise _invalid(image, product_id, f"product_id is {short(image['product_id'])}")
+    for name in _ADDRESSES:
+        if type(record[name]) not in _TEXT:
+            notice(f"{_subject(record)}: {name} is {short(record[name])}, not text or null")
+            record[name] = None
+    return record
 
 
-def _misfit(item: Mapping[str, Any], name: str, what: str) -> UnexpectedResponse:
+def _invalid(image: Mapping[str, Any], product_id: int, problem: str) -> UnexpectedResponse:
+    """Return the error for a row that cannot be a record.
+
+    Where ids are of another type, or of another product, it is the whole answer that does not fit.
+    """
+    image_id, owner, image_file = image.get("id"), image.get("product_id"), image.get("image_file")
+    for name, value in (("id", image_id), ("product_id", owner)):
+        if value is not None and type(value) is not int:
+            return misfit(f"product {product_id}, image {short(image_id)}", f"{name} is {short(value)}, not an integer")
+    if owner is not None and owner != product_id:
+        return misfit(f"product {product_id}, image {short(image_id)}", f"product_id is {owner}")
+    known_id = image_id if image_id is not None and image_id > 0 else None
+    path = image_file if type(image_file) is str and image_file else None
+    return InvalidImageError(InvalidImage(product_id, known_id, path, problem))
+
+
+def _no_date(record: Record, name: str, value: object) -> str:
+    return f"{_subject(record)}: {name} is {short(value)}, no date"
+
+
+def _subject(item: Mapping[str, Any]) -> str:
     image = f"product {item['product_id']}, image" if "product_id" in item else "product"
-    return misfit(f"{image} {short(item['id'])}", f"{name} {what}")
+    return f"{image} {short(item['id'])}"
 
 
 def misfit(where: str, what: str) -> UnexpectedResponse:
@@ -174,11 +272,11 @@ def utc_from_rfc2822(text: object, item: Mapping[str, Any], field: str) -> str |
     if text is None or text == "":
         return None
     try:
-        if isinstance(text, str):
+        if isinstance(text, str) and _HAS_YEAR(text):
             return _utc(parsedate_to_datetime(text))
     except (ValueError, OverflowError):
         pass  # said below
-    raise _misfit(item, field, f"is {short(text)}, no date")
+    raise misfit(_subject(item), f"{field} is {short(text)}, no date")
 
 
 def utc_from_iso(text: object, item: Mapping[str, Any], field: str) -> str | None:
@@ -195,9 +293,10 @@ def utc_from_iso(text: object, item: Mapping[str, Any], field: str) -> str | Non
             return text if _CANONICAL(text) else _utc(moment)
     except (ValueError, OverflowError):
         pass  # said below
-    raise _misfit(item, field, f"is {short(text)}, no date")
+    raise misfit(_subject(item), f"{field} is {short(text)}, no date")
 
 
+_HAS_YEAR = re.compile(r"\s[1-9]\d{3}\s", re.ASCII).search  # Python reads -0001 and 0000 as 2000
 _CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", re.ASCII).fullmatch
 
 

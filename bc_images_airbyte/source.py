@@ -16,7 +16,7 @@ from airbyte_protocol_dataclasses.models import (
     SyncMode,
 )
 
-from bc_images.errors import SettingsError, SomeFailed
+from bc_images.errors import SettingsError
 from bc_images.files import open_files
 from bc_images.settings import PROPERTIES, REQUIRED
 from bc_images.store import Store
@@ -46,10 +46,12 @@ class SourceBCImages(TapBCImages):
 
         Raises:
             BcImagesError: what the tap raises; what was read before it stays true.
-            SomeFailed: all is read, but some pictures could not be had.
+            SomeFailed: all is read, but some images or pictures could not be had.
         """
         writer = self.message_writer
-        writer.is_complete = lambda stream: stream != ProductImagesStream.name or not self.failed_files
+        writer.is_complete = lambda stream: (
+            stream != ProductImagesStream.name or not (self.failed_files or self.invalid)
+        )
         try:
             self.sync_all()
         except Exception:
@@ -59,8 +61,7 @@ class SourceBCImages(TapBCImages):
             writer.end()
         finally:
             self.close()
-        if self.failed_files:
-            raise SomeFailed(f"{self.failed_files:,} pictures could not be had. Run again: only these are fetched.")
+        self.check_complete()
 
 
 def streams(settings: Mapping[str, Any]) -> list[AirbyteStream]:

@@ -162,7 +162,7 @@ class Changes:
         """
         dates = [image[REPLICATION_KEY] for image in product.images]
         latest = max(filter(None, (product.date_modified, *dates)), default="")
-        if latest < self.since and None not in dates:
+        if latest < self.since and None not in dates and not product.invalid:
             return False
         self._latest = max(self._latest, latest)
         return True

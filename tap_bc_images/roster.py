@@ -21,7 +21,7 @@ def product_record(product: Product, store_hash: str) -> Record:
         "sku": product.sku,
         "name": product.name,
         "date_modified": product.date_modified,
-        "image_count": len(product.images),
+        "image_count": len(product.images) + len(product.invalid),
     }
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProductImagesStream", "ProductsStream"]
 
+_NAMED = 20  # how many images that cannot be records are named
 _CLOCK_MARGIN = timedelta(minutes=5)  # how far the store's clocks may be apart from each other
 
 
@@ -41,10 +42,23 @@ class ProductImagesStream(SweepStream):
         for product in tap.store.sweep(run.first, tap.options.product_id_max):
             images = product.images
             run.images += len(images)
+            if product.invalid:
+                self._leave_out(product)
             if roster:
                 roster.add(product_record(product, tap.settings.store_hash))
             yield product.id, images if run.changes is None or self._is_changed(product, run.changes) else []
         tap.roster = roster
+
+    def _leave_out(self, product: Product) -> None:
+        """Name the images that cannot be records; no state goes beyond their product."""
+        run, tap = self._run, self._tap
+        run.images += len(product.invalid)
+        run.incomplete_from = run.incomplete_from or product.id
+        for image in product.invalid:
+            tap.invalid += 1
+            tap.first_invalid = tap.first_invalid or image
+            if tap.invalid <= _NAMED:
+                self.logger.error("Left out, since it cannot be a record: %s.", image.text)
 
     def _is_changed(self, product: Product, changes: Changes) -> bool:
         if not self._run.began:
@@ -140,7 +154,7 @@ class ProductsStream(SweepStream):
                 yield record["id"], [record]
             return
         for product in tap.store.sweep(run.first, tap.options.product_id_max):
-            run.images += len(product.images)
+            run.images += len(product.images) + len(product.invalid)
             yield product.id, [product_record(product, tap.settings.store_hash)]
 
 

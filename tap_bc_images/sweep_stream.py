@@ -12,6 +12,8 @@ What is promised of a sweep, and where it is kept:
   Its bookmark moves when it has ended, and never beyond the time at which it began. It stays where it is after a sweep
   that saw too little, and while a picture could not be had, so that the next run emits the image again and asks for
   its picture again.
+- An image that cannot be a record is left out, named and counted. Its sweep is incomplete: no ACTIVATE_VERSION, no
+  bookmark, and no place to go on from at or behind its product.
 """
 
 from __future__ import annotations
@@ -69,6 +71,7 @@ class Run:
     images: int = 0
     products: int = 0
     too_few: bool = False  # the store counts more, before and after
+    incomplete_from: int = 0  # the first product with an image that cannot be a record; 0: none
     without_file: int = 0  # records that went out without the picture they should have
     last_product_id: int = 0  # all its records are written, and those of the products before it
     stated: int = 0  # how many products came before the latest STATE
@@ -255,6 +258,8 @@ class SweepStream(Stream):
             yield from told
             records += len(told)
             run.products += 1
+            if 0 < run.incomplete_from <= product_id:
+                continue  # no state goes beyond an image that was left out
             place = _Place(records, product_id, run.products)
             if waiting and waiting[-1].records == records:  # no record between the two: the later one will do
                 waiting[-1] = place
@@ -347,9 +352,10 @@ class SweepStream(Stream):
         """The sweep is complete: let the loader drop what was not in it, and the state forget it."""
         run = self._run
         if self.ABORT_AT_RECORD_COUNT is None:
-            if run.full and self._stream_version and self._tap.speaks_for_the_table and not run.too_few:
+            is_complete = not (run.too_few or run.incomplete_from)
+            if run.full and self._stream_version and self._tap.speaks_for_the_table and is_complete:
                 self._write_activate_version_message(self._stream_version)
-            if run.changes and not (run.too_few or run.without_file):
+            if run.changes and is_complete and not run.without_file:
                 run.changes.remember(self.stream_state, run.began)
             FullSweep.forget(self.stream_state)
         self.state_manager.is_flushed = False

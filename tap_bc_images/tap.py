@@ -21,6 +21,7 @@ from bc_images import door, logs
 from bc_images.config import checked, from_environment, json_object, settings_files
 from bc_images.errors import SettingsError, SomeFailed
 from bc_images.http import Client
+from bc_images.images import InvalidImage
 from bc_images.settings import PROPERTIES, REQUIRED, Settings
 from bc_images.store import Store, open_store
 from tap_bc_images.catalog import read_catalog
@@ -92,6 +93,9 @@ class TapBCImages(Tap):
         self.roster: Roster | None = None
         """The products, where the sweep for the images has already seen them all."""
         self.failed_files = 0
+        self.invalid = 0
+        """How many images were left out, since they cannot be records."""
+        self.first_invalid: InvalidImage | None = None
         self._signal: int | None = None
         try:
             super().__init__(
@@ -168,6 +172,28 @@ class TapBCImages(Tap):
         """Whether a complete sweep may say which rows there are: not where it is one part of several."""
         return self.options.activate_version and not self.options.is_shard
 
+    def check_complete(self) -> None:
+        """Make sure that nothing was left out.
+
+        Raises:
+            SomeFailed: the run is finished, but some images or pictures could not be had.
+        """
+        parts = []
+        if self.first_invalid is not None:
+            these = "1 image" if self.invalid == 1 else f"{self.invalid:,} images"
+            parts.append(
+                f"{these} of the store cannot be read as records and were left out, the first of them "
+                f"{self.first_invalid.text}. All others are written, without ACTIVATE_VERSION and without a bookmark. "
+                "Correct or delete them in the store, then run again."
+            )
+        if self.failed_files:
+            parts.append(
+                f"{self.failed_files:,} pictures could not be had; they are listed above, and their records carry no "
+                "digest. All else is complete. Run again: only what is missing is fetched."
+            )
+        if parts:
+            raise SomeFailed(" ".join(parts))
+
     def close(self) -> None:
         """Send nothing more, and wake every thread that waits."""
         if self._client is not None:
@@ -203,7 +229,7 @@ class TapBCImages(Tap):
         """Run the tap as the command line asks.
 
         Raises:
-            SomeFailed: the sweep is complete, but some pictures could not be had.
+            SomeFailed: the run is finished, but some images or pictures could not be had.
         """
         if about:
             cls.print_about(about_format)
@@ -222,11 +248,7 @@ class TapBCImages(Tap):
             tap.sync_all()
         finally:
             tap.close()
-        if tap.failed_files:
-            raise SomeFailed(
-                f"{tap.failed_files:,} pictures could not be had; they are listed above, and their records carry no "
-                "digest. All else is complete. Run again: only what is missing is fetched."
-            )
+        tap.check_complete()
 
     # Signals
 

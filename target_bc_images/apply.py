@@ -15,7 +15,7 @@ from contextlib import suppress
 from bc_images.errors import FileUnavailable, NotFound, OutcomeUnknown, RequestRejected, Stopped, StoreUnreachable
 from bc_images.files.upload import Uploader
 from bc_images.http import client
-from bc_images.images import Record
+from bc_images.images import InvalidImageError, Record
 from bc_images.store import Store
 from target_bc_images.arrivals import Arrivals
 from target_bc_images.differences import Difference
@@ -25,7 +25,7 @@ from target_bc_images.match import Knowledge, SourceKey
 from target_bc_images.pending import PendingCreates
 from target_bc_images.pictures import Pictures
 from target_bc_images.plan import Action, ProductPlan, plan
-from target_bc_images.planner import Batch
+from target_bc_images.planner import Batch, read_products
 from target_bc_images.sender import Sender
 
 __all__ = ["PATIENCE", "Apply"]
@@ -239,6 +239,7 @@ class Apply:
                 self._stop.set()
         if job.conflicts:
             arrivals.adopt(job)
+        self._fail_invalid(job, planned)
         self._forgive(job, planned, facts)
         job.is_read_back = True
         job.is_proven = not job.todo and not job.failed
@@ -264,6 +265,13 @@ class Apply:
         if taken or found:
             self._ledger.save_kept_values({**taken, **found})
 
+    def _fail_invalid(self, job: Job, planned: ProductPlan) -> None:
+        """Call no write done whose image cannot be read afterwards."""
+        written = {action.subject for action in job.first.writes}
+        for action in planned.actions:
+            if action.action == "reject" and action.subject in written and action.subject not in job.failed:
+                job.failed[action.subject] = Failure(action, action.reason, is_unknown=True)
+
     def _forgive(self, job: Job, planned: ProductPlan, facts: Knowledge) -> None:
         """Take back the failures of writes that were done although no answer said so."""
         refused = {action.subject for action in planned.actions if action.action == "reject"}
@@ -278,7 +286,7 @@ class Apply:
             self._stop.wait(client.backoff(max(job.tries for job in jobs)))
         for seconds in self._patience:
             is_stopped = self._stop.wait(seconds)
-            live = {each.id: each.images for each in self._store.products([job.product_id for job in waiting])}
+            live = read_products(self._store, [job.product_id for job in waiting], facts)
             for job in waiting:
                 self._take_in(job, live.get(job.product_id, []), facts)
             waiting = [job for job in waiting if job.pending or job.unseen]
@@ -289,11 +297,13 @@ class Apply:
 
     def _take_in(self, job: Job, images: Sequence[Record], facts: Knowledge) -> None:
         """Take over what is live now. What the list lacks of our own is asked for by its id: lists may lag behind."""
-        listed = {image["id"] for image in images}
+        listed = {image["id"] for image in images} | {image.id for image in facts.invalid.get(job.product_id, ())}
         job.images, job.unseen = images, set()
         for image_id in sorted({*job.created.values()} - listed):
             try:
                 job.images = [*job.images, self._store.image(job.product_id, image_id)]
+            except InvalidImageError as error:
+                facts.invalid[job.product_id] = [*facts.invalid.get(job.product_id, ()), error.image]
             except NotFound:
                 job.unseen.add(image_id)
         if job.pending is not None and (known := self._pending.confirm(job.pending, images)) is not None:

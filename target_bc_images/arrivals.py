@@ -15,6 +15,7 @@ from target_bc_images.ledger import Ledger
 from target_bc_images.match import Knowledge, Known, match, same_picture, source_key
 from target_bc_images.pictures import Pictures
 from target_bc_images.plan import plan
+from target_bc_images.planner import read_products
 from target_bc_images.recognise import Recogniser
 
 __all__ = ["Arrivals"]
@@ -50,6 +51,8 @@ class Arrivals:
         images = self._images(job.product_id)
         if images is not None:
             job.images = images
+            if self._facts.invalid.get(job.product_id):  # one may have come in, or become so
+                job.todo = list(plan(job.product_id, job.first.wanted, images, self._facts, job.first).writes)
             self.adopt(job)
 
     def _images(self, product_id: int) -> Sequence[Record] | None:
@@ -60,7 +63,7 @@ class Arrivals:
                 at = self._ahead.index(product_id)
                 chunk = self._ahead[at : at + count]
                 del self._ahead[at : at + count]
-                read = {product.id: product.images for product in self._store.products(chunk)}
+                read = read_products(self._store, chunk, self._facts)
                 self._read |= {each: read.get(each, []) for each in chunk}
             return self._read.pop(product_id, None)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
-from bc_images.images import Record, changes, stem
+from bc_images.images import InvalidImage, Record, changes, stem
 from target_bc_images.differences import KeptValue, Refusal
 
 __all__ = [
@@ -63,6 +63,7 @@ class Knowledge:
     altered: set[str] = field(default_factory=set)  # live image_files of which only a copy altered by a CDN can be read
     unreadable: set[str] = field(default_factory=set)  # live image_files that cannot be read
     similar: set[tuple[SourceKey, str]] = field(default_factory=set)  # other bytes than live image_file, and alike
+    invalid: dict[int, Sequence[InvalidImage]] = field(default_factory=dict)  # product id -> images without a record
     before: dict[int, Record] = field(default_factory=dict)  # image id -> fields, before a run that was cut short
     refused: dict[SourceKey, str] = field(default_factory=dict)  # what must not or cannot be written, and why
     refusals: dict[SourceKey, dict[str, Refusal]] = field(default_factory=dict)  # by field; of this run

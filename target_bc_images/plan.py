@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from bc_images.images import Record, changes
+from bc_images.images import InvalidImage, Record, changes
 from bc_images.schema import writable_fields
 from target_bc_images.differences import Difference, apply_known
+from target_bc_images.invalid import Split, split
 from target_bc_images.match import Knowledge, SourceKey, match, same_picture, source_key
 
 __all__ = ["MAX_IMAGES", "MOVED_BY_THE_STORE", "SIMILAR", "Action", "ProductPlan", "Verb", "plan"]
@@ -52,6 +53,11 @@ class Action(NamedTuple):
         return self.action not in {"keep", "reject"}
 
     @property
+    def is_of_invalid_image(self) -> bool:
+        """Whether it only says that an image of no known record cannot be read: see `_leave`."""
+        return self.wanted is None and self.live is not None and "problem" in self.live
+
+    @property
     def subject(self) -> SourceKey:
         """What the action is about: the source image, or one that only the store has."""
         return source_key(self.wanted or self.live or {"store_hash": "", "id": 0})
@@ -85,16 +91,20 @@ def plan(
         first: when planning again: the first plan, which knows how the images were before any write.
     """
     ours = live if first is None else _ours(live, first, facts)
-    pairs, unclaimed = match(wanted, ours, facts)
+    invalid = facts.invalid.get(product_id, ())
+    those = split(wanted, invalid, facts)
+    pairs, unclaimed = match(those.others, ours, facts)
     siblings = _siblings(live, unclaimed, facts) if first is None else first.siblings
     thumbnail = _thumbnail(wanted)
     actions = [_decide(product_id, record, image, facts, thumbnail, live) for record, image in pairs]
+    if invalid:
+        actions = [*_beside(actions, those.unclaimed), *_leave(product_id, those, facts)]
     actions += _put_back(product_id, siblings, live, facts, moved_thumbnail=thumbnail is not None)
     if facts.mode == "mirror" and facts.deletes:
         actions += [Action("delete", "not in the backup", product_id, live=image) for image in unclaimed]
     writes = [action for action in actions if action.action != "keep"]
     if writes:
-        actions = list(_within_limit((_permitted(action, facts) for action in actions), len(live)))
+        actions = list(_within_limit((_permitted(action, facts) for action in actions), len(live) + len(invalid)))
         writes = [action for action in actions if action.writes]
     return ProductPlan(product_id, wanted, ours, siblings, actions, writes)
 
@@ -132,7 +142,9 @@ def _decide(
     if facts.mode == "create_only":
         return Action("keep", "in the store, and create_only changes nothing", product_id, record, image)
     fields = changes(record, image)
-    if fields.get("is_thumbnail") is False and (thumbnail is not None or len(live) == 1):
+    if fields.get("is_thumbnail") is False and (
+        thumbnail is not None or (len(live) == 1 and not facts.invalid.get(product_id))
+    ):
         # The store clears it itself when another one is set; and a product's only image is its thumbnail, whatever
         # is sent (BigCommerce, "Catalog overview").
         del fields["is_thumbnail"]
@@ -158,7 +170,8 @@ def _create(product_id: int, record: Record, facts: Knowledge, live: Sequence[Re
         return Action("keep", "not in the store, and update_only creates nothing", product_id, record)
     fields = {name: record.get(name) for name in writable_fields()}
     fields["description"] = fields["description"] or ""
-    if facts.mode == "create_only" and any(each["is_thumbnail"] for each in live):
+    others = facts.invalid.get(product_id)
+    if facts.mode == "create_only" and (others or any(each["is_thumbnail"] for each in live)):
         fields["is_thumbnail"] = False  # it would be taken from an image that is not to change
     fields, _ = _known(record, None, fields, facts)
     return Action("create", "not in the store", product_id, record, None, fields)
@@ -172,6 +185,30 @@ def _known(
     if key not in facts.refusals and key not in facts.kept_values:
         return dict(fields), ()
     return apply_known(fields, image, facts.refusals.get(key, {}), facts.kept_values.get(key, {}))
+
+
+def _leave(product_id: int, those: Split, facts: Knowledge) -> Iterator[Action]:
+    """Leave the images alone that cannot be read; a mirror, which answers for all, names those of no record too."""
+    for record, image in those.invalid:
+        if facts.mode == "create_only":
+            yield Action("keep", "in the store, and create_only changes nothing", product_id, record)
+        else:
+            reason = f"its image in the store cannot be read and is left as it is ({image.problem})"
+            yield Action("reject", reason, product_id, record)
+    for image in those.unclaimed if facts.mode == "mirror" else ():
+        live = {"store_hash": facts.store_hash, **image._asdict()}
+        reason = f"an image of the store cannot be read and is left as it is ({image.problem})"
+        yield Action("reject", reason, product_id, live=live)
+
+
+def _beside(actions: Iterable[Action], unclaimed: Sequence[InvalidImage]) -> Iterator[Action]:
+    """Reject the creates whose images may be there already, among those that cannot be read."""
+    for action in actions:
+        if action.action == "create" and unclaimed:
+            reason = f"it may be the image of the store that cannot be read ({unclaimed[0].text}): correct that first"
+            yield action._replace(action="reject", reason=reason, fields=MappingProxyType({}))
+        else:
+            yield action
 
 
 def _siblings(live: Sequence[Record], unclaimed: Sequence[Record], facts: Knowledge) -> Sequence[Record]:

@@ -11,11 +11,12 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from bc_images.errors import FileUnavailable, NotFound, RequestRejected
-from bc_images.images import Record, short
-from bc_images.store import PAGE, Product, Store
+from bc_images.images import InvalidImage, InvalidImageError, Record, short
+from bc_images.store import PAGE, Found, Product, Store
 from bc_images.store.concurrent import ordered_map, workers
 from target_bc_images.hints import Hints
 from target_bc_images.inbox import Inbox, Key
+from target_bc_images.invalid import split
 from target_bc_images.ledger import Ledger
 from target_bc_images.match import Knowledge, Mode, SourceKey, match, source_key
 from target_bc_images.options import Options
@@ -23,7 +24,7 @@ from target_bc_images.pictures import Pictures
 from target_bc_images.plan import Action, ProductPlan, plan
 from target_bc_images.recognise import Recogniser
 
-__all__ = ["Batch", "Planner"]
+__all__ = ["Batch", "Planner", "read_products"]
 
 Item = TypeVar("Item")
 
@@ -40,6 +41,7 @@ class _Found(NamedTuple):
 
     wanted: dict[int, list[Record]]
     live: dict[int, list[Record]]
+    invalid: dict[int, Sequence[InvalidImage]]
     rejected: list[ProductPlan]
 
 
@@ -95,6 +97,7 @@ class Planner:
         if mode == "mirror":
             for products in _chunks(self._emptied(inbox, seen)):
                 facts = self._facts(mode, inbox)
+                facts.invalid.update({each.id: each.invalid for each in products if each.invalid})
                 yield Batch([plan(each.id, [], each.images, facts) for each in products], facts)
 
     def _facts(self, mode: Mode, inbox: Inbox) -> Knowledge:
@@ -111,13 +114,19 @@ class Planner:
     def _emptied(self, inbox: Inbox, seen: set[int]) -> Iterator[Product]:
         """Yield the products that have images although the input, which speaks for them, has none."""
         for product in self._store.sweep():
-            if product.images and product.id not in seen and inbox.speaks_for(product.id, product.sku, self._key):
+            has_images = product.images or product.invalid
+            if has_images and product.id not in seen and inbox.speaks_for(product.id, product.sku, self._key):
                 yield product
 
     def _read(self, groups: Sequence[list[Record]]) -> _Found:
         """Find the products in the store, and read them."""
         wanted, rejected = self._find_products(groups)
-        live = {product.id: product.images for product in self._store.products(list(wanted))}
+        live: dict[int, list[Record]] = {}
+        invalid: dict[int, Sequence[InvalidImage]] = {}
+        for product in self._store.products(list(wanted)):
+            live[product.id] = product.images
+            if product.invalid:
+                invalid[product.id] = product.invalid
         for product_id, images in live.items():  # V2 lists images without the SKU of their product
             if images and images[0]["product_sku"] is None:
                 sku = next((each["product_sku"] for each in wanted[product_id] if each.get("product_sku")), None)
@@ -130,10 +139,11 @@ class Planner:
             if product_id in hints:
                 reason += f"; {hints[product_id]}"
             rejected += [_rejected(record, reason) for record in records]
-        return _Found(wanted, live, rejected)
+        return _Found(wanted, live, invalid, rejected)
 
     def _batch(self, found: _Found, facts: Knowledge) -> Batch:
-        wanted, live, plans = found
+        wanted, live, invalid, plans = found
+        facts.invalid.update(invalid)
         self._look_up(wanted, live, facts)
         for product_id, records in wanted.items():
             planned = plan(product_id, records, live[product_id], facts)
@@ -161,7 +171,7 @@ class Planner:
         wanted: dict[int, list[Record]] = {}
         rejected = []
         skus = {records[0]["product_sku"] for records in groups if records[0].get("product_sku")}
-        found = self._store.find(skus) if skus else {}
+        found = self._store.find(skus) if skus else Found(())
         for records in groups:
             sku = records[0].get("product_sku")
             ids = found[sku] if sku else []
@@ -170,8 +180,13 @@ class Planner:
                 for record in records
                 if source_key(record) not in self._siblings
             }
-            if len(ids) == 1 and len(sources) <= 1:
+            unclear = [number for number in ids if number in found.invalid]
+            if len(ids) == 1 and len(sources) <= 1 and not unclear:
                 wanted[ids[0]] = records
+                continue
+            if unclear:
+                what = f"product {unclear[0]} may have the SKU {short(sku)}, and may not"
+                rejected += [_rejected(record, f"{what}: its {found.invalid[unclear[0]]}") for record in records]
                 continue
             reason = f"{len(ids) or 'no'} products have the SKU {short(sku)}" if sku else "has no product_sku"
             if len(ids) == 1:
@@ -204,7 +219,7 @@ class Planner:
         if facts.mode != "update_only":
             self._read_unlisted(unclear, wanted, live, facts)
         recogniser = Recogniser(self._pictures, facts)
-        pairs = recogniser.compare([(wanted[product_id], live[product_id]) for product_id in unclear])
+        pairs = recogniser.compare([(_readable(wanted, each, facts), live[each]) for each in unclear])
         self._ledger.recognise(pairs)
         facts.known.update(pairs)
 
@@ -218,14 +233,17 @@ class Planner:
         unlisted = []
         for product_id in unclear:
             listed = {image["id"] for image in live[product_id]}
-            pairs, _ = match(wanted[product_id], live[product_id], facts)
+            pairs, _ = match(_readable(wanted, product_id, facts), live[product_id], facts)
             keys = [source_key(record) for record, image in pairs if image is None]
             ids = {facts.known[key].target_id for key in keys if key in facts.known} - listed
             unlisted += [(product_id, image_id) for image_id in sorted(ids)]
 
         def read(place: tuple[int, int]) -> Record | None:
             with suppress(NotFound):
-                return self._store.image(*place)
+                try:
+                    return self._store.image(*place)
+                except InvalidImageError as error:
+                    facts.invalid[place[0]] = [*facts.invalid.get(place[0], ()), error.image]
             return None
 
         if unlisted:
@@ -248,6 +266,20 @@ class Planner:
                     facts.refused[action.subject] = str(error)
                     refused = True
         return refused
+
+
+def _readable(wanted: Mapping[int, Sequence[Record]], product_id: int, facts: Knowledge) -> Sequence[Record]:
+    """Return the records of a product but for those whose images are there and cannot be read."""
+    return split(wanted[product_id], facts.invalid.get(product_id, ()), facts).others
+
+
+def read_products(store: Store, ids: Sequence[int], facts: Knowledge) -> dict[int, list[Record]]:
+    """Return the images of those of the products that exist; those that cannot be read are noted in `facts`."""
+    live: dict[int, list[Record]] = {}
+    for product in store.products(ids):
+        live[product.id] = product.images
+        facts.invalid[product.id] = product.invalid
+    return live
 
 
 def _rejected(record: Record, reason: str) -> ProductPlan:

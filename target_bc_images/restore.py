@@ -255,15 +255,24 @@ class Restore:
         elif report.unfinished:
             self.kept_all = "records were rejected"
         else:
-            counts = sum(map(_count, planner.batches(inbox, "mirror")), Counter[str]())
+            counts: Counter[str] = Counter()
+            invalid: list[Action] = []  # images of no record that cannot be read: no upsert would name them
+            for batch in planner.batches(inbox, "mirror"):
+                counts += _count(batch)
+                rejected = (action for each in batch.plans for action in each.actions if action.action == "reject")
+                invalid += [action for action in rejected if action.is_of_invalid_image]
             most = self._options.max_deletes or 0
             if counts["delete"] > most:
                 raise SettingsError(
                     f"mirror would delete {counts['delete']} images, more than max_deletes {most}: nothing was "
                     "written. Look at the plan with dry_run and a larger max_deletes."
                 )
-            if counts["reject"]:
+            for action in invalid:
+                report.add(action, "rejected")
+            if counts["reject"] > len(invalid):
                 self.kept_all = "records were rejected"
+            elif invalid:
+                self.kept_all = f"of product {invalid[0].product_id} {invalid[0].reason}"
         if self.kept_all is None:
             return "mirror"
         logger.warning("mirror: nothing is deleted, because %s.", self.kept_all)

@@ -11,7 +11,7 @@ from bc_images.store import Store
 from target_bc_images.apply import Apply
 from target_bc_images.ledger import Ledger
 from target_bc_images.plan import Action, plan
-from target_bc_images.planner import Batch
+from target_bc_images.planner import Batch, read_products
 from target_bc_images.report import Report
 from target_bc_images.undo import Undo
 
@@ -104,7 +104,7 @@ class Writer:
 
     def _again(self, batch: Batch) -> Batch:
         """Plan the deletes of a batch again, now that all else is done; what is gone already counts as deleted."""
-        live = {each.id: each.images for each in self._store.products([each.product_id for each in batch.plans])}
+        live = read_products(self._store, [each.product_id for each in batch.plans], batch.facts)
         plans = [
             plan(each.product_id, each.wanted, live.get(each.product_id, []), batch.facts, each) for each in batch.plans
         ]

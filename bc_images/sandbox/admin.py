@@ -74,6 +74,8 @@ class Admin:
             Route("/late", self._carry_out_late, methods=["POST"]),
             Route("/switches", self._switches, methods=["GET", "POST"]),
             Route("/quota", self._quota, methods=["POST"]),
+            Route("/overrides", self._overrides),
+            Route("/overrides/{kind}/{number:int}", self._override, methods=["PUT"]),
             Route("/requests", self._requests, methods=["GET", "DELETE"]),
             Route("/products", self._add_product, methods=["POST"]),
             Route("/products/{product_id:int}", self._delete_product, methods=["DELETE"]),
@@ -120,6 +122,21 @@ class Admin:
         if not isinstance(units, int):
             raise BadControl("quota needs an integer 'eat'")
         return _json({"left": self._control.eat_quota(units)})
+
+    async def _overrides(self, _: Request) -> Response:
+        return _json(self._control.overrides())
+
+    async def _override(self, request: Request) -> Response:
+        given = await _object(request)
+        if wrong := given.keys() - {"values", "missing", "row"}:
+            raise BadControl(f"an override has 'values' and 'missing', or 'row', not {min(wrong)!r}")
+        values, missing = given.get("values", {}), given.get("missing", [])
+        if not isinstance(values, dict) or not isinstance(missing, list):
+            raise BadControl("an override needs an object 'values' and a list 'missing'")
+        row = {"row": given["row"]} if "row" in given else {}
+        where = request.path_params["kind"], request.path_params["number"]
+        await self._call(self._control.override, *where, missing=missing, **values, **row)
+        return Response(status_code=204)
 
     async def _requests(self, request: Request) -> Response:
         if request.method == "DELETE":

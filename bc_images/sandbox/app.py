@@ -13,6 +13,7 @@ from bc_images.sandbox import files, gateway, guard
 from bc_images.sandbox.dav import PREFIX as DAV
 from bc_images.sandbox.faults import Faults
 from bc_images.sandbox.names import STATUS_PAGE
+from bc_images.sandbox.overrides import Overrides
 from bc_images.sandbox.wire import HTML, TEXT, Header, Reply, json_reply, reply
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class App:
         self.shop = shop
         self.quota = quota
         self.faults = faults
+        self.overrides = Overrides()
         self.log: deque[list[Any]] = deque(maxlen=LOG_LENGTH)
         self._seen = 0
         self._late: deque[tuple[Scope, bytes]] = deque()  # requests whose work is still to be done
@@ -143,6 +145,7 @@ class App:
             answer = _problem(429, "Too many requests")
         else:
             answer = await gateway.answer(self.shop, scope, receive, discard=discard)
+            answer = self.overrides.shown(scope["path"], answer)
         return Reply(answer.status, answer.body, answer.headers + self.quota.headers())
 
     async def _spoiled(self, letter: str, scope: Scope, receive: Receive, *, api: bool) -> Reply | None:

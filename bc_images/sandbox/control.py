@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bc_images.sandbox import media, shapes
 from bc_images.sandbox.dav import make_folders
+from bc_images.sandbox.overrides import KINDS, Override
 from bc_images.sandbox.rules import INT_MAX, INT_MIN
 from bc_images.sandbox.state import LOST, LOST_WITH_RENDITIONS, Image
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bc_images.sandbox.app import App
     from bc_images.sandbox.quota import Quota
 
@@ -159,6 +162,7 @@ class Control:
         make_folders(root)
         self._app.faults.script("")
         self._app.forget_late()
+        self._app.overrides.clear()
         self._app.clear_log()
         self._app.shop.cdn.clear()
         self._quota.reset()
@@ -191,6 +195,22 @@ class Control:
     def eat_quota(self, units: int) -> int:
         """Let another app use units of the present window; returns what is left of it."""
         return self._quota.eat(max(0, units))
+
+    def override(self, kind: str, number: int, *, missing: Iterable[str] = (), **values: Any) -> None:
+        """Let the API show a row of ``products`` or ``images`` otherwise than the store holds it.
+
+        ``values`` are fields, by the names of the answer, and what they show; ``missing`` names fields that it leaves
+        out; ``row=`` shows something else in the place of the whole row. With nothing of these the row is shown as it
+        is. `dump` goes on to tell what the store holds.
+        """
+        if kind not in KINDS:
+            raise BadControl(f"there are overrides for {' and '.join(KINDS)}, not for {kind!r}")
+        self._need_product(number) if kind == "products" else self._need_image(number)
+        self._app.overrides.set(kind, number, Override.of(values, tuple(missing)))
+
+    def overrides(self) -> list[dict[str, Any]]:
+        """All overrides."""
+        return self._app.overrides.as_list()
 
     # ------------------------------------------------------------ damaging
 

@@ -7,23 +7,36 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
 from bc_images.http import Client
-from bc_images.images import Record
+from bc_images.images import InvalidImage, Record
 from bc_images.settings import Settings
 
-__all__ = ["PAGE", "FromFile", "FromImport", "FromUrl", "Product", "Source", "Store", "open_store"]
+__all__ = ["PAGE", "Found", "FromFile", "FromImport", "FromUrl", "Product", "Source", "Store", "open_store"]
 
 PAGE = 250  # the most that one request returns, V2 and V3, products and images
 
 
 @dataclass(slots=True)
 class Product:
-    """One product with its images in id order."""
+    """One product with its images in id order. `invalid` are images that it has and that cannot be records."""
 
     id: int
     sku: str | None
     name: str | None
     date_modified: str | None  # RFC 3339, UTC
     images: list[Record]
+    invalid: Sequence[InvalidImage] = ()
+
+
+class Found(dict[str, list[int]]):
+    """The ids of the products that carry each SKU.
+
+    Attributes:
+        invalid: products among them whose SKU is no text, with what it is: nobody can say whether it is the one.
+    """
+
+    def __init__(self, skus: Iterable[str]) -> None:
+        super().__init__((sku, []) for sku in skus)
+        self.invalid: dict[int, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +95,7 @@ class Store(Protocol):
         Over V2 nothing else is read of them: `sku`, `name` and `date_modified` are None.
         """
 
-    def find(self, skus: Iterable[str]) -> dict[str, list[int]]:
+    def find(self, skus: Iterable[str]) -> Found:
         """Return the ids of the products that carry each SKU to the letter; an unknown SKU has an empty list."""
 
     def find_similar(self, sku: str) -> dict[str, list[int]]:
@@ -92,7 +105,7 @@ class Store(Protocol):
         """
 
     def images(self, product_id: int) -> list[Record]:
-        """Return a product's images in id order.
+        """Return a product's images in id order, but for those that cannot be records.
 
         Raises:
             NotFound: there is no such product.
@@ -103,6 +116,7 @@ class Store(Protocol):
 
         Raises:
             NotFound: there is no such image.
+            InvalidImageError: it cannot be a record.
         """
 
     def create(self, product_id: int, source: Source, fields: Mapping[str, Any]) -> Record:

@@ -12,11 +12,11 @@ __all__ = ["ReadPage", "read_pages"]
 
 _READINGS = 10
 
-ReadPage: TypeAlias = Callable[[int], tuple[list[dict[str, Any]], bool]]
+ReadPage: TypeAlias = Callable[[int], tuple[list[Any], bool]]
 """``read_page(number)``, from 1: the items of that page, and whether it is the last."""
 
 
-def read_pages(read_page: ReadPage, what: str) -> list[dict[str, Any]]:
+def read_pages(read_page: ReadPage, what: str) -> list[Any]:
     """Return all items of a list.
 
     A deletion between two pages moves the later items up and hides one of them. A list of one page cannot be
@@ -29,14 +29,14 @@ def read_pages(read_page: ReadPage, what: str) -> list[dict[str, Any]]:
     before: list[Any] | None = None
     for _ in range(_READINGS):
         items, pages = _read(read_page, what)
-        ids = [item.get("id") for item in items]
+        ids = [item.get("id") if isinstance(item, dict) else item for item in items]
         if pages == 1 or ids == before:
             return items
         before = ids
     raise StoreUnreachable(f"{what}: the list changed during each of {_READINGS} readings. Run again later.")
 
 
-def _read(read_page: ReadPage, what: str) -> tuple[list[dict[str, Any]], int]:
+def _read(read_page: ReadPage, what: str) -> tuple[list[Any], int]:
     """Read the list once; return its items and the number of pages."""
     items, is_last = read_page(1)
     page, number = items, 1

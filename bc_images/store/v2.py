@@ -9,17 +9,19 @@ from typing import Any
 
 from bc_images.errors import NotFound, RequestRejected, UnexpectedResponse
 from bc_images.http import Client
-from bc_images.images import Record, from_v2, misfit, utc_from_rfc2822
-from bc_images.store import PAGE, FromFile, FromUrl, Product, Source
+from bc_images.images import InvalidImage, Record, from_v2, misfit, utc_from_rfc2822
+from bc_images.store import PAGE, Found, FromFile, FromUrl, Product, Source
 from bc_images.store.concurrent import ordered_map, workers
 from bc_images.store.paging import read_pages
 from bc_images.store.shapes import (
+    Notices,
     ascending,
-    by_id,
     count,
+    found_in,
+    image_records,
     integer,
+    listed,
     objects,
-    optional_text,
     searchable,
     sku_variants,
     unknown_outcome,
@@ -36,6 +38,7 @@ class StoreV2:
     def __init__(self, client: Client) -> None:
         self.settings = client.settings
         self._client = client
+        self._notices = Notices()
 
     def close(self) -> None:
         """Send nothing more and wake every thread that waits."""
@@ -70,7 +73,7 @@ class StoreV2:
 
         with workers(self.settings.concurrency, "sweep") as executor:
             # Twice the threads: the next ones are ready while the first in line is slow.
-            rows = self._product_rows(executor, first, last)
+            rows = self._all_products(executor, first, last)
             yield from filter(None, ordered_map(executor, fill, rows, 2 * self.settings.concurrency))
 
     def products(self, ids: Sequence[int]) -> Iterator[Product]:
@@ -79,17 +82,17 @@ class StoreV2:
             rows = (Product(product_id, None, None, None, []) for product_id in sorted(set(ids)))
             yield from filter(None, ordered_map(executor, self._filled, rows, 2 * self.settings.concurrency))
 
-    def find(self, skus: Iterable[str]) -> dict[str, list[int]]:
+    def find(self, skus: Iterable[str]) -> Found:
         """Ask for each SKU on its own."""
-        found: dict[str, list[int]] = {sku: [] for sku in skus}
+        found = Found(skus)
 
-        def ask(sku: str) -> tuple[str, list[int]]:
-            rows = self._product_page({"sku": sku, "include": "sku"}, 0, None)
-            # Exactly: the store may not mind the case of letters.
-            return sku, [product.id for product in rows if product.sku == sku]
+        def ask(sku: str) -> tuple[str, list[dict[str, Any]]]:
+            return sku, self._product_rows({"sku": sku, "include": "sku"}, 0, None)
 
         with workers(self.settings.concurrency, "find") as executor:
-            found.update(ordered_map(executor, ask, searchable(found), 2 * self.settings.concurrency))
+            asked = ordered_map(executor, ask, searchable(found), 2 * self.settings.concurrency)
+            for sku, rows in asked:
+                found[sku] = list(found_in(rows, sku, found.invalid))
         return found
 
     def find_similar(self, sku: str) -> dict[str, list[int]]:
@@ -98,7 +101,7 @@ class StoreV2:
 
     def images(self, product_id: int) -> list[Record]:
         """Return a product's images in id order."""
-        return self._images_of(product_id, None)
+        return self._images_of(product_id, None)[0]
 
     def create(self, product_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
         """POST an image; 201 comes without the rendition addresses."""
@@ -133,9 +136,9 @@ class StoreV2:
 
         Where another image has come in, or the store deletes none, the rest is deleted one by one.
         """
-        doomed, before = {*image_ids}, set[int]()
+        doomed, before = {*image_ids}, set[object]()
         with suppress(NotFound):
-            while left := {image["id"] for image in self._image_page(product_id, 1)}:
+            while left := {_id_of(image) for image in self._image_page(product_id, 1)}:
                 if left == before or not left <= doomed:
                     break
                 before = left
@@ -146,7 +149,7 @@ class StoreV2:
     def _filled(self, product: Product) -> Product | None:
         """Add the images; None where there is no such product."""
         try:
-            product.images = self._images_of(product.id, product.sku)
+            product.images, product.invalid = self._images_of(product.id, product.sku)
         except NotFound:
             return None
         except RequestRejected as error:
@@ -159,41 +162,51 @@ class StoreV2:
             self._client.get(f"/v2/products/{product_id}", {"include": "id"})
             raise misfit(f"product {product_id}", "its images are not found although it is there")
 
-    def _images_of(self, product_id: int, sku: str | None) -> list[Record]:
-        def read_page(number: int) -> tuple[list[dict[str, Any]], bool]:
+    def _images_of(self, product_id: int, sku: str | None) -> tuple[list[Record], list[InvalidImage]]:
+        def read_page(number: int) -> tuple[list[Any], bool]:
             page = self._image_page(product_id, number)
             return page, len(page) < PAGE
 
+        store_hash, notices = self.settings.store_hash, self._notices
         rows = read_pages(read_page, _images(product_id))
-        return by_id([from_v2(image, self.settings.store_hash, product_id, sku) for image in rows], product_id)
+        return image_records(rows, product_id, lambda row: from_v2(row, store_hash, product_id, sku, notices))
 
-    def _image_page(self, product_id: int, number: int) -> list[dict[str, Any]]:
+    def _image_page(self, product_id: int, number: int) -> list[Any]:
         path = _images(product_id)
         answer = self._client.get(path, {"limit": PAGE} if number == 1 else {"limit": PAGE, "page": number})
-        return objects([] if answer is None else answer, path)
+        return listed([] if answer is None else answer, path)
 
-    def _product_rows(self, executor: Executor, first: int, last: int | None) -> Iterator[Product]:
+    def _all_products(self, executor: Executor, first: int, last: int | None) -> Iterator[Product]:
         """Yield products without images; the next page is fetched while this one is worked on."""
 
-        def read(after: int) -> list[Product]:
+        def read(after: int) -> list[dict[str, Any]]:
             bounds = {"min_id": after + 1} if last is None else {"min_id": after + 1, "max_id": last}
-            return self._product_page({**bounds, "include": "sku,name,date_modified"}, after, last)
+            return self._product_rows({**bounds, "include": "sku,name,date_modified"}, after, last)
 
         page = read(first - 1)
         while page:  # the end is an empty page: a short one may be cut below what was asked for, silently
-            following = executor.submit(read, page[-1].id)
-            yield from page
+            following = executor.submit(read, page[-1]["id"])
+            yield from map(self._product, page)
             page = following.result()
 
-    def _product_page(self, query: Mapping[str, Any], after: int, last: int | None) -> list[Product]:
+    def _product_rows(self, query: Mapping[str, Any], after: int, last: int | None) -> list[dict[str, Any]]:
         path = "/v2/products"
         try:
             answer = self._client.get(path, {**query, "limit": PAGE})
         except RequestRejected as error:
             raise unreadable(error) from error
-        products = [_product(row) for row in objects([] if answer is None else answer, path)]
-        ascending((product.id for product in products), after, None if last is None else last + 1, path)
-        return products
+        rows = objects([] if answer is None else answer, path)
+        ascending((integer(row, "id", path) for row in rows), after, None if last is None else last + 1, path)
+        return rows
+
+    def _product(self, row: Mapping[str, Any]) -> Product:
+        return Product(
+            id=row["id"],
+            sku=self._notices.optional_text(row, "sku"),
+            name=self._notices.optional_text(row, "name"),
+            date_modified=self._notices.optional_date(row, "date_modified", utc_from_rfc2822),
+            images=[],
+        )
 
     def _written(self, answer: Any, product_id: int, image_id: int) -> Record:
         """Return the image that a write answered with."""
@@ -208,23 +221,15 @@ class StoreV2:
 
     def _record(self, answer: Any, product_id: int) -> Record:
         (image,) = objects([answer], f"product {product_id}: the image written")
-        return from_v2(image, self.settings.store_hash, product_id, None)
+        return from_v2(image, self.settings.store_hash, product_id, None, self._notices)
 
 
 def _images(product_id: int) -> str:
     return f"/v2/products/{product_id}/images"
 
 
-def _product(row: Mapping[str, Any]) -> Product:
-    product_id = integer(row, "id", "/v2/products")
-    what = f"product {product_id}"
-    return Product(
-        id=product_id,
-        sku=optional_text(row, "sku", what),
-        name=optional_text(row, "name", what),
-        date_modified=utc_from_rfc2822(row.get("date_modified"), row, "date_modified"),
-        images=[],
-    )
+def _id_of(row: object) -> object:
+    return row.get("id") if isinstance(row, dict) else None
 
 
 def _image_file(source: Source) -> str:

@@ -9,17 +9,19 @@ from urllib.parse import quote
 
 from bc_images.errors import NotFound, OutcomeUnknown, RequestRejected, Stopped, UnexpectedResponse
 from bc_images.http import Client
-from bc_images.images import Record, from_v3, misfit, short, utc_from_iso
-from bc_images.store import PAGE, FromFile, FromUrl, Product, Source
+from bc_images.images import InvalidImage, Record, from_v3, misfit, utc_from_iso
+from bc_images.store import PAGE, Found, FromFile, FromUrl, Product, Source
 from bc_images.store.concurrent import ordered_map, workers
 from bc_images.store.paging import read_pages
 from bc_images.store.shapes import (
+    Notices,
     ascending,
-    by_id,
     count,
+    found_in,
+    image_records,
     integer,
+    listed,
     objects,
-    optional_text,
     same_sku,
     searchable,
     sku_variants,
@@ -43,6 +45,7 @@ class StoreV3:
     def __init__(self, client: Client) -> None:
         self.settings = client.settings
         self._client = client
+        self._notices = Notices()
 
     def close(self) -> None:
         """Send nothing more and wake every thread that waits."""
@@ -92,14 +95,18 @@ class StoreV3:
             for rows in ordered_map(executor, self._chunk, chunks, self.settings.concurrency):
                 yield from map(self._product, rows)
 
-    def find(self, skus: Iterable[str]) -> dict[str, list[int]]:
-        """Ask for many SKUs a request; one with a comma, which would fall apart in a list, is asked for alone."""
-        found: dict[str, list[int]] = {sku: [] for sku in skus}
-        wanted = searchable(found)
-        queries = [{"sku:in": ",".join(batch)} for batch in _batches(sku for sku in wanted if "," not in sku)]
-        queries += [{"sku": sku} for sku in wanted if "," in sku]
+    def find(self, skus: Iterable[str]) -> Found:
+        """Ask for many SKUs a request; one with a comma, which would fall apart in a list, is asked for alone.
 
-        def ask(query: dict[str, str]) -> list[dict[str, Any]]:
+        Where an answer has a SKU that is no text, all that were asked for with it are asked for alone, too.
+        """
+        found = Found(skus)
+        wanted = searchable(found)
+        batches = [*_batches(sku for sku in wanted if "," not in sku), *([sku] for sku in wanted if "," in sku)]
+
+        def ask(skus: list[str]) -> list[dict[str, Any]]:
+            query = {"sku": skus[0]} if len(skus) == 1 else {"sku:in": ",".join(skus)}
+
             def read_page(number: int) -> tuple[list[dict[str, Any]], bool]:
                 page = {"sort": "id", "limit": PAGE, "page": number, "include_fields": "sku"}
                 answer = self._product_page({**query, **page})
@@ -108,11 +115,16 @@ class StoreV3:
             return read_pages(read_page, _PRODUCTS)
 
         with workers(self.settings.concurrency, "find") as executor:
-            for rows in ordered_map(executor, ask, queries, self.settings.concurrency):
-                for row in rows:
-                    sku = optional_text(row, "sku", f"product {row['id']}")
-                    if sku in found:  # exactly: the store may not mind the case of letters
-                        found[sku].append(row["id"])
+            for batch, rows in zip(
+                batches, ordered_map(executor, ask, batches, self.settings.concurrency), strict=True
+            ):
+                if all(row.get("sku") is None or isinstance(row["sku"], str) for row in rows):
+                    for row in rows:
+                        if row.get("sku") in found:  # exactly: the store may not mind the case of letters
+                            found[row["sku"]].append(row["id"])
+                    continue
+                for sku in batch:
+                    found[sku] = list(found_in(ask([sku]) if len(batch) > 1 else rows, sku, found.invalid))
         return found
 
     def find_similar(self, sku: str) -> dict[str, list[int]]:
@@ -121,20 +133,20 @@ class StoreV3:
         for keyword in searchable([sku.strip()]):
             page = {"keyword": keyword, "sort": "id", "limit": PAGE, "page": 1, "include_fields": "sku"}
             for row in self._product_page(page).products:
-                other = optional_text(row, "sku", f"product {row['id']}")
+                other = self._notices.optional_text(row, "sku")
                 if other and other not in {sku, *found} and same_sku(other, sku):
                     found[other] = [row["id"]]
         return found
 
     def images(self, product_id: int) -> list[Record]:
         """Return a product's images in id order."""
-        return self._records(self._image_rows(product_id), product_id, None)
+        return self._records(self._image_rows(product_id), product_id, None)[0]
 
     def image(self, product_id: int, image_id: int) -> Record:
         """Return one image."""
         answer = self._client.get(_image(product_id, image_id))
         (image,) = objects([answer.get("data") if isinstance(answer, dict) else None], f"image {image_id}: data")
-        return from_v3(image, self.settings.store_hash, product_id, None)
+        return from_v3(image, self.settings.store_hash, product_id, None, self._notices)
 
     def create(self, product_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
         """POST an image: the bytes as multipart, or the address the store shall fetch."""
@@ -196,7 +208,7 @@ class StoreV3:
         what = f"product {product_id}, image {image_id}"
         try:
             (image,) = objects([data], f"{what}: data")
-            record = from_v3(image, self.settings.store_hash, product_id, None)
+            record = from_v3(image, self.settings.store_hash, product_id, None, self._notices)
         except UnexpectedResponse as error:
             raise unknown_outcome(f"{what}: the answer to the write", str(error)) from error
         if record["id"] != image_id:
@@ -240,12 +252,10 @@ class StoreV3:
         raise misfit(_PRODUCTS, f"an empty page, of {total} products in all")
 
     def _fill_long_lists(self, rows: list[dict[str, Any]]) -> None:
-        """Read image lists that may not be embedded whole (not documented) through their own endpoint."""
+        """Read image lists that are missing, or may not be embedded whole (not documented), through their own route."""
         for row in list(rows):
             images = row.get("images")
-            if not isinstance(images, list):
-                raise misfit(f"{_PRODUCTS}, product {row['id']}", f"images is {short(images)}, not a list")
-            if len(images) >= PAGE:
+            if not isinstance(images, list) or len(images) >= PAGE:
                 try:
                     row["images"] = self._image_rows(row["id"])
                 except NotFound:
@@ -261,28 +271,31 @@ class StoreV3:
             raise misfit(f"product {product_id}", "its images are not found although it is there")
 
     def _product(self, row: Mapping[str, Any]) -> Product:
-        product_id: int = row["id"]
-        sku = optional_text(row, "sku", f"product {product_id}")
+        product_id, sku = row["id"], self._notices.optional_text(row, "sku")
+        images, invalid = self._records(row["images"], product_id, sku)
         return Product(
             id=product_id,
             sku=sku,
-            name=optional_text(row, "name", f"product {product_id}"),
-            date_modified=utc_from_iso(row.get("date_modified"), row, "date_modified"),
-            images=self._records(objects(row["images"], f"product {product_id}: images"), product_id, sku),
+            name=self._notices.optional_text(row, "name"),
+            date_modified=self._notices.optional_date(row, "date_modified", utc_from_iso),
+            images=images,
+            invalid=invalid,
         )
 
-    def _records(self, rows: Sequence[Mapping[str, Any]], product_id: int, sku: str | None) -> list[Record]:
-        store_hash = self.settings.store_hash
-        return by_id([from_v3(row, store_hash, product_id, sku) for row in rows], product_id)
+    def _records(
+        self, rows: Sequence[Any], product_id: int, sku: str | None
+    ) -> tuple[list[Record], list[InvalidImage]]:
+        store_hash, notices = self.settings.store_hash, self._notices
+        return image_records(rows, product_id, lambda row: from_v3(row, store_hash, product_id, sku, notices))
 
-    def _image_rows(self, product_id: int) -> list[dict[str, Any]]:
+    def _image_rows(self, product_id: int) -> list[Any]:
         path = f"{_PRODUCTS}/{product_id}/images"
 
-        def read_page(number: int) -> tuple[list[dict[str, Any]], bool]:
+        def read_page(number: int) -> tuple[list[Any], bool]:
             answer = self._client.get(path, {"limit": PAGE, "page": number})
             if answer is None:  # an empty list is documented as 204 and seen as 200
                 return [], True
-            rows = _rows(answer, path)
+            rows = listed(_data(answer), f"{path}: data")
             # The page may be cut below what was asked for, silently.
             return rows, len(rows) < max(1, integer(_pagination(answer, path), "per_page", path))
 
@@ -315,7 +328,11 @@ def _batches(skus: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _rows(answer: Any, path: str) -> list[dict[str, Any]]:
-    return objects(answer.get("data") if isinstance(answer, dict) else None, f"{path}: data")
+    return objects(_data(answer), f"{path}: data")
+
+
+def _data(answer: Any) -> Any:
+    return answer.get("data") if isinstance(answer, dict) else None
 
 
 def _pagination(answer: Any, path: str) -> Mapping[str, Any]:

@@ -224,6 +224,19 @@ def test_pictures_that_cannot_be_had_make_a_stream_incomplete(source: Connector,
     assert all(each["file_sha256"] for each in again.records())
 
 
+def test_an_image_that_cannot_be_a_record_makes_its_stream_incomplete(source: Connector, store: SandboxServer) -> None:
+    catalog, odd = configured(catalog_of(source)), store.dump(files=False)["images"][4]["id"]
+    store.override("images", odd, sort_order=None)
+    said = source("read", catalog=catalog)
+    assert said.code == 1
+    assert said.statuses() == ["STARTED", "RUNNING", "INCOMPLETE"]
+    assert said.statuses("products") == ["STARTED", "RUNNING", "COMPLETE"]
+    assert len(said.records()) == 26
+    assert odd not in {each["id"] for each in said.records()}
+    store.override("images", odd)
+    assert source("read", catalog=catalog, state=said.state()).code == 0
+
+
 @pytest.mark.parametrize(
     ("files", "word"),
     [

@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bc_images.errors import UnexpectedResponse
-from bc_images.images import Record, changes, file_name, from_v2, from_v3, stem, utc_from_iso, utc_from_rfc2822
+from bc_images.images import (
+    InvalidImageError,
+    Record,
+    changes,
+    file_name,
+    from_v2,
+    from_v3,
+    stem,
+    utc_from_iso,
+    utc_from_rfc2822,
+)
 from bc_images.sandbox.media import stored_name
 from bc_images.schema import load
 
@@ -82,7 +92,7 @@ def test_fields_that_the_api_may_grow_are_left_out() -> None:
 
 
 SHAPES = [pytest.param(from_v2, V2, id="v2"), pytest.param(from_v3, V3, id="v3")]
-Shape = Callable[[dict[str, Any], str, int, str | None], Record]
+Shape = Callable[..., Record]
 
 
 @pytest.mark.parametrize(("shape", "image"), SHAPES)
@@ -113,26 +123,51 @@ Shape = Callable[[dict[str, Any], str, int, str | None], Record]
         ("sort_order", -(2**31) - 1),
         ("description", 5),
         ("description", {"text": "x" * 5000}),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_product(shape: Shape, image: dict[str, Any], field: str, value: Any) -> None:
+    with pytest.raises(UnexpectedResponse, match=f"product 76, image .*{field} is") as caught:
+        shape({**image, field: value}, "abc", 76, "SKU")
+    assert len(str(caught.value)) < 250
+    assert "\n" not in str(caught.value)
+    is_the_answers_fault = (field == "product_id" and value is not None) or (
+        field == "id" and type(value) not in {int, type(None)}
+    )
+    assert isinstance(caught.value, InvalidImageError) is not is_the_answers_fault
+
+
+@pytest.mark.parametrize(("shape", "image"), SHAPES)
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
         ("zoom_url", 5),
         ("standard_url", False),
         ("thumbnail_url", []),
         ("tiny_url", {}),
         ("date", "yesterday"),
         ("date", "2018-13-41T00:00:00+00:00"),
+        ("date", "0000-00-00"),
+        ("date", "0000-00-00 00:00:00"),
+        ("date", "-0001-11-30T00:00:00+00:00"),
+        ("date", "Wed, 30 Nov -0001 00:00:00 +0000"),
+        ("date", "Sat, 01 Jan 0000 00:00:00 +0000"),
         ("date", "XXXXXXXXXXXXXXXXXXX+00:00"),
         ("date", 1536854227),
         ("date", False),
         ("date", ["Mon, 24 Sep 2012 01:14:30 +0000"]),
     ],
 )
-def test_a_wrong_field_is_named_with_its_product(shape: Shape, image: dict[str, Any], field: str, value: Any) -> None:
+def test_what_nothing_is_restored_from_becomes_null(
+    shape: Shape, image: dict[str, Any], field: str, value: Any
+) -> None:
     v3 = shape is from_v3
     name = "date_modified" if field == "date" and v3 else "date_created" if field == "date" else field
     sent = f"url_{field.removesuffix('_url')}" if v3 and field.endswith("_url") else name
-    with pytest.raises(UnexpectedResponse, match=f"product 76, image .*{name} is") as caught:
-        shape({**image, sent: value}, "abc", 76, "SKU")
-    assert len(str(caught.value)) < 250
-    assert "\n" not in str(caught.value)
+    notices: list[str] = []
+    record = shape({**image, sent: value}, "abc", 76, "SKU", notices.append)
+    assert record == {**shape(image, "abc", 76, "SKU"), name: None}
+    (notice,) = notices
+    assert notice.startswith(f"product 76, image 247: {name} is {value!r}"[:60])
 
 
 @pytest.mark.parametrize(("shape", "image"), SHAPES)

@@ -1,0 +1,54 @@
+"""Images of the store that cannot be read as records: which records they are, and what must not be done beside them.
+
+They are there, and nobody knows all about them. So none is written or deleted, and nothing is created that may be one
+of them a second time. Pure: it reads nothing and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bc_images.images import InvalidImage, Record
+from target_bc_images.match import Knowledge, source_key
+
+__all__ = ["Split", "split"]
+
+
+class Split(NamedTuple):
+    """The records of one product, sorted by what its invalid images mean for them."""
+
+    invalid: list[tuple[Record, InvalidImage]]  # what these records describe is one of the invalid images
+    others: Sequence[Record]
+    unclaimed: list[InvalidImage]  # no record is known to describe these: any that is not found may do so
+
+
+def split(wanted: Sequence[Record], invalid: Sequence[InvalidImage], facts: Knowledge) -> Split:
+    """Find the records whose images are in the store and cannot be read."""
+    if not invalid:
+        return Split([], wanted, [])
+    found: dict[int, InvalidImage] = {}  # place in `wanted` -> image
+    unclaimed = []
+    for image in invalid:
+        place = next((n for n, record in enumerate(wanted) if n not in found and _is(record, image, facts)), None)
+        if place is None:
+            unclaimed.append(image)
+        else:
+            found[place] = image
+    return Split(
+        [(wanted[place], image) for place, image in sorted(found.items())],
+        [record for place, record in enumerate(wanted) if place not in found],
+        unclaimed,
+    )
+
+
+def _is(record: Record, image: InvalidImage, facts: Knowledge) -> bool:
+    """Whether a record surely describes an invalid image: by its path, or else by the id as far as that is a proof."""
+    is_own = record["store_hash"] == facts.store_hash
+    known = facts.known.get(source_key(record))
+    if image.image_file is not None:
+        is_own_path = is_own and image.image_file == record["image_file"]
+        return is_own_path or (known is not None and image.image_file == known.target_file)
+    if image.id is None:
+        return False
+    return (is_own and image.id == record["id"]) or (known is not None and image.id == known.target_id)

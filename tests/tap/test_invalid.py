@@ -1,0 +1,197 @@
+"""Rows that do not fit the API: one costs itself, and is named; what is only informative is read as null."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bc_images.errors import SomeFailed, StoreSuspended, UnexpectedResponse
+from bc_images.sandbox import SandboxServer
+from tap_bc_images.tap import TapBCImages
+from tests.odd import INFORMATION, INVALID, Override
+from tests.tap.harness import Output, catalog_of, run, settings, stored, sync, written_before
+
+BOTH = ("product_images", "products")
+
+
+@pytest.fixture(autouse=True)
+def _stock(shop: SandboxServer) -> None:
+    shop.reset(products=6, images=3)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+class TestImages:
+    @pytest.mark.parametrize("kind", INVALID)
+    def test_one_that_cannot_be_a_record_costs_itself(
+        self, shop: SandboxServer, version: str, caplog: pytest.LogCaptureFixture, kind: str
+    ) -> None:
+        override, problem = INVALID[kind]
+        config, odd = settings(shop.url, api_version=version), stored(shop)[4]
+        shop.override("images", odd, **override)
+        tap = TapBCImages(config=config, catalog=catalog_of(config, *BOTH))
+        output = sync(config, tap=tap)
+        assert output.ids() == [each for each in stored(shop) if each != odd]
+        assert [record["image_count"] for record in output.records("products")] == [3] * 6
+        assert [each["stream"] for each in output.of("ACTIVATE_VERSION")] == ["products"]
+        assert output.states[-1]["bookmarks"]["product_images"] == {}
+        (error,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+        assert error.startswith("Left out, since it cannot be a record: product 102, image ")
+        assert problem in error
+        assert not warnings(caplog)  # it counts as seen
+        with pytest.raises(SomeFailed, match="1 image of the store cannot be read as records") as failed:
+            tap.check_complete()
+        assert problem in str(failed.value)
+
+    @pytest.mark.parametrize("kind", INFORMATION)
+    def test_what_is_only_informative_is_read_as_null(
+        self, shop: SandboxServer, version: str, caplog: pytest.LogCaptureFixture, kind: str
+    ) -> None:
+        override, problem = INFORMATION[kind]
+        odd = stored(shop)[4]
+        shop.override("images", odd, **override)
+        output = sync(settings(shop.url, api_version=version))
+        assert output.ids() == stored(shop)
+        assert len(output.of("ACTIVATE_VERSION")) == 1
+        (warning,) = warnings(caplog)
+        assert warning.startswith(f"product 102, image {odd}: ")
+        assert problem in warning
+        (record,) = [each for each in output.records() if each["id"] == odd]
+        (field,) = [name for name in record if f" {name} is " in warning]
+        assert record[field] is None
+
+    def test_many_are_not_all_listed(self, shop: SandboxServer, version: str, caplog: pytest.LogCaptureFixture) -> None:
+        shop.reset(products=10, images=3)
+        for image in stored(shop):
+            shop.override("images", image, url_zoom=1, zoom_url=1)
+        assert len(sync(settings(shop.url, api_version=version)).records()) == 30
+        assert len(warnings(caplog)) == 21
+        assert warnings(caplog)[-1].startswith("More values of the store are invalid")
+
+    @pytest.mark.parametrize("field", ["id", "product_id"])
+    @pytest.mark.parametrize("value", ["31", 31.5, True, {}])
+    def test_ids_of_another_type_end_the_run(self, shop: SandboxServer, version: str, field: str, value: Any) -> None:
+        shop.override("images", stored(shop)[4], **{field: value})
+        with pytest.raises(UnexpectedResponse, match=f"product 102, image .*: {field} is"):
+            sync(settings(shop.url, api_version=version))
+
+    def test_the_command(self, shop: SandboxServer, version: str, tmp_path: Path) -> None:
+        for image in stored(shop)[3:5]:
+            shop.override("images", image, sort_order=None)
+        ended = run(config=settings(shop.url, api_version=version), folder=tmp_path)
+        assert ended.code == 1
+        assert len(ended.output.records()) == 16
+        assert ended.last_line.startswith(
+            "tap-bc-images: 2 images of the store cannot be read as records and were left out, the first of them "
+            f"product 102, image {stored(shop)[3]}: sort_order is None"
+        )
+
+
+class TestState:
+    """Nothing that is left out is skipped for good."""
+
+    def incremental(self, shop: SandboxServer, state: Any = None) -> Output:
+        config = settings(shop.url)
+        catalog = catalog_of(config, "product_images", replication_method="INCREMENTAL")
+        return sync(config, catalog=catalog, state=state)
+
+    def test_the_bookmark_stays(self, shop: SandboxServer) -> None:
+        state, odd = self.incremental(shop).states[-1], stored(shop)[4]
+        shop.set_image(odd, description="new")
+        shop.set_image(stored(shop)[12], description="new")
+        shop.override("images", odd, sort_order=None)
+        second = self.incremental(shop, state)
+        assert second.states[-1] == state
+        assert odd not in second.ids()
+        assert stored(shop)[12] in second.ids()
+        shop.override("images", odd)
+        third = self.incremental(shop, second.states[-1])
+        assert {odd, stored(shop)[12]} <= set(third.ids())
+        assert third.states[-1] != state
+
+    def test_an_interrupted_sweep_goes_on_before_it(self, shop: SandboxServer) -> None:
+        shop.reset(products=600, images=1)
+        products = [product["id"] for product in shop.dump(files=False)["products"]]
+        odd = stored(shop)[300]
+        shop.override("images", odd, sort_order=None)
+        config = settings(shop.url, api_version="v2", concurrency=2)
+        shop.faults("s", f"GET .*/products/{products[580]}/images")
+        with pytest.raises(StoreSuspended) as failed:
+            sync(config)
+        first = written_before(failed.value)
+        assert len(first.records()) > 500
+        place = first.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
+        assert place == products[299]
+        shop.override("images", odd)
+        second = sync(config, state=first.states[-1])
+        assert odd in second.ids()
+        assert {*first.ids(), *second.ids()} == set(stored(shop))
+        assert len(second.of("ACTIVATE_VERSION")) == 1
+
+    def test_the_next_run_is_complete_again(self, shop: SandboxServer, version: str) -> None:
+        config, odd = settings(shop.url, api_version=version), stored(shop)[4]
+        shop.override("images", odd, image_file="")
+        state = sync(config).states[-1]
+        shop.override("images", odd)
+        output = sync(config, state=state)
+        assert output.ids() == stored(shop)
+        assert len(output.of("ACTIVATE_VERSION")) == 1
+
+
+class TestProducts:
+    @pytest.mark.parametrize(
+        ("override", "field", "problem"),
+        [
+            ({"sku": 5}, "sku", "sku is 5, not text or null"),
+            ({"sku": ["A"]}, "sku", "sku is ['A'], not text or null"),
+            ({"name": 7}, "name", "name is 7, not text or null"),
+            ({"date_modified": "soon"}, "date_modified", "date_modified is 'soon', no date"),
+            ({"date_modified": "0000-00-00"}, "date_modified", "date_modified is '0000-00-00', no date"),
+            ({"name": None}, "name", ""),
+            ({"sku": None}, "sku", ""),
+            ({"missing": ["date_modified"]}, "date_modified", ""),
+        ],
+    )
+    @pytest.mark.parametrize("streams", [BOTH, ("products",)], ids=["both", "products"])
+    def test_what_does_not_fit_is_null(
+        self,
+        shop: SandboxServer,
+        version: str,
+        caplog: pytest.LogCaptureFixture,
+        streams: tuple[str, ...],
+        override: Override,
+        field: str,
+        problem: str,
+    ) -> None:
+        product = shop.dump(files=False)["products"][2]
+        shop.override("products", product["id"], **override)
+        config = settings(shop.url, api_version=version)
+        output = sync(config, catalog=catalog_of(config, *streams))
+        (record,) = [each for each in output.records("products") if each["id"] == product["id"]]
+        assert record[field] is None
+        assert len(output.records("products")) == 6
+        assert len(output.of("ACTIVATE_VERSION")) == len(streams)
+        assert output.ids() == (stored(shop) if len(streams) == 2 else [])
+        said = f"product {product['id']}: {problem}. It is read as null: correct it in the store."
+        assert warnings(caplog) == ([said] if problem else [])
+
+    @pytest.mark.parametrize("override", [{"images": None}, {"missing": ["images"]}, {"images": {}}], ids=str)
+    def test_images_that_are_not_embedded_are_asked_for(self, shop: SandboxServer, override: Override) -> None:
+        product = shop.dump(files=False)["products"][2]["id"]
+        shop.override("products", product, **override)
+        shop.clear_requests()
+        output = sync(settings(shop.url))
+        assert output.ids() == stored(shop)
+        assert len(output.of("ACTIVATE_VERSION")) == 1
+        asked = [each["path"] for each in shop.requests() if each["path"].endswith("/images")]
+        assert asked == [f"/stores/sandbox/v3/catalog/products/{product}/images"]
+
+    @pytest.mark.parametrize("override", [{"id": "3"}, {"id": None}, {"missing": ["id"]}, {"row": "x"}], ids=str)
+    def test_without_an_id_the_answer_does_not_fit(self, shop: SandboxServer, version: str, override: Override) -> None:
+        shop.override("products", shop.dump(files=False)["products"][2]["id"], **override)
+        with pytest.raises(UnexpectedResponse, match="The store's answer does not fit the API"):
+            sync(settings(shop.url, api_version=version))
