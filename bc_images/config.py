@@ -6,22 +6,40 @@ Knows JSON Schema and nothing of Singer, so that tap and target read their setti
 from __future__ import annotations
 
 import difflib
+import io
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import click
 from jsonschema import Draft202012Validator
 
 from bc_images.errors import SettingsError
+from bc_images.regular_files import open_input, read_input
 from bc_images.settings import check_known
 
-__all__ = ["checked", "from_environment", "json_object", "settings_files"]
+__all__ = ["InputFile", "checked", "from_environment", "json_object", "settings_files"]
 
 logger = logging.getLogger(__name__)
 
 _WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
+class InputFile(click.File):
+    """A file that an option names, or a pipe, or ``-`` for stdin; never waits for a FIFO that nobody writes to."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> IO[Any]:
+        """Open it."""
+        if not isinstance(value, str) or value == "-":
+            return super().convert(value, param, ctx)
+        try:
+            opened = open_input(value)
+        except OSError as error:
+            self.fail(f"'{value}': {error.strerror}", param, ctx)
+        if ctx is not None:
+            ctx.call_on_close(opened.close)
+        return opened if "b" in self.mode else io.TextIOWrapper(opened, encoding="utf-8")
 
 
 def json_object(text: str, what: str) -> dict[str, Any]:
@@ -51,7 +69,7 @@ def settings_files(paths: Iterable[str]) -> dict[str, Any]:
     for path in paths:
         if path != "ENV":
             try:
-                config |= json_object(Path(path).read_text(encoding="utf-8"), f"--config {path}")
+                config |= json_object(read_input(path), f"--config {path}")
             except (OSError, UnicodeDecodeError) as error:
                 raise SettingsError(f"--config {path} cannot be read: {error}.") from error
     return config

@@ -14,6 +14,7 @@ from bc_images import door, logs
 from bc_images.config import json_object
 from bc_images.errors import BcImagesError, SettingsError
 from bc_images.redaction import redact
+from bc_images.regular_files import read_input
 from bc_images.store import Store
 from bc_images_airbyte import messages
 from tap_bc_images.tap import TapBCImages
@@ -50,7 +51,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         SettingsError: it cannot be read, or holds something else.
     """
     try:
-        return json_object(path.read_text(encoding="utf-8"), what)
+        return json_object(read_input(path), what)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{what} cannot be read: {error}.") from error
 

@@ -18,6 +18,7 @@ from airbyte_protocol_dataclasses.models import (
 
 from bc_images.errors import SettingsError
 from bc_images.files import open_files
+from bc_images.regular_files import read_input
 from bc_images.settings import PROPERTIES, REQUIRED
 from bc_images.store import Store
 from bc_images_airbyte import messages
@@ -195,7 +196,7 @@ def read(config: Path, catalog: Path, state: Path | None) -> None:
 
 def _kept(path: Path) -> object:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_input(path))
     except (OSError, ValueError) as error:
         raise SettingsError(f"--state cannot be read: {error}.") from error
 

@@ -18,7 +18,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.singerlib import Catalog
 
 from bc_images import door, logs
-from bc_images.config import checked, from_environment, json_object, settings_files
+from bc_images.config import InputFile, checked, from_environment, json_object, settings_files
 from bc_images.errors import SettingsError, SomeFailed
 from bc_images.http import Client
 from bc_images.images import InvalidImage
@@ -215,6 +215,15 @@ class TapBCImages(Tap):
         given = super().cb_config(ctx, param, ())
         given.config = settings_files(value)
         return given
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """Return the command; what its options name is opened without waiting."""
+        command = super().get_singer_command()
+        for option in command.params:
+            if isinstance(option.type, click.File):
+                option.type = InputFile()
+        return command
 
     @classmethod
     def invoke(  # type: ignore[override]

@@ -15,6 +15,7 @@ import orjson
 
 from bc_images.errors import SettingsError, Stopped
 from bc_images.images import Record
+from bc_images.regular_files import file_problem, open_output
 from bc_images.text import printable
 from target_bc_images.differences import Difference
 from target_bc_images.lines import LEGEND, change_line, difference_text
@@ -80,6 +81,8 @@ class Report:
             if _can_be_replaced(self._path):
                 self._path = self._path.resolve()
                 self._partial = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}.partial")
+            else:
+                self._file = _open_now(self._path)
 
     @property
     def bad(self) -> int:
@@ -282,8 +285,8 @@ class Report:
     def _write(self, line: dict[str, Any]) -> None:
         with self._in_words():
             if self._file is None:
-                path = self._partial or self._path or Path()
-                self._file = path.open("wb" if self._partial is None else "xb")
+                path = self._partial or Path()
+                self._file = path.open("xb")
             self._file.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
 
     def _put_in_place(self) -> None:
@@ -342,10 +345,19 @@ def _be_writable(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"The report {path} cannot be written: {error.strerror}.") from error
-    if path.is_dir():
-        raise SettingsError(f"The report {path} cannot be written: it is a folder.")
+    problem = file_problem(path)
+    if problem is not None and (path.is_dir() or "itself" in problem):
+        raise SettingsError(f"The report {path} cannot be written: it {problem}. Name another file.")
     if not os.access(path.parent if _can_be_replaced(path) else path, os.W_OK):
         raise SettingsError(f"The report {path} cannot be written: permission denied.")
+
+
+def _open_now(path: Path) -> BinaryIO:
+    """Open what is no regular file at the start: nothing is to be waited for at the end of a restore."""
+    try:
+        return open_output(path)
+    except OSError as error:
+        raise SettingsError(f"The report {path} cannot be written: {error.strerror}. Name another file.") from error
 
 
 def _can_be_replaced(path: Path) -> bool:

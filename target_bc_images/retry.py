@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
+from io import BufferedReader
 from typing import IO, Any, cast
 
 import click
@@ -15,6 +15,7 @@ import orjson
 from bc_images import jsonl, schema
 from bc_images.config import settings_files
 from bc_images.errors import DamagedInput, SomeFailed
+from bc_images.regular_files import open_regular
 from target_bc_images.match import SourceKey, source_key
 from target_bc_images.options import Options
 from target_bc_images.report import UNFINISHED
@@ -120,7 +121,7 @@ def _lines(report: str) -> Iterator[dict[str, Any]]:
     """
     row = dict[str, Any]()
     try:
-        with Path(report).open("rb") as file:
+        with BufferedReader(open_regular(report)) as file:
             for number, line in jsonl.lines(file, f"the report {report}", _ADVICE, max_line=_MAX_LINE):
                 try:
                     row = {**orjson.loads(line)}

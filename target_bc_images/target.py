@@ -25,7 +25,7 @@ from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.target_base import Target
 
 from bc_images import door, jsonl, logs
-from bc_images.config import checked, from_environment, settings_files
+from bc_images.config import InputFile, checked, from_environment, settings_files
 from bc_images.errors import DamagedInput, SettingsError, SomeFailed
 from bc_images.normalize import deleted
 from bc_images.settings import PROPERTIES, REQUIRED, Settings
@@ -147,7 +147,7 @@ class TargetBCImages(Target):
         command = super().get_singer_command()
         for option in command.params:
             if option.name == "file_input":
-                option.type = click.File("rb")
+                option.type = InputFile("rb")
         return command
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import zlib
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from bc_images.files import FileStore
 from bc_images.files.backend import Staging
 
 __all__ = ["Archive", "Archives", "opened"]
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "archives"
 WHOLE = ".singer.gz"
@@ -56,8 +59,16 @@ class Archives:
 
     def list(self) -> list[Archive]:
         """Return all archives, the oldest first."""
-        keys = (key.removeprefix(f"{self._folder}/") for key, _ in self._backend.listing(self._folder))
-        return sorted(Archive(key) for key in keys if key.endswith(WHOLE) and "/" not in key)
+        found = []
+        for entry in self._backend.listing(self._folder):
+            name = Archive(entry.key.removeprefix(f"{self._folder}/"))
+            if not name.endswith(WHOLE) or "/" in name:
+                continue
+            if entry.problem is not None:
+                logger.warning("%s in %s %s: it is passed over.", name, self.label, entry.problem)
+            else:
+                found.append(name)
+        return sorted(found)
 
     def newest(self, at: str | None = None) -> Archive:
         """Return the newest whole archive; `at`, a date or a time, means the newest that is not later.

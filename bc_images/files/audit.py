@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -36,6 +37,7 @@ _WAITING = 32
 _TABLES = """
 CREATE TABLE objects (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID;
 CREATE TABLE named (sha256 TEXT PRIMARY KEY, size INTEGER, by TEXT) WITHOUT ROWID;
+CREATE TABLE irregular (key TEXT PRIMARY KEY, sha256 TEXT, reason TEXT) WITHOUT ROWID;
 CREATE TABLE strays (key TEXT PRIMARY KEY, reason TEXT) WITHOUT ROWID;
 CREATE TABLE nonsense (sha256 TEXT PRIMARY KEY, by TEXT) WITHOUT ROWID;
 CREATE TABLE unsaved (store TEXT, image_file TEXT, by TEXT);
@@ -62,12 +64,13 @@ class Audit:
     """Lists a file store, and what names its files, into a nameless SQLite file.
 
     Attributes:
-        files, bytes: what is stored.
+        files, bytes: what is stored; where the listing has no lengths, the bytes of what was re-hashed.
         records, without_file: image records in the backups, and how many of them name no file.
     """
 
     def __init__(self, files: FileStore) -> None:
         self._store = files
+        self._lock = threading.Lock()
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(_TABLES)
         self._normalizer = Normalizer("product_images", skus=False)
@@ -93,19 +96,30 @@ class Audit:
         self._store.must_exist()
         backend = self._store.backend
         self._db.execute("BEGIN")
-        for key, size in backend.listing(OBJECTS):
+        for key, size, problem in backend.listing(OBJECTS):
             digest = key.rpartition("/")[2]
-            if size is None:
-                self._stray(key, "is a link that leads nowhere")
+            if problem is not None and "leads nowhere" not in problem:
+                self._irregular(key, problem)
+            elif problem is not None:
+                self._stray(key, problem)
             elif DIGEST.fullmatch(digest) and key == object_key(digest):
                 self._db.execute("INSERT OR IGNORE INTO objects VALUES (?, ?)", (digest, size))
                 self.files += 1
-                self.bytes += size
+                self.bytes += size or 0
             else:
                 self._stray(key, "is no file of ours")
         for key in backend.leftovers():
             self._stray(key, "was left behind by a run that broke off")
+        for key, problem in backend.irregular(OBJECTS):
+            if DIGEST.fullmatch(key.rpartition("/")[2]):
+                self._irregular(key, problem)
+        for key, problem in backend.irregular(REFS):
+            if parse_ref(key) is not None:
+                self._irregular(key, problem)
         self._db.execute("COMMIT")
+
+    def _irregular(self, key: str, problem: str) -> None:
+        self._db.execute("INSERT OR IGNORE INTO irregular VALUES (?, ?, ?)", (key, key.rpartition("/")[2], problem))
 
     def _stray(self, key: str, reason: str) -> None:
         self._db.execute("INSERT OR IGNORE INTO strays VALUES (?, ?)", (key, reason))
@@ -176,7 +190,7 @@ class Audit:
         )
 
     def compared(self) -> Iterator[Finding]:
-        """Yield what the listings alone tell: missing and orphaned files, too large ones, and renditions.
+        """Yield what the listings alone tell: missing, orphaned and too large files, renditions, no regular files.
 
         Raises:
             DamagedFiles: the refs cannot be listed.
@@ -184,7 +198,13 @@ class Audit:
         yield from self._unsaved()
         for digest, by in self._db.execute("SELECT sha256, by FROM nonsense"):
             yield Finding("missing", digest, "is no digest", by)
-        query = "SELECT sha256, by FROM named WHERE sha256 NOT IN (SELECT sha256 FROM objects)"
+        query = "SELECT key, reason, by FROM irregular LEFT JOIN named USING (sha256)"
+        for key, reason, by in self._db.execute(query):
+            yield Finding("damaged", key, reason, by)
+        query = (
+            "SELECT sha256, by FROM named WHERE sha256 NOT IN (SELECT sha256 FROM objects)"
+            " AND sha256 NOT IN (SELECT sha256 FROM irregular)"
+        )
         for digest, by in self._db.execute(query):
             yield Finding("missing", object_key(digest), "is not there", by)
         query = "SELECT sha256 FROM objects WHERE sha256 NOT IN (SELECT sha256 FROM named)"
@@ -231,19 +251,25 @@ class Audit:
         with ThreadPoolExecutor(_READERS, "check") as executor:
             yield from ordered_map(executor, self._rehash, rows, _WAITING)
 
-    def _rehash(self, row: tuple[str, int, int | None, str | None]) -> tuple[int, Finding | None]:
-        digest, size, named, by = row
-        doubtful = named is not None and named != size
+    def _rehash(self, row: tuple[str, int | None, int | None, str | None]) -> tuple[int, Finding | None]:
+        digest, listed, named, by = row
+        key = object_key(digest)
         try:
             stored = self._store.inspect(digest)
+            size = stored.size
         except FileLies as error:
-            reason = f"has {size:,} bytes, not {named:,}" if doubtful else error.what
-            return size, Finding("damaged", object_key(digest), reason, by)
+            doubtful = named is not None and listed is not None and named != listed
+            return listed or 0, Finding(
+                "damaged", key, f"has {listed:,} bytes, not {named:,}" if doubtful else error.what, by
+            )
         except FileUnavailable:
-            return size, Finding("missing", object_key(digest), "went away during the check", by)
-        if doubtful:
-            return size, Finding("misstated", object_key(digest), f"is sound, with {size:,} bytes, not {named:,}", by)
+            return listed or 0, Finding("missing", key, "went away during the check", by)
+        if listed is None:
+            with self._lock:
+                self.bytes += size
+        if named is not None and named != size:
+            return size, Finding("misstated", key, f"is sound, with {size:,} bytes, not {named:,}", by)
         if stored.defect and by:
             reason = f"would be refused by the store: {refusal(size, stored.defect)}"
-            return size, Finding("refused", object_key(digest), reason, by)
+            return size, Finding("refused", key, reason, by)
         return size, None

@@ -7,11 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-__all__ = ["CHUNK", "Backend", "Staging"]
+__all__ = ["CHUNK", "Backend", "Entry", "Staging"]
 
 CHUNK = 1024 * 1024  # bytes read at a time
+
+
+class Entry(NamedTuple):
+    """A name in a listing.
+
+    Attributes:
+        key: the name.
+        size: bytes; None where the listing does not say, as over HTTP.
+        problem: why it is no object that can be read, such as ``is a FIFO, not a regular file``; None where it can.
+    """
+
+    key: str
+    size: int | None
+    problem: str | None = None
 
 
 class Staging(Protocol):
@@ -34,6 +48,7 @@ class Staging(Protocol):
             size: bytes written.
 
         Raises:
+            FileUnavailable: something else stands in its place that cannot be replaced, as a directory.
             DamagedFiles: it could not be stored whole.
         """
 
@@ -59,12 +74,21 @@ class Backend(Protocol):
         """
 
     def size(self, key: str) -> int | None:
-        """Return an object's length in bytes, or None where there is none."""
+        """Return an object's length in bytes, or None where there is none.
 
-    def listing(self, prefix: str) -> Iterator[tuple[str, int | None]]:
-        """Yield key and length of every object below the folder `prefix`, in bulk and in no order.
+        Of something that is no object it is any number.
+        """
 
-        None is the length of a name that leads nowhere, as a broken link does.
+    def problem(self, key: str) -> str | None:
+        """Return why what stands in an object's place is none, such as ``is a directory``; None where all is well."""
+
+    def listing(self, prefix: str) -> Iterator[Entry]:
+        """Yield every object below the folder `prefix`, in bulk and in no order."""
+
+    def irregular(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Yield key and problem of what is no regular file below the folder `prefix`, directories among it.
+
+        Nothing where only objects can be, or where `listing` tells all of it.
         """
 
     def names(self, prefix: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bc_images.errors import DamagedInput
+from bc_images.regular_files import open_input
 
 __all__ = ["ADVICE", "opened_backup"]
 
@@ -23,7 +24,7 @@ def opened_backup(path: Path) -> Iterator[BinaryIO]:
         DamagedInput: it cannot be read, also while the context lasts.
     """
     try:
-        with path.open("rb") as file:
+        with open_input(path) as file:
             yield file
     except OSError as error:
         raise DamagedInput(f"The backup {path} cannot be read ({error.strerror or error}): {ADVICE}") from error

@@ -16,11 +16,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from bc_images.errors import DamagedFiles
-from bc_images.files.backend import CHUNK
+from bc_images.errors import DamagedFiles, FileUnavailable
+from bc_images.files.backend import CHUNK, Entry
 from bc_images.files.filesystem import EXTRAS, display_name, open_filesystem, schemes_of
 from bc_images.files.refs import OBJECTS, REFS
 from bc_images.files.storage_errors import storage_error
+from bc_images.regular_files import NotRegularFile
 from bc_images.store.concurrent import ordered_map
 
 __all__ = ["Bucket"]
@@ -52,6 +53,7 @@ class Bucket:
         self._root = path.rstrip("/")
         self.label = display_name(url, self._root)
         self._atomic = self._scheme in _PUT_IS_ATOMIC
+        self._has_other_types = not self._atomic and not self._scheme.startswith("http")
         # A library that is not asynchronous inside does not promise to bear several threads.
         self._turn: AbstractContextManager[Any] = nullcontext() if self._fs.async_impl else threading.RLock()
         self._etag_is_md5 = True  # until an object proves that here it is not, as where the bucket encrypts
@@ -79,6 +81,12 @@ class Bucket:
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """Yield an object's bytes."""
+        if self._has_other_types:  # to open a FIFO there would wait for ever
+            info = self._info(key)
+            if (problem := _problem(info)) is not None:
+                raise NotRegularFile(problem, key)
+            if info["size"] == 0:
+                return
         at = 0
         while True:
             try:
@@ -101,7 +109,14 @@ class Bucket:
             return None
         return int(size)
 
-    def listing(self, prefix: str) -> Iterator[tuple[str, int | None]]:
+    def problem(self, key: str) -> str | None:
+        """Ask what stands there."""
+        try:
+            return _problem(self._info(key)) if self._has_other_types else None
+        except FileNotFoundError:
+            return None
+
+    def listing(self, prefix: str) -> Iterator[Entry]:
         """List the folder's own folders one by one, side by side: a single list would grow with the store."""
         top = self._top(prefix)
         yield from self._objects(top)
@@ -110,9 +125,13 @@ class Bucket:
             for found in ordered_map(executor, self._find, folders, _LISTERS):
                 yield from self._objects(found)
 
+    def irregular(self, prefix: str) -> Iterator[tuple[str, str]]:  # noqa: ARG002 - of the protocol
+        """The listing tells all of it."""
+        return iter(())
+
     def names(self, prefix: str) -> Iterator[str]:
         """A listing tells lengths anyway."""
-        return (key for key, _ in self.listing(prefix))
+        return (entry.key for entry in self.listing(prefix))
 
     def folders(self, prefix: str) -> list[str]:
         """List one level of an address."""
@@ -120,7 +139,7 @@ class Bucket:
 
     def leftovers(self) -> Iterator[str]:
         """Whatever is under ``tmp/``: nobody tells how old it is."""
-        return (key for key, _ in self.listing("tmp"))
+        return (entry.key for entry in self.listing("tmp"))
 
     def remove(self, key: str) -> None:
         """Remove an object."""
@@ -171,7 +190,11 @@ class Bucket:
         self._make_parent(key)
         self._fs.put_file(local, self._path(temporary))
         if self._fs.exists(self._path(key)):  # some file systems do not move over what is there
-            if self._md5_of(key) == md5:
+            problem = self.problem(key)
+            if problem is not None and "directory" in problem:
+                self._fs.rm_file(self._path(temporary))
+                raise FileUnavailable(f"{key} in the file store {problem}: remove it")
+            if problem is None and self._md5_of(key) == md5:
                 self._fs.rm_file(self._path(temporary))
                 return
             self._fs.rm_file(self._path(key))
@@ -203,10 +226,10 @@ class Bucket:
         with self._explained("list"), self._turn:
             return list(self._fs.find(folder, detail=True).values())
 
-    def _objects(self, entries: list[dict[str, Any]]) -> Iterator[tuple[str, int]]:
+    def _objects(self, entries: list[dict[str, Any]]) -> Iterator[Entry]:
         for entry in entries:
-            if entry["type"] == "file":
-                yield self._key(entry["name"]), entry["size"]
+            if entry["type"] != "directory":
+                yield Entry(self._key(entry["name"]), entry["size"], _problem(entry))
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}" if self._root else key
@@ -226,7 +249,7 @@ class Bucket:
         """
         try:
             yield
-        except DamagedFiles:
+        except (DamagedFiles, FileUnavailable, NotRegularFile):
             raise
         except NotImplementedError as error:
             message = f"Cannot {operation} the file store {self.label}: its library does not support that."
@@ -263,6 +286,15 @@ class _BucketStaging:
         if collected != size:
             raise DamagedFiles(f"{self._opened.name} kept {collected} of {size} bytes. Check this machine's disk.")
         self._bucket.put(self._opened.name, key, size, self._md5.digest())
+
+
+def _problem(info: dict[str, Any]) -> str | None:
+    """Return why what a library describes is no file that can be read."""
+    if (kind := info["type"]) == "file":
+        return None
+    return (
+        f"is a {kind}, not a regular file" if kind in {"directory", "link"} else "is a special file, not a regular one"
+    )
 
 
 def _no_room(place: str, error: OSError) -> DamagedFiles:

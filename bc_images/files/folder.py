@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import secrets
 import stat
@@ -11,11 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bc_images.errors import DamagedFiles, SettingsError
-from bc_images.files.backend import CHUNK
+from bc_images.errors import DamagedFiles, FileUnavailable, SettingsError
+from bc_images.files.backend import CHUNK, Entry
 from bc_images.files.refs import OBJECTS, REFS
+from bc_images.regular_files import file_problem, open_regular
 
 __all__ = ["Folder"]
+
+logger = logging.getLogger(__name__)
 
 TEMPORARY = "tmp"
 _DAY = 86_400  # seconds
@@ -53,16 +57,19 @@ class Folder:
     def mark(self, key: str) -> None:
         """Create an empty file; not fsynced, since losing it costs a download and nothing else."""
         path = f"{self.label}/{key}"
-        with self._explained(), suppress(FileExistsError):
+        with self._explained():
             try:
-                os.close(os.open(path, _NEW, 0o666))
-            except FileNotFoundError:
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-                os.close(os.open(path, _NEW, 0o666))
+                try:
+                    os.close(os.open(path, _NEW, 0o666))
+                except FileNotFoundError:
+                    Path(path).parent.mkdir(parents=True, exist_ok=True)
+                    os.close(os.open(path, _NEW, 0o666))
+            except (FileExistsError, NotADirectoryError):
+                self._warn_of_obstacle(key)
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """Yield a file's bytes."""
-        with (self.root / key).open("rb", buffering=0) as opened:
+        with open_regular(self.root / key) as opened:
             while chunk := opened.read(CHUNK):
                 yield chunk
 
@@ -73,12 +80,30 @@ class Folder:
                 return (self.root / key).stat().st_size
             except FileNotFoundError:
                 return None
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    return 0
+                raise
 
-    def listing(self, prefix: str) -> Iterator[tuple[str, int | None]]:
+    def problem(self, key: str) -> str | None:
+        """Look at what stands there."""
+        with self._explained():
+            return file_problem(self.root / key)
+
+    def listing(self, prefix: str) -> Iterator[Entry]:
         """Walk the folder; one that is not there is empty."""
         with self._explained():
             for entry in _walk(self.root / prefix):
-                yield self._key(entry.path), _size(entry)
+                yield _described(self._key(entry.path), entry)
+
+    def irregular(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Walk the folder and look at the types alone."""
+        with self._explained():
+            for entry in _walk(self.root / prefix, with_folders=True):
+                if not entry.is_file(follow_symlinks=False):
+                    problem = file_problem(entry.path)
+                    if problem is not None and "leads nowhere" not in problem:
+                        yield self._key(entry.path), problem
 
     def names(self, prefix: str) -> Iterator[str]:
         """Walk the folder without looking at the files."""
@@ -98,7 +123,7 @@ class Folder:
         """Yield files in ``tmp/`` that are older than a day."""
         with self._explained(), suppress(FileNotFoundError), os.scandir(self.root / TEMPORARY) as entries:
             for entry in entries:
-                if time.time() - entry.stat().st_mtime > _DAY:
+                if time.time() - entry.stat(follow_symlinks=False).st_mtime > _DAY:
                     yield f"{TEMPORARY}/{entry.name}"
 
     def remove(self, key: str) -> None:
@@ -146,6 +171,30 @@ class Folder:
             folder.mkdir(exist_ok=True)
             self.sync(folder.parent)
         self._durable.add(folder)
+
+    def _warn_of_obstacle(self, key: str) -> None:
+        """Say that a ref was not written where something else than a file stands in its way."""
+        path = self.root / key
+        if path.is_file():
+            return
+        if (obstacle := _obstacle(path)) is not None:
+            logger.warning(
+                "%s in the file store %s. Remove it: until then a picture is downloaded again in every run.",
+                self._key(str(obstacle)),
+                file_problem(obstacle) or "is a file, not a directory",
+            )
+
+    def make_room(self, target: Path) -> None:
+        """Make sure that a file can take the place `target`: an empty directory there is removed.
+
+        Raises:
+            FileUnavailable: something else stands there, or in the place of a directory above it.
+        """
+        with suppress(OSError):
+            target.rmdir()
+        if (obstacle := _obstacle(target)) is not None:
+            problem = file_problem(obstacle) or "is a file, not a directory"
+            raise FileUnavailable(f"{self._key(str(obstacle))} in the file store {problem}: remove it")
 
     def _create(self, path: Path) -> int:
         """Create and open a file that must not exist yet, and its folder where that is missing."""
@@ -210,8 +259,12 @@ class _FolderStaging:
             os.close(self._open())
             self._descriptor = None
             if self._path is not None:
-                self._folder.make(target.parent)
-                self._path.replace(target)
+                try:
+                    self._folder.make(target.parent)
+                    self._path.replace(target)
+                except (FileExistsError, IsADirectoryError, NotADirectoryError):
+                    self._folder.make_room(target)
+                    self._path.replace(target)
                 self._path = None
             self._folder.sync(target.parent)
         except OSError as error:
@@ -241,15 +294,27 @@ def _is_no_folder(path: Path) -> bool:
         return False
 
 
-def _size(entry: os.DirEntry[str]) -> int | None:
-    try:
-        return entry.stat().st_size
-    except FileNotFoundError:
-        return None
+def _described(key: str, entry: os.DirEntry[str]) -> Entry:
+    if entry.is_file(follow_symlinks=False):
+        try:
+            return Entry(key, entry.stat(follow_symlinks=False).st_size)
+        except FileNotFoundError:  # it went away meanwhile
+            return Entry(key, None, "went away while it was listed")
+    if (problem := file_problem(entry.path)) is not None:
+        return Entry(key, None, problem)
+    return Entry(key, entry.stat().st_size)  # a link to a file
 
 
-def _walk(root: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield every file below a folder; one that is not there is empty."""
+def _obstacle(path: Path) -> Path | None:
+    """Return what keeps a file from a place: something there, or in the place of a directory above it."""
+    if path.is_dir():
+        return path
+    above = next((folder for folder in path.parents if os.path.lexists(folder)), None)
+    return above if above is not None and not above.is_dir() else None
+
+
+def _walk(root: Path, *, with_folders: bool = False) -> Iterator[os.DirEntry[str]]:
+    """Yield everything below a folder but folders, unless these too are asked for; one that is not there is empty."""
     folders = [str(root)]
     while folders:
         try:
@@ -260,5 +325,5 @@ def _walk(root: Path) -> Iterator[os.DirEntry[str]]:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
-                else:
+                if with_folders or not entry.is_dir(follow_symlinks=False):
                     yield entry

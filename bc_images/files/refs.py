@@ -203,13 +203,15 @@ class Refs:
             " generation INTEGER, rank INTEGER) WITHOUT ROWID"
         )
         self._db.execute("BEGIN")
-        objects = ((key.rpartition("/")[2], size) for key, size in self._backend.listing(OBJECTS))
+        listed = self._backend.listing(OBJECTS)
+        objects = ((entry.key.rpartition("/")[2], entry.size) for entry in listed if entry.problem is None)
         self._db.executemany("INSERT OR IGNORE INTO objects VALUES (?, ?)", objects)
         self._db.executemany(
             # Of several refs of one path the newest content counts, even where its file is lost; of the same content,
             # a file that is there, and the original before what once stood in for it.
             "INSERT INTO refs SELECT :name, :sha256, :size, :type, :source, :defect, :generation, :rank"
-            " + 10 * EXISTS (SELECT 1 FROM objects WHERE sha256 = :sha256 AND size = :size) AS rank WHERE true"
+            " + 10 * EXISTS (SELECT 1 FROM objects WHERE sha256 = :sha256 AND coalesce(size, :size) = :size) AS rank"
+            " WHERE true"
             " ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, type = excluded.type,"
             " source = excluded.source, defect = excluded.defect, generation = excluded.generation,"
             " rank = excluded.rank"

@@ -126,4 +126,4 @@ def tamper(place: str) -> Tamper:
 def keys(files: FileStore, prefix: str = "") -> set[str]:
     """Everything below a folder of a file store."""
     folders = [prefix] if prefix else ["sha256", "refs", "tmp"]
-    return {key for folder in folders for key, _ in files.backend.listing(folder)}
+    return {entry.key for folder in folders for entry in files.backend.listing(folder)}

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from bc_images.files import FileStore, Saved, Stored, open_files
+from bc_images.files import folder as folder_module
 from bc_images.files.pictures import MAX_UPLOAD
 from bc_images.files.refs import object_key
+from bc_images.regular_files import open_regular
 from tests.files.conftest import Tamper, everywhere, record_of
 from tests.files.pictures import picture, png
 
@@ -346,14 +348,14 @@ def test_what_a_killed_run_left_is_named_after_a_day(
 def test_an_unreadable_file_is_a_finding(check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = open_files(str(tmp_path / "other"))
     one, _ = stock(files, 2)
-    real = Path.open
+    real = open_regular
 
-    def refuse(path: Path, *args: Any, **kwargs: Any) -> Any:
+    def refuse(path: Path) -> Any:
         if path.name == one.sha256:
             raise PermissionError(13, "Permission denied", str(path))
-        return real(path, *args, **kwargs)
+        return real(path)
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(folder_module, "open_regular", refuse)
     ended = check(files=str(tmp_path / "other"))
     assert ended.code == 1
     assert ended.out[0].startswith(f"! {object_key(one.sha256)}  cannot be read: Permission denied")

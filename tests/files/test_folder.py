@@ -17,6 +17,7 @@ import pytest
 
 from bc_images.errors import DamagedFiles, SettingsError
 from bc_images.files import Saved, open_files
+from bc_images.files import folder as folder_module
 from bc_images.files.refs import object_key
 from tests.files.conftest import keys
 from tests.files.pictures import picture, png
@@ -213,7 +214,7 @@ def test_a_disk_that_is_no_longer_there(tmp_path: Path, monkeypatch: pytest.Monk
     def gone(*_args: Any, **_kwargs: Any) -> Any:
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
-    monkeypatch.setattr(Path, "open", gone)
+    monkeypatch.setattr(folder_module, "open_regular", gone)
     monkeypatch.setattr(Path, "stat", gone)
     with pytest.raises(DamagedFiles, match=r"The file store .* cannot be used: Stale file handle|no file store"):
         files.read(stored.sha256)

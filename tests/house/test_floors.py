@@ -19,6 +19,7 @@ ROOMS = [
     "bc_images.errors",
     "bc_images.redaction",
     "bc_images.text",
+    "bc_images.regular_files",
     "bc_images.units",
     "bc_images.jsonl",
     "bc_images.schema",

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 
+from bc_images.files.backend import Entry
 from bc_images.files.folder import Folder
 from bc_images.sandbox import SandboxServer
 from tap_bc_images.tap import TapBCImages
@@ -68,7 +69,7 @@ def test_the_sweep_begins_while_the_file_store_is_listed(
     shop.clear_requests()
     listing, waited = Folder.listing, []
 
-    def late(folder: Folder, prefix: str) -> Iterator[tuple[str, int | None]]:
+    def late(folder: Folder, prefix: str) -> Iterator[Entry]:
         until = time.monotonic() + 10
         while time.monotonic() < until and not any("/products" in each["path"] for each in shop.requests()):
             time.sleep(0.01)

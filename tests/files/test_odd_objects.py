@@ -1,0 +1,349 @@
+"""Where a file belongs there is a FIFO, a directory, a device, a socket or a link to itself: nothing waits for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bc_images import regular_files
+from bc_images.files.refs import parse_ref
+from bc_images.sandbox import STORE_HASH, TOKEN, SandboxServer
+from tests.in_process import Done, run
+
+BIN = Path(sys.executable).parent
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        here = Path.cwd()
+        os.chdir(path.parent)  # the name of a socket is short
+        try:
+            made.bind(path.name)
+        finally:
+            os.chdir(here)
+
+
+def _directory(path: Path) -> None:
+    path.mkdir()
+    (path / "something").touch()
+
+
+MAKE: dict[str, Callable[[Path], None]] = {
+    "FIFO": os.mkfifo,
+    "directory": _directory,
+    "socket": _socket,
+    "character device": lambda path: path.symlink_to("/dev/zero"),
+    "link": lambda path: path.symlink_to(path.name),
+}
+kinds = pytest.mark.parametrize("kind", MAKE)
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regular_files, "_WAIT", 100)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxServer]:
+    with SandboxServer(products=3, images=2) as running:
+        yield running
+
+
+@pytest.fixture
+def config(sandbox: SandboxServer, tmp_path: Path) -> Path:
+    path = tmp_path / "config.json"
+    settings = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
+    path.write_text(json.dumps({**settings, "files": str(tmp_path / "files")}))
+    return path
+
+
+@pytest.fixture
+def target_config(config: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "target.json"
+    more = {"state_dir": str(tmp_path / "state"), "report": str(tmp_path / "report.jsonl")}
+    path.write_text(json.dumps({**json.loads(config.read_bytes()), **more}))
+    return path
+
+
+def records(done: Done) -> list[dict[str, Any]]:
+    messages = map(json.loads, done.stdout.splitlines())
+    rows = (each["record"] for each in messages if each["type"] == "RECORD" and each["stream"] == "product_images")
+    return sorted(rows, key=lambda record: int(record["id"]))
+
+
+def damaged(config: Path) -> tuple[bytes, dict[str, str]]:
+    """Back up; put something of each kind in the place of a picture; return the backup and the digest of each."""
+    backup = run("tap-bc-images", "--config", config)
+    assert backup.returncode == 0, backup.stderr
+    digests = sorted({record["file_sha256"] for record in records(backup)})
+    assert len(digests) > len(MAKE)
+    places = dict(zip(MAKE, digests, strict=False))
+    for kind, digest in places.items():
+        path = picture_path(config, digest)
+        path.unlink()
+        MAKE[kind](path)
+    return backup.stdout, places
+
+
+def picture_path(config: Path, digest: str) -> Path:
+    return config.parent / "files" / "sha256" / digest[:2] / digest
+
+
+def test_check_names_each_and_reads_the_rest(config: Path, tmp_path: Path) -> None:
+    backup, places = damaged(config)
+    (tmp_path / "backup.singer").write_bytes(backup)
+    for arguments in ([], [tmp_path / "backup.singer"]):
+        done = run("bc-images", "check", "--files", str(tmp_path / "files"), *arguments)
+        assert done.returncode == 1, done.stderr
+        lines = done.stdout.decode().splitlines()
+        for kind, digest in places.items():
+            (line,) = [line for line in lines if digest in line and line.startswith("!")]
+            assert f"is a {kind}" in line
+            assert "named by" in line
+        assert "5 damaged, 0 missing" in lines[-1]
+
+
+def test_the_next_backup_puts_the_pictures_back(config: Path) -> None:
+    """All but one: a directory that is not empty may be somebody's, so that it is named and its record has no file."""
+    _, places = damaged(config)
+    done = run("tap-bc-images", "--config", config)
+    assert done.returncode == 1, done.stderr
+    lacking = [record for record in records(done) if record["file_sha256"] is None]
+    assert len(lacking) == 1
+    assert f"{places['directory']} in the file store is a directory" in done.stderr.decode()
+    for kind, digest in places.items():
+        path = picture_path(config, digest)
+        assert path.is_dir() if kind == "directory" else path.is_file()
+        assert not path.is_symlink()
+    path = picture_path(config, places["directory"])
+    (path / "something").unlink()
+    assert run("tap-bc-images", "--config", config).returncode == 0
+    assert path.is_file()
+
+
+def test_a_file_in_the_place_of_a_folder_of_pictures_costs_these_alone(config: Path) -> None:
+    first = run("tap-bc-images", "--config", config)
+    (digest, *_) = sorted({record["file_sha256"] for record in records(first)})
+    folder = picture_path(config, digest).parent
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    os.mkfifo(folder)
+    done = run("tap-bc-images", "--config", config)
+    assert done.returncode == 1, done.stderr
+    assert f"sha256/{digest[:2]} in the file store is a FIFO" in done.stderr.decode()
+    expected = [None if record["file_sha256"][:2] == digest[:2] else record["file_sha256"] for record in records(first)]
+    assert [record["file_sha256"] for record in records(done)] == expected
+
+
+def test_a_restore_rejects_these_records_and_restores_the_rest(
+    config: Path, target_config: Path, sandbox: SandboxServer
+) -> None:
+    backup, places = damaged(config)
+    total = len(sandbox.dump()["images"])
+    for image in sandbox.dump()["images"]:
+        sandbox.delete_image(image["id"])
+    done = run("target-bc-images", "--config", target_config, stdin=backup)
+    assert done.returncode == 1, done.stderr
+    *rows, _ = map(json.loads, (config.parent / "report.jsonl").read_bytes().splitlines())
+    rejected = [line for line in rows if line["status"] in {"rejected", "failed"}]
+    assert {line["record"]["file_sha256"] for line in rejected} == set(places.values())
+    assert len(sandbox.dump()["images"]) == total - len(rejected)
+    for line in rejected:
+        kind = next(kind for kind, digest in places.items() if digest == line["record"]["file_sha256"])
+        assert f"is a {kind}" in (line["error"] or line["reason"])
+
+
+def test_a_directory_in_the_place_of_a_ref(config: Path, tmp_path: Path) -> None:
+    run("tap-bc-images", "--config", config)
+    ref = next(path for path in (tmp_path / "files" / "refs").rglob("*=original"))
+    assert parse_ref(ref.relative_to(tmp_path / "files").as_posix())
+    ref.unlink()
+    ref.mkdir()
+    done = run("tap-bc-images", "--config", config)
+    assert done.returncode == 0
+    assert f"{ref.name} in the file store is a directory" in done.stderr.decode()
+    done = run("bc-images", "check", "--files", str(tmp_path / "files"))
+    assert done.returncode == 1
+    assert f"{ref.name}  is a directory" in done.stdout.decode()
+
+
+@kinds
+def test_an_archive_that_is_no_file_is_passed_over(kind: str, tmp_path: Path) -> None:
+    config = tmp_path / "archive.json"
+    config.write_text(json.dumps({"files": str(tmp_path / "files")}))
+    message = b'{"type": "SCHEMA", "stream": "things", "schema": {}, "key_properties": []}\n'
+    message += b'{"type": "ACTIVATE_VERSION", "stream": "things", "version": 1}\n'
+    assert run("target-singer-archive", "--config", config, stdin=message).returncode == 0
+    newest = "29990101T000000Z.singer.gz"
+    MAKE[kind](tmp_path / "files" / "archives" / "store" / newest)
+    done = run("tap-singer-archive", "--config", config)
+    assert (done.returncode, done.stdout) == (0, message)
+    config.write_text(json.dumps({"files": str(tmp_path / "files"), "archive": newest}))
+    done = run("tap-singer-archive", "--config", config)
+    assert done.returncode == 3
+    assert newest in done.stderr.decode()
+
+
+INPUTS: dict[str, list[str]] = {
+    "tap-bc-images": ["--config", "--state", "--catalog"],
+    "target-bc-images": ["--config", "--input"],
+    "target-singer-archive": ["--config"],
+    "tap-singer-archive": ["--config"],
+    "bc-images verify": ["--config", "--backup"],
+    "bc-images check": ["BACKUP"],
+    "bc-images retry": ["--config", "REPORT"],
+    "source-bc-images check": ["--config"],
+    "source-bc-images read": ["--catalog", "--state"],
+    "destination-bc-images check": ["--config"],
+}
+
+
+@kinds
+@pytest.mark.parametrize(
+    ("command", "option"), [(name, option) for name, options in INPUTS.items() for option in options]
+)
+def test_an_input_that_is_no_file_is_named(
+    command: str, option: str, kind: str, config: Path, target_config: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "files" / "sha256").mkdir(parents=True)
+    odd = tmp_path / "odd"
+    MAKE[kind](odd)
+    name, *words = command.split()
+    settings = (
+        target_config if "target" in name or "destination" in name or words[:1] in (["verify"], ["retry"]) else config
+    )
+    arguments: list[str | Path] = [*words]
+    if option != "--config" and words != ["check"]:
+        arguments += ["--config", settings]
+    if words == ["check"] and name == "bc-images":
+        arguments += ["--files", str(tmp_path / "files")]
+    if words == ["read"] and option == "--state":
+        (tmp_path / "catalog.json").write_text('{"streams": []}')
+        arguments += ["--catalog", tmp_path / "catalog.json"]
+    elif words == ["read"] and option == "--config":
+        arguments += ["--catalog", tmp_path / "catalog.json"]
+    if words == ["retry"] and option == "--config":
+        (tmp_path / "old.jsonl").write_text('{"status": "rejected", "record": {}}\n{"summary": {}}\n')
+        arguments += [tmp_path / "old.jsonl"]
+    if words == ["verify"] and option == "--config":
+        (tmp_path / "backup.singer").touch()
+        arguments += ["--backup", tmp_path / "backup.singer"]
+    arguments += [odd] if option.isupper() else [option, odd]
+    done = run(name, *arguments)
+    text = done.stderr.decode() + done.stdout.decode()
+    assert "odd" in text or (option == "--state" and name == "source-bc-images") or option in text
+    assert kind in text or (kind == "link" and "symbolic link" in text), text
+    assert "Traceback" not in text
+    assert "This is a bug" not in text
+    assert done.returncode in ({0, 2, 3} if name.startswith(("source", "destination")) else {2, 3})
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MAKE if kind != "character device"])  # a terminal is one
+def test_a_report_that_cannot_be_written_is_refused_at_the_start(
+    kind: str, target_config: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.jsonl"
+    settings = json.loads(target_config.read_bytes())
+    MAKE[kind](report)
+    target_config.write_text(json.dumps({**settings, "report": str(report)}))
+    done = run("target-bc-images", "--config", target_config)
+    assert done.returncode == 2, done.stderr
+    assert f"The report {report} cannot be written: it is a {kind}" in done.stderr.decode()
+
+
+@kinds
+@pytest.mark.parametrize("file", [f"ledger-{STORE_HASH}.sqlite", f"ledger-{STORE_HASH}.holder"])
+def test_a_ledger_that_is_no_file_is_refused(
+    kind: str, file: str, config: Path, target_config: Path, tmp_path: Path
+) -> None:
+    backup = run("tap-bc-images", "--config", config).stdout
+    (tmp_path / "state").mkdir()
+    MAKE[kind](tmp_path / "state" / file)
+    done = run("target-bc-images", "--config", target_config, stdin=backup)
+    assert done.returncode == 2, done.stderr
+    assert file in done.stderr.decode()
+
+
+def test_a_pipe_that_another_process_writes_to_is_read(config: Path, tmp_path: Path) -> None:
+    """As the shell's ``<(command)`` is, also where the command takes longer than we wait for a writer."""
+    backup = run("tap-bc-images", "--config", config).stdout
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    opened = threading.Event()
+
+    def write() -> None:
+        with fifo.open("wb") as writer:
+            opened.set()
+            threading.Event().wait(0.5)
+            writer.write(backup)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    done = run("bc-images", "check", "--files", str(tmp_path / "files"), fifo)
+    writer.join()
+    assert done.returncode == 0, done.stderr
+    assert b"0 damaged, 0 missing, 0 orphaned" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["bc-images", "check", "--files", "files", "odd"],
+        ["bc-images", "verify", "--backup", "odd"],
+        ["tap-bc-images", "--config", "odd"],
+        ["tap-bc-images", "--state", "odd"],
+        ["target-bc-images", "--input", "odd"],
+        ["tap-singer-archive", "--config", "odd"],
+        ["target-singer-archive", "--config", "odd"],
+        ["source-bc-images", "check", "--config", "odd"],
+        ["destination-bc-images", "check", "--config", "odd"],
+    ],
+    ids=" ".join,
+)
+def test_the_first_sigterm_ends_every_command(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "files" / "sha256").mkdir(parents=True)
+    os.mkfifo(tmp_path / "odd")
+    environment = {f"TARGET_BC_IMAGES_{name}": value for name, value in TARGET.items()}
+    descriptor = os.open(tmp_path / "odd", os.O_RDWR)  # there is a writer, which never writes
+    process = subprocess.Popen(
+        [BIN / command[0], *command[1:]],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **environment, "TARGET_BC_IMAGES_STATE_DIR": str(tmp_path)},
+    )
+    try:
+        until = time.monotonic() + 60
+        while not _has_open(process.pid, tmp_path / "odd") and time.monotonic() < until:
+            time.sleep(0.02)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) in {-signal.SIGTERM, 128 + signal.SIGTERM}
+    finally:
+        process.kill()
+        process.wait()
+        os.close(descriptor)
+
+
+TARGET = {"STORE_HASH": STORE_HASH, "ACCESS_TOKEN": TOKEN, "API_URL": "http://127.0.0.1:9"}
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    for link in Path(f"/proc/{pid}/fd").glob("*"):
+        with suppress(OSError):
+            if link.readlink() == path:
+                return True
+    return False
