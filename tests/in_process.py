@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-__all__ = ["Done", "run"]
+__all__ = ["Done", "restored_process", "run"]
 
 
 class Done(NamedTuple):
@@ -30,7 +30,7 @@ def run(command: str, *arguments: Path | str, stdin: bytes = b"", cwd: Path | No
     """Run one of our commands in this process; the environment holds no setting of ours meanwhile."""
     (script,) = entry_points(group="console_scripts", name=command)
     given, out, errors = (io.TextIOWrapper(io.BytesIO(content), encoding="utf-8") for content in (stdin, b"", b""))
-    with _undone(), redirect_stdout(out), redirect_stderr(errors):
+    with restored_process(), redirect_stdout(out), redirect_stderr(errors):
         sys.argv, sys.stdin = [command, *map(str, arguments)], given
         if cwd is not None:
             os.chdir(cwd)
@@ -40,7 +40,7 @@ def run(command: str, *arguments: Path | str, stdin: bytes = b"", cwd: Path | No
 
 
 @contextmanager
-def _undone() -> Iterator[None]:
+def restored_process() -> Iterator[None]:
     """Undo what a command does to its process."""
     argv, stdin, folder, environment = sys.argv, sys.stdin, Path.cwd(), dict(os.environ)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
