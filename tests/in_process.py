@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
-__all__ = ["Done", "restored_process", "run"]
+__all__ = ["Done", "restored_handlers", "run"]
 
 
 class Done(NamedTuple):
@@ -30,7 +30,7 @@ def run(command: str, *arguments: Path | str, stdin: bytes = b"", cwd: Path | No
     """Run one of our commands in this process; the environment holds no setting of ours meanwhile."""
     (script,) = entry_points(group="console_scripts", name=command)
     given, out, errors = (io.TextIOWrapper(io.BytesIO(content), encoding="utf-8") for content in (stdin, b"", b""))
-    with restored_process(), redirect_stdout(out), redirect_stderr(errors):
+    with _restored_process(), redirect_stdout(out), redirect_stderr(errors):
         sys.argv, sys.stdin = [command, *map(str, arguments)], given
         if cwd is not None:
             os.chdir(cwd)
@@ -40,22 +40,31 @@ def run(command: str, *arguments: Path | str, stdin: bytes = b"", cwd: Path | No
 
 
 @contextmanager
-def restored_process() -> Iterator[None]:
+def _restored_process() -> Iterator[None]:
     """Undo what a command does to its process."""
     argv, stdin, folder, environment = sys.argv, sys.stdin, Path.cwd(), dict(os.environ)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    root = logging.getLogger()
-    logs = [(handler, list(handler.filters), handler.formatter) for handler in root.handlers]
-    level = root.level
     for name in environment:
         if name.startswith(("TAP_", "TARGET_")):
             del os.environ[name]
     try:
-        yield
+        with restored_handlers():
+            yield
     finally:
         sys.argv, sys.stdin = argv, stdin
         os.chdir(folder)
         os.environ |= environment
+
+
+@contextmanager
+def restored_handlers() -> Iterator[None]:
+    """Undo what a command does to the handlers of signals and logs."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    root = logging.getLogger()
+    logs = [(handler, list(handler.filters), handler.formatter) for handler in root.handlers]
+    level = root.level
+    try:
+        yield
+    finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
         root.handlers[:], root.level = [log for log, *_ in logs], level

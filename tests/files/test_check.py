@@ -23,7 +23,7 @@ from bc_images.files.refs import object_key
 from bc_images.regular_files import open_regular
 from tests.files.conftest import Tamper, everywhere, record_of
 from tests.files.pictures import picture, png
-from tests.in_process import restored_process
+from tests.in_process import restored_handlers
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def check(place: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
             sys, "argv", ["bc-images", "check", *([f"--files={files}"] if files else []), *map(str, arguments)]
         )
         capfd.readouterr()
-        with restored_process(), pytest.raises(SystemExit) as leaving:
+        with restored_handlers(), pytest.raises(SystemExit) as leaving:
             cli.main()
         said = capfd.readouterr()
         assert "Traceback" not in said.err
