@@ -57,6 +57,9 @@ class Planner:
         claimed: live images that are known to be those of sources that the input does not have, by their ids.
         tries_again: plan to write, too, what the store has not taken before.
         siblings: records of the input that are no backup's: images of the store itself that a run has left moved.
+
+    Attributes:
+        without_file_store: images to be sent, so far, of which the backup has saved the picture where nobody looks.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Planner:
         self._tries_again = tries_again
         self._siblings = siblings
         self._key: Key = "product_sku" if options.match_products_by == "sku" else "product_id"
+        self.without_file_store = 0
         # Without a file store no picture can be kept, so none may be lost.
         loses = not pictures.are_kept and check is not None and not options.allow_losing_files
         self._saved: frozenset[str] | None = frozenset() if loses else None
@@ -89,6 +93,7 @@ class Planner:
     def batches(self, inbox: Inbox, mode: Mode) -> Iterator[Batch]:
         """Yield the plans for the whole input; in mode mirror, then those for products that the input empties."""
         seen: set[int] = set()
+        self.without_file_store = 0
         with workers(1, "read ahead") as executor:  # the next batch is read while this one is worked on
             for found in ordered_map(executor, self._read, _chunks(inbox.groups(self._key)), 2):
                 if mode == "mirror":
@@ -145,12 +150,10 @@ class Planner:
         wanted, live, invalid, plans = found
         facts.invalid.update(invalid)
         self._look_up(wanted, live, facts)
-        for product_id, records in wanted.items():
-            planned = plan(product_id, records, live[product_id], facts)
-            if planned.writes and self._refuse(planned, facts):
-                planned = plan(product_id, records, live[product_id], facts)
-            plans.append(planned)
-        return Batch(plans, facts)
+        planned = {each: plan(each, records, live[each], facts) for each, records in wanted.items()}
+        for product_id in self._refuse(planned.values(), facts):
+            planned[product_id] = plan(product_id, wanted[product_id], live[product_id], facts)
+        return Batch([*plans, *planned.values()], facts)
 
     def _find_products(self, groups: Sequence[list[Record]]) -> tuple[dict[int, list[Record]], list[ProductPlan]]:
         """Find the product in the store for each record; the second list rejects those that have none."""
@@ -255,16 +258,36 @@ class Planner:
                     if image is not None:
                         live[product_id] = sorted([*live[product_id], image], key=itemgetter("id"))
 
-    def _refuse(self, planned: ProductPlan, facts: Knowledge) -> bool:
-        """Look at the pictures that would be sent; tell whether there are any that cannot be."""
-        refused = False
-        for action in planned.writes if self._check is not None else ():
-            if action.action in {"create", "replace"} and action.wanted is not None and self._check is not None:
-                try:
-                    self._check(action.wanted)
-                except (FileUnavailable, RequestRejected) as error:
-                    facts.refused[action.subject] = str(error)
-                    refused = True
+    def _refuse(self, plans: Iterable[ProductPlan], facts: Knowledge) -> set[int]:
+        """Look at the pictures that would be sent; return the products that have some that cannot be."""
+        check = self._check
+        if check is None:
+            return set()
+
+        def reason(action: Action) -> str | None:
+            try:
+                check(action.wanted or {})
+            except (FileUnavailable, RequestRejected) as error:
+                return str(error)
+            return None
+
+        sending = [
+            action
+            for each in plans
+            for action in each.writes
+            if action.action in {"create", "replace"} and action.wanted is not None
+        ]
+        if not self._pictures.are_kept:
+            self.without_file_store += sum(
+                bool(action.wanted and action.wanted.get("file_sha256")) for action in sending
+            )
+        refused = set()
+        concurrency = self._store.settings.concurrency
+        with workers(concurrency, "check") as executor:
+            for action, error in zip(sending, ordered_map(executor, reason, sending, 2 * concurrency), strict=True):
+                if error is not None:
+                    facts.refused[action.subject] = error
+                    refused.add(action.product_id)
         return refused
 
 

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from bc_images.files.upload import Uploader
 from bc_images.progress import Progress, Sample
 from bc_images.settings import Settings
 from bc_images.store import PAGE, Store
+from bc_images.units import counted
 from target_bc_images.apply import Apply
 from target_bc_images.inbox import Inbox, Key
 from target_bc_images.ledger import Ledger
@@ -121,7 +123,7 @@ class Restore:
                 self._store,
                 ledger,
                 self._pictures,
-                self._uploader.check,
+                partial(self._uploader.check, contact=True),
                 self.claimed,
                 tries_again=self.tries_again,
                 siblings=self.siblings,
@@ -147,6 +149,7 @@ class Restore:
 
             cleanup.enter_context(Progress("restore", inbox.count, sample, logger))
             batches = self._watched(planner.batches(inbox, mode), report)
+            cleanup.callback(_warn_of_missing_files, planner)
             if options.dry_run:
                 for batch in batches:
                     report.batches += 1
@@ -277,6 +280,17 @@ class Restore:
             return "mirror"
         logger.warning("mirror: nothing is deleted, because %s.", self.kept_all)
         return "upsert"
+
+
+def _warn_of_missing_files(planner: Planner) -> None:
+    """Say how many saved pictures cannot be sent, for want of the setting that tells where they are."""
+    if planner.without_file_store:
+        logger.warning(
+            "%s to be created or replaced with a saved picture, but files is not set: without it, the store can only "
+            "fetch a picture from its old address, and has none for what was deleted. Set files to the file store of "
+            "the backup.",
+            counted(planner.without_file_store, "image"),
+        )
 
 
 def _count(batch: Batch) -> Counter[str]:

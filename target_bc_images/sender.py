@@ -134,7 +134,13 @@ class Sender:
         for way in others:
             with suppress(RequestRejected):
                 return go(way)
-        return go(last)
+        try:
+            return go(last)
+        except RequestRejected as error:
+            if self._uploader.route(wanted) == "address" and _is_about_the_picture(error):
+                message = f"{self._uploader.without_bytes(wanted)}, and its old address does not serve: {error}"
+                raise RequestRejected(message, error.status, fields=error.fields) from error
+            raise
 
     def _create(self, action: Action, wanted: Record, source: Source, job: Job) -> Record:
         sent = source.url if isinstance(source, FromUrl) else source.name
@@ -167,3 +173,8 @@ class Sender:
             job.todo = [action]
         else:
             self._store.delete(job.product_id, image_id)
+
+
+def _is_about_the_picture(error: RequestRejected) -> bool:
+    """Whether the store could not fetch or read the picture: V3 says 400 and V2 names the field."""
+    return "image_file" in error.fields or "image_url" in error.fields or (error.status == 400 and not error.fields)

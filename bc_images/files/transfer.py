@@ -172,6 +172,17 @@ class Transfers:
             finally:
                 exchange.close()
 
+    def is_gone(self, url: str) -> bool:
+        """Whether the host says that there is no file at `url`; false where it says anything else, or nothing."""
+        with self._places:
+            try:
+                self._open(url, {}, None).close()
+            except Gone:
+                return True
+            except (FileUnavailable, Interrupted):
+                pass
+        return False
+
     def _open(self, url: str, headers: dict[str, str], auth: AuthBase | None) -> Exchange:
         """Send a GET, follow redirects, and return an exchange whose response carries a file."""
         for _ in range(MAX_REDIRECTS + 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from io import BytesIO
@@ -16,6 +17,7 @@ from bc_images.files.file_store import FileLies, FileStore
 from bc_images.files.inspection import Inspection, refusal
 from bc_images.files.pictures import EXTENSIONS, HEAD, MAX_UPLOAD, sniff
 from bc_images.files.refs import object_key
+from bc_images.files.transfer import Transfers
 from bc_images.files.webdav import Imports, WebDAV
 from bc_images.images import Record, file_name
 from bc_images.redaction import redact
@@ -73,6 +75,8 @@ class Uploader:
         self._way = self._chosen(upload)
         if files is not None:
             self._announce(files, upload)
+        self._probing = threading.Lock()
+        self._transfers: Transfers | None = None  # to ask whether old addresses still have their pictures
 
     def _chosen(self, upload: str) -> str:
         """Return the first way that `upload` allows, as `route` names it."""
@@ -115,6 +119,9 @@ class Uploader:
         """Wake every thread that waits and close the connections."""
         if self._webdav is not None:
             self._webdav.close()
+        with self._probing:
+            if self._transfers is not None:
+                self._transfers.close()
 
     def route(self, record: Record) -> str:
         """Return how a record's picture will travel.
@@ -124,17 +131,35 @@ class Uploader:
         """
         return self._way if self._has_bytes(record) else "address"
 
-    def check(self, record: Record) -> None:
-        """Find out, without any request to the store, whether a record's picture can be sent; reads and re-hashes it.
+    def check(self, record: Record, *, contact: bool = False) -> None:
+        """Find out, without any request to the store's API, whether a record's picture can be sent; re-hashes it.
+
+        Args:
+            record: the record.
+            contact: where there are no bytes, ask the old addresses whether the picture is still there.
 
         Raises:
-            FileUnavailable: there are no sound bytes, or no usable address.
+            FileUnavailable: there are no sound bytes, and no usable address that still has the picture.
             RequestRejected: the store would refuse the picture.
         """
         if self._has_bytes(record):
             self._picture(record)
-        if self.route(record) in {"url", "signed", "address"}:
+        route = self.route(record)
+        if route in {"url", "signed"}:
             self._url(record)
+        elif route == "address" and all(contact and self._is_gone(url) for url in self._carried(record)):
+            raise FileUnavailable(f"{self.without_bytes(record)}, and its old address answers that it is gone")
+
+    def _is_gone(self, url: str) -> bool:
+        with self._probing:
+            self._transfers = self._transfers or Transfers(self._settings)
+        return self._transfers.is_gone(url)
+
+    def without_bytes(self, record: Record) -> str:
+        """Say why there are no bytes of a record that travels by its old address, and what to set if that helps."""
+        if record.get("file_sha256"):
+            return "the saved picture cannot be sent, since files is not set (set it to the file store of the backup)"
+        return "the backup holds no picture of this image"
 
     def ways(self, record: Record, imports: Imports) -> list[AbstractContextManager[Source]]:
         """Return what to try, one after the other while the store refuses it: mostly `source` alone.

@@ -267,6 +267,45 @@ class TestWithoutFiles:
         assert "replace would lose the present picture" in run.rows[0]["reason"]
         assert stage.state() == there
 
+    def test_saved_pictures_that_cannot_be_sent_are_named_by_the_plan(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        backup = stage.backup()
+        for image in stage.images(FIRST):
+            stage.box.delete_image(image["id"])
+        there = stage.state()
+        for dry_run in (True, False):
+            stage.box.clear_requests()
+            caplog.clear()
+            run = stage.restore(backup, files="", dry_run=dry_run)
+            assert (run.code, run.actions, stage.writes()) == (1, [("reject", "rejected")] * 3, [])
+            assert "files is not set (set it to the file store of the backup)" in run.rows[0]["reason"]
+            assert "3 images to be created or replaced with a saved picture, but files is not set" in caplog.text
+            assert "(and 2 more like this)" in run.err
+        assert stage.state() == there
+
+    @pytest.mark.parametrize("files", ["", "files"])
+    def test_a_backup_without_the_picture_says_so(
+        self, stage: Stage, files: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        backup = stage.backup(files=False)
+        stage.box.delete_image(stage.images(FIRST)[0]["id"])
+        for dry_run in (True, False):
+            run = stage.restore(backup, files=files and str(stage.folder / files), dry_run=dry_run)
+            assert (run.code, run.actions) == (1, [("reject", "rejected")])
+            reason = next(each["reason"] for each in run.rows if each["status"] == "rejected")
+            assert reason == "the backup holds no picture of this image, and its old address answers that it is gone"
+            assert "files is not set" not in caplog.text
+
+    def test_an_address_that_the_store_cannot_fetch(self, stage: Stage) -> None:
+        """Nobody knows before: it is the failure of the run, and says what the backup lacks."""
+        backup = stage.backup(files=False)
+        stage.box.delete_image(stage.images(FIRST)[0]["id"])
+        stage.box.faults("5" * 50, match="GET /(product_images|stencil|cdn)|GET .*[.]")
+        run = stage.restore(backup, files="")
+        assert (run.code, run.actions) == (1, [("create", "failed")])
+        assert run.failed["error"].startswith("the backup holds no picture of this image, and its old address does not")
+
     @pytest.mark.parametrize("serves", ["original", "rendition"])
     def test_an_address_that_still_serves_a_deleted_picture_is_found(self, stage: Stage, serves: str) -> None:
         stage.box.switch(lingering_originals="on", lingering_renditions="on" if serves == "rendition" else "off")

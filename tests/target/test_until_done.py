@@ -1,0 +1,141 @@
+"""Run, then ``retry`` until its exit code is 0: then ``verify`` finds no difference, however the runs were stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from bc_images.errors import BcImagesError
+from bc_images.sandbox import SandboxServer
+from target_bc_images.retry import retry
+from target_bc_images.verify import verify
+from tests.target.stage import Run, Stage, end, head, kept_signals, picture, row, singer
+
+FIRST = 101
+STOPS = {
+    "reads": (r"^GET .*/(products|images)", "5s"),
+    "creates": (r"^POST .*/images$", "5sW7lhEe"),
+    "updates": (r"^(PUT|POST) .*/images/\d+$", "5sW7lhEen"),
+    "any": (None, "5sWlu"),
+}
+ROUNDS = 8
+
+
+def invoke(command: Any, *arguments: str, config: dict[str, Any], folder: Path) -> tuple[int, str]:
+    """Return the exit code of a command, and what it has written."""
+    settings = folder / "config.json"
+    settings.write_text(json.dumps(config))
+    with kept_signals():
+        result = CliRunner().invoke(command, [*arguments, "--config", str(settings)])
+    if isinstance(result.exception, BcImagesError):
+        return result.exception.exit_code, f"{result.output}{result.exception}"
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    return result.exit_code, result.output
+
+
+def stop_after(stage: Stage, writes: int, ended: threading.Event) -> None:
+    """Send this process a SIGTERM once the store has been written to so often."""
+
+    def watch() -> None:
+        while not ended.wait(0.002):
+            if len(stage.writes()) >= writes:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def until_done(stage: Stage, run: Run, backup: bytes, **config: Any) -> None:
+    """Retry until the exit code is 0, and compare."""
+    (stage.folder / "backup.singer").write_bytes(backup)
+    settings = {**stage.config, **config}
+    code = run.code
+    stage.box.faults("")
+    for _ in range(ROUNDS):
+        if code == 0:
+            break
+        code, output = invoke(retry, str(stage.report), config=settings, folder=stage.folder)
+    assert code == 0, output
+    arguments = "--backup", str(stage.folder / "backup.singer")
+    code, output = invoke(verify, *arguments, config=settings, folder=stage.folder)
+    assert code == 0, output
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_stops_of_every_kind(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    with SandboxServer(products=6, images=4) as box:
+        stage = Stage(box, tmp_path, chance.choice(["v3", "v2"]))
+        backup = stage.backup()
+        box.switch(sort_order_shift=chance.choice(["shift", "shift", "none"]))
+        for image in stage.records(files=False):
+            match chance.choice(["delete", "delete", "change", "leave"]):
+                case "delete":
+                    box.delete_image(image["id"])
+                case "change":
+                    box.set_image(image["id"], sort_order=chance.randrange(9), description="changed")
+        match, letters = STOPS[chance.choice(list(STOPS))]
+        box.faults("." * chance.randrange(8) + "".join(chance.choices(letters, k=chance.randrange(1, 4))), match=match)
+        box.clear_requests()
+        ended = threading.Event()
+        if chance.random() < 0.4:
+            stop_after(stage, chance.randrange(1, 12), ended)
+        run = stage.restore(backup, max_retries=0, pending_write_timeout=0, concurrency=chance.choice([1, 4]))
+        ended.set()
+        until_done(stage, run, backup, max_retries=0, pending_write_timeout=0)
+
+
+def test_a_read_back_that_fails(stage: Stage) -> None:
+    """Everything is written, the store has shifted siblings, and nothing could be read back."""
+    stage.box.switch(sort_order_shift="shift")
+    backup = stage.backup()
+    count = len(stage.records(files=False))
+    for image in stage.records(files=False):
+        stage.box.delete_image(image["id"])
+    is_v2 = stage.config["api_version"] == "v2"
+    match = r"^GET .*/images$" if is_v2 else "^GET .*/catalog/products$"
+    stage.box.faults("..........55555" if is_v2 else "..5", match=match)
+    run = stage.restore(backup, max_retries=0)
+    assert run.code == 3, run.err
+    statuses = {each["status"] for each in run.rows[:-1]}
+    assert "done" not in statuses
+    assert run.summary["unverified"] + run.summary["not_reached"] == count
+    assert run.summary["unverified"] > 0
+    assert all(each["record"] for each in run.rows[:-1])
+    until_done(stage, run, backup)
+
+
+@pytest.mark.parametrize("lost", ["ledger kept", "ledger lost"])
+def test_a_sibling_that_could_not_be_put_back(stage: Stage, lost: str) -> None:
+    """Across stores by SKU: it is an image of the store itself, and no second product of the input."""
+    box = stage.box
+    theirs = box.add_product(sku="THEIRS")
+    records = [
+        {**each, "store_hash": "elsewhere", "product_id": 7, "product_sku": "THEIRS"}
+        for each in stage.records()
+        if each["product_id"] == FIRST
+    ]
+    backup = singer(head(), *map(row, records), end())
+    mine = box.add_image(theirs, picture(1), "mine.png", sort_order=0)
+    box.switch(sort_order_shift="shift")
+    box.faults("5" * 50, match=f"PUT .*/images/{mine}$")
+    run = stage.restore(backup, match_products_by="sku", max_retries=0)
+    assert run.code == 1, run.err
+    assert [each["is_sibling"] for each in run.rows if each.get("status") == "failed"] == [True]
+    box.faults("")
+    if lost == "ledger lost":
+        stage.lose_ledger()
+    settings = {**stage.config, "match_products_by": "sku"}
+    code, output = invoke(retry, str(stage.report), config=settings, folder=stage.folder)
+    assert code == 0, output
+    images = {image["id"]: image for image in stage.images(theirs)}
+    assert (len(images), images[mine]["sort_order"]) == (4, 0)
+    assert stage.restore(backup, match_products_by="sku").code == 0
