@@ -6,14 +6,17 @@ Nothing is counted here: a thread of its own asks for the numbers now and then, 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TextIO
+
+from bc_images.units import byte_size, counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -29,37 +32,49 @@ REDRAW_EVERY = 0.25  # seconds
 class Sample:
     """The numbers of one moment, counted from the start of the run.
 
-    `images`, `files` and `bytes` are done; `quota_left` is how many requests the store still grants in this window.
+    Attributes:
+        done: what is counted, such as images.
+        files: files transferred.
+        bytes: bytes transferred.
+        quota_left: how many requests the store still grants in this window.
+        known_files: files that needed no transfer.
     """
 
-    images: int
+    done: int
     files: int = 0
     bytes: int = 0
     quota_left: int | None = None
+    known_files: int = 0
 
 
-def describe(sample: Sample, total: int | None, elapsed: float) -> str:
-    """Say a sample in words, `elapsed` seconds after the start; `total` is the number of images, where known."""
-    rate = sample.images / elapsed if elapsed > 0 else 0.0
-    parts = [f"{sample.images:,} images"]
+def describe(sample: Sample, total: int | None, elapsed: float, unit: str = "image") -> str:
+    """Say a sample in words, `elapsed` seconds after the start; `total` is how many there are to do, where known.
+
+    A total that turns out too small, since more came meanwhile, grows with what is done.
+    """
+    rate = sample.done / elapsed if elapsed > 0 else 0.0
+    parts = [counted(sample.done, unit)]
     if total:
-        parts = [f"{sample.images:,} of {total:,} images ({min(100, 100 * sample.images // total)} %)"]
-    if sample.files:
-        parts.append(f"{sample.files:,} files ({_size(sample.bytes)})")
+        total = max(total, sample.done)
+        parts = [f"{sample.done:,} of {counted(total, unit)} ({100 * sample.done // total} %)"]
+    parts += _transfers(sample)
     parts.append(f"{rate:,.0f}/s")
     if sample.quota_left is not None:
-        parts.append(f"{sample.quota_left:,} requests left")
-    if total and rate > 0 and sample.images < total:
-        parts.append(f"{_clock((total - sample.images) / rate)} to go")
+        parts.append(f"{counted(sample.quota_left, 'request')} left")
+    if total and rate > 0 and sample.done < total:
+        parts.append(f"{_clock((total - sample.done) / rate)} to go")
     return ", ".join(parts)
 
 
-def _size(number: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} GB"
+def _transfers(sample: Sample) -> list[str]:
+    parts = []
+    if sample.files:
+        parts.append(f"{counted(sample.files, 'file')} ({byte_size(sample.bytes)})")
+    elif sample.bytes:
+        parts.append(byte_size(sample.bytes))
+    if sample.known_files:
+        parts.append(f"{counted(sample.known_files, 'file')} already saved")
+    return parts
 
 
 def _clock(seconds: float) -> str:
@@ -73,10 +88,13 @@ class Progress:
 
     Args:
         label: what runs, such as the name of a stream.
-        total: how many images there are, or None where nobody knows.
+        total: how many there are to do, or None where nobody knows.
         sample: returns the present numbers; called from another thread.
         logger: takes the lines, at level INFO, where there is no bar. A level above INFO switches both off.
         every: seconds between two lines.
+        unit: what is counted, in the singular.
+        prints_text: what the command prints to stdout is text for people, so that on a terminal it may appear above
+            the bar.
     """
 
     def __init__(
@@ -86,12 +104,17 @@ class Progress:
         sample: Callable[[], Sample],
         logger: logging.Logger,
         every: float = LINE_EVERY,
+        *,
+        unit: str = "image",
+        prints_text: bool = False,
     ) -> None:
         self._label = label
         self._total = total
         self._sample = sample
         self._logger = logger
         self._every = every
+        self._unit = unit
+        self._prints_text = prints_text
         self._started = 0.0
         self._done = threading.Event()
         self._open = ExitStack()
@@ -100,8 +123,8 @@ class Progress:
     def __enter__(self) -> Self:
         self._started = time.monotonic()
         if self._logger.isEnabledFor(logging.INFO):
-            # Where stdout is a terminal too, a bar would be drawn into what is printed there.
-            if sys.stderr.isatty() and not sys.stdout.isatty():
+            # Where stdout is a terminal too, a bar would be drawn into the messages that are printed there.
+            if _is_terminal(sys.stderr) and (self._prints_text or not _is_terminal(sys.stdout)):
                 job = (self._start_bar(), REDRAW_EVERY)
             else:
                 job = (self._log, self._every)
@@ -119,11 +142,12 @@ class Progress:
 
     def words(self) -> str:
         """Say how far the run is now."""
-        return describe(self._sample(), self._total, time.monotonic() - self._started)
+        return describe(self._sample(), self._total, time.monotonic() - self._started, self._unit)
 
     def _run(self, show: Callable[[], None], every: float) -> None:
         while not self._done.wait(every):
-            show()
+            with suppress(RuntimeError):  # what is counted has just changed its size; the next look will do
+                show()
 
     def _log(self) -> None:
         self._logger.info("%s", self.words())
@@ -137,9 +161,10 @@ class Progress:
             TextColumn("{task.description}"),
             BarColumn(),
             TextColumn("{task.fields[words]}"),
-            console=Console(stderr=True),
+            console=Console(stderr=True, force_terminal=True),
             auto_refresh=False,
-            redirect_stdout=False,  # stdout carries the messages
+            transient=self._prints_text,
+            redirect_stdout=_is_terminal(sys.stdout),  # else it carries what another program reads
         )
         self._open.enter_context(bar)
         self._open.enter_context(_log_above_the_bar())
@@ -148,7 +173,14 @@ class Progress:
         return lambda: self._draw(bar, task)
 
     def _draw(self, bar: Bar, task: TaskID) -> None:
-        bar.update(task, completed=self._sample().images, words=self.words(), refresh=True)
+        done = self._sample().done
+        total = None if self._total is None else max(self._total, done)
+        bar.update(task, completed=done, total=total, words=self.words(), refresh=True)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Whether a bar can be drawn there: not on a closed stream, nor on a terminal that cannot move its cursor."""
+    return stream is not None and stream.isatty() and os.environ.get("TERM") not in {"dumb", "unknown"}
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bc_images.store import Store
+from bc_images.units import counted
 
 __all__ = ["Census", "Objection"]
 
@@ -33,15 +34,17 @@ class Census:
         A number between the counts before and after the sweep is explained by changes meanwhile; where the store does
         not count a second time, nothing is.
         """
-        what, seen, before = "images", images, self.images
+        what, seen, before = "image", images, self.images
         if before is None:
-            what, seen, before = "products", products, self._products
+            what, seen, before = "product", products, self._products
         if before is None or seen == before:
             return None
-        after = self._store.count_images() if what == "images" else self._store.count_products()
+        after = self._store.count_images() if what == "image" else self._store.count_products()
         counts = [before] if after is None else [before, after]
         if min(counts) <= seen <= max(counts):
             return None
         afterwards = "does not say now" if after is None else f"counts {after:,} now"
-        words = f"The store counted {before:,} {what} before the sweep and {afterwards}, but the sweep saw {seen:,}."
+        words = (
+            f"The store counted {counted(before, what)} before the sweep and {afterwards}, but the sweep saw {seen:,}."
+        )
         return Objection(words, seen < min(counts))

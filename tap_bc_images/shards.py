@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator
 from itertools import pairwise
@@ -13,11 +14,14 @@ import click
 from bc_images.config import checked, from_environment, settings_files
 from bc_images.errors import UnexpectedResponse
 from bc_images.http import Client
+from bc_images.progress import Progress, Sample
 from bc_images.settings import PROPERTIES, Settings
 from bc_images.store import open_store
 from tap_bc_images.options import PROPERTIES as TAP_PROPERTIES
 
 __all__ = ["shards"]
+
+logger = logging.getLogger(__name__)
 
 _PREFIX = "TAP_BC_IMAGES_"
 
@@ -38,7 +42,9 @@ def shards(count: int, configs: tuple[str, ...]) -> None:
     client = Client(settings)
     try:
         total = open_store(settings, client).count_products()
-        ends = {_id_at(client, total * number // count - 1) for number in range(1, count) if total * number // count}
+        ends = set[int | None]()
+        with Progress("shards", count, lambda: Sample(len(ends)), logger, unit="shard", prints_text=True):
+            ends.update(_id_at(client, rank - 1) for number in range(1, count) if (rank := total * number // count))
     finally:
         client.close()
     click.echo(json.dumps(list(_between(sorted(end for end in ends if end is not None)))))

@@ -123,8 +123,13 @@ class ProductImagesStream(SweepStream):
     def _sample(self) -> Sample:
         if self._downloader is None:
             return super()._sample()
+        files = self._downloader
         return Sample(
-            self._run.images, self._downloader.files, self._downloader.bytes, quota_left=self._tap.client.budget.left
+            self._run.images,
+            files.downloaded,
+            files.bytes,
+            quota_left=self._tap.client.budget.left,
+            known_files=max(0, files.files - files.downloaded),
         )
 
 

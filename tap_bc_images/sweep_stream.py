@@ -35,6 +35,7 @@ from bc_images.errors import BcImagesError, SettingsError
 from bc_images.images import Record
 from bc_images.progress import Progress, Sample
 from bc_images.schema import SCHEMAS_DIR
+from bc_images.units import counted
 from tap_bc_images.bookmarks import Changes, FullSweep
 from tap_bc_images.census import Census
 from tap_bc_images.writer import Envelope, ReaderGoneError
@@ -214,7 +215,7 @@ class SweepStream(Stream):
                     written += 1
             finally:
                 self._settle(waiting, written)
-            self.logger.info("Complete: %s, %s written.", progress.words(), f"{written:,} records")
+            self.logger.info("Complete: %s, %s written.", progress.words(), counted(written, "record"))
         if census and (objection := census.objection(run.images, run.products)):
             run.too_few = objection.too_few
             if self._tap.roster is not None:

@@ -24,6 +24,7 @@ from bc_images.http import Client
 from bc_images.images import InvalidImage
 from bc_images.settings import PROPERTIES, REQUIRED, Settings
 from bc_images.store import Store, open_store
+from bc_images.units import counted
 from tap_bc_images.catalog import read_catalog
 from tap_bc_images.inputs import check_state, read_state, read_text
 from tap_bc_images.options import PROPERTIES as TAP_PROPERTIES
@@ -180,16 +181,15 @@ class TapBCImages(Tap):
         """
         parts = []
         if self.first_invalid is not None:
-            these = "1 image" if self.invalid == 1 else f"{self.invalid:,} images"
             parts.append(
-                f"{these} of the store cannot be read as records and were left out, the first of them "
+                f"{counted(self.invalid, 'image')} of the store cannot be read as records and were left out, the first of them "
                 f"{self.first_invalid.text}. All others are written, without ACTIVATE_VERSION and without a bookmark. "
                 "Correct or delete them in the store, then run again."
             )
         if self.failed_files:
             parts.append(
-                f"{self.failed_files:,} pictures could not be had; they are listed above, and their records carry no "
-                "digest. All else is complete. Run again: only what is missing is fetched."
+                f"{counted(self.failed_files, 'picture')} could not be downloaded: see the warnings above. Their "
+                "records carry no digest; all else is complete. Run again: only what is missing is fetched."
             )
         if parts:
             raise SomeFailed(" ".join(parts))

@@ -17,6 +17,7 @@ from bc_images.errors import SettingsError, Stopped
 from bc_images.images import Record
 from bc_images.regular_files import file_problem, open_output
 from bc_images.text import printable
+from bc_images.units import counted
 from target_bc_images.differences import Difference
 from target_bc_images.lines import LEGEND, change_line, difference_text
 from target_bc_images.plan import Action, ProductPlan
@@ -95,9 +96,9 @@ class Report:
         return sum(count for (_, status), count in self.counts.items() if status not in _GOOD)
 
     @property
-    def seen(self) -> int:
-        """How many actions were taken down."""
-        return self.counts.total()
+    def records(self) -> int:
+        """How many records were taken down: all actions but deletes."""
+        return self.counts.total() - sum(count for (action, _), count in self.counts.items() if action == "delete")
 
     def __getitem__(self, action: str) -> int:
         """Return how many actions of one kind came to a good end (or would, in a dry run)."""
@@ -234,7 +235,9 @@ class Report:
                 [f"product {product_id}", ", ".join(f"{count} {name}" for name, count in counts.items())]
                 for product_id, counts in sorted(self.by_product.items())
             ]
-        rows += [[f"stream {printable(name)}", f"{count} records skipped"] for name, count in self.skipped.items()]
+        rows += [
+            [f"stream {printable(name)}", f"{counted(count, 'record')} skipped"] for name, count in self.skipped.items()
+        ]
         if len(rows) == 1:
             return "nothing to do: the input has no image records"
         return "\n".join("  ".join(f"{cell:<12}" for cell in row).rstrip() for row in rows)

@@ -93,9 +93,12 @@ class Restore:
             yield from self._unknown(inbox)
             # A difference stays one, although the store is known not to take the value.
             planner = Planner(self._options, self._store, ledger, self._pictures, tries_again=True)
-            for plans, _ in planner.batches(inbox, "mirror"):
-                for each in plans:
-                    yield from each.actions
+            compared = 0
+            with self._progress("verify", inbox, lambda: compared):
+                for plans, _ in planner.batches(inbox, "mirror"):
+                    for plan in plans:
+                        compared += sum(action.wanted is not None for action in plan.actions)
+                        yield from plan.actions
 
     def run(self, inbox: Inbox, report: Report) -> None:
         """Plan everything and, unless this is a dry run, apply it; `report` gets every action and its end.
@@ -140,12 +143,14 @@ class Restore:
             if not options.dry_run:
                 apply.settle()
             mode = self._mirror_or_not(planner, inbox, report) if options.mode == "mirror" else options.mode
-            far = 0
+            done, already_reported = 0, report.records
 
             def sample() -> Sample:
-                nonlocal far
-                far = max(far, report.seen + apply.under_way)  # a batch is counted anew when it is reported
-                return Sample(far, apply.files, apply.bytes, self._store.quota_left)
+                nonlocal done
+                # Deletes and repeated writes of the present batch are no records, so that it may seem to have more.
+                present = min(inbox.count, report.records - already_reported + apply.under_way)
+                done = max(done, present)  # a batch is counted anew when it is reported
+                return Sample(done, apply.files, apply.bytes, self._store.quota_left)
 
             cleanup.enter_context(Progress("restore", inbox.count, sample, logger))
             batches = self._watched(planner.batches(inbox, mode), report)
@@ -167,6 +172,14 @@ class Restore:
             logger.warning("No file store is set, so that a restore of this store from elsewhere would not be seen.")
             return None
         return cleanup.enter_context(StoreLock(self._files.backend, self._settings.store_hash, self.stop))
+
+    def _progress(self, label: str, inbox: Inbox, records: Callable[[], int]) -> Progress:
+        """Show how many records of the input have been looked at, while nothing is written."""
+
+        def sample() -> Sample:
+            return Sample(min(inbox.count, records()), quota_left=self._store.quota_left)
+
+        return Progress(label, inbox.count, sample, logger, prints_text=label == "verify")
 
     def _write(self, writer: Writer, batches: Iterator[Batch]) -> None:
         try:
@@ -260,15 +273,16 @@ class Restore:
         else:
             counts: Counter[str] = Counter()
             invalid: list[Action] = []  # images of no record that cannot be read: no upsert would name them
-            for batch in planner.batches(inbox, "mirror"):
-                counts += _count(batch)
-                rejected = (action for each in batch.plans for action in each.actions if action.action == "reject")
-                invalid += [action for action in rejected if action.is_of_invalid_image]
+            with self._progress("plan", inbox, lambda: counts.total() - counts["delete"]):
+                for batch in planner.batches(inbox, "mirror"):
+                    counts += _count(batch)
+                    rejected = (action for each in batch.plans for action in each.actions if action.action == "reject")
+                    invalid += [action for action in rejected if action.is_of_invalid_image]
             most = self._options.max_deletes or 0
             if counts["delete"] > most:
                 raise SettingsError(
-                    f"mirror would delete {counts['delete']} images, more than max_deletes {most}: nothing was "
-                    "written. Look at the plan with dry_run and a larger max_deletes."
+                    f"mirror would delete {counted(counts['delete'], 'image')}, more than max_deletes {most}: nothing "
+                    "was written. Look at the plan with dry_run and a larger max_deletes."
                 )
             for action in invalid:
                 report.add(action, "rejected")

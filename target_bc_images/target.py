@@ -30,6 +30,7 @@ from bc_images.errors import DamagedInput, SettingsError, SomeFailed
 from bc_images.normalize import deleted
 from bc_images.settings import PROPERTIES, REQUIRED, Settings
 from bc_images.store import open_store
+from bc_images.units import counted
 from target_bc_images.inbox import Inbox
 from target_bc_images.options import PROPERTIES as TARGET_PROPERTIES
 from target_bc_images.options import Options
@@ -317,7 +318,8 @@ class TargetBCImages(Target):
         """Say how many records are still to be done."""
         report = self.report
         failed = report.with_status("rejected") + report.with_status("failed")
-        parts = [f"{failed} records were rejected or failed"] if failed else []
+        were = "was" if failed == 1 else "were"
+        parts = [f"{counted(failed, 'record')} {were} rejected or failed"] if failed else []
         if undecided := report.with_status("undecided"):
             parts.append(f"{undecided} undecided")
         if unverified := report.with_status("unverified"):

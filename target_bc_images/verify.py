@@ -23,6 +23,7 @@ from bc_images.config import from_environment, settings_files
 from bc_images.errors import DamagedInput, SettingsError, SomeFailed
 from bc_images.files import open_files
 from bc_images.files.backup import ADVICE, opened_backup
+from bc_images.units import counted
 from target_bc_images.lines import SIGNS, change_line
 from target_bc_images.options import Options
 from target_bc_images.plan import Action
@@ -83,7 +84,7 @@ def verify(
     if as_json:
         click.echo(json.dumps({"summary": {word: counts[sign] for sign, word in _WORDS.items()}}))
     else:
-        click.echo(f"{unlike} differences ({words})")
+        click.echo(f"{counted(unlike, 'difference')} ({words})")
     if unlike:
         click.get_current_context().exit(1)
 

@@ -11,6 +11,7 @@ from bc_images.archive.place import Archives
 from bc_images.archive.settings import EXTRACTOR, command, run_command
 from bc_images.errors import SettingsError
 from bc_images.files import open_files
+from bc_images.progress import Progress, Sample
 
 __all__ = ["cli", "main"]
 
@@ -26,10 +27,13 @@ def _run(settings: dict[str, Any]) -> None:
     archive = settings.get("archive") or archives.newest(settings.get("at"))
     logger.info("reading %s/%s", archives.label, archive)
     out = sys.stdout.buffer
-    for _, line, message in archives.messages(archive):
-        if message.get("type") != "STATE":  # where the tap of that day stood says nothing about this run
-            out.write(line)
-    out.flush()
+    records = 0
+    with Progress(archive, None, lambda: Sample(records), logger, unit="record"):
+        for _, line, message in archives.messages(archive):
+            records += message.get("type") == "RECORD"
+            if message.get("type") != "STATE":  # where the tap of that day stood says nothing about this run
+                out.write(line)
+        out.flush()
 
 
 cli = command(PROG, "Give back the Singer messages of an archive, as they came.", EXTRACTOR, _run)

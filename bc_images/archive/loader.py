@@ -17,6 +17,7 @@ from bc_images.archive.place import Archives, Writer
 from bc_images.archive.settings import LOADER, command, run_command
 from bc_images.errors import DamagedInput, SomeFailed
 from bc_images.files import open_files
+from bc_images.progress import Progress, Sample
 from bc_images.units import counted
 
 __all__ = ["cli", "main"]
@@ -83,7 +84,10 @@ def keep(source: BinaryIO | Iterable[bytes], settings: dict[str, Any]) -> str | 
     """
     archives = Archives(open_files(settings["files"], writable=True), settings["name"])
     seen = _Seen()
-    with archives.create(datetime.now(UTC)) as writer:
+    with (
+        archives.create(datetime.now(UTC)) as writer,
+        Progress("archive", None, lambda: Sample(seen.records), logger, unit="record"),
+    ):
         for number, line, message in jsonl.messages(source, "the input", _ADVICE):
             seen.add(number, message)
             writer.write(line if line.endswith(b"\n") else line + b"\n")

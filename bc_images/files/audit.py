@@ -66,6 +66,7 @@ class Audit:
     Attributes:
         files, bytes: what is stored; where the listing has no lengths, the bytes of what was re-hashed.
         records, without_file: image records in the backups, and how many of them name no file.
+        refs: names of pictures in the file store that name a file.
     """
 
     def __init__(self, files: FileStore) -> None:
@@ -78,6 +79,7 @@ class Audit:
         self.bytes = 0
         self.records = 0
         self.without_file = 0
+        self.refs = 0
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +134,7 @@ class Audit:
             for key in backend.names(folder):
                 if (ref := parse_ref(key)) is not None:
                     store_hash, name, saved = ref
+                    self.refs += 1
                     by = f"{name} of store {store_hash}"
                     self._name(saved.sha256, saved.size, by)
                     rank = 10 * saved.generation + _RANKS[saved.source]

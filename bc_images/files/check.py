@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from bc_images import progress
 from bc_images.files.audit import Audit, Finding
 from bc_images.files.file_store import open_files
 from bc_images.files.refs import listed_on_disk
 from bc_images.redaction import redact
 from bc_images.sample import Sample
 from bc_images.text import printable
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from bc_images.units import counted
 
 __all__ = ["check"]
+
+logger = logging.getLogger(__name__)
 
 _SIGNS = {"damaged": "!", "missing": "-", "orphaned": "+", "misstated": "?", "refused": "x", "rendition": "~"}
 _SELDOM = {"misstated", "refused", "rendition"}  # kinds that the summary names only where there are any
@@ -76,35 +77,37 @@ def check(ctx: click.Context, files_url: str, sample: Sample, as_json: bool, bac
         click.echo(_json(finding) if as_json else _text(finding))
 
     with listed_on_disk(), Audit(open_files(files_url)) as audit:
-        audit.list_files()
-        for backup in backups:
-            audit.read_backup(backup)
-        if not backups:
-            audit.read_refs()
+        with _shown("listing files", "file", None, lambda: audit.files, lambda: audit.bytes):
+            audit.list_files()
+        if backups:
+            with _shown("reading backups", "record", None, lambda: audit.records):
+                for backup in backups:
+                    audit.read_backup(backup)
+        else:
+            with _shown("reading names", "name", None, lambda: audit.refs):
+                audit.read_refs()
         for finding in audit.compared():
             tell(finding)
-        rehashed, size = audit.draw(sample)
-        with _progress() as bar:
-            task = bar.add_task("re-hashing", total=size) if bar else None
+        rehashed, _ = audit.draw(sample)
+        files = size = 0
+        with _shown("re-hashing", "file", rehashed, lambda: files, lambda: size):
             for length, found in audit.rehashed():
-                if bar and task is not None:
-                    bar.advance(task, length)
+                files, size = files + 1, size + length
                 if found:
                     tell(found)
         _summarise(audit, rehashed, counts, as_json=as_json)
     ctx.exit(1 if counts.keys() - {"rendition"} else 0)
 
 
-def _progress() -> AbstractContextManager[Progress | None]:
-    """Return a bar on stderr where that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+def _shown(
+    label: str, unit: str, total: int | None, done: Callable[[], int], size: Callable[[], int] = lambda: 0
+) -> progress.Progress:
+    """Show how far one part of the check is; what is found appears above the bar."""
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        return nullcontext()
-    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True)
+    def sample() -> progress.Sample:
+        return progress.Sample(done(), bytes=size())
+
+    return progress.Progress(label, total, sample, logger, unit=unit, prints_text=True)
 
 
 def _text(finding: Finding) -> str:
@@ -126,6 +129,8 @@ def _summarise(audit: Audit, rehashed: int, counts: Counter[str], *, as_json: bo
         return
     usual = [kind for kind in _SIGNS if kind not in _SELDOM or counts[kind]]
     found = ", ".join(f"{counts[kind]:,} {kind}" for kind in usual)
-    click.echo(f"{audit.files:,} files ({audit.bytes:,} bytes), {rehashed:,} re-hashed: {found}.")
+    stored = f"{counted(audit.files, 'file')} ({counted(audit.bytes, 'byte')})"
+    click.echo(f"{stored}, {rehashed:,} re-hashed: {found}.")
     if audit.without_file:
-        click.echo(f"{audit.without_file:,} of {audit.records:,} records name no file: their pictures were not saved.")
+        named = f"{audit.without_file:,} of {counted(audit.records, 'record')}"
+        click.echo(f"{named} {'names' if audit.without_file == 1 else 'name'} no file: their pictures were not saved.")

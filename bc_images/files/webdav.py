@@ -134,8 +134,9 @@ class WebDAV:
             if failures >= retries or self._reachability.is_unreachable(outcome, failures, time.monotonic() - began):
                 if self._reachability.never_connected(outcome):
                     raise StoreUnreachable(self._reachability.message(outcome.reason))
+                where = f"WebDAV at {self._folder}"
                 raise StoreUnreachable(
-                    f"WebDAV: {outcome.reason}, {failures + 1} times. Check store_url, or try later."
+                    f"{where}: {outcome.reason} (tries: {failures + 1}). Check store_url, or try later."
                 )
             pause = max(outcome.delay, backoff(failures))
             logger.info("%s %s/%s: %s. Trying again in %.1f s.", method, self._folder, name, outcome.reason, pause)

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import os
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bc_images import progress
 from bc_images.files import FileStore, Saved, Stored, open_files
 from bc_images.files import folder as folder_module
 from bc_images.files.pictures import MAX_UPLOAD
 from bc_images.files.refs import object_key
 from bc_images.regular_files import open_regular
+from tests import terminal
 from tests.files.conftest import Tamper, everywhere, record_of
 from tests.files.pictures import picture, png
 from tests.in_process import restored_handlers
+
+BIN = Path(sys.executable).parent
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ def check(place: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
         monkeypatch.setattr(
             sys, "argv", ["bc-images", "check", *([f"--files={files}"] if files else []), *map(str, arguments)]
         )
+        monkeypatch.setattr(logging.getLogger(), "handlers", [])  # the command attaches its own
+        monkeypatch.setattr(logging.getLogger(), "level", logging.WARNING)
         capfd.readouterr()
         with restored_handlers(), pytest.raises(SystemExit) as leaving:
             cli.main()
@@ -141,7 +148,7 @@ def test_with_backups_they_alone_count(check: Check, files: FileStore, tmp_path:
         f"- {object_key(gone.sha256)}  is not there, named by product 9, image 8 in second.singer",
         f"+ {object_key(three.sha256)}  is named by nothing",
     ]
-    assert ended.out[-1] == "1 of 5 records name no file: their pictures were not saved."
+    assert ended.out[-1] == "1 of 5 records names no file: their pictures were not saved."
     assert check(first, second, backup(tmp_path / "c", message(three), message(one))).code == 1
     assert check(backup(tmp_path / "d", message(one), message(two), message(three))).code == 0
 
@@ -308,7 +315,7 @@ def test_a_link_that_leads_nowhere(check: Check, files: FileStore, place: str) -
     assert ended.out == [
         f"- {object_key(one.sha256)}  is not there, named by a/0.png of store abc",
         f"+ {object_key(one.sha256)}  is a link that leads nowhere",
-        f"1 files ({two.size} bytes), 1 re-hashed: 0 damaged, 1 missing, 1 orphaned.",
+        f"1 file ({two.size} bytes), 1 re-hashed: 0 damaged, 1 missing, 1 orphaned.",
     ]
 
 
@@ -362,26 +369,33 @@ def test_an_unreadable_file_is_a_finding(check: Check, tmp_path: Path, monkeypat
     assert ended.out[0].startswith(f"! {object_key(one.sha256)}  cannot be read: Permission denied")
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_progress_is_shown_on_a_terminal_alone(tmp_path: Path, terminal: bool) -> None:
-    import pty
-
+def test_a_bar_is_shown_on_a_terminal(tmp_path: Path) -> None:
     files = open_files(str(tmp_path / "files"))
     for seed in range(3):
         files.add([png(50_000, seed)])
-    command = [sys.executable, "-m", "bc_images.cli", "check", "--files", str(tmp_path / "files")]
-    script = "from bc_images.cli import main; main()"
-    command = [sys.executable, "-c", script, "check", "--json", "--files", str(tmp_path / "files")]
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
-    stderr = theirs if terminal else subprocess.PIPE
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, env=environment, check=False)
-    os.close(theirs)
-    shown = os.read(ours, 100_000) if terminal else done.stderr
-    os.close(ours)
-    assert (b"re-hashing" in shown) is terminal
-    assert [json.loads(line) for line in done.stdout.splitlines()][-1]["summary"]["orphaned"] == 3
-    assert done.returncode == 1
+    command: list[str | Path] = [BIN / "bc-images", "check", "--json", "--files", str(tmp_path / "files")]
+    shown = terminal.run(command)
+    assert "re-hashing" in shown.screen
+    assert "3 of 3 files (100 %), 150.0 kB" in shown.screen
+    assert [json.loads(line) for line in shown.stdout.splitlines()][-1]["summary"]["orphaned"] == 3
+    assert shown.returncode == 1
+    both = terminal.run(command, stdout=True)
+    assert both.screen.count('"finding":"orphaned"') == 3  # the findings appear above it
+
+
+def test_lines_are_shown_where_there_is_no_terminal(
+    check: Check, files: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock(files)
+    monkeypatch.setattr(progress.Progress, "__init__", partialmethod(progress.Progress.__init__, every=0.001))
+    verify = FileStore.verify
+
+    def slowly(store: FileStore, digest: str) -> None:
+        time.sleep(0.05)
+        verify(store, digest)
+
+    monkeypatch.setattr(FileStore, "verify", slowly)
+    assert "bc-images: 0 of 3 files (0 %)" in check().err
 
 
 # ---------------------------------------------------------------- what cannot be restored

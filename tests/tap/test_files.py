@@ -121,7 +121,7 @@ def test_a_picture_that_cannot_be_had(shop: SandboxServer, store: dict[str, Any]
     """Exit code 1; the sweep itself is complete, so the loader may drop what the store no longer has."""
     shop.faults("hh", ORIGINALS)
     ended = run(config=store, folder=tmp_path)
-    check(ended, 1, "2 pictures could not be had", "Run again")
+    check(ended, 1, "2 pictures could not be downloaded", "Run again")
     output = ended.output
     assert output.ids() == stored(shop)
     assert [record["file_sha256"] for record in output.records()].count(None) == 2

@@ -27,11 +27,14 @@ logger = logging.getLogger("progress-under-test")
         (Sample(0), None, 0.0, "0 images, 0/s"),
         (Sample(1500), 3000, 10.0, "1,500 of 3,000 images (50 %), 150/s, 0:10 to go"),
         (Sample(3000), 3000, 10.0, "3,000 of 3,000 images (100 %), 300/s"),
-        (Sample(3010), 3000, 10.0, "3,010 of 3,000 images (100 %), 301/s"),
+        (Sample(3010), 3000, 10.0, "3,010 of 3,010 images (100 %), 301/s"),
         (Sample(10, 8, 999), 0, 1.0, "10 images, 8 files (999 B), 10/s"),
         (Sample(10, 8, 1_500_000, 140), None, 1.0, "10 images, 8 files (1.5 MB), 10/s, 140 requests left"),
-        (Sample(1, 1, 2_340_000_000), 7201, 1.0, "1 of 7,201 images (0 %), 1 files (2.3 GB), 1/s, 2:00:00 to go"),
-        (Sample(1, quota_left=0), None, 1.0, "1 images, 1/s, 0 requests left"),
+        (Sample(1, 1, 2_340_000_000), 7201, 1.0, "1 of 7,201 images (0 %), 1 file (2.3 GB), 1/s, 2:00:00 to go"),
+        (Sample(600, known_files=600), 600, 1.0, "600 of 600 images (100 %), 600 files already saved, 600/s"),
+        (Sample(1, 0, 0, 1, known_files=1), 1, 1.0, "1 of 1 image (100 %), 1 file already saved, 1/s, 1 request left"),
+        (Sample(54, 54, 100), 41, 1.0, "54 of 54 images (100 %), 54 files (100 B), 54/s"),
+        (Sample(1, quota_left=0), None, 1.0, "1 image, 1/s, 0 requests left"),
     ],
 )
 def test_words(sample: Sample, total: int | None, elapsed: float, words: str) -> None:

@@ -168,7 +168,7 @@ def test_a_product_that_is_gone(verifier3: Verifier) -> None:
 def test_some_products_only(verifier3: Verifier) -> None:
     wreck(verifier3.stage)
     assert verifier3(product_ids=[104]) == (0, ["0 differences (3 same)"])
-    assert verifier3(product_ids=[FIRST])[1][-1] == "1 differences (2 same, 1 missing)"
+    assert verifier3(product_ids=[FIRST])[1][-1] == "1 difference (2 same, 1 missing)"
 
 
 class TestChosenProducts:
@@ -177,7 +177,7 @@ class TestChosenProducts:
     def test_that_nobody_knows(self, verifier: Verifier) -> None:
         code, lines = verifier(product_ids=[FIRST, 999])
         assert code == 1
-        assert lines == ["! product 999: there is no product 999 in the store", "1 differences (3 same, 1 unreadable)"]
+        assert lines == ["! product 999: there is no product 999 in the store", "1 difference (3 same, 1 unreadable)"]
 
     @pytest.mark.parametrize("more", [b"", singer(head("products"), row({"id": FIRST, "store_hash": "s"}, "products"))])
     def test_of_which_the_backup_may_lack_the_images(self, verifier3: Verifier, more: bytes) -> None:

@@ -1,0 +1,54 @@
+"""A command whose stderr, or whole output, is a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Shown", "run"]
+
+TIMEOUT = 60  # seconds
+
+
+class Shown(NamedTuple):
+    """How a command ended, and what was seen."""
+
+    returncode: int
+    screen: str
+    stdout: str  # empty where that is the terminal, too
+
+
+def run(command: Sequence[str | Path], *, stdout: bool = False, stdin: bytes = b"", cwd: Path | None = None) -> Shown:
+    """Run a command with a terminal for its stderr and, if asked for, its stdout."""
+    ours, theirs = pty.openpty()
+    screen = b""
+
+    def watch() -> None:
+        nonlocal screen
+        try:
+            while piece := os.read(ours, 4096):
+                screen += piece
+        except OSError:  # how Linux says that the other side is closed
+            return
+
+    environment = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR"}}
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=theirs if stdout else subprocess.PIPE,
+        stderr=theirs,
+        env={**environment, "TERM": "xterm", "COLUMNS": "120"},
+        cwd=cwd,
+    )
+    os.close(theirs)
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    out, _ = process.communicate(stdin, timeout=TIMEOUT)
+    watcher.join()
+    os.close(ours)
+    return Shown(process.returncode, screen.decode(), (out or b"").decode())
