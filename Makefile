@@ -23,6 +23,9 @@ help:  ## what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 install: $(STAMP)  ## create the virtual environment from requirements.lock
+	@echo "Installed in $(VENV), with $$($(BIN)/python --version):"
+	@for command in tap-bc-images target-bc-images bc-images; do echo "  $(BIN)/$$($(BIN)/$$command --version)"; done
+	@echo "Next: make demo (a store backed up, damaged and restored on this machine), or $(BIN)/bc-images --help"
 
 # $(call install_from,LOCK): a virtual environment with what LOCK pins, and this project in it as it stands. A
 # half-finished environment has no stamp, so the next make goes over it again; one of another Python is begun anew.

@@ -14,7 +14,7 @@ from tests.pipelines.environments import meltano, plugins, project_file
 
 __all__ = ["Project"]
 
-OURS = ("TAP_BC_IMAGES", "TARGET_BC_IMAGES", "BC_IMAGES")
+OURS = ("TAP_BC_IMAGES", "TARGET_BC_IMAGES")
 
 
 class Project:

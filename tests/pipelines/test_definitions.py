@@ -94,3 +94,15 @@ def test_the_project_has_the_jobs_that_the_documentation_speaks_of() -> None:
     assert PROJECT["default_environment"] == "sandbox"
     (prod,) = (each for each in PROJECT["environments"] if each["name"] == "prod")
     assert "config" not in prod, "every setting of prod comes from the environment"
+
+
+def test_verify_asks_the_store_that_a_restore_writes_to() -> None:
+    """Meltano reads a setting from the variables that begin with the name or the namespace of its plugin."""
+    loader, utility = PLUGINS["target-bc-images"], PLUGINS["bc-images"]
+    assert utility["namespace"] == loader["namespace"]
+    assert {setting["name"] for setting in utility["settings"]} <= {setting["name"] for setting in loader["settings"]}
+    for environment in PROJECT["environments"]:
+        plugins = environment.get("config", {}).get("plugins", {})
+        configured = {plugin["name"]: plugin["config"] for kind in plugins.values() for plugin in kind}
+        assert configured.get("bc-images") == configured.get("target-bc-images"), environment["name"]
+        assert configured.get("bc-images") == configured.get("tap-bc-images"), environment["name"]
