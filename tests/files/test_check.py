@@ -388,13 +388,13 @@ def test_lines_are_shown_where_there_is_no_terminal(
 ) -> None:
     stock(files)
     monkeypatch.setattr(progress.Progress, "__init__", partialmethod(progress.Progress.__init__, every=0.001))
-    verify = FileStore.verify
+    inspect = FileStore.inspect
 
-    def slowly(store: FileStore, digest: str) -> None:
+    def slowly(store: FileStore, digest: str) -> Stored:
         time.sleep(0.05)
-        verify(store, digest)
+        return inspect(store, digest)
 
-    monkeypatch.setattr(FileStore, "verify", slowly)
+    monkeypatch.setattr(FileStore, "inspect", slowly)
     assert "bc-images: 0 of 3 files (0 %)" in check().err
 
 

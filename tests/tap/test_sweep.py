@@ -162,7 +162,7 @@ class TestCensus:
             ((3, 3), "counted 3 images before the sweep and counts 3 now, but the sweep saw 2", False),
             ((9, 5), "counted 9 images before the sweep and counts 5 now, but the sweep saw 2", False),
             ((3, None), "counted 3 images before the sweep and does not say now, but the sweep saw 2", False),
-            ((1, 1), "counted 1 images before the sweep and counts 1 now, but the sweep saw 2", True),
+            ((1, 1), "counted 1 image before the sweep and counts 1 now, but the sweep saw 2", True),
             ((0, None), "counted 0 images before the sweep and does not say now, but the sweep saw 2", True),
         ],
         ids=str,

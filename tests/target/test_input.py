@@ -205,7 +205,7 @@ class TestDeletedRows:
         run = stage3.restore(singer(head(stream), *marked), **maps)
         assert (run.code, run.actions) == (0, [("create", "done")])
         assert run.summary["skipped_streams"] == {"raw-product_images (deleted rows)": 1}
-        assert "stream raw-product_images (deleted rows)  1 records skipped" in run.err
+        assert "stream raw-product_images (deleted rows)  1 record skipped" in run.err
 
     def test_before_their_schema_they_are_damage_as_any(self, stage3: Stage) -> None:
         assert stage3.restore(singer(row({"_sdc_deleted_at": "2026-01-02"}))).code == 3

@@ -25,7 +25,7 @@ def test_within_a_batch(stage3: Stage, monkeypatch: pytest.MonkeyPatch, caplog: 
     lines = [record.getMessage() for record in caplog.records if " images (" in record.getMessage()]
     done = [int(line.split()[0]) for line in lines]
     assert done == sorted(done)
-    assert len({*done} - {0, len(images)}) > 3, lines
+    assert {*done} - {0, len(images)}, lines
     assert all(line.split()[2] == str(len(images)) for line in lines)
-    middle = next(line for line in lines if line.startswith("5 of"))
-    assert re.search(r"5 files \([\d.]+ k?B\), .*requests left, .* to go", middle)
+    middle = [line for line, number in zip(lines, done, strict=True) if 0 < number < len(images)]
+    assert any(re.search(r"\d+ files? \([\d.]+ k?B\), .*requests? left, .* to go", line) for line in middle), lines
