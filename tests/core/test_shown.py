@@ -76,7 +76,7 @@ def test_verify_on_a_terminal(stage: Stage) -> None:
     assert seen.returncode == 0
     assert "━" in seen.screen
     assert "0 differences (15 same)" in seen.screen
-    assert seen.screen.count("= product ") == 15
+    assert seen.screen.count("= SKU-") == 15
 
 
 def test_restore_and_retry(stage: Stage) -> None:

@@ -323,7 +323,7 @@ class TestUnfit:
         assert reason in rejected["reason"]
         assert rejected["record"] == {**records[0], **change}
         assert run.states == []
-        assert "1 records were rejected or failed" in run.err
+        assert "1 record was rejected or failed" in run.err
 
     def test_a_field_that_is_missing(self, stage3: Stage) -> None:
         records = stage3.records()

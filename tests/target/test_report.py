@@ -161,7 +161,7 @@ class TestNotReached:
         counts = self.check(run.rows, total)
         left = total - counts["done"] - 1
         assert (run.code, counts["failed"], counts["not reached"]) == (1, 1, left)
-        assert f"1 records were rejected or failed, {left} not reached" in run.err
+        assert f"1 record was rejected or failed, {left} not reached" in run.err
 
     def test_the_first_record_that_does_not_fit_when_it_is_to_stop_there(self, large: Stage) -> None:
         backup, total = self.damaged(large)
