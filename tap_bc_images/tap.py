@@ -182,9 +182,9 @@ class TapBCImages(Tap):
         parts = []
         if self.first_invalid is not None:
             parts.append(
-                f"{counted(self.invalid, 'image')} of the store cannot be read as records and were left out, the first of them "
-                f"{self.first_invalid.text}. All others are written, without ACTIVATE_VERSION and without a bookmark. "
-                "Correct or delete them in the store, then run again."
+                f"{counted(self.invalid, 'image')} of the store cannot be read as records and were left out, the first "
+                f"of them {self.first_invalid.text}. All others are written, without ACTIVATE_VERSION and without a "
+                "bookmark. Correct or delete them in the store, then run again."
             )
         if self.failed_files:
             parts.append(
