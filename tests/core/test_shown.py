@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from functools import partialmethod
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,8 +24,15 @@ FIRST = 101
 
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    """A store that is slow to answer, its backup, and an archive of that; progress is shown all the time."""
+    """A store, its backup, and an archive of that; progress is shown all the time, and once more at its end."""
     monkeypatch.setattr(Progress, "__init__", partialmethod(Progress.__init__, every=0.01))
+    leave = Progress.__exit__
+
+    def show_and_leave(progress: Progress, *error: Any) -> None:
+        progress._log()  # at least once, however quick the run was
+        leave(progress, *error)
+
+    monkeypatch.setattr(Progress, "__exit__", show_and_leave)
     with SandboxServer(products=5, images=3) as box:
         stage = Stage(box, tmp_path)
         backup = stage.backup()
