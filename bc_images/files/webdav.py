@@ -27,9 +27,10 @@ from bc_images.errors import (
     StoreUnreachable,
     UnexpectedResponse,
 )
+from bc_images.files.webdav_responses import LOCKED, Result, missing_digest, result
 from bc_images.http import Reachability, backoff, failure, session
 from bc_images.http.exchange import Exchange, Exchanges
-from bc_images.http.failures import Failure, capped_wait
+from bc_images.http.failures import Failure, capped_wait, hopeless
 from bc_images.http.session import DigestAuth
 from bc_images.settings import Settings
 
@@ -50,6 +51,10 @@ class Imports(Protocol):
 
     def removed(self, name: str) -> None:
         """It is there no more."""
+
+
+class _NeverSent(StoreUnreachable):
+    """There is no trusted connection, so that nothing has arrived."""
 
 
 class WebDAV:
@@ -93,7 +98,7 @@ class WebDAV:
             imports.importing(unique)
         try:
             self._send("PUT", unique, content, retries)
-        except (AuthError, UnexpectedResponse):
+        except (AuthError, UnexpectedResponse, _NeverSent):
             raise
         except Stopped:
             self.remove(unique, 0, imports)  # it may have arrived although no answer came
@@ -114,38 +119,40 @@ class WebDAV:
             imports.removed(name)
 
     def _send(self, method: str, name: str, content: bytes | None, retries: int) -> None:
-        failures = 0
+        failures, is_locked = 0, False
         began = time.monotonic()
         while True:
             try:
-                response = self._exchange(method, name, content)
+                response, body = self._exchange(method, name, content)
             except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
                 outcome = failure(error)
+                if isinstance(error, requests.exceptions.RequestException) and hopeless(error):
+                    raise _NeverSent(f"WebDAV at {self._folder}: {outcome.reason}. Check store_url.") from error
             else:
                 self._reachability.has_answered = True
-                status = response.status_code
-                if 200 <= status < 300 or (method == "DELETE" and status in {404, 410}):
+                answer = result(method, response.status_code, response.headers, body)
+                if answer.is_success:
                     self._has_taken = True
                     return
                 delay, note = capped_wait(response.headers)
-                outcome = Failure(f"HTTP {status}{note}", delay=delay)
-                if status not in _AGAIN:
-                    raise self._refusal(method, status)
+                outcome = Failure(f"{answer.text}{note}", delay=delay)
+                if answer.is_foreign or answer.status not in _AGAIN:
+                    raise self._refusal(method, answer, response)
+                is_locked = answer.status == LOCKED
             if failures >= retries or self._reachability.is_unreachable(outcome, failures, time.monotonic() - began):
                 if self._reachability.never_connected(outcome):
                     raise StoreUnreachable(self._reachability.message(outcome.reason))
                 where = f"WebDAV at {self._folder}"
-                raise StoreUnreachable(
-                    f"{where}: {outcome.reason} (tries: {failures + 1}). Check store_url, or try later."
-                )
+                advice = "Wait for its release, then run again" if is_locked else "Check store_url, or try later"
+                raise StoreUnreachable(f"{where}: {outcome.reason} (tries: {failures + 1}). {advice}.")
             pause = max(outcome.delay, backoff(failures))
             logger.info("%s %s/%s: %s. Trying again in %.1f s.", method, self._folder, name, outcome.reason, pause)
             if self._stop.wait(pause):
                 raise Stopped("Stopped while waiting to try WebDAV again.")
             failures += 1
 
-    def _exchange(self, method: str, name: str, content: bytes | None) -> requests.Response:
-        """Send one request; of the response, the status and the headers matter."""
+    def _exchange(self, method: str, name: str, content: bytes | None) -> tuple[requests.Response, bytes]:
+        """Send one request; return the response and the beginning of its body."""
         with Exchange(self._exchanges) as exchange:
             response = exchange.send(
                 lambda: self._session.request(
@@ -158,22 +165,34 @@ class WebDAV:
                     stream=True,
                 )
             )
-            exchange.discard()
-            return response
+            return response, exchange.discard()
 
-    def _refusal(self, method: str, status: int) -> FileUnavailable | Stopped:
+    def _refusal(self, method: str, answer: Result, response: requests.Response) -> FileUnavailable | Stopped:
         """Return the error that a refusal means: to this file, or to every one that would come after it."""
+        status = answer.status
+        if answer.is_foreign:
+            return UnexpectedResponse(
+                f"WebDAV at {self._folder}: unexpected response to {method} ({answer.text}). The file does not "
+                "count as stored. Check store_url: a proxy, a firewall or a login page may answer in its place."
+            )
+        if status == 401 and (schemes := missing_digest(response.headers)):
+            return AuthError(
+                f"WebDAV at {self._folder}: the server offers {schemes}, digest is needed. The password was not sent. "
+                "Check store_url, or switch digest authentication on."
+            )
         if status == 401 or (status == 403 and not self._has_taken):
             return AuthError(
                 f"WebDAV refused the user or the password (HTTP {status}). Check webdav_username and webdav_password, "
                 "and that WebDAV is switched on for this user."
             )
         if status in _ABOUT_THE_FILE:
-            return FileUnavailable(f"WebDAV does not take the file ({method}: HTTP {status})")
+            return FileUnavailable(f"WebDAV does not take the file ({method}: {answer.text})")
         if status == 507:
-            return UnexpectedResponse("WebDAV has no room for files (HTTP 507). Make room in the store's File Access.")
+            return UnexpectedResponse(
+                f"WebDAV has no room for files ({answer.text}). Make room in the store's File Access."
+            )
         return UnexpectedResponse(
-            f"WebDAV takes no files at {self._folder} ({method}: HTTP {status}). Check store_url, and that it leads to "
+            f"WebDAV takes no files at {self._folder} ({method}: {answer.text}). Check store_url, and that it leads to "
             "the store itself and not to a redirect."
         )
 
