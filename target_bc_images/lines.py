@@ -8,7 +8,7 @@ from typing import Any, Final
 from bc_images.redaction import redact
 from bc_images.text import printable, shortened
 from target_bc_images.differences import Difference, as_sent
-from target_bc_images.plan import Action
+from target_bc_images.plan import UNPROVEN, Action
 
 __all__ = ["LEGEND", "SIGNS", "change_line", "difference_text"]
 
@@ -65,6 +65,8 @@ def _details(action: Action, length: int, *, verb: bool) -> Iterator[str]:
         yield _sentence(action.reason)
     elif action.action == "keep" and action.wanted is not None and action.live is None:
         yield _sentence(action.reason)  # it is not there, and may not be created
+    elif action.action == "keep" and action.reason in UNPROVEN:
+        yield _sentence(action.reason)
     if action.live is not None and action.action != "reject":
         yield from _changes(action, length)
 

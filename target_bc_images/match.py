@@ -18,11 +18,15 @@ from bc_images.images import InvalidImage, Record, changes, stem
 from target_bc_images.differences import KeptValue, Refusal
 
 __all__ = [
+    "GONE",
+    "NO_PICTURE",
     "Knowledge",
     "Known",
     "Mode",
+    "Pair",
     "Sameness",
     "SourceKey",
+    "Verdict",
     "in_doubt",
     "match",
     "name_key",
@@ -34,7 +38,12 @@ __all__ = [
 Mode: TypeAlias = Literal["upsert", "create_only", "update_only", "mirror"]
 SourceKey: TypeAlias = tuple[str, int]
 """Which image a record describes: the store it was read from, and its id there."""
-Sameness: TypeAlias = Literal["same", "similar", "other", "unreadable"]
+Sameness: TypeAlias = Literal["same", "similar", "named", "other", "unreadable", "gone"]
+"""``similar`` and ``named`` are weaker than ``same``: the pictures look alike, or only their names are the same."""
+
+GONE = "the picture is gone from the store (HTTP 404)"
+NO_PICTURE = "what the store serves is no picture"
+"""Why nothing is left of a picture that could be lost."""
 
 _LONGEST_NAME = 150  # characters of a name that are compared
 
@@ -48,6 +57,13 @@ class Known(NamedTuple):
     target_id: int
     source_file: str
     target_file: str
+
+
+class Verdict(NamedTuple):
+    """What is wrong with a live picture that was read, and why."""
+
+    sameness: Sameness
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +80,7 @@ class Knowledge:
     unreadable: set[str] = field(default_factory=set)  # live image_files that cannot be read
     similar: set[tuple[SourceKey, str]] = field(default_factory=set)  # other bytes than live image_file, and alike
     invalid: dict[int, Sequence[InvalidImage]] = field(default_factory=dict)  # product id -> images without a record
+    verdicts: dict[str, Verdict] = field(default_factory=dict)  # live image_file -> what is wrong with its picture
     before: dict[int, Record] = field(default_factory=dict)  # image id -> fields, before a run that was cut short
     refused: dict[SourceKey, str] = field(default_factory=dict)  # what must not or cannot be written, and why
     refusals: dict[SourceKey, dict[str, Refusal]] = field(default_factory=dict)  # by field; of this run
@@ -319,6 +336,8 @@ def same_content(record: Record, image: Record, facts: Knowledge) -> bool:
 
 def same_picture(record: Record, image: Record, facts: Knowledge) -> Sameness:
     """Whether the live picture is the wanted one; where no digest can tell, appearance and name do."""
+    if verdict := facts.verdicts.get(image["image_file"]):
+        return verdict.sameness
     if _surely_same(record, image, facts):
         return "same"
     if _equal(record, image, facts) is False:
@@ -328,7 +347,10 @@ def same_picture(record: Record, image: Record, facts: Knowledge) -> Sameness:
     if name_key(image["image_file"]) not in _names(record):
         return "other"
     is_unknown = image["image_file"] in facts.unreadable and record.get("file_source") != "zoom"
-    return "unreadable" if is_unknown else "same"
+    if is_unknown:
+        return "unreadable"
+    is_comparable = record.get("file_source") not in {"zoom", "cdn"} and image["image_file"] not in facts.altered
+    return "same" if is_comparable else "named"
 
 
 def in_doubt(

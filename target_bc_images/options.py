@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from platformdirs import user_state_path
 
 from bc_images.errors import SettingsError
+from bc_images.sample import Sample
 from target_bc_images.match import Mode
 
 __all__ = ["PROPERTIES", "Options"]
@@ -91,6 +92,14 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "description": "Seconds for which the store may still carry out a create whose reply was lost: so long the "
         "image is not created again.",
     },
+    "check_pictures": {
+        "type": "string",
+        "enum": ["off", "sample", "all"],
+        "default": "off",
+        "title": "Check pictures",
+        "description": "Read the pictures of images whose rows are as they should be: none, one in twenty at random, "
+        "or all. One that is gone, or is not that of the backup, is replaced.",
+    },
     "on_error": {
         "type": "string",
         "enum": ["continue", "stop"],
@@ -101,9 +110,12 @@ PROPERTIES: dict[str, dict[str, Any]] = {
 }
 
 
+_SAMPLES = {"off": None, "sample": Sample(share=0.05), "all": Sample(share=1.0)}
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The target's own settings, checked."""
+    """The target's own settings, checked; `picture_sample` is what `check_pictures` asks for."""
 
     mode: Mode = "upsert"
     max_deletes: int | None = None
@@ -117,7 +129,9 @@ class Options:
     plan_by_product: bool = False
     allow_losing_files: bool = False
     pending_write_timeout: int = 900
+    check_pictures: Literal["off", "sample", "all"] = "off"
     on_error: Literal["continue", "stop"] = "continue"
+    picture_sample: Sample | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -133,6 +147,7 @@ class Options:
             values["state_dir"] = Path(values["state_dir"]).expanduser()
         else:  # whatever the working folder is: a ledger that is not found is one that does not count
             values["state_dir"] = user_state_path("bc-images", appauthor=False) / str(config.get("store_hash"))
+        values["picture_sample"] = _SAMPLES[values.get("check_pictures", "off")]
         options = cls(**values)
         if options.mode == "mirror" and options.max_deletes is None:
             raise SettingsError("mode mirror deletes images: set max_deletes to the most it may delete.")

@@ -10,8 +10,11 @@ from functools import cached_property
 from bc_images.errors import FileUnavailable, SettingsError
 from bc_images.files import Downloader, FileStore, open_files
 from bc_images.files.file_store import FileLies
-from bc_images.files.pictures import MAX_UPLOAD
+from bc_images.files.inspection import Inspection
+from bc_images.files.originals import Look, Originals
+from bc_images.files.pictures import HEAD, MAX_UPLOAD, sniff
 from bc_images.files.similarity import Appearance, appearance
+from bc_images.files.transfer import Transfers
 from bc_images.images import Record
 from bc_images.settings import Settings
 
@@ -75,6 +78,32 @@ class Pictures:
                 if image["file_source"] == "cdn":
                     altered.add(image["image_file"])
         return digests, altered
+
+    @cached_property
+    def _originals(self) -> Originals:
+        transfers = Transfers(self._settings)
+        self._cleanup.callback(transfers.close)
+        return Originals(self._settings, transfers)
+
+    def live(self, image_file: str, expected: str | None) -> Look:
+        """Read the picture at a path, whatever is known of it; nothing is kept.
+
+        Args:
+            image_file: the path.
+            expected: the digest that it should have, if it is known.
+        """
+        return self._originals.look(image_file, expected)
+
+    def live_content(self, image_file: str) -> tuple[bytes, str | None]:
+        """Return the bytes at a path, and what is wrong with them (a key of `DEFECTS`).
+
+        Raises:
+            FileUnavailable: they cannot be read, or are more than the store takes.
+        """
+        content = self._originals.content(image_file)
+        inspection = Inspection()
+        inspection.feed(content)
+        return content, inspection.defect(sniff(content[:HEAD], len(content)) or "")
 
     def appearance(self, digest: str) -> Appearance | None:
         """Return what a picture looks like that the file store holds or that was looked at; None if nobody knows."""

@@ -17,16 +17,24 @@ from bc_images.images import InvalidImage, Record, changes
 from bc_images.schema import writable_fields
 from target_bc_images.differences import Difference, apply_known
 from target_bc_images.invalid import Split, split
-from target_bc_images.match import Knowledge, SourceKey, match, same_picture, source_key
+from target_bc_images.match import Knowledge, Sameness, SourceKey, match, same_picture, source_key
 
-__all__ = ["MAX_IMAGES", "MOVED_BY_THE_STORE", "SIMILAR", "Action", "ProductPlan", "Verb", "plan"]
+__all__ = ["MAX_IMAGES", "MOVED_BY_THE_STORE", "UNPROVEN", "Action", "ProductPlan", "Verb", "plan"]
 
 Verb: TypeAlias = Literal["create", "replace", "update", "delete", "keep", "reject"]
 
 MAX_IMAGES = 1000  # a product (specs/product-images.v2.yml)
 
 SIMILAR = "the picture looks the same; whether its bytes are the same cannot be read, since a CDN alters them"
+NAMED = "the file has the same name; whether its bytes are the same cannot be read"
+RE_ENCODED = "the picture looks the same and has other bytes"
+INCOMPARABLE = "the picture has other bytes, and cannot be compared by its appearance"
+UNPROVEN = frozenset({SIMILAR, NAMED, RE_ENCODED, INCOMPARABLE})
 """Why an image is kept of which nobody knows whether it has the bytes of the backup."""
+
+NO_FILE = "the backup has no file of it: the store is to fetch its old address"
+
+_KEPT = {"similar": SIMILAR, "named": NAMED}
 
 MOVED_BY_THE_STORE = ("is_thumbnail", "sort_order")
 """The fields of an image that a store may change when a neighbour is written."""
@@ -150,19 +158,31 @@ def _decide(
         del fields["is_thumbnail"]
     fields, differences = _known(record, image, fields, facts)
     picture = same_picture(record, image, facts)
-    if picture == "unreadable":
-        reason = "the present picture cannot be read, so nobody can tell whether it is the one of the backup"
-        return Action("reject", reason, product_id, record, image)
-    if picture == "other":
-        is_similar = (source_key(record), image["image_file"]) in facts.similar
-        reason = "the picture looks the same and has other bytes" if is_similar else "the picture is another one"
-        return Action("replace", reason, product_id, record, image, fields, differences)
+    if picture in {"unreadable", "other", "gone"}:
+        return _other_picture(Action("replace", "", product_id, record, image, fields, differences), picture, facts)
     if fields:
         return Action("update", f"differs in {', '.join(fields)}", product_id, record, image, fields, differences)
     if differences:
         reason = f"the store does not take {', '.join(each.field for each in differences)}"
         return Action("keep", reason, product_id, record, image, differences=differences)
-    return Action("keep", SIMILAR if picture == "similar" else "nothing differs", product_id, record, image)
+    verdict = facts.verdicts.get(image["image_file"])
+    reason = verdict.reason if verdict else _KEPT.get(picture, "nothing differs")
+    return Action("keep", reason, product_id, record, image)
+
+
+def _other_picture(action: Action, picture: Sameness, facts: Knowledge) -> Action:
+    """Decide about an image whose picture is not that of the backup, or may not be; `action` would replace it."""
+    record, image = action.wanted or {}, action.live or {}
+    verdict = facts.verdicts.get(image["image_file"])
+    if picture == "unreadable":
+        reason = "the present picture cannot be read, so nobody can tell whether it is the one of the backup"
+        return action._replace(action="reject", reason=verdict.reason if verdict else reason, fields={})
+    if verdict is not None and not record.get("file_sha256"):
+        reason = f"{verdict.reason}, and the backup has no file of it"
+        return action._replace(action="reject", reason=reason, fields={})
+    is_similar = (source_key(record), image["image_file"]) in facts.similar
+    reason = RE_ENCODED if is_similar else "the picture is another one"
+    return action._replace(reason=verdict.reason if verdict else reason)
 
 
 def _create(product_id: int, record: Record, facts: Knowledge, live: Sequence[Record]) -> Action:
@@ -174,7 +194,8 @@ def _create(product_id: int, record: Record, facts: Knowledge, live: Sequence[Re
     if facts.mode == "create_only" and (others or any(each["is_thumbnail"] for each in live)):
         fields["is_thumbnail"] = False  # it would be taken from an image that is not to change
     fields, _ = _known(record, None, fields, facts)
-    return Action("create", "not in the store", product_id, record, None, fields)
+    reason = "not in the store" if record.get("file_sha256") else f"not in the store, and {NO_FILE}"
+    return Action("create", reason, product_id, record, None, fields)
 
 
 def _known(
@@ -252,6 +273,9 @@ def _permitted(action: Action, facts: Knowledge) -> Action:
         return action
     reason = facts.refused.get(action.subject)
     lost = action.live["image_file"] if action.live and action.action in {"replace", "delete"} else None
+    verdict = facts.verdicts.get(lost) if lost is not None else None
+    if verdict is not None and verdict.sameness == "gone":
+        lost = None
     if reason is None and lost is not None and facts.saved is not None and lost not in facts.saved:
         reason = (
             f"{action.action} would lose the present picture, of which no copy is kept: "

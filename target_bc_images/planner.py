@@ -12,14 +12,16 @@ from typing import NamedTuple, TypeVar
 
 from bc_images.errors import FileUnavailable, NotFound, RequestRejected
 from bc_images.images import InvalidImage, InvalidImageError, Record, short
+from bc_images.sample import Sample
 from bc_images.store import PAGE, Found, Product, Store
 from bc_images.store.concurrent import ordered_map, workers
 from target_bc_images.hints import Hints
 from target_bc_images.inbox import Inbox, Key
 from target_bc_images.invalid import split
 from target_bc_images.ledger import Ledger
-from target_bc_images.match import Knowledge, Mode, SourceKey, match, source_key
+from target_bc_images.match import Knowledge, Mode, Pair, SourceKey, match, source_key
 from target_bc_images.options import Options
+from target_bc_images.picture_check import PictureCheck
 from target_bc_images.pictures import Pictures
 from target_bc_images.plan import Action, ProductPlan, plan
 from target_bc_images.recognise import Recogniser
@@ -90,15 +92,23 @@ class Planner:
         loses = not pictures.are_kept and check is not None and not options.allow_losing_files
         self._saved: frozenset[str] | None = frozenset() if loses else None
 
-    def batches(self, inbox: Inbox, mode: Mode) -> Iterator[Batch]:
-        """Yield the plans for the whole input; in mode mirror, then those for products that the input empties."""
+    def batches(self, inbox: Inbox, mode: Mode, sample: Sample | None = None) -> Iterator[Batch]:
+        """Yield the plans for the whole input; in mode mirror, then those for products that the input empties.
+
+        Args:
+            inbox: the input.
+            mode: what may be done.
+            sample: of how many live images the picture is read that needs not be read to plan.
+        """
+        concurrency = self._store.settings.concurrency
+        check = PictureCheck(self._pictures, sample, inbox.count, concurrency) if sample is not None else None
         seen: set[int] = set()
         self.without_file_store = 0
         with workers(1, "read ahead") as executor:  # the next batch is read while this one is worked on
             for found in ordered_map(executor, self._read, _chunks(inbox.groups(self._key)), 2):
                 if mode == "mirror":
                     seen.update(found.wanted)
-                yield self._batch(found, self._facts(mode, inbox))
+                yield self._batch(found, self._facts(mode, inbox), check)
         if mode == "mirror":
             for products in _chunks(self._emptied(inbox, seen)):
                 facts = self._facts(mode, inbox)
@@ -146,14 +156,22 @@ class Planner:
             rejected += [_rejected(record, reason) for record in records]
         return _Found(wanted, live, invalid, rejected)
 
-    def _batch(self, found: _Found, facts: Knowledge) -> Batch:
+    def _batch(self, found: _Found, facts: Knowledge, check: PictureCheck | None) -> Batch:
         wanted, live, invalid, plans = found
         facts.invalid.update(invalid)
         self._look_up(wanted, live, facts)
+        if check is not None and facts.mode != "create_only":
+            check.check(chain.from_iterable(self._pairs(found, facts)), facts)
         planned = {each: plan(each, records, live[each], facts) for each, records in wanted.items()}
         for product_id in self._refuse(planned.values(), facts):
             planned[product_id] = plan(product_id, wanted[product_id], live[product_id], facts)
         return Batch([*plans, *planned.values()], facts)
+
+    @staticmethod
+    def _pairs(found: _Found, facts: Knowledge) -> Iterator[list[Pair]]:
+        """Yield each product's records with their live images."""
+        for product_id in found.wanted:
+            yield match(_readable(found.wanted, product_id, facts), found.live[product_id], facts)[0]
 
     def _find_products(self, groups: Sequence[list[Record]]) -> tuple[dict[int, list[Record]], list[ProductPlan]]:
         """Find the product in the store for each record; the second list rejects those that have none."""

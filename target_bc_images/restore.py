@@ -29,6 +29,7 @@ from target_bc_images.plan import Action
 from target_bc_images.planner import Batch, Planner
 from target_bc_images.report import Report
 from target_bc_images.undo import Undo
+from target_bc_images.without_file import warn_of_records_without_file
 from target_bc_images.writer import Writer
 
 __all__ = ["Restore"]
@@ -95,7 +96,7 @@ class Restore:
             planner = Planner(self._options, self._store, ledger, self._pictures, tries_again=True)
             compared = 0
             with self._progress("verify", inbox, lambda: compared):
-                for plans, _ in planner.batches(inbox, "mirror"):
+                for plans, _ in planner.batches(inbox, "mirror", self._options.picture_sample):
                     for plan in plans:
                         compared += sum(action.wanted is not None for action in plan.actions)
                         yield from plan.actions
@@ -153,7 +154,8 @@ class Restore:
                 return Sample(done, apply.files, apply.bytes, self._store.quota_left)
 
             cleanup.enter_context(Progress("restore", inbox.count, sample, logger))
-            batches = self._watched(planner.batches(inbox, mode), report)
+            batches = self._watched(planner.batches(inbox, mode, options.picture_sample), report)
+            batches = warn_of_records_without_file(batches)
             cleanup.callback(_warn_of_missing_files, planner)
             if options.dry_run:
                 for batch in batches:

@@ -23,16 +23,26 @@ from bc_images.config import from_environment, settings_files
 from bc_images.errors import DamagedInput, SettingsError, SomeFailed
 from bc_images.files import open_files
 from bc_images.files.backup import ADVICE, opened_backup
+from bc_images.sample import Sample
 from bc_images.units import counted
 from target_bc_images.lines import SIGNS, change_line
+from target_bc_images.match import GONE, NO_PICTURE
 from target_bc_images.options import Options
-from target_bc_images.plan import Action
+from target_bc_images.plan import UNPROVEN, Action
 from target_bc_images.streams import without_images
 from target_bc_images.target import TargetBCImages
 
 __all__ = ["differences", "verify"]
 
+_GONE = {GONE, NO_PICTURE}
 _WORDS = {"=": "same", "*": "different", "-": "missing", "+": "extra", "!": "unreadable"}
+
+
+def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sample | None:
+    try:
+        return Sample.parse(text) if text is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
 
 
 @click.command()
@@ -49,6 +59,15 @@ _WORDS = {"=": "same", "*": "different", "-": "missing", "+": "extra", "!": "unr
     help="With --archive: the newest that is not later than this date or time. Else TAP_SINGER_ARCHIVE_AT.",
 )
 @click.option("--config", "configs", multiple=True, help="Settings of the target, a JSON file. Repeatable.")
+@click.option(
+    "--pictures",
+    is_flag=False,
+    flag_value="100%",
+    callback=_sample,
+    metavar="[N|P%]",
+    help="Read the live pictures, too: all of them, so many, or such a share, chosen at random. Else rows alone are "
+    "compared, and pictures only where a row has another path than the backup's.",
+)
 @click.option("--all", "show_all", is_flag=True, help="List the images that are the same, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def verify(
@@ -56,6 +75,7 @@ def verify(
     archive: str | None,
     at: str | None,
     configs: tuple[str, ...],
+    pictures: Sample | None,
     *,
     show_all: bool,
     as_json: bool,
@@ -63,9 +83,9 @@ def verify(
     """Compare a backup with the live store, and write nothing.
 
     A line an image, with SKU, file and what differs (field: store -> backup): = same, * different, - missing from the
-    store, + extra in the store, ! unreadable or without a product. Settings come from --config and from
-    TARGET_BC_IMAGES_… as for the target; product_ids and match_products_by count. Exit code 0 only if all are the
-    same, else 1; a backup that holds nothing to compare is damaged.
+    store, + extra in the store, ! unreadable, without a product, or with a picture that is gone from the store.
+    Settings come from --config and from TARGET_BC_IMAGES_… as for the target; product_ids and match_products_by count.
+    Exit code 0 only if all are the same, else 1; a backup that holds nothing to compare is damaged.
     """
     if archive is not None:  # what tap-singer-archive would give back
         usual = from_environment("TAP_SINGER_ARCHIVE_", EXTRACTOR, os.environ)
@@ -75,26 +95,42 @@ def verify(
         raise SettingsError("Give either --backup or --archive; --at goes with --archive.")
     counts: Counter[str] = Counter()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for sign, action in differences(configs, backups, archive, at):
+    unproven = 0
+    for sign, action in differences(configs, backups, archive, at, pictures):
         counts[sign] += 1
-        if sign != "=" or show_all:
+        unproven += sign == "=" and action.reason in UNPROVEN
+        if sign != "=" or show_all or action.reason in UNPROVEN:
             click.echo(_as_json(sign, action) if as_json else change_line(action, sign=sign, width=width))
-    words = ", ".join(f"{counts[sign]} {word}" for sign, word in _WORDS.items() if counts[sign]) or "no images"
-    unlike = counts.total() - counts["="]
-    if as_json:
-        click.echo(json.dumps({"summary": {word: counts[sign] for sign, word in _WORDS.items()}}))
-    else:
-        click.echo(f"{counted(unlike, 'difference')} ({words})")
-    if unlike:
+    _summarise(counts, unproven, as_json=as_json)
+    if counts.total() > counts["="]:
         click.get_current_context().exit(1)
 
 
+def _summarise(counts: Counter[str], unproven: int, *, as_json: bool) -> None:
+    words = ", ".join(f"{counts[sign]} {word}" for sign, word in _WORDS.items() if counts[sign]) or "no images"
+    unlike = counts.total() - counts["="]
+    if as_json:
+        summary = {word: counts[sign] for sign, word in _WORDS.items()}
+        if unproven:
+            summary["same_unproven"] = unproven
+        click.echo(json.dumps({"summary": summary}))
+        return
+    click.echo(f"{counted(unlike, 'difference')} ({words})")
+    if unproven:
+        click.echo(f"Not compared byte for byte: {unproven} of the {counts['=']} that count as same; see their lines.")
+
+
 def differences(
-    configs: tuple[str, ...], backups: tuple[str, ...], archive: str | None = None, at: str | None = None
+    configs: tuple[str, ...],
+    backups: tuple[str, ...],
+    archive: str | None = None,
+    at: str | None = None,
+    pictures: Sample | None = None,
 ) -> Iterator[tuple[str, Action]]:
     """Yield a sign and what it stands for, for every image of the backup and every image that only the store has.
 
     The backup is some files, or the newest archive of a name in the file store (not later than `at`).
+    Of `pictures` live pictures the bytes are compared, too; None: as check_pictures says.
 
     Raises:
         SettingsError: a file of settings is missing or damaged.
@@ -105,7 +141,9 @@ def differences(
         rejected = scratch / "rejected"
 
         def adapt(options: Options) -> Options:
-            return replace(options, mode="upsert", dry_run=True, on_error="continue", report=str(rejected))
+            sample = pictures or options.picture_sample
+            changed = replace(options, mode="upsert", dry_run=True, on_error="continue", picture_sample=sample)
+            return replace(changed, report=str(rejected))
 
         target = TargetBCImages(config={**settings_files(configs), "mode": "upsert"}, adapt=adapt)
         cleanup.callback(target.report.close)
@@ -131,7 +169,7 @@ def differences(
         target.report.close()
         yield from _unreadable(rejected)
         for action in target.restore.compare(target.inbox):
-            yield SIGNS[action.action], action
+            yield "!" if action.reason in _GONE else SIGNS[action.action], action
 
 
 def _says_something(target: TargetBCImages) -> bool:

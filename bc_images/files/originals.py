@@ -17,7 +17,7 @@ from requests.auth import AuthBase
 from bc_images.errors import FileUnavailable
 from bc_images.files.addresses import original_url
 from bc_images.files.alteration import Altered, conversion, transformation
-from bc_images.files.pictures import HEAD, sniff
+from bc_images.files.pictures import HEAD, MAX_UPLOAD, sniff
 from bc_images.files.transfer import Gone, Interrupted, Transfers, Tries
 from bc_images.http.session import DigestAuth
 from bc_images.settings import Settings
@@ -133,6 +133,23 @@ class Originals:
             return Look("damaged", reason=str(error))
         except FileUnavailable as error:
             return Look("unreadable", reason=str(error))
+
+    def content(self, image_file: str) -> bytes:
+        """Return an original of at most `MAX_UPLOAD` bytes, or what a CDN has made of it.
+
+        Raises:
+            FileUnavailable: it cannot be read, or is larger.
+        """
+
+        def join(chunks: Iterable[bytes]) -> bytes:
+            content = bytearray()
+            for chunk in chunks:
+                content += chunk
+                if len(content) > MAX_UPLOAD:
+                    raise FileUnavailable(f"it has more than {MAX_UPLOAD:,} bytes")
+            return bytes(content)
+
+        return self.read(image_file, join)[0]
 
     def download(self, url: str, consume: Callable[[Iterable[bytes]], _T]) -> _T:
         """Return what `consume` makes of the bytes at any address, whoever has made them.

@@ -9,7 +9,7 @@ import pytest
 
 from bc_images.images import Record
 from target_bc_images.match import Knowledge, Known, Mode, in_doubt
-from target_bc_images.plan import MAX_IMAGES, ProductPlan, plan
+from target_bc_images.plan import MAX_IMAGES, NO_FILE, ProductPlan, plan
 from tests.target.records import STORE, record
 
 A, B = "a" * 64, "b" * 64
@@ -353,7 +353,10 @@ class TestRefusals:
     def test_what_cannot_be_sent(self) -> None:
         facts = Knowledge(STORE, refused={(STORE, 1): "no bytes"})
         actions = plan(1, [record(1), record(2)], [], facts).actions
-        assert [(a.action, a.reason) for a in actions] == [("reject", "no bytes"), ("create", "not in the store")]
+        assert [(a.action, a.reason) for a in actions] == [
+            ("reject", "no bytes"),
+            ("create", f"not in the store, and {NO_FILE}"),
+        ]
 
     @pytest.mark.parametrize("mode", ["upsert", "mirror"])
     def test_a_picture_without_a_copy_is_not_lost(self, mode: Mode) -> None:

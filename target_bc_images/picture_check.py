@@ -1,0 +1,97 @@
+"""Read the pictures behind live images: an image may be listed whose picture is gone, or is no more what it was."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+
+from bc_images.errors import FileUnavailable
+from bc_images.files.similarity import appearance, looks_same
+from bc_images.images import Record
+from bc_images.sample import Sample
+from bc_images.store.concurrent import ordered_map, workers
+from target_bc_images.match import GONE, NO_PICTURE, Knowledge, Verdict
+from target_bc_images.pictures import Pictures
+from target_bc_images.plan import INCOMPARABLE, RE_ENCODED, SIMILAR
+
+__all__ = ["PictureCheck"]
+
+_CHANGED = "the picture is another one"
+
+
+class PictureCheck:
+    """Compares live pictures with those of the backup, to the byte where that is possible.
+
+    Args:
+        pictures: reads them.
+        sample: how many.
+        total: how many records there are.
+        concurrency: how many are read at once.
+    """
+
+    def __init__(self, pictures: Pictures, sample: Sample, total: int, concurrency: int) -> None:
+        self._pictures = pictures
+        self._sample = sample
+        self._wanted = sample.of(total)
+        self._left = total
+        self._concurrency = concurrency
+
+    def check(self, pairs: Iterable[tuple[Record, Record | None]], facts: Knowledge) -> None:
+        """Note in `facts` what is wrong with the pictures of a sample of matched images.
+
+        Raises:
+            StoreUnreachable: the store's host does not answer at all.
+        """
+        chosen = self._chosen(pairs)
+        with workers(self._concurrency, "pictures") as executor:
+            for image_file, verdict in ordered_map(executor, self._judge, chosen, 4 * self._concurrency):
+                if verdict is not None:
+                    facts.verdicts[image_file] = verdict
+
+    def _chosen(self, pairs: Iterable[tuple[Record, Record | None]]) -> Iterator[tuple[Record, Record]]:
+        for record, image in pairs:
+            is_chosen = random.random() * self._left < self._wanted  # noqa: S311 - nothing secret
+            self._left -= 1
+            if is_chosen:
+                self._wanted -= 1
+                if image is not None:
+                    self._pictures.find([record])
+                    yield record, image
+
+    def _judge(self, pair: tuple[Record, Record]) -> tuple[str, Verdict | None]:
+        record, image = pair
+        try:
+            return image["image_file"], self._verdict(record, image)
+        except FileUnavailable as error:
+            return image["image_file"], Verdict("unreadable", f"the picture cannot be read: {error}")
+
+    def _verdict(self, record: Record, image: Record) -> Verdict | None:
+        """Return what is wrong with the picture of an image; None where it is that of the backup.
+
+        Raises:
+            FileUnavailable: it cannot be read.
+        """
+        digest, image_file = record.get("file_sha256"), image["image_file"]
+        is_original = record.get("file_source") not in {"zoom", "cdn"}
+        look = self._pictures.live(image_file, digest if is_original else None)
+        if look.state == "gone":
+            return Verdict("gone", GONE)
+        if look.state == "damaged":
+            return Verdict("gone", NO_PICTURE)
+        if look.state == "unreadable":
+            raise FileUnavailable(look.reason)
+        if digest is None or look.sha256 == digest:
+            return None
+        is_read = look.state == "read"
+        if is_read and is_original and record["image_file"] == image_file:
+            return Verdict("other", _CHANGED)
+        # A store may encode anew what it is sent, and a rendition never is its original to the byte.
+        content, defect = self._pictures.live_content(image_file)
+        live, backup = appearance(content), self._pictures.appearance(digest)
+        if live is not None and backup is not None:
+            if not looks_same(live, backup):
+                return Verdict("other", _CHANGED)
+            return Verdict("similar", RE_ENCODED if is_read else SIMILAR)
+        if is_read and defect == "truncated":
+            return Verdict("other", "the picture is truncated")
+        return Verdict("similar", INCOMPARABLE)

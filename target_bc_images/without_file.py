@@ -1,0 +1,35 @@
+"""Images that are to be written and of whose picture the backup has no file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from bc_images.files.findings import name_of
+from bc_images.units import counted
+from target_bc_images.plan import NO_FILE
+from target_bc_images.planner import Batch
+
+__all__ = ["warn_of_records_without_file"]
+
+logger = logging.getLogger(__name__)
+
+MOST_NAMED = 10
+
+
+def warn_of_records_without_file(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Pass on batches; name such images in the log before they are written, and count them at the end."""
+    count = 0
+    for batch in batches:
+        for action in chain.from_iterable(each.writes for each in batch.plans):
+            if action.action in {"create", "replace"} and action.wanted and not action.wanted.get("file_sha256"):
+                count += 1
+                if count <= MOST_NAMED:
+                    logger.warning("%s: %s.", name_of(action.wanted), NO_FILE)
+        yield batch
+    if count:
+        logger.warning(
+            "The backup has no file of %s to write: the store is to fetch old addresses, which may be dead.",
+            counted(count, "image"),
+        )
