@@ -314,7 +314,7 @@ META = {"pagination": {"total": 1, "per_page": 250}}
         Reply(200, b"<html>", {"Content-Type": f"text/{ECHO}"}),
         says({"title": "y" * 490 + TOKEN}, 422),
         says({"title": TOKEN}, 500),
-        says({"data": [{"id": 1, "images": [IMAGE | {"sort_order": ECHO}]}], "meta": META}),
+        says({"data": [{"id": 1, "images": [IMAGE | {"sort_order": 1, "id": ECHO}]}], "meta": META}),
         says({"data": [{"id": ECHO}]}),
         says({"data": [ECHO]}),
         says({"data": {ECHO: 1}}),
@@ -337,3 +337,13 @@ def test_the_stores_words_are_redacted() -> None:
     with serving(lambda _: says({"title": said}, 422)) as server, pytest.raises(BcImagesError) as caught:
         Client(settings(server.url)).get(PATH)
     assert "'https://***@x.example/a.jpg?***' with *** could not" in str(caught.value)
+
+
+@pytest.mark.parametrize("image", [IMAGE | {"sort_order": ECHO}, IMAGE | {"sort_order": 1, "url_tiny": [ECHO]}, ECHO])
+def test_what_is_said_of_one_row_is_no_way_out_either(image: object, caplog: pytest.LogCaptureFixture) -> None:
+    reply = says({"data": [{"id": 1, "images": [image], "sku": [ECHO]}], "meta": META})
+    with serving(lambda _: reply) as server:
+        (product,) = open_store(settings(server.url)).sweep()
+    said = " ".join([each.text for each in product.invalid] + [each.getMessage() for each in caplog.records])
+    assert "xxx" in said
+    assert TOKEN[:8] not in said
