@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from itertools import chain
@@ -78,16 +78,19 @@ class TruncatedLineError(InvalidLineError):
     """The last line has no end."""
 
 
-def messages(source: Any, name: str, advice: str) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+def messages(
+    source: Any, name: str, advice: str, on_truncated: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
     """Yield number, text and content of every line that is not blank.
 
     Args:
         source: a binary or text file, or the lines themselves.
         name: what it is called in an error, such as ``the input``.
         advice: what follows in an error: what was not done, and what to do.
+        on_truncated: called where an undo file ends in the middle of a line.
 
     Raises:
-        DamagedInput: it cannot be read, or a line is no JSON object with a ``type``. An undo file may end in the middle
+        DamagedInput: it cannot be read, or a line is no JSON object. An undo file may end in the middle
             of a line: then there is a warning.
     """
     is_undo = _has_undo_name(source)
@@ -104,6 +107,7 @@ def messages(source: Any, name: str, advice: str) -> Iterator[tuple[int, bytes, 
                     if not is_undo:
                         raise _invalid(number, name, error, advice) from error
                     logger.warning("Line %d of %s %s: everything before it counts.", number, name, error)
+                    on_truncated()
                     return
                 except InvalidLineError as error:
                     raise _invalid(number, name, error, advice) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
@@ -68,6 +69,9 @@ def configured_streams(catalog: dict[str, Any]) -> list[Stream]:
             found.append(Stream(stream["name"], stream.get("namespace"), _overwrites(mode, each)))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise SettingsError(f"--catalog is damaged: {type(error).__name__} {error}.") from error
+    for name, times in Counter(stream.name for stream in found).items():
+        if times > 1:
+            raise SettingsError(f"The stream {name} is configured in {times} namespaces: choose one of them.")
     return found
 
 

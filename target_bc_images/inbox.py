@@ -57,6 +57,7 @@ class Inbox:
         self._is_ascending = True
         self._versions: list[tuple[int, int | None]] = []  # at which record each run of one version begins
         self._dead: list[range] = []  # records of sweeps that a later one has replaced
+        self._marked: tuple[int, int] | None = None  # records and products before the last mark
         self._is_marked = False  # with the end of a complete sweep, after its last record
         self._listed_empty: set[int] = set()  # chosen products that have no image, as the input says
         self.count = 0
@@ -101,6 +102,18 @@ class Inbox:
         runs = pairwise([*self._versions, (self.count, None)])
         self._dead = [range(start, end) for (start, each), (end, _) in runs if each not in {None, version}]
         self._is_marked = True
+        self._marked = self.count, self._products.execute("SELECT count(*) FROM products").fetchone()[0]
+
+    def drop_unmarked(self) -> None:
+        """Forget what came after the last mark; without any mark, everything stays.
+
+        An undo has a mark after every batch, and nothing was written to the products that stand behind the last one.
+        """
+        if self._marked is not None:
+            records, products = self._marked
+            self._dead.append(range(records, self.count))
+            self._products.execute("DELETE FROM products WHERE rowid > ?", (products,))
+            self._is_marked = True
 
     def add_product(self, record: Record | None) -> None:
         """Keep one product: the input then says itself which products it speaks for. None is one that is not ours."""

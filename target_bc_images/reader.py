@@ -23,6 +23,7 @@ class LineReader(GenericSingerReader[bytes]):
         input_name: what the input is called in an error.
         advice: what follows in an error about a line.
         is_empty: no message has come.
+        is_truncated: the input is an undo file that ends in the middle of a line.
 
     Raises:
         DamagedInput: it cannot be read, or a line is no message that Singer knows.
@@ -31,6 +32,7 @@ class LineReader(GenericSingerReader[bytes]):
     input_name = "the input"
     advice = "nothing was written to the store. Check the tap or the file."
     is_empty = True
+    is_truncated = False
 
     @property
     def default_input(self) -> IO[bytes]:
@@ -48,7 +50,7 @@ class LineReader(GenericSingerReader[bytes]):
         """Hand each message to the callback of its type; return how many there were of each."""
         counts: Counter[str] = Counter()
         source = self.default_input if file_input is None else file_input
-        for number, _, message in jsonl.messages(source, self.input_name, self.advice):
+        for number, _, message in jsonl.messages(source, self.input_name, self.advice, self._note_truncated):
             try:
                 kind = message["type"]
                 callback = callbacks[kind]
@@ -63,6 +65,9 @@ class LineReader(GenericSingerReader[bytes]):
             counts[kind] += 1
         self.is_empty = self.is_empty and not counts
         return counts
+
+    def _note_truncated(self) -> None:
+        self.is_truncated = True
 
     def invalid(self, number: int, what: str) -> DamagedInput:
         """Return the error for a line."""

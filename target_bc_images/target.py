@@ -107,6 +107,7 @@ class TargetBCImages(Target):
         self._signal: int | None = None
         self._applying = False
         self.stream_names = StreamNames()
+        self._is_undo = False
         self.ignored_columns: set[str] = set()  # those that have been warned of
         self._uncounted: Counter[str] = Counter()  # records of each stream that have passed by the SDK's counter
         try:
@@ -200,6 +201,8 @@ class TargetBCImages(Target):
         if not self.stream_names.has_images:
             reason = without_images([*self.mapper.stream_maps])
             raise SomeFailed(f"{reason} Nothing was restored, and no STATE is passed on.")
+        if (self._is_undo or self.message_reader.is_truncated) and self.options.mode == "mirror":
+            self.inbox.drop_unmarked()  # what may list a product in part must not delete from it
         self.logger.info("Read %d messages: %s.", counts.total(), dict(counts))
         self.process_endofpipe()
 
@@ -217,6 +220,7 @@ class TargetBCImages(Target):
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise DamagedInput("a SCHEMA whose key_properties are no list of names. Check the tap or the file.")
         self._check_depth(message_dict, "a SCHEMA")
+        self._is_undo |= message_dict.get(jsonl.UNDO) is True
         if self._reshapes and schema is not None:  # stream maps want the keys among the properties
             schema = {**schema, "properties": {**{key: {} for key in keys}, **properties}}
             message_dict = {**message_dict, "schema": schema}

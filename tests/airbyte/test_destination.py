@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -191,9 +192,65 @@ def test_logs_and_other_words_are_passed_over(destination: Connector, store: San
     assert looks(store) == before
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, lambda lines: b"\xef\xbb\xbf" + lines])
+def test_input_that_is_packed(destination: Connector, store: SandboxServer, tmp_path: Path, pack: Any) -> None:
+    before = looks(store)
+    backup = Backup(store, tmp_path)
+    wreck(store)
+    assert write(destination, backup, pack(backup.lines())).code == 0
+    assert looks(store) == before
+
+
+def test_an_empty_input_is_damaged(destination: Connector, store: SandboxServer, tmp_path: Path) -> None:
+    backup = Backup(store, tmp_path)
+    said = write(destination, backup, b"")
+    assert (said.code, "The input is empty" in said.errors()[0]["message"]) == (3, True)
+    log = json.dumps({"type": "LOG", "log": {"level": "INFO", "message": "hello"}}).encode()
+    assert write(destination, backup, log).code == 0
+
+
+def renamed(backup: Backup, name: str) -> tuple[dict[str, Any], bytes]:
+    """Return catalog and lines with another name for the stream of images, and upper-case columns."""
+    streams = [
+        {**each, "stream": {**each["stream"], "name": name}} if each["stream"]["name"] == "product_images" else each
+        for each in backup.catalog["streams"]
+    ]
+    said = []
+    for each in backup.said:
+        record = each.get("record")
+        if record and record["stream"] == "product_images":
+            data = {column.upper(): value for column, value in record["data"].items()}
+            each = {**each, "record": {**record, "stream": name, "data": data}}  # noqa: PLW2901
+        said.append(json.dumps(each).encode() + b"\n")
+    return {"streams": streams}, b"".join(said)
+
+
+def test_names_in_upper_case(destination: Connector, store: SandboxServer, tmp_path: Path) -> None:
+    before = looks(store)
+    catalog, lines = renamed(Backup(store, tmp_path), "PRODUCT_IMAGES")
+    wreck(store)
+    said = destination("write", stdin=lines, catalog=catalog)
+    assert (said.code, looks(store)) == (0, before), said.stderr
+
+
+def test_streams_of_which_none_is_ours(destination: Connector, store: SandboxServer, tmp_path: Path) -> None:
+    catalog, lines = renamed(Backup(store, tmp_path), "pictures")
+    wreck(store)
+    damaged = looks(store)
+    said = destination("write", stdin=lines, catalog=catalog)
+    assert (said.code, said.of("STATE"), looks(store)) == (1, [], damaged)
+    assert '{"pictures": {"__alias__": "product_images"}}' in said.errors()[0]["message"]
+
+
+TWICE = [
+    {"stream": {"name": "product_images", "namespace": name}, "destination_sync_mode": "append"} for name in ("a", "b")
+]
+
+
 @pytest.mark.parametrize(
     ("catalog", "word"),
     [
+        ({"streams": TWICE}, "The stream product_images is configured in 2 namespaces"),
         ({}, "catalog"),
         ({"streams": [{"stream": {"name": "product_images"}, "destination_sync_mode": "soft_delete"}]}, "soft_delete"),
         ({"streams": [{"stream": {"name": "product_images"}, "destination_sync_mode": "other"}]}, "other"),

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from bc_images.errors import BcImagesError
+from bc_images.sandbox import SandboxServer
 from target_bc_images.retry import retry
 from tests import in_process
 from tests.target.stage import Stage, end, head, kept_signals, row, singer, state
@@ -252,6 +253,32 @@ class TestUndo:
         run = stage3.restore(cut, mode="mirror", max_deletes=99)
         assert (run.code, stage3.state()) == (1, before)
         assert "mirror deleted nothing" in run.err
+
+    def test_a_mirror_takes_back_what_was_done(self, tmp_path: Path) -> None:
+        """Killed while the undo of the second batch was written: the products in it were not touched yet."""
+        with SandboxServer(products=252, images=2) as box:
+            stage = Stage(box, tmp_path)
+            records = stage.records()
+            first, last = records[0], records[-1]
+            box.delete_image(first["id"])
+            before = stage.state()
+            wanted = [{**each, "description": "new"} if each is last else each for each in records]
+            assert stage.restore(singer(head(), *map(row, wanted))).code == 0
+            (path,) = stage.state_dir.glob("undo-*.singer")
+            lines = path.read_bytes().splitlines(keepends=True)
+            marks = [number for number, line in enumerate(lines) if b"ACTIVATE_VERSION" in line]
+            assert len(marks) == 2
+            assert len(lines) == marks[1] + 1 == marks[0] + 5  # a product, its two images, the mark
+            box.set_image(last["id"], description=last["description"])  # as if the second batch had not been begun
+            for number, length in ((2, -9), (3, -9), (2, 0)):  # within its first image, its second, or before both
+                number += marks[0]  # noqa: PLW2901
+                created = max(each["id"] for each in stage.images(first["product_id"]))
+                assert len(stage.state()[first["product_id"]]) == 2
+                cut = b"".join(lines[:number]) + lines[number][:length]
+                run = stage.restore(cut, mode="mirror", max_deletes=1)
+                assert (run.code, stage.state()) == (0, before), run.err
+                assert created not in [each["id"] for each in stage.images(first["product_id"])]
+                assert stage.restore(singer(head(), row(first))).code == 0  # done once more, for the next cut
 
     def test_check_and_verify_read_it_too(self, stage3: Stage) -> None:
         before, undo, path = self.undo(stage3)
