@@ -228,7 +228,7 @@ class TestChosenProducts:
         data = lines(stage3.records())
         run = stage3.restore(data, product_ids=[FIRST, 110, 999], **mode)
         assert (run.code, self.missing(run), run.states) == (1, [110, 999], [])
-        assert f"rejected      product 999: {self.MISSING}" in run.err
+        assert f"rejected      product 110: {self.MISSING}" in run.err
         run = stage3.restore(data, product_ids=[999], **mode)
         assert (run.code, self.missing(run)) == (1, [999])
         assert stage3.restore(data, product_ids=[FIRST]).code == 0
