@@ -17,7 +17,8 @@ SIGNS: Final = {"keep": "=", "update": "*", "replace": "*", "create": "-", "dele
 LEGEND: Final = "- missing from the store, * different, + extra in the store"
 
 _VALUE = 60  # characters of a value
-_SKU, _FILE, _NARROW_VALUE = 16, 28, 18  # characters of each where a line has to fit a terminal
+_SKU = 16  # characters of a SKU where a line has to fit a terminal
+_NARROW = ((34, 30), (28, 18), (24, 12), (18, 9))  # characters of file name and value there, the widest that fit count
 
 
 def change_line(action: Action, *, sign: str | None = None, verb: bool = False, width: int | None = None) -> str:
@@ -32,17 +33,22 @@ def change_line(action: Action, *, sign: str | None = None, verb: bool = False, 
     image = action.wanted or action.live
     if image is None:
         return _fitted(f"{sign or SIGNS[action.action]} product {action.product_id}: {_sentence(action.reason)}", width)
+    head = f"{sign or SIGNS[action.action]} "
     sku = printable(str(image.get("product_sku") or "")) or f"product {action.product_id}"
     file = printable(str(image.get("image_file") or ""))
-    value_length = _VALUE
-    if width is not None:
-        sku, file, value_length = shortened(sku, _SKU), shortened(file, _FILE), _NARROW_VALUE
-    details = ", ".join(_details(action, value_length, verb=verb))
-    line = "  ".join(part for part in (f"{sign or SIGNS[action.action]} {sku}", file, details) if part)
     ids = f"  (product {action.product_id}, image {image.get('id')})"
-    if width is None or len(line) + len(ids) <= width:
-        return line + ids
-    return _fitted(line, width)
+    if width is None:
+        return head + _joined(sku, file, action, _VALUE, verb=verb) + ids
+    name = file.rpartition("/")[2]
+    for file_length, value_length in _NARROW:
+        line = head + _joined(shortened(sku, _SKU), shortened(name, file_length), action, value_length, verb=verb)
+        if len(line) <= width:
+            break
+    return _fitted(line + ids if len(line + ids) <= width else line, width)
+
+
+def _joined(sku: str, file: str, action: Action, value_length: int, *, verb: bool) -> str:
+    return "  ".join(part for part in (sku, file, ", ".join(_details(action, value_length, verb=verb))) if part)
 
 
 def _fitted(line: str, width: int | None) -> str:
