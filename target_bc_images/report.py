@@ -129,7 +129,9 @@ class Report:
     ) -> None:
         """Take down what people see of it on stderr."""
         if status in _FAULTS:
-            self._problems.add(status, action.product_id, image_id, error or action.reason)
+            # A whole product was chosen by the user: each is named.
+            kind = f"product {action.product_id}" if action.wanted is None and action.live is None else None
+            self._problems.add(status, action.product_id, image_id, error or action.reason, kind)
         elif differences and status in _GOOD:
             self.different += 1
             self._add_difference(action.product_id, image_id, differences)

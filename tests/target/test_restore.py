@@ -92,15 +92,17 @@ def test_what_is_restored_without_files_comes_from_the_address_that_the_record_c
     assert stage.restore(singer(head(), *map(row, records)), files="").actions == []
 
 
-def test_an_address_that_no_longer_serves_is_one_failed_record(stage: Stage) -> None:
+def test_an_address_that_no_longer_serves_is_one_rejected_record(stage: Stage) -> None:
     backup = stage.backup(files=False)
     for image in stage.images(FIRST)[:2]:
         stage.box.delete_image(image["id"])
     stage.box.set_image(stage.images(SECOND)[0]["id"], description="overwritten")
     run = stage.restore(backup, files="")
     assert run.code == 1
-    assert run.actions == [("create", "failed"), ("create", "failed"), ("update", "done")]
-    assert "could not be downloaded" in next(each["error"] for each in run.rows if each.get("status") == "failed")
+    assert run.actions == [("reject", "rejected"), ("reject", "rejected"), ("update", "done")]
+    assert "its old address answers that it is gone" in next(
+        each["reason"] for each in run.rows if each["status"] == "rejected"
+    )
     assert run.states == []
 
 
