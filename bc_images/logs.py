@@ -20,7 +20,7 @@ from bc_images.errors import SettingsError
 from bc_images.redaction import redact
 from bc_images.text import printable
 
-__all__ = ["configure", "redact_last_resort", "set_up_console", "write_error"]
+__all__ = ["configure", "redact_last_resort", "set_up_console", "write_error", "write_text"]
 
 T = TypeVar("T")
 
@@ -162,18 +162,28 @@ def _redact_handler(handler: logging.Handler | None) -> None:
 
 
 def write_error(prog: str, message: str) -> None:
-    """Write the one line that says why a command failed, without secrets: as JSON where the logs are JSON.
+    """Write the one line that says why a command failed, without secrets: as JSON where the logs are JSON."""
+    message = " ".join(redact(message).split())
+    _write(prog, logging.ERROR, message, f"{prog}: {message}")
 
-    It appears whatever the level, and a stderr that nobody reads is no further error.
+
+def write_text(prog: str, text: str) -> None:
+    """Write what a command has to say to people, such as a table: one record where the logs are JSON."""
+    _write(prog, logging.INFO, text, text)
+
+
+def _write(prog: str, level: int, message: str, text: str) -> None:
+    """Write a message to the handlers that write JSON, and the text to stderr if none of them writes there.
+
+    It appears whatever the level, and a stderr that nobody reads is no error.
     """
-    message = printable(" ".join(redact(message).split()))
-    record = logging.LogRecord(prog, logging.ERROR, __file__, 0, "%s", (message,), None)
+    record = logging.LogRecord(prog, level, __file__, 0, "%s", (message,), None)
     json_handlers = [handler for handler in logging.getLogger().handlers if _writes_json(handler, record)]
     for handler in json_handlers:
         handler.handle(record)
     if not any(_writes_to_stderr(handler) for handler in json_handlers):
         with suppress(OSError, ValueError):
-            print(f"{prog}: {message}", file=sys.stderr, flush=True)
+            print(text, file=sys.stderr, flush=True)
 
 
 def _writes_json(handler: logging.Handler, record: logging.LogRecord) -> bool:

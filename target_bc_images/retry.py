@@ -12,7 +12,7 @@ from typing import IO, Any, cast
 import click
 import orjson
 
-from bc_images import jsonl, schema
+from bc_images import jsonl, logs, schema
 from bc_images.config import settings_files
 from bc_images.errors import DamagedInput, SomeFailed
 from bc_images.regular_files import open_regular
@@ -40,8 +40,8 @@ def retry(report: str, configs: tuple[str, ...]) -> None:
     of the mirror to do them.
     """
     if not any(True for _ in _unfinished(report)):
-        click.echo(
-            "Nothing to do: the report lists nothing that was rejected, failed, unverified or not reached.", err=True
+        logs.write_text(
+            "bc-images", "Nothing to do: the report lists nothing that was rejected, failed, unverified or not reached."
         )
         return
     with closing(TargetBCImages(config=settings_files(configs), adapt=_adapt)) as target:

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
@@ -173,16 +173,16 @@ class TargetBCImages(Target):
         """Let go of everything, and say on stderr what was done."""
         self.inbox.close()
         self.store.close()
-        with closing(self.report), suppress(BrokenPipeError):  # that nobody reads it changes nothing in what was done
+        with closing(self.report):
             self._tell()
 
     def _tell(self) -> None:
         if self.report.counts or self.report.skipped:
-            width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+            width = shutil.get_terminal_size().columns if sys.stderr and sys.stderr.isatty() else None
             lines = [*self.report.changes(width), self.report.table(), *self.report.faults()]
-            print(*lines, sep="\n", file=sys.stderr)
+            logs.write_text(PROG, "\n".join(lines))
         if self.restore.undo_path is not None:
-            print(f"What this run changed can be taken back: {self.restore.undo_path}", file=sys.stderr)
+            logs.write_text(PROG, f"What this run changed can be taken back: {self.restore.undo_path}")
 
     # Reading
 

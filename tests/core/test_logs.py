@@ -10,11 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bc_images import logs
+from bc_images.sandbox import SandboxServer
 from tests.core.wire import TOKEN, unused_port
+from tests.target.stage import Stage
 
 BIN = Path(sys.executable).parent
 TIMEOUT = 60  # seconds
@@ -126,12 +129,14 @@ root:
 """
 
 
-def command(tmp_path: Path, *arguments: str | Path, **environment: str) -> tuple[int, list[str]]:
+def command(
+    tmp_path: Path, *arguments: str | Path, stdin: bytes = b"{}\n", **environment: Any
+) -> tuple[int, list[str]]:
     """Run a command of ours; return its exit code and the lines of its stderr."""
     program, *rest = arguments
     done = subprocess.run(
         [BIN / program, *rest],
-        input=b"{}\n",
+        input=stdin,
         capture_output=True,
         env={**os.environ, **environment},
         cwd=tmp_path,
@@ -173,12 +178,28 @@ def test_every_line_is_json_where_the_logs_are(tmp_path: Path, settings: Path, a
     assert all(json.loads(line)["level"] for line in lines)
 
 
+def test_the_table_of_a_restore_is_one_record_where_the_logs_are_json(tmp_path: Path) -> None:
+    with SandboxServer(products=2, images=2) as box:
+        stage = Stage(box, tmp_path)
+        (tmp_path / "logging.yaml").write_text(STRUCTURED)
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps(stage.config))
+        backup = stage.backup()
+        box.delete_image(box.dump(files=False)["images"][0]["id"])
+        environment = {"SINGER_SDK_LOG_CONFIG": "logging.yaml"}
+        code, lines = command(tmp_path, "target-bc-images", "--config", config, stdin=backup, **environment)
+    assert code == 0, lines
+    messages = [json.loads(line)["message"] for line in lines]
+    assert sum("create        1" in message for message in messages) == 1
+    assert messages[-1].startswith("What this run changed can be taken back: ")
+
+
 @pytest.mark.parametrize("program", ["tap-bc-images", "target-bc-images", "bc-images", "tap-singer-archive"])
 @pytest.mark.parametrize(
     "environment", [{"LOGLEVEL": "LOUD"}, {"SINGER_SDK_LOG_CONFIG": "broken.yaml"}], ids=lambda value: next(iter(value))
 )
 def test_a_logging_configuration_that_is_not_valid(
-    tmp_path: Path, settings: Path, program: str, environment: dict[str, str]
+    tmp_path: Path, settings: Path, program: str, environment: dict[str, Any]
 ) -> None:
     (tmp_path / "broken.yaml").write_text("version: 7\nhandlers: [")
     rest = ["shards", "--count", "2"] if program == "bc-images" else []
