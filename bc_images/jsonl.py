@@ -146,7 +146,12 @@ _READ_ERRORS = (OSError, EOFError, zlib.error)
 
 def _unreadable(name: str, error: Exception, advice: str) -> DamagedInput:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return DamagedInput(f"{name[0].upper()}{name[1:]} cannot be read ({reason}): {advice}")
+    return DamagedInput(f"{_at_beginning(name)} cannot be read ({reason}): {advice}")
+
+
+def _at_beginning(name: str) -> str:
+    """Return what begins a sentence; a path stays as it is."""
+    return f"The {name.removeprefix('the ')}" if name.startswith("the ") else name
 
 
 def _invalid(number: int, name: str, reason: object, advice: str) -> DamagedInput:
@@ -237,11 +242,11 @@ def _decompressed(chunks: Iterator[bytes], name: str, advice: str) -> Iterator[b
         head += chunk
     for start, encoding in _OTHER_KINDS:
         if head.startswith(start):
-            raise DamagedInput(f"{name[0].upper()}{name[1:]} is {encoding} and not UTF-8: {advice} Save it as UTF-8.")
+            raise DamagedInput(f"{_at_beginning(name)} is {encoding} and not UTF-8: {advice} Save it as UTF-8.")
     for start, compression in _OTHER_COMPRESSIONS:
         if head.startswith(start):
             raise DamagedInput(
-                f"{name[0].upper()}{name[1:]} is compressed with {compression}, which is not read: {advice} "
+                f"{_at_beginning(name)} is compressed with {compression}, which is not read: {advice} "
                 "Decompress it, or use gzip."
             )
     every = chain([head], chunks)

@@ -80,6 +80,12 @@ def test_what_is_refused(content: bytes, reason: str) -> None:
     assert len(str(refused.value).splitlines()) == 1
 
 
+def test_a_path_is_named_as_it_is() -> None:
+    for content in (b"\xff\xfe{", b"\x1f\x8b", b"x\n"):
+        with pytest.raises(DamagedInput, match=r"(^|Line 1 of )backups/b\.singer "):
+            list(jsonl.messages(io.BytesIO(content), "backups/b.singer", "x."))
+
+
 def test_nan_is_null() -> None:
     assert read(b'{"type": "RECORD", "size": NaN, "text": "NaN"}\n') == [
         {"type": "RECORD", "size": None, "text": "NaN"}
