@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -78,11 +79,14 @@ class ProductImagesStream(SweepStream):
         if not self._tap.settings.files:
             yield from super().get_records(context)
             return
+        from bc_images.archive.rebuild import refs_or_rebuilt
         from bc_images.files import Downloader
 
+        settings, files = self._tap.settings, self._tap.files
         recheck = self._tap.options.recheck_share
+        read_refs = partial(refs_or_rebuilt, files, settings.store_hash, write=True)
         # Made before the first request: it lists the file store while the sweep begins.
-        with Downloader(self._tap.settings, self._tap.files, recheck=recheck) as self._downloader:
+        with Downloader(settings, files, recheck=recheck, read_refs=read_refs) as self._downloader:
             try:
                 yield from super().get_records(context)
             finally:

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import cached_property
 
+from bc_images.archive.rebuild import refs_or_rebuilt
 from bc_images.errors import FileUnavailable, SettingsError
-from bc_images.files import Downloader, FileStore, open_files
+from bc_images.files import Downloader, FileStore, Refs, open_files
 from bc_images.files.file_store import FileLies
 from bc_images.files.inspection import Inspection
 from bc_images.files.originals import Look, Originals
@@ -62,7 +63,7 @@ class Pictures:
         Returns:
             The digests of those that can be read, by ``image_file``, and which of them a CDN has altered.
         """
-        refs = (self._files or self._passing).refs(self._settings.store_hash)
+        refs = self._refs(self._settings.store_hash)
         digests: dict[str, str] = {}
         altered: set[str] = set()
         unknown = []
@@ -132,12 +133,18 @@ class Pictures:
             if self._files is None or record.get("file_sha256"):
                 continue
             try:
-                saved = self._files.refs(record["store_hash"]).get(record["image_file"])
+                saved = self._refs(record["store_hash"]).get(record["image_file"])
             except SettingsError:  # no hash that a store can have: nothing is saved under it
                 continue
             if saved is not None:
                 record["file_sha256"], record["file_size"] = saved.sha256, saved.size
                 record["file_type"], record["file_source"] = saved.type, saved.source
+
+    def _refs(self, store_hash: str) -> Refs:
+        """Return the refs of a store; where these are gone, as the archives name the pictures; nothing is written."""
+        if self._files is None:
+            return self._passing.refs(store_hash)
+        return refs_or_rebuilt(self._files, store_hash, write=False)
 
     def copies(self, images: Iterable[Record]) -> list[Record]:
         """Keep the pictures of images; return the images with ``file_*`` set for those whose picture could be had.

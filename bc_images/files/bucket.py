@@ -43,6 +43,9 @@ class Bucket:
         DamagedFiles: the server does not answer or refuses the login.
     """
 
+    has_other_types = True
+    """Whether something else than files and folders can be there, as a FIFO: what is read is then looked at first."""
+
     def __init__(self, url: str, *, writable: bool = False) -> None:
         self._fs, path = open_filesystem(url, writable=writable)
         self._url = url
@@ -53,7 +56,8 @@ class Bucket:
         self._root = path.rstrip("/")
         self.label = display_name(url, self._root)
         self._atomic = self._scheme in _PUT_IS_ATOMIC
-        self._has_other_types = not self._atomic and not self._scheme.startswith("http")
+        if self._atomic:
+            self.has_other_types = False
         # A library that is not asynchronous inside does not promise to bear several threads.
         self._turn: AbstractContextManager[Any] = nullcontext() if self._fs.async_impl else threading.RLock()
         self._etag_is_md5 = True  # until an object proves that here it is not, as where the bucket encrypts
@@ -81,7 +85,7 @@ class Bucket:
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """Yield an object's bytes."""
-        if self._has_other_types:  # to open a FIFO there would wait for ever
+        if self.has_other_types:  # to open a FIFO there would wait for ever
             info = self._info(key)
             if (problem := _problem(info)) is not None:
                 raise NotRegularFile(problem, key)
@@ -112,7 +116,7 @@ class Bucket:
     def problem(self, key: str) -> str | None:
         """Ask what stands there."""
         try:
-            return _problem(self._info(key)) if self._has_other_types else None
+            return _problem(self._info(key)) if self.has_other_types else None
         except FileNotFoundError:
             return None
 

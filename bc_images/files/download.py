@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -40,6 +40,7 @@ class Downloader:
         settings: the shared settings.
         files: the file store.
         verify: re-hash what is saved already too, and download again what is damaged, which heals it.
+        read_refs: returns the refs of the store, in a thread; by default those that the file store lists.
         recheck: the share (0 to 1) of what is saved already that is compared with the store, chosen at random.
 
     Attributes:
@@ -51,7 +52,15 @@ class Downloader:
         failures: the first `LISTED` of them, a line each.
     """
 
-    def __init__(self, settings: Settings, files: FileStore, *, verify: bool = False, recheck: float = 0.0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        files: FileStore,
+        *,
+        verify: bool = False,
+        recheck: float = 0.0,
+        read_refs: Callable[[], Refs] | None = None,
+    ) -> None:
         self._settings = settings
         self._store = files
         self._verify = verify
@@ -60,7 +69,7 @@ class Downloader:
         self._originals = Originals(settings, self._transfers)
         # Twice the connections: while one half waits for the disk to be sure, the other half keeps the network busy.
         self._executor = ThreadPoolExecutor(2 * settings.concurrency, "files")
-        self._listing = self._executor.submit(files.refs, settings.store_hash)
+        self._listing = self._executor.submit(read_refs or (lambda: files.refs(settings.store_hash)))
         self._lock = threading.Lock()
         self.files = 0
         self.downloaded = 0

@@ -65,7 +65,12 @@ def open_files(url: str, *, writable: bool = False) -> FileStore:
             raise SettingsError("files: after file: comes a whole path, as in file:///var/pictures.")
         url = url2pathname(parts.path)
     if re.match(r"[A-Za-z][\w+.-]*(?:://|::)", url):
-        from bc_images.files.bucket import Bucket  # a folder does without fsspec, which takes a while to load
+        # A folder does without fsspec, which takes a while to load.
+        if re.match(r"https?://", url, re.IGNORECASE):
+            from bc_images.files.web_folder import WebFolder
+
+            return FileStore(WebFolder(url, writable=writable))
+        from bc_images.files.bucket import Bucket
 
         return FileStore(Bucket(url, writable=writable))
     try:
@@ -205,6 +210,14 @@ class FileStore:
             if store_hash not in self._refs:
                 self._refs[store_hash] = Refs(self.backend, store_hash)
             return self._refs[store_hash]
+
+    def has_refs(self) -> bool:
+        """Whether there is a ref of any store.
+
+        Raises:
+            DamagedFiles: the file store cannot be listed.
+        """
+        return bool(self.backend.folders(REFS))
 
     def probe(self) -> None:
         """Find out, by a request or two, whether the file store can be used; one that is still to be made can.

@@ -180,6 +180,10 @@ class Refs:
     Safe to share between threads. A ref is believed only if its object is listed too, with the same length: else
     the picture is downloaded again, which heals a lost file.
 
+    Attributes:
+        were_listed: whether there was a ref of this store.
+        has_objects: whether there was a picture, of whatever store.
+
     Raises:
         DamagedFiles: the file store cannot be listed.
         Stopped: there is no room for the listing.
@@ -206,6 +210,7 @@ class Refs:
         listed = self._backend.listing(OBJECTS)
         objects = ((entry.key.rpartition("/")[2], entry.size) for entry in listed if entry.problem is None)
         self._db.executemany("INSERT OR IGNORE INTO objects VALUES (?, ?)", objects)
+        self.has_objects = self._db.execute("SELECT EXISTS (SELECT 1 FROM objects)").fetchone() == (1,)
         self._db.executemany(
             # Of several refs of one path the newest content counts, even where its file is lost; of the same content,
             # a file that is there, and the original before what once stood in for it.
@@ -218,9 +223,11 @@ class Refs:
             " WHERE (excluded.generation, excluded.rank) > (refs.generation, refs.rank)",
             self._rows(),
         )
+        self.were_listed = self._db.execute("SELECT EXISTS (SELECT 1 FROM refs)").fetchone() == (1,)
         self._db.execute("DELETE FROM refs WHERE rank < 10")
         self._db.execute("COMMIT")
-        self._db.execute("DROP TABLE objects")
+        if self.were_listed:
+            self._db.execute("DROP TABLE objects")
 
     def _rows(self) -> Iterator[dict[str, str | int | None]]:
         for key in self._backend.names(f"{REFS}/{self._store_hash}"):
@@ -242,14 +249,27 @@ class Refs:
             DamagedFiles: the file store cannot be written.
             Stopped: there is no room for it in the listing.
         """
-        name = ref_name(image_file)
-        self._backend.mark(_key(self._store_hash, name, saved))
+        self._backend.mark(_key(self._store_hash, ref_name(image_file), saved))
+        self.learn(image_file, saved)
+
+    def learn(self, image_file: str, saved: Saved) -> None:
+        """Remember a file that is stored already for this run alone.
+
+        Raises:
+            Stopped: there is no room for it in the listing.
+        """
         with self._lock, listed_on_disk():
             self._db.execute(
                 "INSERT OR REPLACE INTO refs VALUES"
                 " (:name, :sha256, :size, :type, :source, :defect, :generation, :rank)",
-                _row(name, saved),
+                _row(ref_name(image_file), saved),
             )
+
+    def has_object(self, saved: Saved) -> bool:
+        """Whether a picture was listed, with this length; only where no ref was listed."""
+        with self._lock:
+            query = "SELECT 1 FROM objects WHERE sha256 = ? AND coalesce(size, ?) = ?"
+            return self._db.execute(query, (saved.sha256, saved.size, saved.size)).fetchone() is not None
 
     def close(self) -> None:
         """Let go of the temporary file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -289,3 +290,30 @@ def test_missing_credentials_of_s3(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Unable to locate credentials" in line
     assert "(bucket shoe-pictures)" in line
     assert "not set: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY" in line
+
+
+class _Noisy(Elsewhere):
+    """Logs the traceback of every error before it raises it, as the library of GCS does."""
+
+    protocol = "noisyfs"
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+        error = OSError("Requested range not satisfiable, 416")
+        logging.getLogger("gcsfs").error("_request non-retriable exception", exc_info=error)
+        raise error
+
+
+@pytest.mark.parametrize("content", [b"", b"something"])
+def test_an_error_of_a_library_is_reported_once_without_its_traceback(content: bytes, tmp_path: Path) -> None:
+    fsspec.register_implementation("noisyfs", _Noisy, clobber=True)
+    digest = "ab" * 32
+    (tmp_path / "sha256" / "ab").mkdir(parents=True)
+    (tmp_path / "sha256" / "ab" / digest).write_bytes(content)
+    (tmp_path / "refs" / "abc").mkdir(parents=True)
+    (tmp_path / "refs" / "abc" / f"x.png={digest}=9=png=original").touch()
+    done = run("bc-images", "check", "--files", f"noisyfs://{tmp_path}")
+    assert done.returncode == (3 if content else 1)
+    assert len(done.stderr.splitlines()) == (1 if content else 0)
+    assert b"Traceback" not in done.stderr
+    if not content:
+        assert b"1 damaged, 0 missing" in done.stdout

@@ -192,6 +192,8 @@ def test_no_room_for_the_listing(files: FileStore, full_disk: None) -> None:
     with pytest.raises(Stopped, match=r"cannot be listed in a temporary file: .*full\. Make room .* set TMPDIR"):
         fill()
     files.close()
+    for number in range(100):
+        files.backend.mark(f"refs/abc/b/{number}.png={saved.sha256}={saved.size}=png=original")
     with pytest.raises(Stopped, match="set TMPDIR"):
         files.refs("abc")
 
