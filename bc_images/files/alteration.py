@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from bc_images.errors import FileUnavailable
 from bc_images.files.pictures import EXTENSIONS
 
-__all__ = ["Altered", "conversion", "transformation"]
+__all__ = ["Altered", "conversion", "is_cached", "transformation"]
 
 _TYPE_OF = {extension: media_type for media_type, names in EXTENSIONS.items() for extension in names}
 
@@ -46,6 +46,21 @@ def transformation(status: int, headers: Mapping[str, str]) -> str | None:
     if "image manager" in headers.get("Server", "").lower():
         return "Akamai Image Manager"
     return None
+
+
+def is_cached(headers: Mapping[str, str]) -> bool:
+    """Whether an answer says that it comes out of a cache that others use, too (RFC 9111, Age; RFC 9211, Cache-Status).
+
+    Args:
+        headers: of the answer; the look-up ignores case.
+    """
+    if re.fullmatch(r"0*[1-9][0-9]*", headers.get("Age", "").strip()):
+        return True
+    if re.search(r";\s*hit\b", headers.get("Cache-Status", "")):
+        return True
+    if headers.get("CF-Cache-Status", "").upper() in {"HIT", "STALE", "UPDATING", "REVALIDATED"}:
+        return True
+    return "hit" in headers.get("X-Cache", "").lower()
 
 
 def conversion(media_type: str | None, headers: Mapping[str, str], image_file: str) -> str | None:

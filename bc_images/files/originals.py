@@ -7,7 +7,8 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from requests.auth import AuthBase
 
 from bc_images.errors import FileUnavailable
 from bc_images.files.addresses import original_url
-from bc_images.files.alteration import Altered, conversion, transformation
+from bc_images.files.alteration import Altered, conversion, is_cached, transformation
 from bc_images.files.pictures import HEAD, MAX_UPLOAD, sniff
 from bc_images.files.transfer import Gone, Interrupted, Transfers, Tries
 from bc_images.http.session import DigestAuth
@@ -27,7 +28,26 @@ __all__ = ["Look", "Originals"]
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+COMPARED = 8  # pictures out of a cache that are compared with what is past it, before the cache is relied on
 MOST_REFUSALS = 3  # files in a row that WebDAV may not serve before it is not asked any more
+
+
+class _FromCache(Exception):
+    """An answer comes out of a cache of which nobody knows whether it holds what the store serves."""
+
+
+@dataclass(slots=True)
+class _Cache:
+    """What is known of the cache between us and the store."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    compared: int = 0
+    alters: bool = False
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether enough pictures were compared."""
+        return self.alters or self.compared >= COMPARED
 
 
 class NoPicture(FileUnavailable):
@@ -59,6 +79,7 @@ class Originals:
         self._transfers = transfers
         user, password = settings.webdav_username, settings.webdav_password
         self._auth = DigestAuth(user, password) if user and password else None
+        self._cache = _Cache()
         self._refused = 0  # files in a row that WebDAV did not serve
         self._lock = threading.Lock()
 
@@ -84,7 +105,7 @@ class Originals:
         """
         url = original_url(self._settings.store_url, image_file)
         try:
-            return self._consume(url, consume, image_file), "original"
+            return self._by_address(url, image_file, consume), "original"
         except Altered as error:
             logger.debug("%s: %s", url, error)
             try:
@@ -95,6 +116,28 @@ class Originals:
                 raise
         return self._consume(url, consume), "cdn"
 
+    def _by_address(self, url: str, image_file: str, consume: Callable[[Iterable[bytes]], _T]) -> _T:
+        if not self._cache.alters:
+            try:
+                return self._consume(url, consume, image_file, out_of_cache=self._cache.is_judged)
+            except _FromCache:
+                self._compare_cache(url, image_file)
+        if self._cache.alters:
+            raise Altered("a CDN alters pictures without saying so")
+        return self._consume(url, consume, image_file)
+
+    def _compare_cache(self, url: str, image_file: str) -> None:
+        """Find out whether the cache holds what is past it: a CDN need not say that it alters pictures."""
+        with self._cache.lock:
+            if not self._cache.is_judged:
+                with suppress(FileUnavailable):  # who reads the picture will hear of it
+                    cached = self._consume(url, digest_of)
+                    past_it = self._by_webdav if self.has_webdav else self.read_past_cache
+                    if cached != past_it(image_file, digest_of):
+                        logger.warning("A CDN alters pictures without saying so: they are read past its cache.")
+                        self._cache.alters = True
+                self._cache.compared += 1
+
     def read_past_cache(self, image_file: str, consume: Callable[[Iterable[bytes]], _T]) -> _T:
         """Return what `consume` makes of an original that comes out of no cache, and is not altered.
 
@@ -102,6 +145,9 @@ class Originals:
             FileUnavailable: there is none.
         """
         url = original_url(self._settings.store_url, image_file)
+        if self._cache.alters and self.has_webdav:  # it may alter what it has not cached, too
+            with suppress(FileUnavailable):
+                return self._by_webdav(image_file, consume)
         try:  # a query that nobody has asked before is in no cache
             return self._consume(f"{url}?no-cache={secrets.token_hex(8)}", consume, image_file)
         except FileUnavailable:
@@ -180,8 +226,14 @@ class Originals:
         consume: Callable[[Iterable[bytes]], _T],
         image_file: str | None = None,
         auth: AuthBase | None = None,
+        *,
+        out_of_cache: bool = True,
     ) -> _T:
-        """Read an address to its end; with `image_file`, only if what comes is the original of this path."""
+        """Read an address to its end; with `image_file`, only if what comes is the original of this path.
+
+        Raises:
+            _FromCache: without `out_of_cache`, it comes out of a cache.
+        """
         tries = Tries(self._settings.max_retries)
         while True:
             heads: list[Response] = []
@@ -190,6 +242,8 @@ class Originals:
                 heads.append(answer)
                 if image_file is not None and (how := transformation(answer.status_code, answer.headers)):
                     raise Altered(f"a CDN has altered it ({how})")
+                if not out_of_cache and is_cached(answer.headers):
+                    raise _FromCache
 
             try:
                 with closing(self._transfers.fetch(url, tries, examine=examine, auth=auth)) as chunks:

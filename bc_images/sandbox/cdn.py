@@ -30,11 +30,11 @@ class Cdn:
         with self._lock:
             self._cached.clear()
 
-    def serve(self, mode: str, address: str, content: bytes, kind: str) -> tuple[bytes, str, list[Header]]:
+    def serve(self, mode: str, marks: str, address: str, content: bytes, kind: str) -> tuple[bytes, str, list[Header]]:
         """What a client gets for an original: bytes, media type, further headers.
 
         ``altered``: re-encoded in every answer. ``altered_later``: the first answer for an address with its query is
-        the original, every later one is re-encoded.
+        the original, every later one is re-encoded. Without ``marks``, no Cf-Polished says so.
         """
         if mode == "off":
             return content, kind, []
@@ -53,4 +53,4 @@ class Cdn:
         polished = b"qual=%d, origSize=%d" % (QUALITY, len(content))
         if altered_kind != kind:
             polished = b"origFmt=%s, " % kind.rpartition("/")[2].encode() + polished
-        return altered, altered_kind, [*headers, (b"cf-polished", polished)]
+        return altered, altered_kind, [*headers, *([(b"cf-polished", polished)] if marks == "on" else [])]

@@ -54,7 +54,9 @@ def _original(shop: Shop, path: str, query: bytes) -> Reply:
     if content is None:
         return NOT_FOUND
     address = f"{path}?{query.decode('latin-1')}"
-    content, kind, headers = shop.cdn.serve(shop.switches.cdn, address, content, _media_type(path))
+    content, kind, headers = shop.cdn.serve(
+        shop.switches.cdn, shop.switches.cdn_marks, address, content, _media_type(path)
+    )
     answer = _file(content, kind)
     answer.headers += headers
     return answer

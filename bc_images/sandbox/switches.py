@@ -63,6 +63,7 @@ SWITCHES: Final[dict[str, Switch]] = {
     "lingering_renditions": Switch("off", ON_OFF),
     "recompress_uploads": Switch("off", ON_OFF),
     "cdn": Switch("off", ("off", "altered", "altered_later")),
+    "cdn_marks": Switch("on", ON_OFF),
     "dav_originals": Switch("on", ON_OFF),
     "description_max": Switch(0),
     "description_rewrite": Switch("off", ("off", "trim", "escape", "cut", "strip")),
@@ -108,6 +109,7 @@ class Switches:
     lingering_renditions: str
     recompress_uploads: str
     cdn: str
+    cdn_marks: str
     dav_originals: str
     description_max: int
     description_rewrite: str

@@ -7,15 +7,17 @@ import logging
 from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from PIL import Image
 from requests.structures import CaseInsensitiveDict
 
 from bc_images.files import Downloader, FileStore, open_files
-from bc_images.files.alteration import conversion, transformation
+from bc_images.files.alteration import conversion, is_cached, transformation
 from bc_images.images import Record
 from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
 from bc_images.settings import Settings
@@ -289,3 +291,63 @@ def test_a_cdn_that_alters_what_others_have_asked_for(
     assert {record["file_source"] for record in records} == {"original"}
     assert lies(box, records) == []
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("headers", "cached"),
+    [
+        ({}, False),
+        ({"Age": "0"}, False),
+        ({"Age": "12"}, True),
+        ({"CF-Cache-Status": "MISS"}, False),
+        ({"CF-Cache-Status": "HIT"}, True),
+        ({"Cache-Status": "ExampleCache; fwd=uri-miss"}, False),
+        ({"Cache-Status": "ExampleCache; hit; ttl=5"}, True),
+        ({"X-Cache": "TCP_HIT from a1"}, True),
+        ({"X-Cache": "Miss from cloudfront"}, False),
+    ],
+)
+def test_what_comes_out_of_a_cache(headers: dict[str, str], cached: bool) -> None:
+    assert is_cached(CaseInsensitiveDict(headers)) is cached
+
+
+def photos(box: SandboxServer) -> None:
+    """Give the store pictures of which a CDN that says nothing makes others of the same type."""
+    for seed, image in enumerate(box.dump(files=False)["images"]):
+        out = BytesIO()
+        Image.effect_mandelbrot((60, 40), (-2, -1.5 - seed / 50, 1, 1.5), 50).convert("RGB").save(
+            out, "JPEG", quality=95
+        )
+        box.set_image(image["id"], content=out.getvalue(), filename="photo.jpg")
+
+
+@pytest.mark.parametrize("webdav", [True, False])
+def test_a_cdn_that_alters_pictures_without_saying_so(
+    settings: tuple[SandboxServer, dict[str, Any]], caplog: pytest.LogCaptureFixture, webdav: bool
+) -> None:
+    box, config = settings
+    photos(box)
+    box.switch(cdn="altered" if webdav else "altered_later", cdn_marks="off")
+    for image in box.dump()["images"]:
+        requests.get(f"{box.url}/product_images/{image['image_file']}", timeout=10)
+    records, _ = backed_up(config, **(DAV if webdav else {}))
+    assert {record["file_source"] for record in records} == {"original"}
+    assert lies(box, records) == []
+    assert sum("without saying so" in each.getMessage() for each in caplog.records) == 1
+    assert {key.rpartition("/")[2] for key in keys(open_files(config["files"]), "sha256")} == {
+        record["file_sha256"] for record in records
+    }
+
+
+def test_a_cache_that_alters_nothing_is_relied_on(settings: tuple[SandboxServer, dict[str, Any]]) -> None:
+    box, config = settings
+    for image in box.dump()["images"]:
+        box.set_image(image["id"], content=picture("bmp", image["id"]), filename="a.bmp")  # which no CDN touches
+    box.switch(cdn="altered_later")
+    for image in box.dump()["images"]:
+        requests.get(f"{box.url}/product_images/{image['image_file']}", timeout=10)
+    box.clear_requests()
+    records, _ = backed_up(config)
+    assert lies(box, records) == []
+    queries = [each["query"] for each in box.requests() if each["path"].startswith("/product_images/")]
+    assert sum("no-cache" in query for query in queries) == 8

@@ -111,7 +111,9 @@ def test_the_commands_bring_every_byte_back(version: str, tmp_path: Path) -> Non
         assert digests == {**wanted, empty: None}
         backup = tmp_path / "backup.singer"
         backup.write_bytes(first.stdout)
-        assert run("bc-images", "check", "--files", files, backup).returncode == 0
+        checked = run("bc-images", "check", "--files", files, backup)
+        assert checked.returncode == 1
+        assert [line[:1] for line in checked.stdout.splitlines()[:-2]] == [b"-", b"x"]
 
         for image in shop.dump()["images"]:
             shop.delete_image(image["id"])
@@ -125,7 +127,7 @@ def test_the_commands_bring_every_byte_back(version: str, tmp_path: Path) -> Non
         assert second.returncode == 0, second.stderr
         too_long = hashlib.sha256(hopeless["too-long.png"]).hexdigest()
         assert again == {order: digest for order, digest in digests.items() if digest not in {None, too_long}}
-        assert run("bc-images", "check", "--files", files, backup).returncode == 0
+        assert run("bc-images", "check", "--files", files, backup).stdout == checked.stdout
 
 
 @pytest.mark.parametrize("mounts", [False, True])
