@@ -128,7 +128,8 @@ def _summarise(audit: Audit, rehashed: int, counts: Counter[str], *, as_json: bo
         click.echo(json.dumps({"summary": numbers}))
         return
     usual = [kind for kind in _SIGNS if kind not in _SELDOM or counts[kind]]
-    found = ", ".join(f"{counts[kind]:,} {kind}" for kind in usual)
+    words = {"rendition": "rendition" if counts["rendition"] == 1 else "renditions"}
+    found = ", ".join(f"{counts[kind]:,} {words.get(kind, kind)}" for kind in usual)
     stored = f"{counted(audit.files, 'file')} ({counted(audit.bytes, 'byte')})"
     click.echo(f"{stored}, {rehashed:,} re-hashed: {found}.")
     if audit.without_file:

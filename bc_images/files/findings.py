@@ -23,7 +23,7 @@ _SUMMARY: dict[Kind, tuple[str, str, str]] = {  # for one, for several, what fol
     "refused": (
         "1 picture would",
         "{:,} pictures would",
-        "be refused by the store: a restore cannot put them back. Replace them in the store.",
+        "be refused by the store, so that no restore can bring it back. Replace it in the store.",
     ),
     "gone": (
         "1 picture that was saved before is",
@@ -48,7 +48,7 @@ _SUMMARY: dict[Kind, tuple[str, str, str]] = {  # for one, for several, what fol
     "cdn": (
         "1 picture was",
         "{:,} pictures were",
-        "saved as a CDN has altered it (file_source: cdn). To save the original: webdav_username and webdav_password.",
+        "saved as altered by a CDN (file_source: cdn). Set webdav_username and webdav_password to save originals.",
     ),
 }
 

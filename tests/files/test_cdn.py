@@ -146,7 +146,7 @@ def test_what_stays_altered_is_kept_as_such(
     assert record["file_sha256"] == sha256(picture("webp") if answer is CONVERTED else OTHER)
     assert record["file_source"] == "cdn"
     (line,) = downloader.findings.summary()
-    assert line.startswith("1 picture was saved as a CDN has altered it (file_source: cdn).")
+    assert line.startswith("1 picture was saved as altered by a CDN (file_source: cdn).")
     host.seen.clear()
     again, downloader = filled(files, host.url)
     assert again == record

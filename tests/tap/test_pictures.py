@@ -63,7 +63,7 @@ def test_what_the_store_would_refuse_is_named_in_every_run(
         assert ended.code == 0
         (line,) = (each for each in ended.err.splitlines() if f"Product {FIRST}, image {bad} (" in each)
         assert line.endswith(f"{reason}.")
-        assert "1 picture would be refused by the store: a restore cannot put them back." in ended.err
+        assert "1 picture would be refused by the store, so that no restore can bring it back." in ended.err
         assert next(each for each in ended.output.records() if each["id"] == bad)["file_sha256"]
     assert len(downloads(shop)) == 25
 
