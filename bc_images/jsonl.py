@@ -7,7 +7,6 @@ a compressed file inflates to: a line is at most `MAX_LINE` bytes long, and hold
 from __future__ import annotations
 
 import io
-import json
 import logging
 import re
 import zlib
@@ -21,6 +20,7 @@ from typing import IO, Any, BinaryIO
 import orjson
 
 from bc_images.errors import DamagedInput
+from bc_images.json_repair import parsed_leniently
 
 __all__ = [
     "MAX_DEPTH",
@@ -97,12 +97,12 @@ def messages(
     try:
         for number, line in enumerate(_opened(source, name, advice, MAX_LINE), 1):
             try:
-                message = orjson.loads(line) if len(line) < _LARGE else parse(line)
+                message = orjson.loads(line) if len(line) < _LARGE else parse(line, f"Line {number} of {name}")
             except ValueError:
                 if not line.strip():
                     continue
                 try:
-                    message = parse(line)
+                    message = parse(line, f"Line {number} of {name}")
                 except TruncatedLineError as error:
                     if not is_undo:
                         raise _invalid(number, name, error, advice) from error
@@ -158,10 +158,12 @@ def _invalid(number: int, name: str, reason: object, advice: str) -> DamagedInpu
     return DamagedInput(f"Line {number} of {name} {reason}: {advice}")
 
 
-def parse(line: bytes) -> Any:
+def parse(line: bytes, where: str = "A line of the input") -> Any:
     """Return the content of a line.
 
-    NaN, which Python and pandas write for a missing value and which is no JSON, is null.
+    What orjson refuses, and what need not cost more than a value of one record, is read: half of a surrogate pair is
+    U+FFFD, with a warning that begins with `where`; NaN, which Python and pandas write for a missing value, is null;
+    in a RECORD a number beyond all measure is infinity, which fits no column.
 
     Raises:
         InvalidLineError: there is none.
@@ -175,21 +177,18 @@ def parse(line: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         raised = error
     if line.startswith(_BOM):  # also in the middle, where files were put one behind the other
-        return parse(line[len(_BOM) :])
+        return parse(line[len(_BOM) :], where)
     if is_deep(line):
         raise InvalidLineError("is nested too deeply") from raised
-    if b"NaN" in line:
-        with suppress(ValueError, TypeError, RecursionError):
-            return orjson.loads(orjson.dumps(json.loads(line, parse_constant=_missing)))
-    if line[-1:] != b"\n":
-        raise TruncatedLineError("is cut off") from raised
-    raise InvalidLineError("is no JSON") from raised
-
-
-def _missing(name: str) -> None:
-    """Return what stands for NaN, and for nothing else."""
-    if name != "NaN":
-        raise ValueError(name)
+    try:
+        document, places = parsed_leniently(line)
+    except (ValueError, RecursionError) as error:
+        if line[-1:] != b"\n":
+            raise TruncatedLineError("is cut off") from raised
+        raise InvalidLineError("is not UTF-8" if isinstance(error, UnicodeDecodeError) else "is no JSON") from raised
+    for place in places:
+        logger.warning("%s: %s: a broken character, read as U+FFFD.", where, place)
+    return document
 
 
 def is_deep(content: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any
@@ -115,7 +116,8 @@ def _mend(field: str, column: str, record: Record) -> tuple[str, str]:
         return field, "name_of_your_column" if field in _INDISPENSABLE else default
     value = record[column]
     name = column if column.isidentifier() else f"record[{column!r}]"
-    text = repr(value)
+    is_infinite = isinstance(value, float) and math.isinf(value)
+    text = repr(value).replace("inf", "1e999") if is_infinite else repr(value)
     if len(text) > _LONGEST_VALUE:
         name_of_value, text = f"str({name})[:{_LONGEST_VALUE}]", repr(str(value)[:_LONGEST_VALUE])
     else:

@@ -29,11 +29,11 @@ from bc_images.http.body import MAX_BODY, BodyTooLarge, UnexpectedEncoding, read
 from bc_images.http.exchange import Exchange, Exchanges
 from bc_images.http.failures import TRANSPORT_ERRORS, Failure, capped_wait, describe, failure, hopeless, too_many
 from bc_images.http.html import blocked, html_page
-from bc_images.http.mending import MAX_TEXT, mended
 from bc_images.http.reachability import Reachability
 from bc_images.http.responses import nested_too_deeply, refusal, require_short_texts, unusable
 from bc_images.http.session import Adapter, backoff, session
 from bc_images.images import short
+from bc_images.json_repair import MAX_TEXT, repaired
 from bc_images.rate_limit import RateBudget, RateHeaders
 from bc_images.settings import Settings
 
@@ -283,7 +283,7 @@ class Client:
                     f"{what}: the answer is {kind}, not JSON. Check api_url: this does not look like the API."
                 ) from error
             try:
-                answer, places = mended(content)
+                answer, places = repaired(content)
             except RecursionError:
                 raise nested_too_deeply(what) from error
             except ValueError:

@@ -15,7 +15,7 @@ from bc_images.errors import (
     UnexpectedResponse,
 )
 from bc_images.http.api_errors import ApiError
-from bc_images.http.mending import MAX_TEXT, too_long
+from bc_images.json_repair import MAX_TEXT, too_long
 from bc_images.redaction import redact
 
 __all__ = ["nested_too_deeply", "refusal", "require_short_texts", "unusable"]

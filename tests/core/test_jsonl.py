@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -84,6 +85,45 @@ def test_a_path_is_named_as_it_is() -> None:
     for content in (b"\xff\xfe{", b"\x1f\x8b", b"x\n"):
         with pytest.raises(DamagedInput, match=r"(^|Line 1 of )backups/b\.singer "):
             list(jsonl.messages(io.BytesIO(content), "backups/b.singer", "x."))
+
+
+def test_half_of_a_surrogate_pair_is_replaced_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    lines = [
+        b'{"type": "RECORD", "record": {"id": 5, "description": "cat \\ud83d", "size": 1e2}}\n',
+        b'{"type": "RECORD", "record": {"id": 6, "description": "\xed\xa0\xbd cat"}}\n',
+        b'{"type": "RECORD", "record": {"id": 7, "description": "\\ud83d\\udc31 \\\\ud83d"}}\n',
+    ]
+    assert [message["record"] for message in read(b"".join(lines))] == [
+        {"id": 5, "description": "cat \ufffd", "size": 100.0},
+        {"id": 6, "description": "\ufffd cat"},
+        {"id": 7, "description": "\N{CAT FACE} \\ud83d"},
+    ]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Line {number} of the file: record, id {image}, description: a broken character, read as U+FFFD."
+        for number, image in ((1, 5), (2, 6))
+    ]
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "Infinity", "-Infinity", "1" + "0" * 400, "1" * 5000])
+def test_a_number_beyond_all_measure_is_infinity_in_a_record(number: str) -> None:
+    ((record,),) = (
+        [message["record"] for message in read(f'{{"type": "RECORD", "record": {{"x": {number}}}}}'.encode())],
+    )
+    assert math.isinf(record["x"])
+    with pytest.raises(DamagedInput, match="Line 1 of the file is no JSON"):
+        read(f'{{"type": "STATE", "value": {number}}}\n'.encode())
+
+
+def test_integers_are_what_they_are_in_any_other_line() -> None:
+    numbers = "[0, -1, 18446744073709551615, 18446744073709551616, -9223372036854775808, -9223372036854775809, 1e2]"
+    line = f'{{"type": "RECORD", "a": {numbers}, "b": '
+    ours, orjsons = read(f"{line}NaN}}\n{line}null}}\n".encode())
+    assert repr(ours) == repr(orjsons)
+
+
+def test_another_encoding_is_refused() -> None:
+    with pytest.raises(DamagedInput, match="Line 1 of the file is not UTF-8"):
+        read(b'{"type": "RECORD", "record": {"description": "M\xfcller"}}\n')
 
 
 def test_nan_is_null() -> None:

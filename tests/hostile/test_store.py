@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from bc_images import json_repair
 from bc_images.errors import NotFound, OutcomeUnknown, RequestRejected, StoreUnreachable, UnexpectedResponse
-from bc_images.http import Client, body, exchange, mending
+from bc_images.http import Client, body, exchange
 from bc_images.store import open_store
 from tests.core.wire import Reply, says, serving, settings
 from tests.hostile.peer import CHUNKED, DRIPS, OK, Script, endless, peer
@@ -223,7 +224,7 @@ def test_nesting_in_an_error_hides_only_its_text(document: bytes, depth: int) ->
 
 @pytest.mark.parametrize("field", ["description", "zoom", "the name of a field"])
 def test_a_text_without_measure_names_its_place(field: str) -> None:
-    long = "x" * (mending.MAX_TEXT + 1)
+    long = "x" * (json_repair.MAX_TEXT + 1)
     image: dict[str, object] = {"id": 3}
     image[field if " " not in field else long] = long
     page = says({"data": [{"id": 76, "sku": long[1:]}, {"id": 77, "images": [image]}]})

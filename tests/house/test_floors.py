@@ -21,6 +21,7 @@ ROOMS = [
     "bc_images.text",
     "bc_images.regular_files",
     "bc_images.units",
+    "bc_images.json_repair",
     "bc_images.jsonl",
     "bc_images.schema",
     "bc_images.normalize",
