@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn, TextIO
 
 import click
@@ -50,6 +51,7 @@ def run(
         write_error(prog, message)
         return code
 
+    _open_closed_streams()
     redact_last_resort()  # it writes the log where nobody has set that up
     stdout, stderr = sys.stdout, sys.stderr
     gone: tuple[type[BaseException], ...] = (*reader_gone, BrokenPipeError)
@@ -76,6 +78,18 @@ def run(
         logger.debug("The traceback:", exc_info=True)
         code = tell(_unexpected(error), Stopped.exit_code)
     sys.exit(_flush(stdout, stderr, code if isinstance(code, int) else 0, tell))
+
+
+def _open_closed_streams() -> None:
+    """Let nothing be read from a closed stdin, and what is written to a closed stderr go nowhere.
+
+    Python has None in their places, which ``print`` takes for stdout; and the next file or connection that is opened
+    would get their number.
+    """
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - open to the end
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
 
 
 def _require_stdout() -> None:

@@ -167,3 +167,31 @@ def test_nobody_reads_the_messages(calls: dict[str, Call], name: str) -> None:
     os.close(writing)
     assert done.returncode == 0
     assert done.stdout
+
+
+@pytest.mark.parametrize("name", ["tap", "target", "verify"])
+def test_messages_that_go_nowhere_do_not_go_to_stdout(calls: dict[str, Call], name: str) -> None:
+    call = calls[name]
+    usual, closed = (
+        subprocess.run(
+            ["sh", "-c", f'exec "$@"{redirection}', "sh", BIN / call.arguments[0], *call.arguments[1:]],
+            input=call.stdin,
+            stdout=subprocess.PIPE,
+            timeout=TIMEOUT,
+        )
+        for redirection in ("", " 2>&-")
+    )
+    assert (closed.returncode, usual.returncode) == (0, 0)
+    assert len(closed.stdout.splitlines()) == len(usual.stdout.splitlines())
+    nonsense: list[str | Path] = ["sh", "-c", 'exec "$@" 2>&-', "sh", BIN / call.arguments[0], "--nonsense"]
+    done = subprocess.run(nonsense, stdout=subprocess.PIPE, timeout=TIMEOUT)
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+@pytest.mark.parametrize(("name", "code"), [("target", 3), ("target archive", 3), ("tap", 0)])
+def test_input_that_is_closed_is_empty(calls: dict[str, Call], name: str, code: int) -> None:
+    call = calls[name]
+    command: list[str | Path] = ["sh", "-c", 'exec "$@" <&-', "sh", BIN / call.arguments[0], *call.arguments[1:]]
+    done = subprocess.run(command, capture_output=True, timeout=TIMEOUT)
+    assert done.returncode == code, done.stderr
+    assert not [word for word in (b"Traceback", b"Unexpected") if word in done.stderr]
