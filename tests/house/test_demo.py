@@ -96,7 +96,10 @@ class TestStage:
         Stage(folder, keep=["venv"])
         assert {path.name for path in folder.iterdir()} == {Stage.MARK, "venv"}
 
-    def test_what_is_shown_can_be_pasted(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_what_is_shown_can_be_pasted(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("FORCE_COLOR", raising=False)  # whoever wants colours has their signs in the text
         with Stage(tmp_path / "demo", keep=[]) as stage:
             stage.write("settings.json", {"text": "x" * 300, "markup": "[bold]"})
             stage.write("script.py", "import sys\nprint(sys.argv)\n")

@@ -88,8 +88,9 @@ class TestKubernetes:
         seen = []
         for index in range(job["completions"]):
             done = subprocess.run(
-                [*container["command"], script.replace("/etc/bc-images/shards", str(shards))],
-                env={"PATH": f"{fake.parent}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": str(index)},
+                [*container["command"], script.replace("/etc/bc-images/shards", shards.name)],
+                cwd=tmp_path,
+                env={"PATH": "bin:/usr/bin:/bin", "JOB_COMPLETION_INDEX": str(index)},
                 capture_output=True,
                 text=True,
                 check=True,

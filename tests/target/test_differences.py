@@ -193,7 +193,7 @@ class TestRefused:
         assert stage.restore(backup).code == 1
         assert stage.restore(backup, dry_run=True).code == 1
         result = command(stage, verify, "--backup", str(stage.folder / "backup.singer"))
-        assert (result.exit_code, "1 differences" in result.output) == (1, True)
+        assert (result.exit_code, "1 difference (" in result.output) == (1, True)
 
 
 class TestRewritten:
