@@ -162,7 +162,10 @@ def error_chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(link))
         yield link
         context = None if link.__suppress_context__ else link.__context__
-        waiting += [cause for cause in (link.__cause__, context, *link.args) if isinstance(cause, BaseException)]
+        errors: Any = getattr(link, "errors", None)  # of paramiko: one for each address of the host
+        attempts = list(errors.values()) if isinstance(errors, dict) else []
+        causes = (link.__cause__, context, *link.args, *attempts)
+        waiting += [cause for cause in causes if isinstance(cause, BaseException)]
 
 
 def one_line(error: BaseException) -> str:

@@ -169,6 +169,14 @@ class _AuthenticationException(Exception):
     pass
 
 
+class _NoValidConnectionsError(OSError):
+    """As paramiko's: the reasons stand in a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "Unable to connect to port 1445 on 10.0.0.1")
+        self.errors = {("10.0.0.1", 1445): ConnectionRefusedError(111, "Connection refused")}
+
+
 _AuthenticationException.__name__ = "AuthenticationException"
 
 
@@ -178,6 +186,7 @@ _AuthenticationException.__name__ = "AuthenticationException"
         (ConnectionRefusedError(111, "Connect call failed"), None, r"connection refused \(nas\.example:1445\)"),
         (ValueError("Failed to connect"), ConnectionRefusedError(111, "no"), "connection refused"),
         (OSError(113, "No route to host"), None, "no route to host"),
+        (_NoValidConnectionsError(), None, r"connection refused \(nas\.example:1445\)"),
         (TimeoutError("timed out"), None, "no answer in time"),
         (EOFError(), None, "EOFError"),
         (_AuthenticationException("Authentication failed."), None, "Permission denied: cannot connect to"),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.house.project import ROOT
 
-__all__ = ["CACHE", "MELTANO", "PYTHON", "bin_of", "meltano", "plugins", "project_file", "uv"]
+__all__ = ["CACHE", "MELTANO", "PYTHON", "bin_of", "made_once", "meltano", "plugins", "project_file", "uv"]
 
 CACHE = ROOT / ".venv-pipelines"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -36,24 +36,33 @@ def _alone(name: str) -> Iterator[None]:
 
 
 def bin_of(name: str, *requirements: str) -> Path:
-    """Return the folder of the commands of an environment with these requirements; the first call makes it.
-
-    One whose making was interrupted has no stamp, and is made anew.
-    """
+    """Return the folder of the commands of an environment with these requirements; the first call makes it."""
     folder = CACHE / f"{name}-{PYTHON}"
-    stamp = folder / "requirements"
-    wanted = "\n".join(requirements)
-    with _alone(folder.name):
-        if not (stamp.exists() and stamp.read_text(encoding="utf-8") == wanted):
-            shutil.rmtree(folder, ignore_errors=True)
+    with made_once(folder, "\n".join(requirements)) as is_made:
+        if not is_made:
             venv.create(folder, with_pip=name == "meltano")
             python = folder / "bin" / "python"
             # Meltano brings uv, which is ten times as fast as pip.
             by_pip: list[Path | str] = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
             by_uv: list[Path | str] = [] if name == "meltano" else [uv(), "pip", "install", "-q", "--python", python]
             subprocess.run([*(by_uv or by_pip), *requirements], check=True, env={**os.environ, **_UV})
-            stamp.write_text(wanted, encoding="utf-8")
     return folder / "bin"
+
+
+@contextmanager
+def made_once(folder: Path, wanted: str) -> Iterator[bool]:
+    """Let the first caller make a folder: yields whether it has been made for `wanted` already.
+
+    One whose making was interrupted has no stamp, and is made anew.
+    """
+    stamp = folder / "requirements"
+    with _alone(folder.name):
+        is_made = stamp.exists() and stamp.read_text(encoding="utf-8") == wanted
+        if not is_made:
+            shutil.rmtree(folder, ignore_errors=True)
+        yield is_made
+        if not is_made:
+            stamp.write_text(wanted, encoding="utf-8")
 
 
 def meltano() -> Path:
