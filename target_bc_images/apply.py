@@ -121,7 +121,7 @@ class Apply:
             if job.product_id in self._pending.undecided:
                 intent = self._pending.undecided[job.product_id]
                 job.leave_pending(intent, self._pending.describe(intent))
-        if facts.before:
+        if facts.before or facts.unfinished:
             self._ledger.forget(each.product_id for each in plans if not each.writes)
         if jobs:
             self._work_off(jobs, facts)
@@ -140,8 +140,7 @@ class Apply:
                 list(executor.map(lambda job: self._write(job, facts, arrivals), busy))
                 self._look(busy, facts, arrivals)
         self._save_differences(jobs, facts)
-        if disturbed:
-            self._ledger.forget(job.product_id for job in jobs if job.is_proven)
+        self._ledger.forget(job.product_id for job in jobs if job.is_proven)
         self.under_way = 0
 
     # Writing
@@ -310,6 +309,7 @@ class Apply:
             key = job.pending.source
             facts.known[key] = known
             facts.created[key] = job.created[key] = known.target_id
+            facts.unfinished.add(key)
             job.pending = None
 
     def _give_up_waiting(self, job: Job) -> None:

@@ -37,6 +37,7 @@ class Inbox:
 
     Attributes:
         count: how many records were kept.
+        has_records: the input has brought a record of an image or a product, whether it counts or not.
         lists_products: the input says itself which products it speaks for.
         is_reshaped: what stands between may have held records back.
 
@@ -62,6 +63,7 @@ class Inbox:
         self._listed_empty: set[int] = set()  # chosen products that have no image, as the input says
         self.count = 0
         self.lists_products = False
+        self.has_records = False
         self.is_reshaped = False
 
     @property
@@ -81,6 +83,7 @@ class Inbox:
     def add(self, record: Record, version: int | None = None) -> None:
         """Keep one valid record of the stream ``product_images``, if its product counts."""
         self._is_marked = False
+        self.has_records = True
         product_id = record["product_id"]
         if self._only is not None and product_id not in self._only:
             return
@@ -118,6 +121,7 @@ class Inbox:
     def add_product(self, record: Record | None) -> None:
         """Keep one product: the input then says itself which products it speaks for. None is one that is not ours."""
         self.lists_products = True
+        self.has_records = self.has_records or record is not None
         if record is not None and (self._only is None or record["id"] in self._only):
             try:
                 self._products.execute("INSERT INTO products VALUES (?, ?)", (record["id"], record.get("sku")))

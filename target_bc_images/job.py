@@ -11,7 +11,7 @@ from bc_images.images import Record
 from target_bc_images.differences import Difference, KeptValue, as_sent
 from target_bc_images.ledger import Intent
 from target_bc_images.match import SourceKey, source_key
-from target_bc_images.plan import MOVED_BY_THE_STORE, Action, ProductPlan, Verb
+from target_bc_images.plan import MOVED_BY_THE_STORE, Action, ProductPlan, Verb, room_for
 from target_bc_images.report import Status
 
 __all__ = ["MAX_WRITES", "Failure", "Job", "Outcome", "place"]
@@ -64,6 +64,7 @@ class Job:
     failed: dict[SourceKey, Failure] = field(default_factory=dict)
     created: dict[SourceKey, int] = field(default_factory=dict)
     unseen: set[int] = field(default_factory=set)  # created by this run, and neither listed nor found by id
+    created_besides: list[tuple[Action, int]] = field(default_factory=list)  # by creates that were not in the plan
     adopted: dict[SourceKey, int] = field(default_factory=dict)  # images that another run has created meanwhile
     conflicts: Counter[SourceKey] = field(default_factory=Counter)  # writes that the store refused as conflicts
     pending: Intent | None = None  # a create whose outcome is not known: nothing else is written to the product
@@ -91,9 +92,22 @@ class Job:
     # Writing
 
     def begin_round(self) -> None:
-        """Put what is left to do in order; what is written from now on is not proven."""
+        """Put what is left to do in order; what is written from now on is not proven.
+
+        Where the product would be too full in between, its deletes come first.
+        """
         self.todo.sort(key=place)
+        if sum(action.action == "create" for action in self.todo) > room_for(self.images):
+            self.todo.sort(key=lambda action: action.action != "delete")
         self.is_read_back = False
+
+    def note_created(self, action: Action, image_id: int) -> None:
+        """Take down an image that was created; one that the plan has not foreseen is reported by itself."""
+        key = action.subject
+        is_planned = any(planned.subject == key and planned.action == "create" for planned in self.first.actions)
+        if key in self.created or not is_planned:
+            self.created_besides.append((action, self.created.get(key, image_id)))
+        self.created[key] = image_id
 
     def count_success(self, action: Action, *, is_answered: bool = True) -> None:
         """Count a write that the store has answered with a success, whatever came of it."""
@@ -151,6 +165,8 @@ class Job:
             unfinished, failure = left.pop(key, None), failed.pop(key, None)
             known = differences.pop(key, ())
             yield self._outcome(action, unfinished, failure, known, is_stopped=is_stopped)
+        for action, image_id in self.created_besides:
+            yield Outcome(action, "done", image_id)
         # What came up later: images that the store has moved.
         for key, failure in failed.items():
             left.pop(key, None)

@@ -51,8 +51,13 @@ CREATE TABLE IF NOT EXISTS kept_values (
     sent TEXT NOT NULL, kept TEXT NOT NULL, error TEXT,
     PRIMARY KEY (source_store, source_id, field)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unfinished (
+    source_store TEXT NOT NULL, source_id INTEGER NOT NULL, product_id INTEGER NOT NULL,
+    PRIMARY KEY (source_store, source_id)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS imports (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS images_by_target ON images (target_id);
+CREATE INDEX IF NOT EXISTS unfinished_of_product ON unfinished (product_id);
 CREATE INDEX IF NOT EXISTS siblings_of_product ON siblings (product_id);
 """
 
@@ -203,11 +208,20 @@ class Ledger:
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
-    def done(self, product_id: int, source: SourceKey, known: Known) -> None:
-        """Write down, durably, what a source image has become; the product's intent is settled by that."""
+    def done(self, product_id: int, source: SourceKey, known: Known, *, is_new: bool = False) -> None:
+        """Write down, durably, what a source image has become; the product's intent is settled by that.
+
+        Args:
+            product_id: the product.
+            source: the image of the backup.
+            known: what it has become.
+            is_new: the image was created, and may not be as it should be yet.
+        """
         row = (*source, known.source_file, known.target_id, known.target_file)
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)", row)
+            if is_new:
+                db.execute("INSERT OR REPLACE INTO unfinished VALUES (?, ?, ?)", (*source, product_id))
             db.execute("DELETE FROM intents WHERE product_id = ?", (product_id,))
 
     def drop(self, intent: Intent) -> None:
@@ -263,9 +277,20 @@ class Ledger:
         return {image: {"sort_order": order, "is_thumbnail": bool(thumbnail)} for image, order, thumbnail in rows}
 
     def forget(self, product_ids: Iterable[int]) -> None:
-        """Drop what `remember` took down of products that are finished."""
+        """Drop what is written down of products that are finished: how siblings were, and which images are new."""
+        rows = [(product_id,) for product_id in product_ids]
         with self._transaction() as db:
-            db.executemany("DELETE FROM siblings WHERE product_id = ?", [(each,) for each in product_ids])
+            db.executemany("DELETE FROM siblings WHERE product_id = ?", rows)
+            db.executemany("DELETE FROM unfinished WHERE product_id = ?", rows)
+
+    def unfinished(self, product_ids: Iterable[int]) -> set[SourceKey]:
+        """Return the source images that were created in products that no run has finished since."""
+        query = "SELECT source_store, source_id FROM unfinished WHERE product_id = ?"
+        with self._transaction() as db:
+            if db.execute("SELECT 1 FROM unfinished LIMIT 1").fetchone() is None:
+                return set()
+            rows = [row for product_id in product_ids for row in db.execute(query, (product_id,))]
+        return {(store_hash, source_id) for store_hash, source_id in rows}
 
     def save_kept_values(self, differences: Mapping[SourceKey, Iterable[Difference]]) -> None:
         """Write down, durably, what the store keeps of images in place of other values; by image, all that is known."""

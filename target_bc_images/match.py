@@ -74,6 +74,7 @@ class Knowledge:
     mode: Mode = "upsert"
     known: dict[SourceKey, Known] = field(default_factory=dict)
     created: dict[SourceKey, int] = field(default_factory=dict)  # the images that this run has created
+    unfinished: set[SourceKey] = field(default_factory=set)  # created, and not as they should be yet, by any run
     claimed: dict[int, SourceKey] = field(default_factory=dict)  # live image id -> whose it is by the ledger
     digests: dict[str, str] = field(default_factory=dict)  # live image_file -> sha256, where it is known
     altered: set[str] = field(default_factory=set)  # live image_files of which only a copy altered by a CDN can be read

@@ -68,7 +68,7 @@ class PendingCreates:
         if image is None:
             return None
         known = Known(image["id"], intent.source_file, image["image_file"])
-        self._ledger.done(intent.product_id, intent.source, known)
+        self._ledger.done(intent.product_id, intent.source, known, is_new=True)
         return known
 
     def _find(self, intent: Intent, images: Sequence[Record]) -> Record | None:

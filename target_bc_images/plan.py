@@ -19,7 +19,7 @@ from target_bc_images.differences import Difference, apply_known
 from target_bc_images.invalid import Split, split
 from target_bc_images.match import Knowledge, Sameness, SourceKey, match, same_picture, source_key
 
-__all__ = ["MAX_IMAGES", "MOVED_BY_THE_STORE", "UNPROVEN", "Action", "ProductPlan", "Verb", "plan"]
+__all__ = ["MAX_IMAGES", "MOVED_BY_THE_STORE", "UNPROVEN", "Action", "ProductPlan", "Verb", "plan", "room_for"]
 
 Verb: TypeAlias = Literal["create", "replace", "update", "delete", "keep", "reject"]
 
@@ -104,7 +104,12 @@ def plan(
     pairs, unclaimed = match(those.others, ours, facts)
     siblings = _siblings(live, unclaimed, facts) if first is None else first.siblings
     thumbnail = _thumbnail(wanted)
-    actions = [_decide(product_id, record, image, facts, thumbnail, live) for record, image in pairs]
+    own = _unfinished(facts)
+    others_thumbnail = bool(invalid) or any(image["is_thumbnail"] for image in live if image["id"] not in own)
+    actions = [
+        _decide(product_id, record, image, facts, thumbnail, live, others_thumbnail=others_thumbnail)
+        for record, image in pairs
+    ]
     if invalid:
         actions = [*_beside(actions, those.unclaimed), *_leave(product_id, those, facts)]
     actions += _put_back(product_id, siblings, live, facts, moved_thumbnail=thumbnail is not None)
@@ -112,7 +117,8 @@ def plan(
         actions += [Action("delete", "not in the backup", product_id, live=image) for image in unclaimed]
     writes = [action for action in actions if action.action != "keep"]
     if writes:
-        actions = list(_within_limit((_permitted(action, facts) for action in actions), len(live) + len(invalid)))
+        room = room_for(live) - len(invalid)
+        actions = _within_limit([_permitted(action, facts) for action in actions], room, unclaimed, facts)
         writes = [action for action in actions if action.writes]
     return ProductPlan(product_id, wanted, ours, siblings, actions, writes)
 
@@ -135,6 +141,10 @@ def _thumbnail(wanted: Sequence[Record]) -> Record | None:
     return min(claims, key=lambda record: (record["sort_order"], record["id"]), default=None)
 
 
+def _with_one_thumbnail(record: Record, thumbnail: Record | None) -> Record:
+    return {**record, "is_thumbnail": False} if record["is_thumbnail"] and record is not thumbnail else record
+
+
 def _decide(
     product_id: int,
     record: Record,
@@ -142,14 +152,19 @@ def _decide(
     facts: Knowledge,
     thumbnail: Record | None,
     live: Sequence[Record],
+    *,
+    others_thumbnail: bool,
 ) -> Action:
-    if record["is_thumbnail"] and record is not thumbnail:
-        record = {**record, "is_thumbnail": False}
+    record = _with_one_thumbnail(record, thumbnail)
     if image is None:
-        return _create(product_id, record, facts, live)
-    if facts.mode == "create_only":
-        return Action("keep", "in the store, and create_only changes nothing", product_id, record, image)
+        return _create(product_id, record, facts, others_thumbnail=others_thumbnail)
+    picture = same_picture(record, image, facts)
     fields = changes(record, image)
+    if facts.mode == "create_only":
+        if source_key(record) not in facts.unfinished or picture != "same":
+            return Action("keep", "in the store, and create_only changes nothing", product_id, record, image)
+        if others_thumbnail:
+            fields.pop("is_thumbnail", None)
     if fields.get("is_thumbnail") is False and (
         thumbnail is not None or (len(live) == 1 and not facts.invalid.get(product_id))
     ):
@@ -157,7 +172,6 @@ def _decide(
         # is sent (BigCommerce, "Catalog overview").
         del fields["is_thumbnail"]
     fields, differences = _known(record, image, fields, facts)
-    picture = same_picture(record, image, facts)
     if picture in {"unreadable", "other", "gone"}:
         return _other_picture(Action("replace", "", product_id, record, image, fields, differences), picture, facts)
     if fields:
@@ -185,13 +199,12 @@ def _other_picture(action: Action, picture: Sameness, facts: Knowledge) -> Actio
     return action._replace(reason=verdict.reason if verdict else reason)
 
 
-def _create(product_id: int, record: Record, facts: Knowledge, live: Sequence[Record]) -> Action:
+def _create(product_id: int, record: Record, facts: Knowledge, *, others_thumbnail: bool) -> Action:
     if facts.mode == "update_only":
         return Action("keep", "not in the store, and update_only creates nothing", product_id, record)
     fields = {name: record.get(name) for name in writable_fields()}
     fields["description"] = fields["description"] or ""
-    others = facts.invalid.get(product_id)
-    if facts.mode == "create_only" and (others or any(each["is_thumbnail"] for each in live)):
+    if facts.mode == "create_only" and others_thumbnail:
         fields["is_thumbnail"] = False  # it would be taken from an image that is not to change
     fields, _ = _known(record, None, fields, facts)
     reason = "not in the store" if record.get("file_sha256") else f"not in the store, and {NO_FILE}"
@@ -236,10 +249,17 @@ def _siblings(live: Sequence[Record], unclaimed: Sequence[Record], facts: Knowle
     """Return the images that are not to change, as they are or, where a run was cut short, as they were before it."""
     if facts.mode == "mirror":
         return []
-    staying = live if facts.mode == "create_only" else unclaimed
+    staying = unclaimed
+    if facts.mode == "create_only":
+        staying = [image for image in live if image["id"] not in _unfinished(facts)]
     if not facts.before:
         return staying
     return [{**image, **facts.before.get(image["id"], {})} for image in staying]
+
+
+def _unfinished(facts: Knowledge) -> set[int]:
+    """Return the images that restores have created and not finished: even create_only may change them."""
+    return {facts.known[key].target_id for key in facts.unfinished if key in facts.known}
 
 
 def _put_back(
@@ -277,19 +297,39 @@ def _permitted(action: Action, facts: Knowledge) -> Action:
     if verdict is not None and verdict.sameness == "gone":
         lost = None
     if reason is None and lost is not None and facts.saved is not None and lost not in facts.saved:
-        reason = (
-            f"{action.action} would lose the present picture, of which no copy is kept: "
-            "set files to have one, or allow_losing_files"
-        )
+        way = "it cannot be downloaded. Set allow_losing_files to do without" if facts.sends_bytes else _WAYS_TO_KEEP
+        reason = f"{action.action} would lose the present picture, of which no copy is kept ({lost}): {way}"
     return action if reason is None else action._replace(action="reject", reason=reason)
 
 
-def _within_limit(actions: Iterable[Action], count: int) -> Iterator[Action]:
-    """Reject the creates that would take the product over the store's limit."""
+_WAYS_TO_KEEP = "set files to have one, or allow_losing_files"
+
+
+def room_for(live: Sequence[Record]) -> int:
+    """Return how many more images a product can take."""
+    return MAX_IMAGES - len(live)
+
+
+def _within_limit(
+    actions: Sequence[Action], room_now: int, unclaimed: Sequence[Record], facts: Knowledge
+) -> list[Action]:
+    """Reject the creates that would leave the product above the store's limit when everything is done.
+
+    Where a mirror deletes later, creates for which there is no room before that are left for later, too.
+    """
+    deletes = [action.live for action in actions if action.action == "delete"]
+    if facts.mode == "mirror" and not facts.deletes:
+        deletes = [image for image in unclaimed if facts.saved is None or image["image_file"] in facts.saved]
+    room = room_now + len(deletes)
+    found: list[Action] = []
     for action in actions:
-        if action.action == "create":
-            count += 1
-            if count > MAX_IMAGES:
-                yield action._replace(action="reject", reason=f"a product holds at most {MAX_IMAGES} images")
-                continue
-        yield action
+        if action.action != "create":
+            found.append(action)
+        elif room <= 0:
+            found.append(action._replace(action="reject", reason=f"a product holds at most {MAX_IMAGES} images"))
+        else:
+            if facts.deletes or room_now > 0:
+                found.append(action)
+            room -= 1
+            room_now -= 1
+    return found

@@ -30,7 +30,7 @@ from target_bc_images.planner import Batch, Planner
 from target_bc_images.report import Report
 from target_bc_images.undo import Undo
 from target_bc_images.without_file import warn_of_records_without_file
-from target_bc_images.writer import Writer
+from target_bc_images.writer import Writer, is_refused_delete, refusal
 
 __all__ = ["Restore"]
 
@@ -110,9 +110,11 @@ class Restore:
         options = self._options
         for missing in self._missing(inbox, options.mode):
             report.add(missing, "rejected")
-        if not inbox.count and not (options.mode == "mirror" and inbox.is_whole):
+        is_understood = inbox.has_records or not report.skipped
+        if not inbox.count and not (options.mode == "mirror" and inbox.is_whole and is_understood):
             report.is_due = True
-            self.kept_all = inbox.doubt if options.mode == "mirror" else None
+            if options.mode == "mirror":
+                self.kept_all = inbox.doubt or "no record of the input is one of an image or a product"
             return
         with (
             self._ledger(Ledger.read_only if options.dry_run else Ledger) as ledger,
@@ -275,23 +277,27 @@ class Restore:
         else:
             counts: Counter[str] = Counter()
             invalid: list[Action] = []  # images of no record that cannot be read: no upsert would name them
+            refused: list[Action] = []  # nor those whose pictures would be lost
             with self._progress("plan", inbox, lambda: counts.total() - counts["delete"]):
                 for batch in planner.batches(inbox, "mirror"):
                     counts += _count(batch)
-                    rejected = (action for each in batch.plans for action in each.actions if action.action == "reject")
+                    rejected = [action for each in batch.plans for action in each.actions if action.action == "reject"]
                     invalid += [action for action in rejected if action.is_of_invalid_image]
+                    refused += [action for action in rejected if is_refused_delete(action)]
             most = self._options.max_deletes or 0
             if counts["delete"] > most:
                 raise SettingsError(
                     f"mirror would delete {counted(counts['delete'], 'image')}, more than max_deletes {most}: nothing "
                     "was written. Look at the plan with dry_run and a larger max_deletes."
                 )
-            for action in invalid:
+            for action in (*invalid, *refused):
                 report.add(action, "rejected")
-            if counts["reject"] > len(invalid):
-                self.kept_all = "records were rejected"
+            reasons = [refusal(len(refused))] if refused else []
+            if counts["reject"] > len(invalid) + len(refused):
+                reasons.append("records were rejected")
             elif invalid:
-                self.kept_all = f"of product {invalid[0].product_id} {invalid[0].reason}"
+                reasons.append(f"of product {invalid[0].product_id} {invalid[0].reason}")
+            self.kept_all = " and ".join(reasons) or None
         if self.kept_all is None:
             return "mirror"
         logger.warning("mirror: nothing is deleted, because %s.", self.kept_all)

@@ -119,7 +119,8 @@ class Sender:
             facts.known[action.subject] = known
             if action.live is None:
                 facts.created[action.subject] = image["id"]
-            self._ledger.done(job.product_id, action.subject, known)
+                facts.unfinished.add(action.subject)
+            self._ledger.done(job.product_id, action.subject, known, is_new=action.live is None)
 
     def _send(self, action: Action, wanted: Record, job: Job) -> Record:
         """Give an image its picture, by the first way that the store does not refuse."""
@@ -163,7 +164,7 @@ class Sender:
         except (RequestRejected, Stopped):  # refused, or never sent
             self._ledger.drop(intent)
             raise
-        job.created[action.subject] = image["id"]
+        job.note_created(action, image["id"])
         return image
 
     def _delete(self, action: Action, job: Job, image_id: int) -> None:

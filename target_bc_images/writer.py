@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from bc_images.errors import AuthError, StoreSuspended
 from bc_images.store import Store
 from target_bc_images.apply import Apply
 from target_bc_images.ledger import Ledger
-from target_bc_images.plan import Action, plan
+from target_bc_images.match import SourceKey
+from target_bc_images.plan import Action, plan, room_for
 from target_bc_images.planner import Batch, read_products
 from target_bc_images.report import Report
 from target_bc_images.undo import Undo
 
-__all__ = ["Writer"]
+__all__ = ["Writer", "is_refused_delete", "refusal"]
 
 
 class Writer:
@@ -56,25 +57,37 @@ class Writer:
         Raises:
             BcImagesError: the store, the ledger or the undo stopped the run.
         """
+        refused = 0
         later: list[Batch] = []  # no more of them than max_deletes
         for batch in batches:
             saved = self._undo.keep(batch.plans)
             safe = batch if may_lose else _without_losses(batch, saved)
             self._report.batches += 1
+            refused += sum(is_refused_delete(action) for each in safe.plans for action in each.actions)
             if deleting := [each for each in safe.plans if any(action.action == "delete" for action in each.writes)]:
-                later.append(Batch(deleting, safe.facts))
-                safe = _without_deletes(safe)
+                now = _without_deletes(safe)
+                later.append(_left_for_later(Batch(deleting, safe.facts), now))
+                safe = now
             self._carry_out(safe)
             if self._stop.is_set():
                 break
         if later and self._report.unfinished:  # what the store never takes must not keep a mirror from its end
-            self.kept_all = "records were rejected or failed"
+            self.kept_all = self._why_kept(refused)
         for batch in later:
             if self._stop.is_set() or self.kept_all:
-                for action in _deletes(batch):
+                for action in _writes(batch):
                     self._report.add(action, "not reached")
             else:
                 self._carry_out(self._again(batch))
+
+    def _why_kept(self, refused: int) -> str:
+        """Say what has gone wrong, so that nothing is deleted; `refused` deletes would have lost a picture."""
+        reasons = [refusal(refused)] if refused else []
+        if undecided := self._report.with_status("undecided"):
+            reasons.append(f"{undecided} images are undecided")
+        if self._report.unfinished > refused + undecided or not reasons:
+            reasons.append("records were rejected or failed")
+        return " and ".join(reasons)
 
     def _carry_out(self, batch: Batch) -> None:
         changing = [each for each in batch.plans if each.writes]
@@ -109,7 +122,7 @@ class Writer:
             plan(each.product_id, each.wanted, live.get(each.product_id, []), batch.facts, each) for each in batch.plans
         ]
         left = {action.subject for each in plans for action in each.writes}
-        for action in _deletes(batch):
+        for action in _writes(batch):
             if action.subject not in left:
                 self._report.add(action, "done")
         return Batch([each._replace(actions=each.writes) for each in plans], batch.facts)
@@ -124,16 +137,46 @@ def _without_losses(batch: Batch, saved: set[str]) -> Batch:
     return Batch(plans, facts)
 
 
-def _deletes(batch: Batch) -> list[Action]:
-    return [action for each in batch.plans for action in each.writes if action.action == "delete"]
+def is_refused_delete(action: Action) -> bool:
+    """Whether a mirror would have deleted an image, and must not."""
+    is_extra = action.wanted is None and action.live is not None and not action.is_of_invalid_image
+    return action.action == "reject" and is_extra
+
+
+def refusal(count: int) -> str:
+    """Say why a mirror must not delete so many images."""
+    what = "1 delete was refused" if count == 1 else f"{count} deletes were refused"
+    return f"{what}: no copy of the picture is kept (set files, or allow_losing_files)"
+
+
+def _writes(batch: Batch) -> list[Action]:
+    return [action for each in batch.plans for action in each.writes]
 
 
 def _without_deletes(batch: Batch) -> Batch:
-    plans = [
-        each._replace(
-            actions=[action for action in each.actions if action.action != "delete"],
-            writes=[action for action in each.writes if action.action != "delete"],
+    """Leave out the deletes, and the creates for which there is no room before them."""
+    plans = []
+    for each in batch.plans:
+        room = room_for(each.live)
+        creates = [action for action in each.writes if action.action == "create"]
+        late = {action.subject for action in creates[max(0, room) :]}
+        plans.append(
+            each._replace(
+                actions=[action for action in each.actions if _is_done_now(action, late)],
+                writes=[action for action in each.writes if _is_done_now(action, late)],
+            )
         )
-        for each in batch.plans
-    ]
     return Batch(plans, replace(batch.facts, deletes=False))
+
+
+def _is_done_now(action: Action, late: Collection[SourceKey]) -> bool:
+    return action.action != "delete" and not (action.action == "create" and action.subject in late)
+
+
+def _left_for_later(batch: Batch, now: Batch) -> Batch:
+    """Return the plans with those writes alone that are not carried out now."""
+    done = {action.subject for action in _writes(now)}
+    plans = [
+        each._replace(writes=[action for action in each.writes if action.subject not in done]) for each in batch.plans
+    ]
+    return Batch(plans, batch.facts)

@@ -182,7 +182,7 @@ class TestLost:
         empty(stage3)
         empty(stage3, SECOND)
         stage3.box.clear_requests()
-        with no_file_longer_than(80_000):
+        with no_file_longer_than(104_000):
             run = stage3.restore(backup, concurrency=1)
         assert run.code == 3
         assert "The ledger cannot be used: " in run.err

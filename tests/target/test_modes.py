@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from bc_images.sandbox import SandboxServer
+from target_bc_images import plan
 from tests.target.stage import Run, Stage, end, head, picture, row, singer
 
 FIRST, SECOND, THIRD = 101, 102, 103
@@ -46,6 +47,48 @@ class TestModes:
         before = {image["id"]: image["sort_order"] for image in stage3.images(FIRST)}
         assert stage3.restore(backup, mode="create_only").code == 0
         assert before.items() <= {image["id"]: image["sort_order"] for image in stage3.images(FIRST)}.items()
+
+    def test_create_only_finishes_what_it_has_created(self, stage: Stage) -> None:
+        stage.box.reset(6, 5)
+        before, backup = stage.state(), stage.backup()
+        for image in stage.box.dump(files=False)["images"]:
+            stage.box.delete_image(image["id"])
+        stage.box.switch(sort_order_shift="shift")
+        run = stage.restore(backup, mode="create_only")
+        assert (run.code, run.actions) == (0, [("create", "done")] * 30)
+        assert stage.state() == before
+
+    def test_create_only_finishes_what_an_earlier_run_has_created(self, stage3: Stage) -> None:
+        before, backup = stage3.state(), stage3.backup()
+        for image in stage3.images(FIRST):
+            stage3.box.delete_image(image["id"])
+        stage3.box.switch(sort_order_shift="shift")
+        stage3.box.faults("..s", match=f"(POST|PUT) .*/{FIRST}/images")
+        assert stage3.restore(backup, mode="create_only").code == 3
+        assert stage3.state() != before
+        stage3.box.set_image(stage3.images(FIRST)[0]["id"], sort_order=70)
+        stage3.box.faults("")
+        assert stage3.restore(backup, mode="create_only").code == 0
+        assert stage3.state() == before
+        stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="by hand")  # finished: it is the shop's now
+        assert stage3.restore(backup, mode="create_only").actions == []
+
+    @pytest.mark.parametrize("shift", ["none", "shift"])
+    def test_create_only_disturbs_nobody(self, stage: Stage, shift: str) -> None:
+        backup = stage.backup()
+        stage.box.switch(sort_order_shift=shift)
+        stage.box.set_image(stage.images(FIRST)[1]["id"], sort_order=7, description="by hand", is_thumbnail=True)
+        lost = stage.images(FIRST)[0]
+        stage.box.delete_image(lost["id"])
+        there = {image["id"]: image for image in stage.images(FIRST)}
+        assert stage.restore(backup, mode="create_only").code == 0
+        after = stage.images(FIRST)
+        for image in after:
+            if image["id"] in there:
+                image["date_modified"] = there[image["id"]]["date_modified"]
+        assert [image for image in after if image["id"] in there] == list(there.values())
+        (made,) = (image for image in after if image["id"] not in there)
+        assert (made["sort_order"], made["is_thumbnail"]) == (lost["sort_order"], False)
 
     def test_update_only_creates_nothing(self, stage3: Stage) -> None:
         backup = stage3.backup()
@@ -88,9 +131,75 @@ class TestModes:
             pid: images for pid, images in spared.items() if pid > THIRD
         }
 
+    def test_mirror_of_products_without_images_empties_them(self, stage3: Stage) -> None:
+        ids = {each["id"] for each in stage3.box.dump(files=False)["products"]}
+        rows = [row({"store_hash": "sandbox", "id": each, "image_count": 0}, "products", None) for each in ids]
+        data = singer(head("products"), *rows, head(), end())
+        run = stage3.restore(data, mode="mirror", max_deletes=15)
+        assert (run.code, stage3.state()) == (0, {}), run.err
+
     def test_mirror_of_an_empty_store_empties_it(self, stage3: Stage) -> None:
         run = stage3.restore(singer(head(), end()), mode="mirror", max_deletes=15)
         assert (run.code, stage3.state()) == (0, {})
+
+    @pytest.mark.parametrize("stream", ["products", "orders", "product_images"])
+    def test_an_input_without_any_record_of_ours_changes_nothing(self, stage3: Stage, stream: str) -> None:
+        before = stage3.state()
+        foreign = {"id": 7, "sku": 5, "_sdc_deleted_at": "2026-01-01" if stream == "product_images" else None}
+        data = singer(head(stream), row(foreign, stream, None), head(), end())
+        run = stage3.restore(data, mode="mirror", max_deletes=15)
+        assert (run.code, stage3.state()) == (1, before)
+        assert "mirror deleted nothing, because no record of the input is one of an image or a product" in run.err
+
+
+class TestProductThatIsFull:
+    """The store takes so many images a product and no more; what counts is how many there are in the end."""
+
+    @pytest.fixture(autouse=True)
+    def full(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(plan, "MAX_IMAGES", 5)
+        stage.box.switch(max_images=5)
+
+    @pytest.mark.parametrize("extra", [2, 3, 5])
+    def test_a_mirror_makes_room(self, stage: Stage, extra: int) -> None:
+        stage.box.add_image(FIRST, picture(20), "four.png", is_thumbnail=False, sort_order=8)
+        stage.box.add_image(FIRST, picture(21), "five.png", is_thumbnail=False, sort_order=9)
+        before, backup = stage.state(), stage.backup()
+        for image in stage.images(FIRST)[:extra]:
+            stage.box.delete_image(image["id"])
+        for number in range(extra):
+            stage.box.add_image(FIRST, picture(30 + number), f"extra-{number}.png", is_thumbnail=False)
+        planned = stage.restore(backup, mode="mirror", max_deletes=extra, dry_run=True)
+        assert planned.code == 0
+        assert planned.actions.count(("create", "planned")) == planned.actions.count(("delete", "planned")) == extra
+        run = stage.restore(backup, mode="mirror", max_deletes=extra)
+        assert run.code == 0, run.err
+        assert run.actions.count(("create", "done")) == run.actions.count(("delete", "done")) == extra
+        assert stage.state() == before
+
+    def test_without_deletes_the_rest_is_rejected(self, stage: Stage) -> None:
+        backup = stage.backup()
+        stage.box.delete_image(stage.images(FIRST)[0]["id"])
+        for number in range(3):
+            stage.box.add_image(FIRST, picture(30 + number), f"extra-{number}.png", is_thumbnail=False)
+        run = stage.restore(backup)
+        assert ("reject", "rejected") in run.actions
+        assert "a product holds at most 5 images" in run.err
+
+    def test_nothing_is_deleted_for_creates_that_never_come(self, stage: Stage) -> None:
+        """Another product fails first: then neither deletes nor the creates that need their room are done."""
+        backup = stage.backup()
+        stage.box.delete_image(stage.images(FIRST)[0]["id"])
+        for number in range(3):
+            stage.box.add_image(FIRST, picture(30 + number), f"extra-{number}.png", is_thumbnail=False)
+        stage.box.set_image(stage.images(SECOND)[0]["id"], description="wrong")
+        stage.box.faults("7" * 100, match=f"PUT .*/{SECOND}/images")
+        run = stage.restore(backup, mode="mirror", max_deletes=3)
+        assert run.code == 1
+        assert {("create", "not reached"), ("delete", "not reached")} <= {*run.actions}
+        stage.box.faults("")
+        assert stage.restore(backup, mode="mirror", max_deletes=3).code == 0
+        assert len(stage.images(FIRST)) == 3
 
 
 class TestMirrorRefuses:
@@ -152,8 +261,16 @@ class TestMirrorRefuses:
         stage3.box.delete_product(FIRST)
         records = [each for each in map(orjson.loads, backup.splitlines()) if each["type"] != "RECORD" or
                    each["record"]["product_id"] != FIRST]  # fmt: skip
-        run = self.check(stage3, singer(*records), 1, "mirror deleted nothing", files="")
-        assert run.actions == [("update", "done")]
+        reason = "mirror deleted nothing, because 3 deletes were refused: no copy of the picture is kept (set files"
+        run = self.check(stage3, singer(*records), 1, reason, files="")
+        assert run.actions == [("reject", "rejected")] * 3 + [("update", "done")]
+        assert "records were rejected" not in run.err.rpartition("mirror deleted nothing")[2]
+        extra = {image["id"]: image["image_file"] for image in stage3.images(THIRD) if "extra" in image["image_file"]}
+        assert extra
+        for image_id, path in extra.items():
+            assert (
+                f"image {image_id}: delete would lose the present picture, of which no copy is kept ({path})" in run.err
+            )
         run = stage3.restore(singer(*records), mode="mirror", max_deletes=3, files="", allow_losing_files=True)
         assert run.code == 0
         assert run.actions == [("delete", "done")] * 3

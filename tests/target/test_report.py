@@ -286,9 +286,9 @@ class TestUndoIsNamed:
 def test_an_undo_that_cannot_be_written_stops_a_run_that_has_begun(stage3: Stage) -> None:
     """It is no wrong setting (exit code 2): batches may have been written by then."""
     backup = stage3.backup()
-    stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="x" * 100_000)
+    stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="x" * 200_000)
     before = stage3.state()
-    with no_file_longer_than(80_000):
+    with no_file_longer_than(160_000):
         run = stage3.restore(backup)
     assert (run.code, stage3.state()) == (3, before)
     assert "The undo file" in run.err
