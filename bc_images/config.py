@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 from bc_images.errors import SettingsError
 from bc_images.regular_files import open_input, read_input
 from bc_images.settings import check_known
+from bc_images.text import shortened
 
 __all__ = ["InputFile", "checked", "from_environment", "json_object", "settings_files"]
 
@@ -52,6 +53,8 @@ def json_object(text: str, what: str) -> dict[str, Any]:
         value = json.loads(text)
     except ValueError as error:
         raise SettingsError(f"{what} is damaged: {error}. Give a file with one JSON object.") from error
+    except RecursionError as error:
+        raise SettingsError(f"{what} is nested too deeply. Give a file with one JSON object.") from error
     if not isinstance(value, dict):
         raise SettingsError(f"{what} is damaged: it holds {type(value).__name__}, not an object.")
     return value
@@ -111,7 +114,7 @@ def _parsed(variable: str, text: str, schema: Mapping[str, Any]) -> Any:
         if "number" in kinds:
             return float(text)
         return json.loads(text)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, RecursionError) as error:
         wanted = " or ".join(sorted(kinds - {"null"}))
         raise SettingsError(f"The environment variable {variable} holds no {wanted}.") from error
 
@@ -136,7 +139,7 @@ def checked(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, A
         if properties[name].get("secret"):
             wrong.append(f"{name} is not valid ({error.validator}: {error.validator_value})")
         else:
-            wrong.append(f"{name}: {error.message}")
+            wrong.append(f"{name}: {shortened(error.message, 300)}")
     if wrong:
         raise SettingsError(f"Settings that cannot be: {'; '.join(wrong)}. See --about for what each may be.")
     defaults = {name: rule["default"] for name, rule in properties.items() if rule.get("default") is not None}

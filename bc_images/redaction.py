@@ -8,6 +8,10 @@ __all__ = ["keep_secret", "redact"]
 
 _SHORTEST = 6  # characters: a shorter one would also be found where it is just a word
 
+# Possessive: each address is read once, also where many stand in one word.
+_ADDRESS = re.compile(r"(https?://[^\s?'\"]++)(\?[^\s'\")]*)?")
+_CREDENTIALS = re.compile(r"://[^/\s]+@")
+
 _secrets: set[str] = set()
 
 
@@ -20,4 +24,5 @@ def redact(text: str) -> str:
     """Return `text` without secrets, and without what an address may carry (``user:password@``, query strings)."""
     for secret in sorted(_secrets, key=len, reverse=True):  # one may begin another, whose end would stay
         text = text.replace(secret, "***")
-    return re.sub(r"://[^/\s]+@", "://***@", re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\")]*", r"\1?***", text))
+    text = _ADDRESS.sub(lambda address: address[1] + ("?***" if address[2] else ""), text)
+    return _CREDENTIALS.sub("://***@", text)

@@ -17,6 +17,7 @@ import requests
 
 from bc_images.errors import SettingsError
 from bc_images.redaction import keep_secret
+from bc_images.text import shortened
 
 __all__ = ["PROPERTIES", "REQUIRED", "Settings", "check_known"]
 
@@ -131,7 +132,7 @@ def check_known(config: Mapping[str, Any], known: Iterable[str]) -> None:
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {close[0]}?" if close else "see --about for all settings."
-            raise SettingsError(f"Unknown setting {name!r}: {hint}")
+            raise SettingsError(f"Unknown setting {shortened(repr(name), 80)}: {hint}")
 
 
 @dataclass(frozen=True, slots=True)

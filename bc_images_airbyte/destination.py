@@ -13,6 +13,7 @@ from airbyte_protocol_dataclasses.models import ConnectorSpecification, Destinat
 from bc_images.errors import SettingsError
 from bc_images.settings import PROPERTIES, REQUIRED
 from bc_images.store import Store
+from bc_images.text import shortened
 from bc_images_airbyte import messages
 from bc_images_airbyte.connector import PROTOCOL, answer_check, connection_form, read_json, run
 from bc_images_airbyte.reader import AirbyteReader, Stream
@@ -66,9 +67,9 @@ def configured_streams(catalog: dict[str, Any]) -> list[Stream]:
             if mode not in SYNC_MODES:
                 raise SettingsError(f"The sync mode {mode.value} cannot be: use append_dedup, append or overwrite.")
             stream = each["stream"]
-            found.append(Stream(stream["name"], stream.get("namespace"), _overwrites(mode, each)))
+            found.append(Stream(str.strip(stream["name"]), stream.get("namespace"), _overwrites(mode, each)))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise SettingsError(f"--catalog is damaged: {type(error).__name__} {error}.") from error
+        raise SettingsError(f"--catalog is damaged: {type(error).__name__} {shortened(str(error), 200)}.") from error
     for name, times in Counter(stream.name for stream in found).items():
         if times > 1:
             raise SettingsError(f"The stream {name} is configured in {times} namespaces: choose one of them.")

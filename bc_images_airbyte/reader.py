@@ -66,6 +66,8 @@ class AirbyteReader(LineReader):
         match message["type"]:
             case "RECORD":
                 record = message["record"]
+                if not isinstance(record["stream"], str):
+                    raise TypeError
                 return {"type": "RECORD", "stream": record["stream"], "record": record["data"]}
             case "STATE":
                 self.states.append(line)

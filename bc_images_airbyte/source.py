@@ -21,6 +21,7 @@ from bc_images.files import open_files
 from bc_images.regular_files import read_input
 from bc_images.settings import PROPERTIES, REQUIRED
 from bc_images.store import Store
+from bc_images.text import shortened
 from bc_images_airbyte import messages
 from bc_images_airbyte.connector import PROTOCOL, answer_check, connection_form, read_json, run
 from bc_images_airbyte.writer import AirbyteWriter
@@ -107,16 +108,18 @@ def singer_catalog(configured: Mapping[str, Any], discovered: Mapping[str, Any])
     asked = {}
     try:
         for each in configured["streams"]:
-            asked[each["stream"]["name"]] = (each["sync_mode"], each["stream"].get("json_schema") or {})
-    except (KeyError, TypeError) as error:
-        raise SettingsError(f"--catalog is damaged: {type(error).__name__} {error}. Run discover again.") from error
+            properties = (each["stream"].get("json_schema") or {}).get("properties") or {}
+            asked[str.strip(each["stream"]["name"])] = (each["sync_mode"], {*properties})
+    except (KeyError, TypeError, AttributeError) as error:
+        said = f"{type(error).__name__} {shortened(str(error), 200)}"
+        raise SettingsError(f"--catalog is damaged: {said}. Run discover again.") from error
     if unknown := sorted(asked.keys() - entries.keys()):
-        raise SettingsError(f"--catalog names streams that do not exist: {', '.join(unknown)}. Run discover again.")
+        names = shortened(", ".join(unknown), 200)
+        raise SettingsError(f"--catalog names streams that do not exist: {names}. Run discover again.")
     for name, entry in entries.items():
-        mode, schema = asked.get(name, (None, {}))
-        wanted = schema.get("properties")
+        mode, wanted = asked.get(name, (None, set()))
         for each in entry["metadata"]:
-            if wanted and each["breadcrumb"] and each["breadcrumb"][-1] not in {*wanted, *entry["key_properties"]}:
+            if wanted and each["breadcrumb"] and each["breadcrumb"][-1] not in wanted | {*entry["key_properties"]}:
                 each["metadata"]["selected"] = False
         metadata = _of_the_stream(entry)
         can = mode == "incremental" and metadata.get("valid-replication-keys")
@@ -136,7 +139,7 @@ def singer_state(told: object) -> dict[str, Any]:
         for each in told or []:  # type: ignore[attr-defined] # what it is comes out here
             if (kept := each["stream"]["stream_state"]) is not None:
                 bookmarks[each["stream"]["stream_descriptor"]["name"]] = kept
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise SettingsError("--state is damaged: give the STATE messages of an earlier run, or none.") from error
     return {"bookmarks": bookmarks}
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from bc_images.errors import SettingsError
+from bc_images.images import short
 from bc_images.sample import Sample
 
 __all__ = ["PROPERTIES", "Options", "utc"]
@@ -114,7 +115,7 @@ def utc(text: object, what: str) -> str:
     Raises:
         SettingsError: it is no date; `what` says where it stood.
     """
-    wrong = SettingsError(f"{what} is {text!r}, no date: give one such as 2025-01-31T00:00:00Z.")
+    wrong = SettingsError(f"{what} is {short(text)}, no date: give one such as 2025-01-31T00:00:00Z.")
     if not isinstance(text, str):
         raise wrong
     try:

@@ -16,6 +16,7 @@ from bc_images import jsonl, logs, schema
 from bc_images.config import settings_files
 from bc_images.errors import DamagedInput, SomeFailed
 from bc_images.regular_files import open_regular
+from target_bc_images.differences import Difference
 from target_bc_images.match import SourceKey, source_key
 from target_bc_images.options import Options
 from target_bc_images.report import UNFINISHED
@@ -94,7 +95,7 @@ def _claimed(report: str) -> dict[int, SourceKey]:
         line["target_id"]: ("", line["source_id"])
         for line in _lines(report)
         if line.get("status") in {"done", "kept"} and not _is_unfinished(line) and line.get("product_id") in products
-        if line.get("target_id") is not None and line.get("source_id") is not None
+        if line.get("target_id") is not None and type(line.get("source_id")) is int
     }
 
 
@@ -110,7 +111,7 @@ def _is_unfinished(line: dict[str, Any]) -> bool:
 def _siblings(report: str) -> set[SourceKey]:
     """Return which records are images of the store itself that are to be put back where they were."""
     records = (line["record"] for line in _unfinished(report) if line.get("is_sibling") and line.get("record"))
-    return {source_key(record) for record in records}
+    return {source_key(record) for record in records if {"store_hash", "id"} <= record.keys()}
 
 
 def _lines(report: str) -> Iterator[dict[str, Any]]:
@@ -126,6 +127,7 @@ def _lines(report: str) -> Iterator[dict[str, Any]]:
                 try:
                     row = {**orjson.loads(line)}
                     row["status"] = str.strip(row.get("status", ""))  # a TypeError where it is no text
+                    _check_types(row)
                 except (orjson.JSONDecodeError, TypeError) as error:
                     raise DamagedInput(f"Line {number} of {report} is no line of a report: {_ADVICE}") from error
                 yield row
@@ -133,6 +135,26 @@ def _lines(report: str) -> Iterator[dict[str, Any]]:
         raise DamagedInput(f"The report {report} cannot be read ({error.strerror}): {_ADVICE}") from error
     if "summary" not in row:
         raise DamagedInput(f"The report {report} ends before its summary: feed the whole input to the target again.")
+
+
+_TYPES: dict[str, type] = {
+    "action": str,
+    "product_id": int,
+    "target_id": int,
+    "record": dict,
+    "differences": list,
+    "is_sibling": bool,
+}
+
+
+def _check_types(row: dict[str, Any]) -> None:
+    """Raise TypeError where a line of a report has values that the target has never written there."""
+    if any(row.get(name) is not None and type(row[name]) is not expected for name, expected in _TYPES.items()):
+        raise TypeError
+    for difference in row.get("differences") or ():
+        Difference(**difference)
+    if row.get("is_sibling") and row.get("record"):  # an image of the store: its values are valid
+        hash(tuple(row["record"].get(name) for name in ("store_hash", "id")))
 
 
 def _messages(report: str, only: Collection[int] | None) -> Iterator[bytes]:

@@ -34,7 +34,7 @@ def transformation(status: int, headers: Mapping[str, str]) -> str | None:
     if re.match(r"\s*214\b", headers.get("Warning", "")):
         return "Warning: 214"
     polished = headers.get("Cf-Polished", "")
-    facts = dict(re.findall(r"(\w+)=([^,;\s]+)", polished))
+    facts = dict(re.findall(r"\b(\w+)=([^,;\s]+)", polished))
     if facts.keys() & {"origFmt", "qual", "degrade"}:
         return f"Cf-Polished: {polished[:80]}"
     if "origSize" in facts and facts["origSize"] != headers.get("Content-Length"):

@@ -29,6 +29,7 @@ from typing import Self
 from bc_images.errors import DamagedFiles, StoreLocked
 from bc_images.files.backend import Backend
 from bc_images.files.refs import check_store_hash
+from bc_images.text import shortened
 
 __all__ = ["LOCKS", "RENEW_EVERY", "STALE_AFTER", "Lock", "LockHolder", "StoreLock", "read_locks"]
 
@@ -58,7 +59,7 @@ class LockHolder:
         return cls(socket.gethostname(), _machine(), os.getpid(), now, now)
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}, started {self.started}"
+        return f"process {self.pid} on {shortened(self.host, 80)}, started {shortened(self.started, 40)}"
 
     @property
     def is_dead(self) -> bool:
@@ -96,7 +97,7 @@ class Lock:
         if self.modified is not None and now is not None:
             return now - self.modified
         if self.holder is not None:
-            with suppress(ValueError):
+            with suppress(ValueError, OverflowError):  # a year that no clock of this machine can show
                 return time.time() - datetime.fromisoformat(self.holder.renewed).timestamp()
         return 0.0
 
@@ -277,7 +278,8 @@ def _parse(content: bytes) -> LockHolder | None:
         datetime.fromisoformat(holder.renewed)
     except (ValueError, TypeError, RecursionError):
         return None
-    return holder if type(holder.pid) is int else None
+    texts = (holder.host, holder.machine, holder.started)
+    return holder if type(holder.pid) is int and all(type(text) is str for text in texts) else None
 
 
 def _now() -> str:

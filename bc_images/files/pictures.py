@@ -31,7 +31,8 @@ _MAGIC = (
     (b"GIF89a", "image/gif"),
 )
 _DIB_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}  # sizes of the header versions that follow "BM" + 12 bytes
-_XBM = re.compile(rb"(?:\s|/\*.*?\*/)*#define[ \t]+\w*width[ \t]+\d+\s+#define[ \t]+\w*height[ \t]+\d+\s", re.DOTALL)
+# Atomic, as a comment ends at its first "*/": else a file of comments alone would take exponential time.
+_XBM = re.compile(rb"(?>\s+|/\*.*?\*/)*+#define[ \t]+\w*width[ \t]+\d+\s+#define[ \t]+\w*height[ \t]+\d+\s", re.DOTALL)
 
 
 def sniff(head: bytes, size: int) -> str | None:

@@ -46,8 +46,9 @@ _PLAIN = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9_.-]{0,119}/)*[A-Za-z0-9_-][A-Za
 _LONGEST_PART = 120  # with the facts behind it a name stays below the 255 bytes that file systems allow
 _LONGEST = 600  # and the key below the 1,024 bytes that object stores allow
 _FACTS = re.compile(
-    r"(?P<name>.+)=(?P<sha256>[0-9a-f]{64})=(?P<size>\d{1,12})=(?P<kind>[a-z]+)=(?P<source>original|cdn|zoom)"
-    rf"(?:=(?P<generation>\d{{1,6}}))?(?:=(?P<defect>{'|'.join(DEFECTS)}))?"
+    r"(?P<name>[\x21-\x7e]+)=(?P<sha256>[0-9a-f]{64})=(?P<size>\d{1,12})=(?P<kind>[a-z]+)=(?P<source>original|cdn|zoom)"
+    rf"(?:=(?P<generation>\d{{1,6}}))?(?:=(?P<defect>{'|'.join(DEFECTS)}))?",
+    re.ASCII,
 )
 
 _KINDS = {media_type: extensions[0][1:] for media_type, extensions in EXTENSIONS.items()}
@@ -208,7 +209,8 @@ class Refs:
         )
         self._db.execute("BEGIN")
         listed = self._backend.listing(OBJECTS)
-        objects = ((entry.key.rpartition("/")[2], entry.size) for entry in listed if entry.problem is None)
+        found = ((entry.key.rpartition("/")[2], entry) for entry in listed if entry.problem is None)
+        objects = ((name, entry.size) for name, entry in found if DIGEST.fullmatch(name))
         self._db.executemany("INSERT OR IGNORE INTO objects VALUES (?, ?)", objects)
         self.has_objects = self._db.execute("SELECT EXISTS (SELECT 1 FROM objects)").fetchone() == (1,)
         self._db.executemany(

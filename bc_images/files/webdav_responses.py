@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from bc_images.redaction import redact
+from bc_images.text import shortened
 
 __all__ = ["LOCKED", "Result", "missing_digest", "result"]
 
@@ -61,7 +62,7 @@ def missing_digest(headers: Mapping[str, str]) -> str | None:
     """Return what a refusal (401) offers in place of digest; None where digest is offered, or nothing."""
     offered = _SCHEME.findall(headers.get("WWW-Authenticate", ""))
     schemes = list(dict.fromkeys(name.capitalize() for name in offered))
-    return None if not schemes or "Digest" in schemes else " and ".join(schemes)
+    return None if not schemes or "Digest" in schemes else shortened(" and ".join(schemes), 80)
 
 
 def _has_page(method: str, headers: Mapping[str, str], body: bytes) -> bool:

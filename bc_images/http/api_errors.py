@@ -94,6 +94,6 @@ def _leaves(value: object, path: tuple[str, ...] = (), depth: int = 0) -> Iterat
 
 def _named(text: str) -> set[str]:
     """Return the fields of an image that a text names, in any spelling: ``sort_order``, ``Sort order``."""
-    without_files = re.sub(r"https?://\S+|\S+\.[A-Za-z0-9]{1,5}(?=\W|$)", " ", text)
+    without_files = re.sub(r"https?://\S+|(?<!\S)\S+\.[A-Za-z0-9]{1,5}(?=\W|$)", " ", text)
     plain = re.sub(r"[\W_]+", " ", without_files).lower()
     return {name for name in (*writable_fields(), *PICTURE_FIELDS) if f" {name.replace('_', ' ')} " in f" {plain} "}

@@ -23,6 +23,7 @@ import requests
 import urllib3
 
 from bc_images.http.exchange import DeadlineExceeded
+from bc_images.http.session import UnusableChallenge
 from bc_images.rate_limit import LONGEST_WAIT, seconds_in
 
 __all__ = [
@@ -64,6 +65,7 @@ _HOPELESS: _Kinds = (
 
 _WORDS: tuple[tuple[_Kinds, str], ...] = (
     ((requests.exceptions.InvalidProxyURL,), "the proxy's address cannot be used: check HTTPS_PROXY and HTTP_PROXY"),
+    ((UnusableChallenge,), "its digest challenge is incomplete, or of an algorithm that is not supported"),
     ((requests.exceptions.InvalidSchema,), "the address, or that of the proxy, is of a kind that is not supported"),
     ((requests.exceptions.InvalidURL, urllib3.exceptions.LocationValueError), "the address cannot be used"),
     ((ssl.SSLCertVerificationError,), "the certificate cannot be verified"),
@@ -207,7 +209,7 @@ def _until(text: str, now: str) -> float | None:
         return None
     try:
         return max(0.0, (then - parsedate_to_datetime(now)).total_seconds())
-    except (ValueError, TypeError):  # no date, or only one of the two in a time zone
+    except (ValueError, TypeError, OverflowError):  # no date, or only one of the two in a time zone
         with suppress(ValueError, OverflowError, OSError):  # a year that no clock of this machine can show
             return max(0.0, then.timestamp() - time.time())
         return None

@@ -14,7 +14,8 @@ from bc_images.images import short
 __all__ = ["blocked", "html_page"]
 
 _HEAD = 4096  # bytes in which a page says that it is one
-_HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title)\b", re.IGNORECASE | re.DOTALL)
+# Atomic, as a comment ends at its first "-->": else a page of comments alone would take exponential time.
+_HTML = re.compile(rb"\s*+(?><!--.*?-->\s*)*+<(?:!doctype\s+html|html|head|body|title)\b", re.IGNORECASE | re.DOTALL)
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 
 

@@ -19,7 +19,7 @@ from urllib3.util.connection import allowed_gai_family
 from bc_images.http.exchange import MAX_DISCARDED, current
 from bc_images.settings import Settings
 
-__all__ = ["Adapter", "Connection", "DigestAuth", "backoff", "session"]
+__all__ = ["Adapter", "Connection", "DigestAuth", "UnusableChallenge", "backoff", "session"]
 
 MAX_BACKOFF = 30.0  # seconds
 
@@ -49,8 +49,26 @@ def session(settings: Settings, connections: int) -> requests.Session:
     return made
 
 
+class UnusableChallenge(requests.exceptions.InvalidHeader):
+    """A digest challenge without realm or nonce, or for an algorithm or quality of protection that is not known."""
+
+
 class DigestAuth(HTTPDigestAuth):
-    """HTTP digest authentication that does not read the whole body of a refusal, which may have no end."""
+    """HTTP digest authentication that does not read the whole body of a refusal, which may have no end.
+
+    Raises:
+        UnusableChallenge: from a request that a challenge answers.
+    """
+
+    def build_digest_header(self, method: str, url: str) -> str:
+        """Return the answer to the challenge."""
+        try:
+            answer: str | None = super().build_digest_header(method, url)  # type: ignore[no-untyped-call]
+        except (KeyError, AttributeError, TypeError, ValueError) as error:
+            raise UnusableChallenge from error
+        if answer is None:
+            raise UnusableChallenge
+        return answer
 
     def handle_401(self, r: requests.Response, **kwargs: Any) -> requests.Response:
         """Answer the challenge of a 401."""

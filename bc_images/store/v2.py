@@ -229,7 +229,8 @@ def _images(product_id: int) -> str:
 
 
 def _id_of(row: object) -> object:
-    return row.get("id") if isinstance(row, dict) else None
+    found = row.get("id") if isinstance(row, dict) else None
+    return found if isinstance(found, int) else None
 
 
 def _image_file(source: Source) -> str:

@@ -153,3 +153,11 @@ class TestMeltano:
         for environment in self.project["environments"]:
             if environment["name"] != "sandbox":
                 assert "token" not in str(environment)
+
+
+def test_every_test_of_the_attacks_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/reliability.md").read_text(encoding="utf-8")))
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    there = {name for text in sources for name in re.findall(r"def (test_\w+)\(", text)}
+    assert named
+    assert not named - there
