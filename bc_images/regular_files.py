@@ -11,37 +11,54 @@ import os
 import select
 import stat
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["NotRegularFile", "file_problem", "open_input", "open_output", "open_regular", "read_input"]
+__all__ = ["FileProblem", "NotRegularFile", "file_problem", "open_input", "open_output", "open_regular", "read_input"]
 
 _WAIT = 5_000  # milliseconds, for another process that opens the other end of a FIFO
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has neither these nor FIFOs among its files
 _READ = os.O_RDONLY | _NONBLOCK | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _NONBLOCK | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
+
+class FileProblem(StrEnum):
+    """What stands in the place of a regular file, in words that follow a name."""
+
+    BROKEN_LINK = "is a link that leads nowhere"
+    LOOP = "is a link that leads to itself"
+    DIRECTORY = "is a directory, not a regular file"
+    FIFO = "is a FIFO, not a regular file"
+    SOCKET = "is a socket, not a regular file"
+    CHARACTER_DEVICE = "is a character device, not a regular file"
+    BLOCK_DEVICE = "is a block device, not a regular file"
+    SPECIAL = "is a special file, not a regular one"
+    GONE = "went away while it was listed"
+
+
 _TYPES = {
-    stat.S_IFDIR: "a directory",
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a character device",
-    stat.S_IFBLK: "a block device",
+    stat.S_IFDIR: FileProblem.DIRECTORY,
+    stat.S_IFIFO: FileProblem.FIFO,
+    stat.S_IFSOCK: FileProblem.SOCKET,
+    stat.S_IFCHR: FileProblem.CHARACTER_DEVICE,
+    stat.S_IFBLK: FileProblem.BLOCK_DEVICE,
 }
+_WRITABLE = {FileProblem.FIFO, FileProblem.CHARACTER_DEVICE, FileProblem.BROKEN_LINK}
 
 
 class NotRegularFile(OSError):
     """What stands at a path is no regular file; ``str()`` says what it is."""
 
-    def __init__(self, problem: str, path: str | Path) -> None:
+    def __init__(self, problem: str | None, path: str | Path) -> None:
         super().__init__(errno.EINVAL, f"it {problem}", str(path))
 
     def __str__(self) -> str:
         return str(self.strerror)
 
 
-def file_problem(path: str | Path) -> str | None:
-    """Return why a path, where there is something, cannot be read as a file, such as ``is a FIFO, not a regular file``.
+def file_problem(path: str | Path) -> FileProblem | None:
+    """Return what stands at a path if it is no regular file; None where it is one, or there is nothing.
 
     Raises:
         OSError: the path cannot be looked at.
@@ -49,10 +66,10 @@ def file_problem(path: str | Path) -> str | None:
     try:
         return _problem(os.stat(path).st_mode)  # noqa: PTH116 - as fast as it can be
     except FileNotFoundError:
-        return "is a link that leads nowhere" if os.path.islink(path) else None  # noqa: PTH114
+        return FileProblem.BROKEN_LINK if os.path.islink(path) else None  # noqa: PTH114
     except OSError as error:
         if error.errno == errno.ELOOP:
-            return "is a link that leads to itself"
+            return FileProblem.LOOP
         raise
 
 
@@ -64,7 +81,7 @@ def open_regular(path: str | Path) -> io.FileIO:
         OSError: it cannot be read.
     """
     problem = file_problem(path)  # first by name: to open a device may do something
-    if problem is not None and "leads nowhere" not in problem:
+    if problem not in {None, FileProblem.BROKEN_LINK}:
         raise NotRegularFile(problem, path)
     opened = io.FileIO(os.open(path, _READ))
     if (problem := _problem(os.fstat(opened.fileno()).st_mode)) is not None:  # it has just been replaced
@@ -110,7 +127,7 @@ def open_output(path: str | Path) -> BinaryIO:
         OSError: it cannot be written.
     """
     problem = file_problem(path)
-    if problem is not None and not any(kind in problem for kind in ("FIFO", "character device", "leads nowhere")):
+    if problem is not None and problem not in _WRITABLE:
         raise NotRegularFile(problem, path)
     deadline = time.monotonic() + _WAIT / 1000
     while True:
@@ -128,9 +145,9 @@ def open_output(path: str | Path) -> BinaryIO:
     return os.fdopen(descriptor, "wb")
 
 
-def _problem(mode: int) -> str | None:
+def _problem(mode: int) -> FileProblem | None:
     kind = stat.S_IFMT(mode)
-    return None if kind == stat.S_IFREG else f"is {_TYPES.get(kind, 'a special file')}, not a regular file"
+    return None if kind == stat.S_IFREG else _TYPES.get(kind, FileProblem.SPECIAL)
 
 
 class _Pipe(io.RawIOBase):

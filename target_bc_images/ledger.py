@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from bc_images.errors import SettingsError, Stopped
 from bc_images.images import Record
-from bc_images.regular_files import file_problem
+from bc_images.regular_files import FileProblem, file_problem
 from target_bc_images.differences import Difference, KeptValue
 from target_bc_images.match import Known, SourceKey
 
@@ -348,7 +348,7 @@ def _hold(state_dir: Path, store_hash: str) -> sqlite3.Connection:
     try:
         state_dir.mkdir(parents=True, exist_ok=True)
         for file in (path, _holder(state_dir, store_hash)):
-            if (problem := file_problem(file)) is not None and "nowhere" not in problem:
+            if (problem := file_problem(file)) not in {None, FileProblem.BROKEN_LINK}:
                 raise SettingsError(f"{file} {problem}. Move it away, or set state_dir to another folder.")
         db = sqlite3.connect(path, timeout=0, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:

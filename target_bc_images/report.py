@@ -15,7 +15,7 @@ import orjson
 
 from bc_images.errors import SettingsError, Stopped
 from bc_images.images import Record
-from bc_images.regular_files import file_problem, open_output
+from bc_images.regular_files import FileProblem, file_problem, open_output
 from bc_images.text import printable
 from bc_images.units import counted
 from target_bc_images.differences import Difference
@@ -351,7 +351,7 @@ def _be_writable(path: Path) -> None:
     except OSError as error:
         raise SettingsError(f"The report {path} cannot be written: {error.strerror}.") from error
     problem = file_problem(path)
-    if problem is not None and (path.is_dir() or "itself" in problem):
+    if problem in {FileProblem.DIRECTORY, FileProblem.LOOP}:
         raise SettingsError(f"The report {path} cannot be written: it {problem}. Name another file.")
     if not os.access(path.parent if _can_be_replaced(path) else path, os.W_OK):
         raise SettingsError(f"The report {path} cannot be written: permission denied.")

@@ -20,6 +20,7 @@ from bc_images.files.inspection import refusal
 from bc_images.files.pictures import MAX_UPLOAD
 from bc_images.files.refs import DIGEST, OBJECTS, REFS, object_key, parse_ref
 from bc_images.normalize import Normalizer, stream_kind
+from bc_images.regular_files import FileProblem
 from bc_images.sample import Sample
 from bc_images.store.concurrent import ordered_map
 
@@ -100,10 +101,10 @@ class Audit:
         self._db.execute("BEGIN")
         for key, size, problem in backend.listing(OBJECTS):
             digest = key.rpartition("/")[2]
-            if problem is not None and "leads nowhere" not in problem:
-                self._irregular(key, problem)
-            elif problem is not None:
+            if problem is FileProblem.BROKEN_LINK:
                 self._stray(key, problem)
+            elif problem is not None:
+                self._irregular(key, problem)
             elif DIGEST.fullmatch(digest) and key == object_key(digest):
                 self._db.execute("INSERT OR IGNORE INTO objects VALUES (?, ?)", (digest, size))
                 self.files += 1
@@ -148,10 +149,12 @@ class Audit:
             DamagedInput: the file cannot be read, or a line is no Singer message.
         """
         self._db.execute("BEGIN")
-        with opened_backup(path) as file:
-            for number, _, message in jsonl.messages(file, str(path), ADVICE):
-                self._read(message, f"Line {number} of {path}", path.name)
-        self._db.execute("COMMIT")
+        try:
+            with opened_backup(path) as file:
+                for number, _, message in jsonl.messages(file, str(path), ADVICE):
+                    self._read(message, f"Line {number} of {path}", path.name)
+        finally:  # of a damaged backup, what was read counts
+            self._db.execute("COMMIT")
 
     def _read(self, message: dict[str, Any], where: str, backup: str) -> None:
         if "type" not in message:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
+from bc_images.regular_files import FileProblem
+
 __all__ = ["CHUNK", "Backend", "Entry", "Staging"]
 
 CHUNK = 1024 * 1024  # bytes read at a time
@@ -20,12 +22,12 @@ class Entry(NamedTuple):
     Attributes:
         key: the name.
         size: bytes; None where the listing does not say, as over HTTP.
-        problem: why it is no object that can be read, such as ``is a FIFO, not a regular file``; None where it can.
+        problem: what it is, if it is no object that can be read.
     """
 
     key: str
     size: int | None
-    problem: str | None = None
+    problem: FileProblem | None = None
 
 
 class Staging(Protocol):
@@ -79,13 +81,13 @@ class Backend(Protocol):
         Of something that is no object it is any number.
         """
 
-    def problem(self, key: str) -> str | None:
-        """Return why what stands in an object's place is none, such as ``is a directory``; None where all is well."""
+    def problem(self, key: str) -> FileProblem | None:
+        """Return what stands in an object's place, if that is no object."""
 
     def listing(self, prefix: str) -> Iterator[Entry]:
         """Yield every object below the folder `prefix`, in bulk and in no order."""
 
-    def irregular(self, prefix: str) -> Iterator[tuple[str, str]]:
+    def irregular(self, prefix: str) -> Iterator[tuple[str, FileProblem]]:
         """Yield key and problem of what is no regular file below the folder `prefix`, directories among it.
 
         Nothing where only objects can be, or where `listing` tells all of it.

@@ -21,7 +21,7 @@ from bc_images.files.backend import CHUNK, Entry
 from bc_images.files.filesystem import EXTRAS, display_name, open_filesystem, schemes_of
 from bc_images.files.refs import OBJECTS, REFS
 from bc_images.files.storage_errors import storage_error
-from bc_images.regular_files import NotRegularFile
+from bc_images.regular_files import FileProblem, NotRegularFile
 from bc_images.store.concurrent import ordered_map
 
 __all__ = ["Bucket"]
@@ -113,7 +113,7 @@ class Bucket:
             return None
         return int(size)
 
-    def problem(self, key: str) -> str | None:
+    def problem(self, key: str) -> FileProblem | None:
         """Ask what stands there."""
         try:
             return _problem(self._info(key)) if self.has_other_types else None
@@ -129,7 +129,7 @@ class Bucket:
             for found in ordered_map(executor, self._find, folders, _LISTERS):
                 yield from self._objects(found)
 
-    def irregular(self, prefix: str) -> Iterator[tuple[str, str]]:  # noqa: ARG002 - of the protocol
+    def irregular(self, prefix: str) -> Iterator[tuple[str, FileProblem]]:  # noqa: ARG002 - of the protocol
         """The listing tells all of it."""
         return iter(())
 
@@ -195,7 +195,7 @@ class Bucket:
         self._fs.put_file(local, self._path(temporary))
         if self._fs.exists(self._path(key)):  # some file systems do not move over what is there
             problem = self.problem(key)
-            if problem is not None and "directory" in problem:
+            if problem is FileProblem.DIRECTORY:
                 self._fs.rm_file(self._path(temporary))
                 raise FileUnavailable(f"{key} in the file store {problem}: remove it")
             if problem is None and self._md5_of(key) == md5:
@@ -292,13 +292,12 @@ class _BucketStaging:
         self._bucket.put(self._opened.name, key, size, self._md5.digest())
 
 
-def _problem(info: dict[str, Any]) -> str | None:
-    """Return why what a library describes is no file that can be read."""
-    if (kind := info["type"]) == "file":
+def _problem(info: dict[str, Any]) -> FileProblem | None:
+    """Return what a library describes, if it is no file that can be read."""
+    if info["type"] == "file":
         return None
-    return (
-        f"is a {kind}, not a regular file" if kind in {"directory", "link"} else "is a special file, not a regular one"
-    )
+    kinds = {"directory": FileProblem.DIRECTORY, "link": FileProblem.BROKEN_LINK}
+    return kinds.get(info["type"], FileProblem.SPECIAL)
 
 
 def _no_room(place: str, error: OSError) -> DamagedFiles:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from bc_images import progress
+from bc_images.errors import DamagedInput
 from bc_images.files.audit import Audit, Finding
 from bc_images.files.file_store import open_files
 from bc_images.files.refs import listed_on_disk
@@ -71,6 +72,7 @@ def check(ctx: click.Context, files_url: str, sample: Sample, as_json: bool, bac
     be used.
     """  # noqa: D301 - click looks for the character itself
     counts: Counter[str] = Counter()
+    unread: list[str] = []
 
     def tell(finding: Finding) -> None:
         counts[finding.kind] += 1
@@ -81,8 +83,7 @@ def check(ctx: click.Context, files_url: str, sample: Sample, as_json: bool, bac
             audit.list_files()
         if backups:
             with _shown("reading backups", "record", None, lambda: audit.records):
-                for backup in backups:
-                    audit.read_backup(backup)
+                unread = _read_backups(audit, backups)
         else:
             with _shown("reading names", "name", None, lambda: audit.refs):
                 audit.read_refs()
@@ -96,7 +97,26 @@ def check(ctx: click.Context, files_url: str, sample: Sample, as_json: bool, bac
                 if found:
                     tell(found)
         _summarise(audit, rehashed, counts, as_json=as_json)
+    if unread:
+        raise DamagedInput(f"{' '.join(unread)} What these backups name was not looked for, and may count as orphaned.")
     ctx.exit(1 if counts.keys() - {"rendition"} else 0)
+
+
+def _read_backups(audit: Audit, backups: tuple[Path, ...]) -> list[str]:
+    """Read every backup; return why some were not read.
+
+    Raises:
+        DamagedInput: none was.
+    """
+    unread: list[str] = []
+    for backup in backups:
+        try:
+            audit.read_backup(backup)
+        except DamagedInput as error:
+            if len(unread) + 1 == len(backups):
+                raise
+            unread.append(str(error))
+    return unread
 
 
 def _shown(

@@ -15,7 +15,7 @@ from pathlib import Path
 from bc_images.errors import DamagedFiles, FileUnavailable, SettingsError
 from bc_images.files.backend import CHUNK, Entry
 from bc_images.files.refs import OBJECTS, REFS
-from bc_images.regular_files import file_problem, open_regular
+from bc_images.regular_files import FileProblem, file_problem, open_regular
 
 __all__ = ["Folder"]
 
@@ -85,7 +85,7 @@ class Folder:
                     return 0
                 raise
 
-    def problem(self, key: str) -> str | None:
+    def problem(self, key: str) -> FileProblem | None:
         """Look at what stands there."""
         with self._explained():
             return file_problem(self.root / key)
@@ -96,13 +96,13 @@ class Folder:
             for entry in _walk(self.root / prefix):
                 yield _described(self._key(entry.path), entry)
 
-    def irregular(self, prefix: str) -> Iterator[tuple[str, str]]:
+    def irregular(self, prefix: str) -> Iterator[tuple[str, FileProblem]]:
         """Walk the folder and look at the types alone."""
         with self._explained():
             for entry in _walk(self.root / prefix, with_folders=True):
                 if not entry.is_file(follow_symlinks=False):
                     problem = file_problem(entry.path)
-                    if problem is not None and "leads nowhere" not in problem:
+                    if problem not in {None, FileProblem.BROKEN_LINK}:
                         yield self._key(entry.path), problem
 
     def names(self, prefix: str) -> Iterator[str]:
@@ -299,7 +299,7 @@ def _described(key: str, entry: os.DirEntry[str]) -> Entry:
         try:
             return Entry(key, entry.stat(follow_symlinks=False).st_size)
         except FileNotFoundError:  # it went away meanwhile
-            return Entry(key, None, "went away while it was listed")
+            return Entry(key, None, FileProblem.GONE)
     if (problem := file_problem(entry.path)) is not None:
         return Entry(key, None, problem)
     return Entry(key, entry.stat().st_size)  # a link to a file

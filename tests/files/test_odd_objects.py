@@ -115,6 +115,21 @@ def test_check_names_each_and_reads_the_rest(config: Path, tmp_path: Path) -> No
         assert "5 damaged, 0 missing" in lines[-1]
 
 
+@kinds
+def test_a_backup_that_is_no_file_does_not_keep_the_others_from_being_checked(
+    kind: str, config: Path, tmp_path: Path
+) -> None:
+    backup, places = damaged(config)
+    (tmp_path / "backup.singer").write_bytes(backup)
+    MAKE[kind](tmp_path / "odd")
+    for order in (["odd", "backup.singer"], ["backup.singer", "odd"]):
+        paths = [tmp_path / name for name in order]
+        done = run("bc-images", "check", "--files", str(tmp_path / "files"), *paths)
+        assert done.returncode == 3
+        assert f"{len(places)} damaged, 0 missing" in done.stdout.decode()
+        assert "/odd cannot be read" in done.stderr.decode()
+
+
 def test_the_next_backup_puts_the_pictures_back(config: Path) -> None:
     """All but one: a directory that is not empty may be somebody's, so that it is named and its record has no file."""
     _, places = damaged(config)
