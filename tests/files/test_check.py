@@ -214,7 +214,7 @@ def test_a_backup_with_a_digest_that_is_none(check: Check, files: FileStore, tmp
         ([b'{"stream":"product_images"}'], "Line 2 of {} is no Singer message"),
         ([b'{"type":"RECORD","stream":"product_images"}'], "Line 2 of {}: the RECORD has no record"),
         ([b'{"type":"RECORD","stream":"product_images","record":[]}'], "Line 2 of {}: the RECORD has no record"),
-        ([b"\xff\xfe"], "Line 2 of {} is no JSON"),
+        ([b"\xff\xfe"], "Line 2 of {} is not UTF-8"),
     ],
 )
 def test_a_damaged_backup(check: Check, files: FileStore, tmp_path: Path, lines: list[bytes], words: str) -> None:
