@@ -10,17 +10,19 @@ import io
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import IO, Any
 
 import click
 from jsonschema import Draft202012Validator
 
 from bc_images.errors import SettingsError
+from bc_images.redaction import keep_secret_settings
 from bc_images.regular_files import open_input, read_input
 from bc_images.settings import check_known
 from bc_images.text import shortened
 
-__all__ = ["InputFile", "checked", "from_environment", "json_object", "settings_files"]
+__all__ = ["InputFile", "checked", "from_environment", "json_object", "require_path", "settings_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,21 +62,44 @@ def json_object(text: str, what: str) -> dict[str, Any]:
     return value
 
 
+def require_path(text: str, option: str) -> None:
+    """Make sure that what an option gives is a path.
+
+    Raises:
+        SettingsError: it is no path but the settings themselves, which are not shown: there may be secrets in them.
+    """
+    path = Path(text)
+    if any(sign in text for sign in '{}"\n\0') and not _exists(path):
+        raise SettingsError(
+            f"{option} takes the path of a JSON file, not its content. Write the settings to a file that only you may "
+            "read, or give secrets in the environment."
+        )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or not text that a path can have
+        return False
+
+
 def settings_files(paths: Iterable[str]) -> dict[str, Any]:
     """Return the settings of several JSON files, the later above the earlier.
 
     ``ENV``, the SDK's word for the environment, is passed over: that is always read.
 
     Raises:
-        SettingsError: a file is missing or damaged.
+        SettingsError: a file is missing or damaged, or it is no path at all.
     """
     config: dict[str, Any] = {}
     for path in paths:
         if path != "ENV":
+            require_path(path, "--config")
             try:
                 config |= json_object(read_input(path), f"--config {path}")
             except (OSError, UnicodeDecodeError) as error:
                 raise SettingsError(f"--config {path} cannot be read: {error}.") from error
+    keep_secret_settings(config)
     return config
 
 
@@ -93,6 +118,7 @@ def from_environment(prefix: str, properties: Mapping[str, Any], environ: Mappin
         if not variable.startswith(prefix) or not text:
             continue
         if name := known.get(variable):
+            keep_secret_settings({name: text})
             found[name] = _parsed(variable, text, properties[name])
         elif variable != f"{prefix}LOGLEVEL" and not variable.startswith(f"{prefix}_"):
             close = difflib.get_close_matches(variable, known, n=1)
@@ -127,6 +153,7 @@ def checked(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, A
     Raises:
         SettingsError: names every setting that is wrong in one line; a secret's value is not shown.
     """
+    keep_secret_settings(config)
     properties = schema["properties"]
     given = {name: value for name, value in config.items() if value is not None}
     check_known(given, properties)

@@ -20,6 +20,7 @@ import click
 
 from bc_images.errors import BcImagesError, SettingsError, SomeFailed, Stopped
 from bc_images.logs import redact_last_resort, write_error
+from bc_images.redaction import keep_secret_arguments, keep_secret_proxies
 
 __all__ = ["run"]
 
@@ -52,6 +53,8 @@ def run(
         return code
 
     _open_closed_streams()
+    keep_secret_arguments(sys.argv[1:])
+    keep_secret_proxies(os.environ)
     redact_last_resort()  # it writes the log where nobody has set that up
     stdout, stderr = sys.stdout, sys.stderr
     gone: tuple[type[BaseException], ...] = (*reader_gone, BrokenPipeError)

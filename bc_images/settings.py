@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -41,6 +42,13 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "default": "https://api.bigcommerce.com",
         "title": "API address",
         "description": "Address of the API, without /stores/ and what follows it.",
+    },
+    "allow_other_api_host": {
+        "type": "boolean",
+        "default": False,
+        "title": "Allow another API host",
+        "description": "Send the token to an api_url that is not BigCommerce's (https, and a host of bigcommerce.com), "
+        "such as a proxy of your own. Not needed for this machine (localhost).",
     },
     "api_version": {
         "type": "string",
@@ -142,6 +150,7 @@ class Settings:
     store_hash: str
     access_token: str = field(repr=False)
     api_url: str = "https://api.bigcommerce.com"
+    allow_other_api_host: bool = False
     api_version: str = "v3"
     store_url: str = "https://store-{store_hash}.mybigcommerce.com"
     concurrency: int = 8
@@ -181,7 +190,9 @@ class Settings:
         for name in ("concurrency", "max_retries"):
             if name in values:
                 values[name] = int(values[name])  # to JSON Schema 8.0 is an integer
-        values["api_url"] = _api_address(values.get("api_url", cls.default("api_url")))
+        values["api_url"] = _api_address(
+            values.get("api_url", cls.default("api_url")), allow_other=values.get("allow_other_api_host", False)
+        )
         values["store_url"] = _address(
             "store_url", values.get("store_url", cls.default("store_url")).replace("{store_hash}", values["store_hash"])
         )
@@ -198,11 +209,26 @@ def _check_webdav(values: Mapping[str, Any]) -> None:
         raise SettingsError("webdav_username or webdav_password holds a line break or is not ASCII.")
 
 
-def _api_address(value: str) -> str:
+def _api_address(value: str, *, allow_other: bool) -> str:
     address = _address("api_url", value)
     if "/stores/" in f"{address}/":  # with it, the store would seem to refuse the token
         raise SettingsError("api_url ends before /stores/: give something like https://api.bigcommerce.com.")
+    parts = urlsplit(address)
+    host = (parts.hostname or "").rstrip(".")
+    is_own = parts.scheme == "https" and f".{host}".endswith(".bigcommerce.com")
+    if not (is_own or allow_other or _is_loopback(host)):
+        raise SettingsError(
+            f"api_url leads to {parts.scheme}://{host}, which is not BigCommerce's: the token would be sent there. "
+            "Correct it, or set allow_other_api_host to true if it is what you mean. Nothing was sent."
+        )
     return address
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _address(name: str, value: str) -> str:

@@ -11,7 +11,7 @@ import click
 from airbyte_protocol_dataclasses.models import AirbyteConnectionStatus, Status
 
 from bc_images import door, logs
-from bc_images.config import json_object
+from bc_images.config import json_object, require_path
 from bc_images.errors import BcImagesError, SettingsError
 from bc_images.redaction import redact
 from bc_images.regular_files import read_input
@@ -50,6 +50,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     Raises:
         SettingsError: it cannot be read, or holds something else.
     """
+    require_path(str(path), what)
     try:
         return json_object(read_input(path), what)
     except (OSError, UnicodeDecodeError) as error:

@@ -153,7 +153,7 @@ class WebDAV:
 
     def _exchange(self, method: str, name: str, content: bytes | None) -> tuple[requests.Response, bytes]:
         """Send one request; return the response and the beginning of its body."""
-        with Exchange(self._exchanges) as exchange:
+        with Exchange(self._exchanges, is_write=True) as exchange:
             response = exchange.send(
                 lambda: self._session.request(
                     method,

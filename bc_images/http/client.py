@@ -198,7 +198,7 @@ class Client:
         try:
             if self.stop.is_set():
                 raise Stopped("Stopped before the request was sent.")
-            with Exchange(self._exchanges) as exchange:
+            with Exchange(self._exchanges, is_write=request.method != "GET") as exchange:
                 response = exchange.send(lambda: self._send(request))
                 self._reachability.has_answered = True
                 told = RateHeaders.read(response.headers)

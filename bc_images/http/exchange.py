@@ -23,7 +23,8 @@ __all__ = ["MAX_DISCARDED", "MIN_RATE", "DeadlineExceeded", "Exchange", "Exchang
 CHUNK = 256 * 1024  # bytes read at a time
 MIN_RATE = 4096  # bytes a second: so much longer than request_timeout may a request, or a response, take
 MAX_SECONDS = 3600.0  # whatever its size; more than enough for the largest file that a store takes
-GRACE = 2.0  # seconds that a cancelled exchange still has: a write that is nearly done need not end in doubt
+GRACE = 2.0  # seconds that a cancelled exchange still has
+WRITE_GRACE = 30.0  # the same for a write: what the store is about to answer need not end in doubt
 MAX_DISCARDED = 64 * 1024  # bytes of a body nobody wants, read so that its connection can be used again
 DISCARD_SECONDS = 2.0
 POLL = 0.1  # seconds between two looks of the watchdog
@@ -40,12 +41,17 @@ class Exchange:
     From the start, and again from the moment when the request is sent, it has `timeout` seconds and one more for every
     `MIN_RATE` bytes that were sent or received.
 
+    Args:
+        exchanges: those of its client.
+        is_write: whether it changes something in the store.
+
     Attributes:
         response: the response once `send` has returned.
     """
 
-    def __init__(self, exchanges: Exchanges) -> None:
+    def __init__(self, exchanges: Exchanges, *, is_write: bool = False) -> None:
         self._exchanges = exchanges
+        self._is_write = is_write
         self._timeout = exchanges.timeout
         self._started = self._phase_started = time.monotonic()
         self._transferred = 0  # bytes, in this phase
@@ -142,6 +148,10 @@ class Exchange:
         """Take note of bytes that were sent or received: they give more time."""
         self._transferred += size
 
+    def cancel(self) -> None:
+        """Leave it a short time from now."""
+        self.limit(WRITE_GRACE if self._is_write else GRACE)
+
     def limit(self, seconds: float) -> None:
         """Leave it at most so many seconds from now."""
         self._latest = min(self._latest, time.monotonic() + seconds)
@@ -192,7 +202,7 @@ class Exchanges:
         with self._lock:
             self._under_way.add(exchange)
             if self._is_cancelled:
-                exchange.limit(GRACE)
+                exchange.cancel()
         _watchdog.add(exchange)
 
     def remove(self, exchange: Exchange) -> None:
@@ -202,11 +212,11 @@ class Exchanges:
             self._under_way.discard(exchange)
 
     def cancel(self) -> None:
-        """Leave every exchange, also those to come, `GRACE` seconds."""
+        """Leave every exchange, also those to come, `GRACE` or `WRITE_GRACE` seconds."""
         with self._lock:
             self._is_cancelled = True
             for exchange in self._under_way:
-                exchange.limit(GRACE)
+                exchange.cancel()
 
 
 class _Watchdog:

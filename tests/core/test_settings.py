@@ -51,7 +51,7 @@ def test_null_means_not_given() -> None:
     ],
 )
 def test_addresses_lose_their_trailing_slash(config: dict[str, Any], expected: str) -> None:
-    assert Settings.from_config({**GIVEN, **config}).api_url == expected
+    assert Settings.from_config({**GIVEN, "allow_other_api_host": True, **config}).api_url == expected
 
 
 def test_whole_numbers_may_be_written_as_floats() -> None:
@@ -86,6 +86,42 @@ def test_what_json_schema_cannot_judge_is_refused(config: dict[str, Any], named:
         Settings.from_config({**GIVEN, **config})
     assert SECRET not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.bigcommerce.co",
+        "https://api.bigcommerce.com.evil.example",
+        "https://apibigcommerce.com",
+        "https://store.example/stores-proxy",
+        "http://store.example",
+        "http://10.0.0.1:8100",
+        "http://localhost.evil.example",
+    ],
+)
+def test_the_token_goes_to_another_host_only_with_leave(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"api_url leads to .*allow_other_api_host.* Nothing was sent\.") as caught:
+        Settings.from_config({**GIVEN, "api_url": url})
+    assert SECRET not in str(caught.value)
+    assert Settings.from_config({**GIVEN, "api_url": url, "allow_other_api_host": True}).api_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.bigcommerce.com",
+        "https://API.BigCommerce.com.",
+        "https://api-eu.bigcommerce.com",
+        "https://bigcommerce.com",
+        "http://localhost:8100",
+        "http://127.0.0.1:8100",
+        "http://127.9.9.9",
+        "http://[::1]:8100",
+    ],
+)
+def test_the_token_goes_to_bigcommerce_and_this_machine(url: str) -> None:
+    assert Settings.from_config({**GIVEN, "api_url": url}).api_url == url
 
 
 @pytest.mark.parametrize("name", ["api_url", "store_url"])

@@ -161,5 +161,7 @@ def unused_port() -> int:
 def settings(url: str, **config: Any) -> Settings:
     """Return settings for a store at `url`."""
     return Settings.from_config(
-        {"store_hash": "abc", "access_token": TOKEN, "api_url": url, "store_url": url, "request_timeout": 10} | config
+        {"store_hash": "abc", "access_token": TOKEN, "api_url": url, "store_url": url, "request_timeout": 10}
+        | {"allow_other_api_host": True}
+        | config
     )

@@ -60,7 +60,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 def settings_for(url: str, **changed: Any) -> Settings:
     """Settings whose store and API are at one address of this machine."""
     given = {"store_hash": "abc", "access_token": "a-token", "api_url": url, "store_url": url, "max_retries": 2}
-    return Settings.from_config(given | changed)
+    return Settings.from_config(given | {"allow_other_api_host": True} | changed)
 
 
 def record_of(image_file: str, **changed: Any) -> Record:

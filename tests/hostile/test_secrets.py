@@ -1,0 +1,187 @@
+"""Where a secret could come out: a command line, a message, a log line, a file that others may read."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bc_images import redaction
+from bc_images.redaction import keep_secret, keep_secret_arguments, keep_secret_proxies, redact
+
+BIN = Path(sys.executable).parent
+SECRET = "hunter2-Sesame"
+INLINE = json.dumps({"store_hash": "abc", "access_token": SECRET})
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets of other tests are none here, and these are none elsewhere."""
+    monkeypatch.setattr(redaction, "_secrets", set())
+    monkeypatch.setattr(redaction, "_pattern", None)
+
+
+def run(*command: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN / command[0]), *command[1:]],
+        input="",
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, **environment},
+        check=False,
+        timeout=120,
+    )
+
+
+COMMANDS = [
+    ["tap-bc-images", "--config"],
+    ["tap-bc-images", "--discover", "--config"],
+    ["tap-bc-images", "--test", "--config"],
+    ["target-bc-images", "--config"],
+    ["tap-singer-archive", "--config"],
+    ["target-singer-archive", "--config"],
+    ["bc-images", "verify", "--backup", "backup.singer", "--config"],
+    ["bc-images", "retry", "report.jsonl", "--config"],
+    ["bc-images", "shards", "--count", "2", "--config"],
+    ["source-bc-images", "check", "--config"],
+    ["source-bc-images", "discover", "--config"],
+    ["source-bc-images", "read", "--catalog", "catalog.json", "--config"],
+    ["destination-bc-images", "check", "--config"],
+    ["destination-bc-images", "write", "--catalog", "catalog.json", "--config"],
+]
+
+
+SPELLINGS = [INLINE, f" \n{INLINE}", f"[{INLINE}]", INLINE[:-1], INLINE * 100]
+CASES = [(command, INLINE) for command in COMMANDS] + [(COMMANDS[0], spelling) for spelling in SPELLINGS[1:]]
+
+
+@pytest.mark.parametrize(("command", "given"), CASES, ids=range(len(CASES)))
+def test_settings_on_the_command_line_are_refused_and_not_shown(command: list[str], given: str, tmp_path: Path) -> None:
+    for name in ("backup.singer", "catalog.json", "report.jsonl"):
+        (tmp_path / name).write_text("{}\n")
+    ended = run(*command, given, folder=tmp_path)
+    assert SECRET not in ended.stdout + ended.stderr
+    if command[1] == "check":  # in Airbyte's protocol, a failure is an answer
+        assert "takes the path of a JSON file" in ended.stdout
+    elif command[1] in {"retry", "write"}:  # these read something else first
+        assert ended.returncode in {1, 2, 3}
+    else:
+        assert ended.returncode == 2
+        assert "takes the path of a JSON file" in ended.stderr + ended.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["tap-bc-images", INLINE],
+        ["target-bc-images", INLINE],
+        ["tap-bc-images", "--config", f"access_token={SECRET}"],
+        ["tap-bc-images", f"--access-token={SECRET}"],
+        ["tap-bc-images", "--state", INLINE],
+        ["tap-bc-images", "--catalog", INLINE],
+        ["bc-images", "retry", INLINE],
+        ["bc-images", "check", INLINE],
+        ["bc-images", "verify", "--backup", INLINE],
+        ["bc-images", INLINE],
+        ["target-singer-archive", INLINE],
+    ],
+    ids=lambda arguments: " ".join(arguments)[:40],
+)
+def test_a_secret_where_anything_else_belongs_is_not_shown(arguments: list[str], tmp_path: Path) -> None:
+    ended = run(*arguments, folder=tmp_path)
+    assert ended.returncode != 0
+    assert SECRET not in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("name", ["api_url", "store_url", "files_url"])
+@pytest.mark.parametrize("address", ["http://user:{}@host", "https://{}@api.bigcommerce.com", "https://:{}@[::1"])
+def test_no_address_carries_credentials(name: str, address: str, tmp_path: Path) -> None:
+    config = {"store_hash": "abc", "access_token": "a-token", name: address.format(SECRET)}
+    command = "target-bc-images" if name == "files_url" else "tap-bc-images"
+    if command == "target-bc-images":
+        config["state_dir"] = str(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    ended = run(command, "--config", "config.json", folder=tmp_path)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert name in ended.stderr
+    assert SECRET not in ended.stderr
+
+
+def test_the_password_of_a_proxy_is_not_shown(tmp_path: Path) -> None:
+    config = {"store_hash": "abc", "access_token": "a-token", "max_retries": 0}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    proxy = f"http://user:{SECRET}@127.0.0.1:1"
+    ended = run("tap-bc-images", "--config", "config.json", folder=tmp_path, HTTPS_PROXY=proxy, LOGLEVEL="DEBUG")
+    assert ended.returncode == 3
+    assert SECRET not in ended.stdout + ended.stderr
+
+
+# Redaction
+
+
+@pytest.mark.parametrize(
+    "secret", ["x", "ab", "abc", "12345", "s3cr3t", "a long one with blanks", "päss", 'q"uo\\te', "%41/+="]
+)
+@pytest.mark.parametrize("text", ["{}", "token {} refused", "({})", '"{}"', "token={}", "at https://host/{}/path"])
+def test_a_secret_of_any_length_is_hidden(secret: str, text: str) -> None:
+    keep_secret(secret)
+    spellings = [secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]]
+    for spelling in spellings:
+        assert redact(text.format(spelling)) == text.format("***")
+
+
+def test_a_long_secret_is_hidden_inside_of_words() -> None:
+    keep_secret("s3cr3t")
+    assert redact("xxs3cr3txx") == "xx***xx"
+
+
+def test_a_short_secret_garbles_no_words() -> None:
+    keep_secret("t", "e", "at")
+    assert redact("Nothing was written at t.") == "Nothing was written *** ***."
+
+
+def test_asterisks_may_be_a_secret() -> None:
+    keep_secret("***", "*")
+    assert redact("a * b") == "a *** b"
+
+
+@pytest.mark.parametrize(
+    ("argument", "hidden"),
+    [
+        (INLINE, SECRET),
+        ('{"access_token":"' + SECRET, SECRET),
+        ("{'webdav_password': '" + SECRET + "'}", SECRET),
+        (f"--access-token={SECRET}", SECRET),
+        (f"TAP_BC_IMAGES_ACCESS_TOKEN={SECRET}", SECRET),
+        ('{"a": {"client_secret": "' + SECRET + '"}}', SECRET),
+        ("--backup=file.singer", None),
+        ("postgres://host:5432/name", None),
+    ],
+)
+def test_secrets_in_arguments(argument: str, hidden: str | None) -> None:
+    keep_secret_arguments([argument])
+    assert (SECRET in redact(f"no such file: {SECRET}")) == (hidden is None)
+    assert redact("file.singer name 5432") == "file.singer name 5432"
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://user:{}@proxy:3128", "user:{}@proxy", "http://{}@proxy", "socks5://u:{}@p:1"]
+)
+def test_secrets_in_proxies(proxy: str) -> None:
+    keep_secret_proxies({"https_proxy": proxy.format("p@ss/w%3Ard"), "no_proxy": "a@b"})
+    for text in ("p@ss/w%3Ard", "p@ss/w:rd"):
+        assert "ss/w" not in redact(f"the password {text} was refused")
+    assert redact("a@b") == "a@b"
+
+
+def test_a_secret_of_the_environment_is_hidden_before_anything_is_checked(tmp_path: Path) -> None:
+    names = ("ACCESS_TOKEN", "API_URL", "STORE_HASH", "CONCURRENCY", "FILES")
+    environment = {f"TAP_BC_IMAGES_{name}": SECRET for name in names}
+    ended = run("tap-bc-images", folder=tmp_path, LOGLEVEL="DEBUG", **environment)
+    assert ended.returncode == 2
+    assert SECRET not in ended.stderr
