@@ -82,12 +82,12 @@ PROPERTIES: dict[str, dict[str, Any]] = {
     },
     "max_retries": {
         "type": "integer",
-        "default": 10,
+        "default": 14,
         "minimum": 0,
         "maximum": 20,
         "title": "Retries",
         "description": "How often a failed request that is safe to repeat is sent again before the run stops. With "
-        "growing pauses of at most 30 seconds, 10 outlast an outage of about 2 minutes, 6 one of 25 seconds. A host "
+        "growing pauses of at most 30 seconds, 14 outlast an outage of 3 minutes, 6 one of 20 seconds. A host "
         "that refuses every connection from the start is given up after a few seconds.",
     },
     "rate_limit_reserve": {
@@ -155,7 +155,7 @@ class Settings:
     store_url: str = "https://store-{store_hash}.mybigcommerce.com"
     concurrency: int = 8
     request_timeout: float = 60.0
-    max_retries: int = 10
+    max_retries: int = 14
     rate_limit_reserve: float = 0.1
     files: str = field(default="", repr=False)  # an fsspec URL may carry credentials
     webdav_username: str = ""

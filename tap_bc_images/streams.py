@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -63,7 +61,7 @@ class ProductImagesStream(SweepStream):
 
     def _is_changed(self, product: Product, changes: Changes) -> bool:
         if not self._run.began:
-            now = _store_time(self._tap.client.store_date)
+            now = datetime.fromtimestamp(self._tap.client.clock.now(), UTC)
             changes.hold_against(now.isoformat(timespec="seconds"))
             self._run.began = (now - _CLOCK_MARGIN).isoformat(timespec="seconds")
         return changes.include(product)
@@ -165,11 +163,3 @@ class ProductsStream(SweepStream):
         for product in tap.store.sweep(run.first, tap.options.product_id_max):
             run.images += len(product.images) + len(product.invalid)
             yield product.id, [product_record(product, tap.settings.store_hash)]
-
-
-def _store_time(date: str | None) -> datetime:
-    """Return the store's time by the Date header of an answer; ours, where a proxy has put something else there."""
-    with suppress(ValueError, OverflowError):
-        if date:
-            return parsedate_to_datetime(date).astimezone(UTC)
-    return datetime.now(UTC)

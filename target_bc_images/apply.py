@@ -74,7 +74,7 @@ class Apply:
         self._stop = stop
         self._stop_on_error = stop_on_error
         self._patience = PATIENCE if patience is None else patience
-        self._pending = PendingCreates(ledger, pictures, max(pending_write_timeout, sum(self._patience)))
+        self._pending = PendingCreates(ledger, pictures, max(pending_write_timeout, sum(self._patience)), store.now)
         self._sender = Sender(store, ledger, uploader, pictures, self._pending, stop=stop if stop_on_error else None)
         self._stopped_by: Stopped | None = None
         self._unanswered = 0  # writes in a row
@@ -133,7 +133,7 @@ class Apply:
     def _work_off(self, jobs: list[Job], facts: Knowledge) -> None:
         disturbed = {job.product_id: job.first.siblings for job in jobs if job.first.siblings}
         if disturbed:
-            self._ledger.remember(disturbed)
+            self._ledger.remember(disturbed, self._store.now())
         arrivals = Arrivals(self._store, self._ledger, self._pictures, facts, [job for job in jobs if job.goes_on])
         with ThreadPoolExecutor(self._store.settings.concurrency, "apply") as executor:
             while not self._stop.is_set() and (busy := [job for job in jobs if job.goes_on]):

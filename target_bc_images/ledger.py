@@ -13,7 +13,6 @@ import socket
 import sqlite3
 import tempfile
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -253,23 +252,32 @@ class Ledger:
         with self._transaction() as db:
             return [name for (name,) in db.execute("SELECT name FROM imports ORDER BY name")]
 
-    def remember(self, siblings: Mapping[int, Iterable[Record]]) -> None:
-        """Write down, durably, how images that the store may move are before the first write; by product."""
+    def remember(self, siblings: Mapping[int, Iterable[Record]], now: float) -> None:
+        """Write down, durably, how images that the store may move are before the first write; by product.
+
+        Args:
+            siblings: the images.
+            now: unix seconds, by the store's clock.
+        """
         rows = [
-            (image["id"], product_id, image["sort_order"], image["is_thumbnail"], time.time())
+            (image["id"], product_id, image["sort_order"], image["is_thumbnail"], now)
             for product_id, images in siblings.items()
             for image in images
         ]
         with self._transaction() as db:
             db.executemany("INSERT OR REPLACE INTO siblings VALUES (?, ?, ?, ?, ?)", rows)
 
-    def remembered(self, product_ids: Iterable[int]) -> dict[int, Record]:
+    def remembered(self, product_ids: Iterable[int], now: float) -> dict[int, Record]:
         """Return, by image id, what `remember` took down of products that no run has finished since.
 
         Not for ever: what somebody changes after an interrupted run is not for a later one to undo.
+
+        Args:
+            product_ids: the products.
+            now: unix seconds, by the store's clock.
         """
         query = "SELECT image_id, sort_order, is_thumbnail FROM siblings WHERE product_id = ? AND at > ?"
-        since = time.time() - _REMEMBERED
+        since = now - _REMEMBERED
         with self._transaction() as db:
             if db.execute("SELECT 1 FROM siblings LIMIT 1").fetchone() is None:
                 return {}

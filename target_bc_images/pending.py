@@ -6,8 +6,7 @@ A store may carry out a request long after its reply was lost. Until then nothin
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from bc_images.files.similarity import looks_same
@@ -19,16 +18,12 @@ from target_bc_images.pictures import Pictures
 __all__ = ["PendingCreates"]
 
 
-def now() -> float:
-    """Return the present time in unix seconds."""
-    return time.time()
-
-
 class PendingCreates:
     """The creates of one store that were sent and not confirmed; safe to share between threads.
 
     Args:
         ledger: where they are written down.
+        now: returns the present time in unix seconds, by the store's clock: another run goes on with it.
         pictures: reads the pictures of images that have come in.
         timeout: seconds for which the store may still carry out a request whose reply was lost.
 
@@ -36,23 +31,21 @@ class PendingCreates:
         undecided: those that earlier runs have left, and that may still be carried out; by product.
     """
 
-    def __init__(self, ledger: Ledger, pictures: Pictures, timeout: float) -> None:
+    def __init__(self, ledger: Ledger, pictures: Pictures, timeout: float, now: Callable[[], float]) -> None:
         self._ledger = ledger
         self._pictures = pictures
         self._timeout = timeout
+        self.now = now
         self._reading = threading.Lock()
         self.undecided: dict[int, Intent] = {}
 
-    def time(self) -> float:
-        """Return the present time, by which creates are dated."""
-        return now()
-
     def may_still_come(self, intent: Intent) -> bool:
         """Whether the store may still carry it out."""
-        if intent.at > now():  # the clock was put back: count from here
-            self._ledger.intend(intent._replace(at=now()))
+        now = self.now()
+        if intent.at > now:  # the clock was put back: count from here
+            self._ledger.intend(intent._replace(at=now))
             return True
-        return now() - intent.at < self._timeout
+        return now - intent.at < self._timeout
 
     def describe(self, intent: Intent) -> str:
         """Say what is not known, and when it will be."""

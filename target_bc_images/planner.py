@@ -219,7 +219,7 @@ class Planner:
 
     def _look_up(self, wanted: dict[int, list[Record]], live: dict[int, list[Record]], facts: Knowledge) -> None:
         """Ask ledger, file store and store about what does not simply match by id and path."""
-        facts.before.update(self._ledger.remembered(wanted))
+        facts.before.update(self._ledger.remembered(wanted, self._store.now()))
         facts.unfinished.update(self._ledger.unfinished(wanted))
         if not self._tries_again:
             facts.kept_values.update(self._ledger.kept_values(map(source_key, chain.from_iterable(wanted.values()))))

@@ -151,7 +151,7 @@ class Sender:
             source_file=wanted["image_file"],
             names=frozenset(map(name_key, (sent, wanted["image_file"]))),
             others=frozenset(image["id"] for image in job.images) | frozenset(job.created.values()),
-            at=self._pending.time(),
+            at=self._pending.now(),
             sha256=None if isinstance(source, FromUrl) and not self._pictures.are_kept else wanted.get("file_sha256"),
         )
         self._ledger.intend(intent)

@@ -32,6 +32,7 @@ from bc_images.http.html import blocked, html_page
 from bc_images.http.reachability import Reachability
 from bc_images.http.responses import nested_too_deeply, refusal, require_short_texts, unusable
 from bc_images.http.session import Adapter, backoff, session
+from bc_images.http.store_clock import StoreClock
 from bc_images.images import short
 from bc_images.json_repair import MAX_TEXT, repaired
 from bc_images.rate_limit import RateBudget, RateHeaders
@@ -56,7 +57,7 @@ class Client:
     Attributes:
         budget: the rate budget that all requests share.
         stop: set, it ends every wait at once; `close` sets it.
-        store_date: the Date header of the latest answer: the store's own clock.
+        clock: the store's own.
 
     Raises:
         SettingsError: the environment names certificates that are not there, or a proxy that cannot be used.
@@ -66,7 +67,7 @@ class Client:
         self.settings = settings
         self.budget = budget or RateBudget(settings.rate_limit_reserve, settings.concurrency)
         self.stop = threading.Event()
-        self.store_date: str | None = None
+        self.clock = StoreClock()
         self._base = f"{settings.api_url}/stores/{settings.store_hash}"
         self._session = session(settings, settings.concurrency)
         self._exchanges = Exchanges(settings.request_timeout)
@@ -202,7 +203,7 @@ class Client:
                 response = exchange.send(lambda: self._send(request))
                 self._reachability.has_answered = True
                 told = RateHeaders.read(response.headers)
-                self.store_date = response.headers.get("Date")
+                self.clock.learn(response.headers.get("Date"))
                 # Of an error, the status says enough, and whatever comes at once.
                 content = read_body(exchange) if response.status_code in _SUCCESS else exchange.discard()
         except BodyTooLarge as error:

@@ -25,8 +25,8 @@ MAX_BACKOFF = 30.0  # seconds
 
 
 def backoff(attempt: int) -> float:
-    """Return the seconds to wait before try `attempt` + 1: doubling from half a second, half of it by chance."""
-    return float(min(MAX_BACKOFF, 0.5 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+    """Return the seconds to wait before try `attempt` + 1: doubling from half a second, a quarter of it by chance."""
+    return float(min(MAX_BACKOFF, 0.5 * 2**attempt) * random.uniform(0.75, 1.0))  # noqa: S311 - no secret
 
 
 class _Session(requests.Session):

@@ -76,6 +76,9 @@ class Store(Protocol):
     def quota_left(self) -> int | None:
         """How many requests the store still grants in this window; None where nobody knows."""
 
+    def now(self) -> float:
+        """Return the present time in unix seconds, by the store's own clock once a response has told it."""
+
     def count_images(self) -> int | None:
         """Return how many images the store has, or None where it cannot say."""
 

@@ -49,6 +49,10 @@ class StoreV2:
         """What the latest answers have told."""
         return self._client.budget.left
 
+    def now(self) -> float:
+        """Return the store's time in unix seconds."""
+        return self._client.clock.now()
+
     def count_images(self) -> int | None:
         """Return how many images the store has."""
         path = "/v2/products/images/count"

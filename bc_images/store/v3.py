@@ -56,6 +56,10 @@ class StoreV3:
         """What the latest answers have told."""
         return self._client.budget.left
 
+    def now(self) -> float:
+        """Return the store's time in unix seconds."""
+        return self._client.clock.now()
+
     def count_images(self) -> int | None:
         """Ask V2, the only API that counts images; None where it does not say so at once: the sweep can do without."""
         path = "/v2/products/images/count"

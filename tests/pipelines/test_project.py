@@ -52,12 +52,19 @@ def test_a_schedule_runs_its_job(project: Project, store: SandboxServer) -> None
 def test_prod_takes_everything_from_the_environment(project: Project, store: SandboxServer) -> None:
     bare = project.call("--environment=prod", "run", "warehouse-duckdb", code=1)
     assert "store_hash is missing" in bare
-    project.environment |= {"TAP_BC_IMAGES_STORE_HASH": "sandbox", "TAP_BC_IMAGES_ACCESS_TOKEN": "sandbox-token"}
+    project.environment |= {
+        "TAP_BC_IMAGES_STORE_HASH": "sandbox",
+        "TAP_BC_IMAGES_ACCESS_TOKEN": "sandbox-token",
+        "TAP_BC_IMAGES_WEBDAV_USERNAME": "somebody@example.com",
+        "TAP_BC_IMAGES_WEBDAV_PASSWORD": "a-password",
+    }
     output = project.call("--environment=prod", "run", "warehouse-duckdb")
     assert "prod:tap-bc-images-to-target-duckdb" in output
     assert "sandbox-token" not in output
+    assert "a-password" not in output
     listed = project.call("--environment=prod", "config", "list", "tap-bc-images")
     assert "sandbox-token" not in listed
+    assert "a-password" not in listed
     assert "names no setting" not in output, "Meltano's own variables are no misspelt settings"
 
 

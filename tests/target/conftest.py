@@ -17,8 +17,8 @@ from tests.target.stage import Stage
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait as often as a real run does, and not as long."""
     monkeypatch.setattr(apply, "PATIENCE", victim.PATIENCE)
-    monkeypatch.setattr(client, "backoff", lambda attempt: 0.005 * 2**attempt)
-    monkeypatch.setattr(webdav, "backoff", lambda attempt: 0.005 * 2**attempt)
+    monkeypatch.setattr(client, "backoff", victim.backoff)
+    monkeypatch.setattr(webdav, "backoff", victim.backoff)
 
 
 @pytest.fixture(params=["v3", "v2"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import time
 from pathlib import Path
 
 import pytest
@@ -65,16 +64,14 @@ class TestBook:
         }
         ledger.close()
 
-    def test_siblings_are_remembered_for_a_day(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        ledger = Ledger(tmp_path, "sandbox")
-        ledger.remember({FIRST: [{"id": 7, "sort_order": 3, "is_thumbnail": True, "description": "x"}]})
-        assert ledger.remembered([FIRST, SECOND]) == {7: {"sort_order": 3, "is_thumbnail": True}}
-        assert ledger.remembered([SECOND]) == {}
-        later = time.time() + 25 * 3600
-        monkeypatch.setattr(time, "time", lambda: later)
-        assert ledger.remembered([FIRST]) == {}
+    def test_siblings_are_remembered_for_a_day(self, tmp_path: Path) -> None:
+        ledger, now = Ledger(tmp_path, "sandbox"), 1_800_000_000.0
+        ledger.remember({FIRST: [{"id": 7, "sort_order": 3, "is_thumbnail": True, "description": "x"}]}, now)
+        assert ledger.remembered([FIRST, SECOND], now) == {7: {"sort_order": 3, "is_thumbnail": True}}
+        assert ledger.remembered([SECOND], now) == {}
+        assert ledger.remembered([FIRST], now + 25 * 3600) == {}
         ledger.forget([FIRST])
-        assert ledger.remembered([FIRST]) == {}
+        assert ledger.remembered([FIRST], now) == {}
         ledger.close()
 
     def test_a_copy_to_read_leaves_no_trace(self, tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bc_images.http.store_clock import StoreClock
 from bc_images.sandbox import SandboxServer
 from bc_images.store.v2 import StoreV2
 from bc_images.store.v3 import StoreV3
-from target_bc_images import pending
 from target_bc_images.apply import Apply
 from tests.target import victim
 from tests.target.stage import Stage, picture
@@ -33,7 +33,7 @@ CREATE = "POST .*/images$"
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Return what moves the time forward, or back."""
     time = [1_800_000_000.0]
-    monkeypatch.setattr(pending, "now", lambda: time[0])
+    monkeypatch.setattr(StoreClock, "now", lambda _: time[0])
 
     def move(seconds: float) -> None:
         time[0] += seconds
@@ -142,7 +142,7 @@ class TestCarriedOutLate:
         assert (run.code, run.actions) == (1, [("create", "failed")])
         monkeypatch.undo()
         stage.config["pending_write_timeout"] = TIMEOUT
-        monkeypatch.setattr(pending, "now", lambda: 1_800_000_000.0)
+        monkeypatch.setattr(StoreClock, "now", lambda _: 1_800_000_000.0)
         assert stage.restore(backup).code == 0
         assert stage.state() == before
 
@@ -320,7 +320,7 @@ def trip(box: SandboxServer, folder: Path, runs: list[tuple[str, bool, bool]]) -
             yield product
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pending, "now", lambda: time[0])
+        patch.setattr(StoreClock, "now", lambda _: time[0])
         since = 0  # runs since late work was done
         for letters, is_late, lags in runs:
             newest[0] = max(image["id"] for image in box.dump(files=False)["images"])

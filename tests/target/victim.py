@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -20,10 +21,15 @@ PATIENCE = (0.0, 0.05, 0.2, 0.5)
 LONG = 60.0  # seconds after which a test gives up
 
 
+def backoff(attempt: int) -> float:
+    """Wait a hundredth of what a real run waits."""
+    return float(min(0.3, 0.005 * 2**attempt))
+
+
 def impatience() -> None:
     """Wait as often as a real run does, and not as long."""
     apply.PATIENCE = PATIENCE
-    client.backoff = webdav.backoff = lambda attempt: 0.005 * 2**attempt  # type: ignore[attr-defined]
+    client.backoff = webdav.backoff = backoff  # type: ignore[attr-defined]
 
 
 def _body(config: dict[str, Any], backup: Path) -> None:
@@ -59,6 +65,16 @@ def wait_for_request(box: SandboxServer, number: int, process: BaseProcess) -> b
             return False
         if time.monotonic() > patience:
             raise AssertionError(f"request {number} never came")
+        time.sleep(0.002)
+    return True
+
+
+def wait_until(is_so: Callable[[], bool]) -> bool:
+    """Wait until something is so; false if it never is."""
+    patience = time.monotonic() + LONG
+    while not is_so():
+        if time.monotonic() > patience:
+            return False
         time.sleep(0.002)
     return True
 
