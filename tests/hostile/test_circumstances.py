@@ -278,14 +278,14 @@ def test_a_disk_that_is_full_between_a_create_and_its_note(
     count = lose_everything(stage)
     done, calls = Ledger.done, []
 
-    def on_a_full_disk(self: Ledger, *rest: Any) -> None:
+    def on_a_full_disk(self: Ledger, *rest: Any, **more: Any) -> None:
         calls.append(rest)
         if len(calls) < number:
-            return done(self, *rest)
+            return done(self, *rest, **more)
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
         try:
-            return done(self, *rest)
+            return done(self, *rest, **more)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
