@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from bc_images.errors import SettingsError, Stopped
 from bc_images.images import Record
+from bc_images.private_files import create_private, make_private_folder, write_private
 from bc_images.regular_files import FileProblem, file_problem
 from target_bc_images.differences import Difference, KeptValue
 from target_bc_images.match import Known, SourceKey
@@ -354,7 +355,9 @@ def _hold(state_dir: Path, store_hash: str) -> sqlite3.Connection:
     """Open the ledger for this process alone. The lock is the file system's and dies with the process."""
     path = _path(state_dir, store_hash)
     try:
-        state_dir.mkdir(parents=True, exist_ok=True)
+        make_private_folder(state_dir)
+        with suppress(FileExistsError):  # or SQLite would create it, for all to read
+            create_private(path).close()
         for file in (path, _holder(state_dir, store_hash)):
             if (problem := file_problem(file)) not in {None, FileProblem.BROKEN_LINK}:
                 raise SettingsError(f"{file} {problem}. Move it away, or set state_dir to another folder.")
@@ -368,7 +371,7 @@ def _hold(state_dir: Path, store_hash: str) -> sqlite3.Connection:
         db.execute("BEGIN EXCLUSIVE")
         db.execute("COMMIT")
         who = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"}
-        _holder(state_dir, store_hash).write_text(json.dumps(who), encoding="utf-8")
+        write_private(_holder(state_dir, store_hash), json.dumps(who).encode())
     except (OSError, sqlite3.Error) as error:
         db.close()
         raise SettingsError(_refusal(path, _holder(state_dir, store_hash), error)) from error

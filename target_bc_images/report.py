@@ -15,6 +15,7 @@ import orjson
 
 from bc_images.errors import SettingsError, Stopped
 from bc_images.images import Record
+from bc_images.private_files import create_private, make_private_folder
 from bc_images.regular_files import FileProblem, file_problem, open_output
 from bc_images.text import printable
 from bc_images.units import counted
@@ -291,7 +292,7 @@ class Report:
         with self._in_words():
             if self._file is None:
                 path = self._partial or Path()
-                self._file = path.open("xb")
+                self._file = create_private(path)
             self._file.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
 
     def _put_in_place(self) -> None:
@@ -347,7 +348,7 @@ def _line(
 def _be_writable(path: Path) -> None:
     """Find out before anything is done, without touching what is there."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
     except OSError as error:
         raise SettingsError(f"The report {path} cannot be written: {error.strerror}.") from error
     problem = file_problem(path)

@@ -18,6 +18,7 @@ from bc_images import schema
 from bc_images.errors import Stopped
 from bc_images.images import Record
 from bc_images.jsonl import UNDO
+from bc_images.private_files import create_private
 from target_bc_images.pictures import Pictures
 from target_bc_images.plan import ProductPlan
 
@@ -74,7 +75,7 @@ class Undo:
 
     def _write(self, plans: Sequence[ProductPlan], copies: dict[int, Record]) -> None:
         begins = self._file is None
-        file = self._file = self._file or self.path.open("xb")
+        file = self._file = self._file or create_private(self.path)
         if begins:
             for stream in ("products", "product_images"):
                 head = {"schema": schema.load(stream), "key_properties": ["store_hash", "id"]}

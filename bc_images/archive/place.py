@@ -117,7 +117,7 @@ class Archives:
     @contextmanager
     def create(self, began: datetime) -> Iterator[Writer]:
         """Begin an archive of what is so at the time `began`; without `Writer.commit` nothing of it remains."""
-        with self._backend.stage() as staging:
+        with self._backend.stage(private=True) as staging:
             yield Writer(self, staging, began)
 
     def free(self, began: datetime, ending: str) -> tuple[Archive, str]:

@@ -61,8 +61,8 @@ class Backend(Protocol):
     label: str
     """How messages call the place; no credentials."""
 
-    def stage(self) -> AbstractContextManager[Staging]:
-        """Begin an object."""
+    def stage(self, *, private: bool = False) -> AbstractContextManager[Staging]:
+        """Begin an object; a private one, where files have modes, is for its owner alone."""
 
     def mark(self, key: str) -> None:
         """Write an empty object, whose name says everything. It need not survive a crash."""

@@ -63,7 +63,7 @@ class Bucket:
         self._etag_is_md5 = True  # until an object proves that here it is not, as where the bucket encrypts
 
     @contextmanager
-    def stage(self) -> Iterator[_BucketStaging]:
+    def stage(self, *, private: bool = False) -> Iterator[_BucketStaging]:  # noqa: ARG002 - objects have no modes
         """Begin an object: collected in a temporary file on this machine, so that memory does not grow with it."""
         try:
             opened = tempfile.NamedTemporaryFile(prefix="bc-images-", delete=False)  # noqa: SIM115 - closed below

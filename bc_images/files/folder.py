@@ -15,6 +15,7 @@ from pathlib import Path
 from bc_images.errors import DamagedFiles, FileUnavailable, SettingsError
 from bc_images.files.backend import CHUNK, Entry
 from bc_images.files.refs import OBJECTS, REFS
+from bc_images.private_files import make_private_folder
 from bc_images.regular_files import FileProblem, file_problem, open_regular
 
 __all__ = ["Folder"]
@@ -42,13 +43,15 @@ class Folder:
         self._prefix = len(str(root / "x")) - 1
 
     @contextmanager
-    def stage(self) -> Iterator[_FolderStaging]:
+    def stage(self, *, private: bool = False) -> Iterator[_FolderStaging]:
         """Begin an object in ``tmp/``, which is on the same file system as its final place."""
         path = self.root / TEMPORARY / secrets.token_hex(16)
         with self._explained():
-            # Not the tempfile module: it would make the backup readable by its owner alone, whatever the umask says.
-            descriptor = self._create(path)
-        staging = _FolderStaging(self, descriptor, path)
+            # Not the tempfile module: it would make pictures readable by their owner alone, whatever the umask says.
+            descriptor = self._create(path, 0o600 if private else 0o666)
+            if private:
+                path.chmod(0o600)
+        staging = _FolderStaging(self, descriptor, path, private=private)
         try:
             yield staging
         finally:
@@ -157,7 +160,7 @@ class Folder:
         finally:
             os.close(descriptor)
 
-    def make(self, folder: Path) -> None:
+    def make(self, folder: Path, *, private: bool = False) -> None:
         """Create a folder with its parents, each name durable in the one above.
 
         One that exists may have been made by another run a moment ago, so inside the file store its name is synced
@@ -167,8 +170,11 @@ class Folder:
             return
         inside = folder != self.root and self.root in folder.parents
         if inside or not folder.is_dir():
-            self.make(folder.parent)
-            folder.mkdir(exist_ok=True)
+            self.make(folder.parent, private=private and inside)
+            if private and inside:
+                make_private_folder(folder)
+            else:
+                folder.mkdir(exist_ok=True)
             self.sync(folder.parent)
         self._durable.add(folder)
 
@@ -196,13 +202,13 @@ class Folder:
             problem = file_problem(obstacle) or "is a file, not a directory"
             raise FileUnavailable(f"{self._key(str(obstacle))} in the file store {problem}: remove it")
 
-    def _create(self, path: Path) -> int:
+    def _create(self, path: Path, mode: int) -> int:
         """Create and open a file that must not exist yet, and its folder where that is missing."""
         try:
-            return os.open(path, _NEW, 0o666)
+            return os.open(path, _NEW, mode)
         except FileNotFoundError:
             self.make(path.parent)
-            return os.open(path, _NEW, 0o666)
+            return os.open(path, _NEW, mode)
 
     def _key(self, path: str) -> str:
         key = path[self._prefix :]
@@ -232,8 +238,9 @@ class Folder:
 class _FolderStaging:
     """A temporary file on its way to its final name."""
 
-    def __init__(self, folder: Folder, descriptor: int, path: Path) -> None:
+    def __init__(self, folder: Folder, descriptor: int, path: Path, *, private: bool) -> None:
         self._folder = folder
+        self._private = private
         self._descriptor: int | None = descriptor
         self._path: Path | None = path
 
@@ -260,7 +267,7 @@ class _FolderStaging:
             self._descriptor = None
             if self._path is not None:
                 try:
-                    self._folder.make(target.parent)
+                    self._folder.make(target.parent, private=self._private)
                     self._path.replace(target)
                 except (FileExistsError, IsADirectoryError, NotADirectoryError):
                     self._folder.make_room(target)

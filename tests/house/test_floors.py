@@ -20,6 +20,7 @@ ROOMS = [
     "bc_images.redaction",
     "bc_images.text",
     "bc_images.regular_files",
+    "bc_images.private_files",
     "bc_images.units",
     "bc_images.json_repair",
     "bc_images.jsonl",
