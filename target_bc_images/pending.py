@@ -52,7 +52,7 @@ class PendingCreates:
         sent, until = (datetime.fromtimestamp(at, UTC) for at in (intent.at, intent.at + self._timeout))
         return (
             f"the create was sent at {sent:%H:%M:%S} UTC and not confirmed; the store may still carry it out. "
-            f"Nothing else was written to the product. Run again after {until:%Y-%m-%d %H:%M:%S} UTC"
+            f"Nothing more is written to the product. Run again after {until:%Y-%m-%d %H:%M:%S} UTC"
         )
 
     def confirm(self, intent: Intent, images: Sequence[Record]) -> Known | None:
