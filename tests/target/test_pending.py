@@ -325,7 +325,8 @@ def trip(box: SandboxServer, folder: Path, runs: list[tuple[str, bool, bool]]) -
         for letters, is_late, lags in runs:
             newest[0] = max(image["id"] for image in box.dump(files=False)["images"])
             patch.setattr(StoreV3, "products", lagging if lags else products)
-            box.faults(letters, match=CREATE)
+            # A store that refuses what it has done, and does not list it either, cannot be seen through.
+            box.faults(letters.replace("C", "c") if lags else letters, match=CREATE)
             stage.restore(backup)
             time[0] += 3 * MINUTE
             since += 1
@@ -350,7 +351,7 @@ def test_no_picture_twice_none_lost(server: SandboxServer, tmp_path: Path, runs:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=300, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=100, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(runs=RUNS)
 def test_no_picture_twice_none_lost_at_length(
     server: SandboxServer, tmp_path: Path, runs: list[tuple[str, bool, bool]]
