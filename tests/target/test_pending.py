@@ -272,7 +272,12 @@ def test_killed_after_a_create_was_sent_and_run_again_at_once(
     box.faults(letter, match=CREATE)
     box.clear_requests()
     process = victim.start(stage.config, backup)
-    while not (box.late_requests() if letter == "L" else creates(stage)):
+    has_come: dict[str, Callable[[], object]] = {
+        "L": box.late_requests,
+        "P": lambda: stage.images(FIRST),
+        "p": lambda: creates(stage),
+    }
+    while not has_come[letter]():
         assert process.is_alive()
     victim.kill(process)
     victim.settled(box)
