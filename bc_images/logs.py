@@ -97,6 +97,7 @@ class _RedactingFormatter(logging.Formatter):
 def _printable(record: logging.LogRecord) -> logging.LogRecord:
     """Return a copy of a record whose message is one line; a formatter may still add colours of its own."""
     shown = copy(record)
+    shown.name = printable(record.name)  # the SDK names a logger after a stream
     with suppress(TypeError, ValueError, KeyError):  # arguments that do not fit: the handler says so
         shown.msg, shown.args = printable(record.getMessage()), ()
     if record.exc_info:
@@ -163,7 +164,7 @@ def _redact_handler(handler: logging.Handler | None) -> None:
 
 def write_error(prog: str, message: str) -> None:
     """Write the one line that says why a command failed, without secrets: as JSON where the logs are JSON."""
-    message = " ".join(redact(message).split())
+    message = printable(" ".join(redact(message).split()))
     _write(prog, logging.ERROR, message, f"{prog}: {message}")
 
 
