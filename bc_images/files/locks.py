@@ -18,7 +18,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -39,6 +39,7 @@ LOCKS = "locks"
 RENEW_EVERY = 300.0  # seconds
 STALE_AFTER = 1800.0  # seconds without renewal, by the file store's own clock
 _POLL = 2.0  # seconds; short, so that a machine that was suspended renews as soon as it wakes
+_LISTINGS = 5  # of entries that are renewed meanwhile; what is missing then still counts as a lock
 _ATTEMPTS = 3  # of two writers that start together and both withdraw, one comes through the next time
 
 
@@ -82,6 +83,7 @@ class Lock:
     key: str
     holder: LockHolder | None
     modified: float | None
+    exists: bool = True
 
     @property
     def lock_id(self) -> str:
@@ -109,20 +111,30 @@ class Lock:
         return str(self.holder or f"an unknown process ({self.key})")
 
 
-def read_locks(backend: Backend, store_hash: str) -> Iterator[Lock]:
-    """Yield the entries of all writers of a store.
+def read_locks(backend: Backend, store_hash: str) -> list[Lock]:
+    """Return the entries of all writers of a store.
+
+    An entry that is missing when it is read was renewed since it was listed, or removed: then all are listed again.
 
     Raises:
         DamagedFiles: the file store is not readable.
     """
-    for key in backend.names(f"{LOCKS}/{store_hash}"):
-        try:
-            content = b"".join(backend.chunks(key))
-            yield Lock(key, _parse(content), backend.modified(key))
-        except FileNotFoundError:  # renewed or removed since it was listed: its successor is listed, or it is gone
-            continue
-        except OSError:
-            yield Lock(key, None, None)
+    locks: list[Lock] = []
+    for _ in range(_LISTINGS):
+        keys = list(backend.names(f"{LOCKS}/{store_hash}"))
+        locks = [_read(backend, key) for key in keys]
+        if all(lock.exists for lock in locks):
+            break
+    return locks
+
+
+def _read(backend: Backend, key: str) -> Lock:
+    try:
+        return Lock(key, _parse(b"".join(backend.chunks(key))), backend.modified(key))
+    except FileNotFoundError:
+        return Lock(key, None, None, exists=False)
+    except OSError:
+        return Lock(key, None, None)
 
 
 class StoreLock:
@@ -158,7 +170,7 @@ class StoreLock:
         try:
             self._acquire()
         except (DamagedFiles, NotImplementedError) as error:
-            self._refuse_if_locked(list(self._others()), now=None)
+            self._refuse_if_locked(self._others(), now=None)
             logger.warning(
                 "The file store takes no lock (%s): a restore of this store from another machine would not be seen.",
                 str(error).rstrip(".") or "it is read-only",
@@ -197,7 +209,7 @@ class StoreLock:
             self._write()
             now = self._backend.modified(self._key or "")
             try:
-                self._refuse_if_locked(list(self._others()), now)
+                self._refuse_if_locked(self._others(), now)
             except StoreLocked:
                 self._withdraw()
                 if attempt == _ATTEMPTS:
@@ -206,8 +218,8 @@ class StoreLock:
             else:
                 return
 
-    def _others(self) -> Iterator[Lock]:
-        return (lock for lock in read_locks(self._backend, self._store_hash) if lock.lock_id != self._id)
+    def _others(self) -> list[Lock]:
+        return [lock for lock in read_locks(self._backend, self._store_hash) if lock.lock_id != self._id]
 
     def _refuse_if_locked(self, locks: list[Lock], now: float | None) -> None:
         for lock in locks:

@@ -68,7 +68,7 @@ def test_the_second_restore_is_refused_and_told_of_the_first(files: FileStore) -
         assert [each.key for each in read_locks(files.backend, STORE)] == [lock.key], "the refused one left nothing"
         with StoreLock(files.backend, "another"):
             pass
-    assert not list(read_locks(files.backend, STORE))
+    assert not read_locks(files.backend, STORE)
 
 
 @everywhere
@@ -95,21 +95,37 @@ def test_of_many_that_start_together_at_most_one_runs_at_a_time(files: FileStore
         list(executor.map(restore, range(6)))
     assert most <= 1
     assert refused >= 1
-    assert not list(read_locks(files.backend, STORE))
+    assert not read_locks(files.backend, STORE)
 
 
 @everywhere
 def test_a_lock_is_renewed_and_never_missing_meanwhile(files: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "RENEW_EVERY", 0.0)
     with StoreLock(files.backend, STORE) as lock:
-        first = next(read_locks(files.backend, STORE)).key
+        first = read_locks(files.backend, STORE)[0].key
         seen: set[str] = set()
         while len(seen) < 3:
             with pytest.raises(StoreLocked), StoreLock(files.backend, STORE):
                 pytest.fail("a moment without a lock")
             seen |= {each.key for each in read_locks(files.backend, STORE)} - {first}
     assert lock.lost is None
-    assert not list(read_locks(files.backend, STORE))
+    assert not read_locks(files.backend, STORE)
+
+
+def test_a_lock_that_is_renewed_between_listing_and_reading_is_seen(
+    files: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chunks = files.backend.chunks
+    with StoreLock(files.backend, STORE) as lock:
+
+        def renewed_first(key: str) -> Iterator[bytes]:
+            monkeypatch.setattr(files.backend, "chunks", chunks)
+            lock._write()
+            return chunks(key)
+
+        monkeypatch.setattr(files.backend, "chunks", renewed_first)
+        with pytest.raises(StoreLocked), StoreLock(files.backend, STORE):
+            pytest.fail("two restores at once")
 
 
 def test_the_lock_of_a_process_that_has_ended_here_does_not_count(files: FileStore) -> None:

@@ -44,7 +44,7 @@ def test_a_second_restore_with_another_state_dir_is_refused(stage: Stage, tmp_pa
     assert stage.state() == before
     third = stage.restore(backup.read_bytes(), **elsewhere)
     assert (third.code, stage.state()) == (0, before)
-    assert not list(read_locks(open_files(stage.config["files"]).backend, STORE_HASH))
+    assert not read_locks(open_files(stage.config["files"]).backend, STORE_HASH)
 
 
 def test_the_lock_of_a_killed_restore_does_not_stand_in_the_way(stage3: Stage, tmp_path: Path) -> None:
@@ -58,9 +58,9 @@ def test_the_lock_of_a_killed_restore_does_not_stand_in_the_way(stage3: Stage, t
     victim.kill(first)
     victim.settled(stage3.box)
     backend = open_files(stage3.config["files"]).backend
-    assert list(read_locks(backend, STORE_HASH))
+    assert read_locks(backend, STORE_HASH)
     assert stage3.restore(backup.read_bytes()).code in {0, 1}
-    assert not list(read_locks(backend, STORE_HASH))
+    assert not read_locks(backend, STORE_HASH)
     assert stage3.state() == before
 
 
