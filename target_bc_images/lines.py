@@ -36,7 +36,7 @@ def change_line(action: Action, *, sign: str | None = None, verb: bool = False, 
     head = f"{sign or SIGNS[action.action]} "
     sku = printable(str(image.get("product_sku") or "")) or f"product {action.product_id}"
     file = printable(str(image.get("image_file") or ""))
-    ids = f"  (product {action.product_id}, image {image.get('id')})"
+    ids = f"  (product {action.product_id}, image {printable(str(image.get('id')))})"
     if width is None:
         return head + _joined(sku, file, action, _VALUE, verb=verb) + ids
     name = file.rpartition("/")[2]

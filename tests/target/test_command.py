@@ -84,7 +84,7 @@ def test_input_from_a_file(stage3: Stage) -> None:
     assert (code, bool(out)) == (0, True), err
     path.write_bytes(b"\xff\n")
     code, _, err = run(stage3, b"", "--input", str(path))
-    assert (code, "Line 1 of the input is no JSON" in last_line(err)) == (3, True)
+    assert (code, "Line 1 of the input is not UTF-8" in last_line(err)) == (3, True)
 
 
 def test_settings_from_the_environment(stage3: Stage) -> None:

@@ -44,7 +44,7 @@ class TestDamaged:
             (lambda good: good + b'{"record": {}}\n', "has no known message type"),
             (lambda good: good + b'{"type": "RECORDS"}\n', "has no known message type ('RECORDS')"),
             (lambda good: good + b'{"type": ["RECORD"]}\n', "is no Singer message"),
-            (lambda good: good + b"\xff\xfe\n", "is no JSON"),
+            (lambda good: good + b"\xff\xfe\n", "is not UTF-8"),
             (lambda good: good + singer(row({}, stream="other")), "a RECORD of other before its SCHEMA"),
             (
                 lambda good: good + singer({"type": "RECORD", "stream": "product_images"}),
