@@ -566,6 +566,7 @@ _TAP = {
     "recheck_files": "5%",
     "files": "/files",
     "api_url": "https://api.example.com",
+    "allow_other_api_host": True,
     "store_url": "https://store-{store_hash}.example.com",
     "request_timeout": 10.5,
     "rate_limit_reserve": 0.1,
