@@ -17,6 +17,8 @@ from target_bc_images.pictures import Pictures
 
 __all__ = ["PendingCreates"]
 
+_RESOLUTION = 2.0  # seconds: a Date header has whole ones, and is a little old when it arrives
+
 
 class PendingCreates:
     """The creates of one store that were sent and not confirmed; safe to share between threads.
@@ -42,10 +44,10 @@ class PendingCreates:
     def may_still_come(self, intent: Intent) -> bool:
         """Whether the store may still carry it out."""
         now = self.now()
-        if intent.at > now:  # the clock was put back: count from here
+        if intent.at > now + _RESOLUTION:  # the clock was put back: count from here
             self._ledger.intend(intent._replace(at=now))
             return True
-        return now - intent.at < self._timeout
+        return max(0.0, now - intent.at) < self._timeout
 
     def describe(self, intent: Intent) -> str:
         """Say what is not known, and when it will be."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from bc_images.errors import AuthError, StoreSuspended
 from bc_images.store import Store
+from bc_images.units import counted
 from target_bc_images.apply import Apply
 from target_bc_images.ledger import Ledger
 from target_bc_images.match import SourceKey
@@ -83,9 +84,12 @@ class Writer:
     def _why_kept(self, refused: int) -> str:
         """Say what has gone wrong, so that nothing is deleted; `refused` deletes would have lost a picture."""
         reasons = [refusal(refused)] if refused else []
-        if undecided := self._report.with_status("undecided"):
-            reasons.append(f"{undecided} images are undecided")
-        if self._report.unfinished > refused + undecided or not reasons:
+        undecided, unverified = self._report.with_status("undecided"), self._report.with_status("unverified")
+        if undecided:
+            reasons.append(f"{counted(undecided, 'image is', 'images are')} undecided")
+        elif unverified:
+            reasons.append(f"{counted(unverified, 'image is', 'images are')} not verified")
+        if self._report.unfinished > refused + undecided + unverified or not reasons:
             reasons.append("records were rejected or failed")
         return " and ".join(reasons)
 

@@ -565,7 +565,7 @@ _TAP = {
     "product_id_min": 1,
     "recheck_files": "5%",
     "files": "/files",
-    "api_url": "https://api.example.com",
+    "api_url": "https://api.bigcommerce.com",
     "allow_other_api_host": True,
     "store_url": "https://store-{store_hash}.example.com",
     "request_timeout": 10.5,

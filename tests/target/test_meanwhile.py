@@ -132,8 +132,8 @@ class TestDeletesComeLast:
         stage.box.faults("5" * 100, match="POST .*/images$")
         run = stage.restore(backup, mode="mirror", max_deletes=1, max_retries=0)
         assert run.code == 1
-        assert run.actions == [("create", "failed"), ("delete", "not reached")]
-        assert "mirror deleted nothing, because records were rejected or failed" in run.err
+        assert run.actions == [("create", "undecided"), ("delete", "not reached")]
+        assert "mirror deleted nothing, because 1 image is undecided." in run.err
         assert len(stage.images(THIRD)) == 4
 
     def test_what_somebody_else_has_deleted_is_done(self, stage: Stage, at_first_write: Any) -> None:
