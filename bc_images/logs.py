@@ -99,7 +99,9 @@ def _printable(record: logging.LogRecord) -> logging.LogRecord:
     shown = copy(record)
     shown.name = printable(record.name)  # the SDK names a logger after a stream
     with suppress(TypeError, ValueError, KeyError):  # arguments that do not fit: the handler says so
-        shown.msg, shown.args = printable(record.getMessage()), ()
+        message = record.getMessage()
+        if not message.isprintable():  # else the SDK's formatter still finds its metrics in the arguments
+            shown.msg, shown.args = printable(message), ()
     if record.exc_info:
         traceback = logging.Formatter().formatException(record.exc_info)
         shown.exc_text = "\n".join(map(printable, traceback.split("\n")))

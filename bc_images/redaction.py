@@ -34,7 +34,11 @@ def keep_secret(*values: str | None) -> None:
     known = len(_secrets)
     for value in values:
         if value:
-            spellings = (value, json.dumps(value)[1:-1], repr(value)[1:-1], quote(value, safe=""), quote_plus(value))
+            quoted = (
+                quote(value, safe="", errors="replace"),
+                quote_plus(value, errors="replace"),
+            )  # half a surrogate pair
+            spellings = (value, json.dumps(value)[1:-1], repr(value)[1:-1], *quoted)
             _secrets.update(spelling for spelling in spellings if spelling)
     if len(_secrets) != known:
         # The longest first: one may begin another, whose end would stay.

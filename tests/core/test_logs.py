@@ -207,3 +207,10 @@ def test_a_logging_configuration_that_is_not_valid(
     assert code == 2
     assert lines[-1].startswith(f"{program}: Invalid logging configuration")
     assert not any("Traceback" in line for line in lines)
+
+
+def test_metrics_stay_in_the_arguments_of_a_record() -> None:
+    """Where the logs are JSON, the SDK's formatter takes a metric out of them."""
+    point = object()
+    record = logging.LogRecord("singer_sdk.metrics", logging.INFO, __file__, 1, "METRIC: %s", (point,), None)
+    assert logs._printable(record).args == (point,)
