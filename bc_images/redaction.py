@@ -34,10 +34,8 @@ def keep_secret(*values: str | None) -> None:
     known = len(_secrets)
     for value in values:
         if value:
-            quoted = (
-                quote(value, safe="", errors="replace"),
-                quote_plus(value, errors="replace"),
-            )  # half a surrogate pair
+            # A variable of the environment that is no UTF-8 holds half a surrogate pair.
+            quoted = quote(value, safe="", errors="replace"), quote_plus(value, errors="replace")
             spellings = (value, json.dumps(value)[1:-1], repr(value)[1:-1], *quoted)
             _secrets.update(spelling for spelling in spellings if spelling)
     if len(_secrets) != known:

@@ -63,7 +63,10 @@ EXAMPLES: dict[str, dict[str, bytes]] = {
         "a name without end": b'{"' + b"a" * 5000 + b'": 1}',
         "a value without end": b'{"mode": "' + b"a" * 5000 + b'"}',
     },
-    "environment": {"nested too deeply": b"PRODUCT_IDS=" + b"[" * 100_000},
+    "environment": {
+        "nested too deeply": b"PRODUCT_IDS=" + b"[" * 100_000,
+        "a secret that is no UTF-8": b"ACCESS_TOKEN=to\xeben\n",
+    },
     "reports": {
         "a product that is a list": b'{"status": "failed", "product_id": []}\n{"summary": {}}\n',
         "an image of the store with another's": b'{"status": "failed", "is_sibling": true, '
