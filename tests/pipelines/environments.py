@@ -15,14 +15,25 @@ from pathlib import Path
 
 from tests.house.project import ROOT
 
-__all__ = ["CACHE", "MELTANO", "PYTHON", "bin_of", "made_once", "meltano", "plugins", "project_file", "uv"]
+__all__ = [
+    "CACHE",
+    "MELTANO",
+    "PYTHON",
+    "UV_CERTIFICATES",
+    "bin_of",
+    "made_once",
+    "meltano",
+    "plugins",
+    "project_file",
+    "uv",
+]
 
 CACHE = ROOT / ".venv-pipelines"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 MELTANO = "meltano[s3]==4.4.1"
 
-_UV = {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"}
+UV_CERTIFICATES = {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"}
 """Lets uv trust what the machine trusts, as pip does, by its new and its old name."""
 
 
@@ -45,7 +56,7 @@ def bin_of(name: str, *requirements: str) -> Path:
             # Meltano brings uv, which is ten times as fast as pip.
             by_pip: list[Path | str] = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
             by_uv: list[Path | str] = [] if name == "meltano" else [uv(), "pip", "install", "-q", "--python", python]
-            subprocess.run([*(by_uv or by_pip), *requirements], check=True, env={**os.environ, **_UV})
+            subprocess.run([*(by_uv or by_pip), *requirements], check=True, env={**os.environ, **UV_CERTIFICATES})
     return folder / "bin"
 
 
@@ -95,7 +106,7 @@ def plugins() -> Path:
                 shutil.rmtree(old)
             folder.mkdir(parents=True)
             (folder / "meltano.yml").write_text(project_file(), encoding="utf-8")
-            environment = {**os.environ, **_UV, "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false"}
+            environment = {**os.environ, **UV_CERTIFICATES, "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false"}
             done = subprocess.run(
                 [meltano(), "install"], cwd=folder, env=environment, capture_output=True, text=True, check=False
             )

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.pipelines.environments import meltano, plugins, project_file
+from tests.pipelines.environments import UV_CERTIFICATES, meltano, plugins, project_file
 
 __all__ = ["Project"]
 
@@ -41,6 +41,7 @@ class Project:
             name: value for name, value in os.environ.items() if not name.startswith(("TAP_", "TARGET_", "MELTANO"))
         }
         self.environment = {
+            **UV_CERTIFICATES,
             **clean,
             "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
             "NO_COLOR": "1",
