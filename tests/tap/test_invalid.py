@@ -70,7 +70,8 @@ class TestImages:
             shop.override("images", image, url_zoom=1, zoom_url=1)
         assert len(sync(settings(shop.url, api_version=version)).records()) == 30
         assert len(warnings(caplog)) == 21
-        assert warnings(caplog)[-1].startswith("More values of the store are invalid")
+        # V2 reads products side by side, so that it need not be the last.
+        assert sum(line.startswith("More values of the store are invalid") for line in warnings(caplog)) == 1
 
     @pytest.mark.parametrize("field", ["id", "product_id"])
     @pytest.mark.parametrize("value", ["31", 31.5, True, {}])
