@@ -77,9 +77,10 @@ class TestStage:
     def test_a_server_ends_with_the_stage(self, tmp_path: Path) -> None:
         port = free_port()
         with Stage(tmp_path / "demo", keep=[]) as stage:
-            stage.serve(f"{sys.executable} -m http.server {port} --bind 127.0.0.1", f"http://127.0.0.1:{port}/")
+            # On an address of its own: another test may take the port as soon as the server has ended.
+            stage.serve(f"{sys.executable} -m http.server {port} --bind 127.0.0.77", f"http://127.0.0.77:{port}/")
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port), timeout=1)
+            socket.create_connection(("127.0.0.77", port), timeout=1)
 
     def test_a_folder_of_someone_else_is_left_alone(self, tmp_path: Path) -> None:
         (tmp_path / "thesis.txt").write_text("years of work")
