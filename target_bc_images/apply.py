@@ -22,7 +22,7 @@ from target_bc_images.differences import Difference
 from target_bc_images.job import MAX_WRITES, Failure, Job, Outcome
 from target_bc_images.ledger import Intent, Ledger
 from target_bc_images.match import Knowledge, SourceKey
-from target_bc_images.pending import PendingCreates
+from target_bc_images.pending import RESOLUTION, PendingCreates
 from target_bc_images.pictures import Pictures
 from target_bc_images.plan import Action, ProductPlan, plan
 from target_bc_images.planner import Batch, read_products
@@ -93,11 +93,18 @@ class Apply:
         for seconds in self._patience:
             if not waiting or self._stop.wait(seconds):
                 break
-            live = {each.id: each.images for each in self._store.products([intent.product_id for intent in waiting])}
-            waiting = [each for each in waiting if not self._is_settled(each, live.get(each.product_id, []))]
+            waiting = self._still_open(waiting)
+        remaining = max(map(self._pending.remaining, waiting), default=0.0)
+        if 0 < remaining <= RESOLUTION and not self._stop.wait(remaining):  # another run only to wait so long is absurd
+            waiting = self._still_open(waiting)
         self._pending.undecided = {intent.product_id: intent for intent in waiting}
         if not waiting and not self._stop.is_set():
             self._uploader.clear(self._ledger.imports(), self._ledger)
+
+    def _still_open(self, intents: Sequence[Intent]) -> list[Intent]:
+        """Return those whose image is not there and may still come."""
+        live = {each.id: each.images for each in self._store.products([intent.product_id for intent in intents])}
+        return [each for each in intents if not self._is_settled(each, live.get(each.product_id, []))]
 
     def _is_settled(self, intent: Intent, images: Sequence[Record]) -> bool:
         """Whether an image that was about to be created is there, or will not be any more."""

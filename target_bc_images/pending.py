@@ -15,9 +15,9 @@ from target_bc_images.ledger import Intent, Ledger
 from target_bc_images.match import Known, name_key
 from target_bc_images.pictures import Pictures
 
-__all__ = ["PendingCreates"]
+__all__ = ["RESOLUTION", "PendingCreates"]
 
-_RESOLUTION = 2.0  # seconds: a Date header has whole ones, and is a little old when it arrives
+RESOLUTION = 2.0  # seconds: a Date header has whole ones, and is a little old when it arrives
 
 
 class PendingCreates:
@@ -43,11 +43,15 @@ class PendingCreates:
 
     def may_still_come(self, intent: Intent) -> bool:
         """Whether the store may still carry it out."""
+        return self.remaining(intent) > 0
+
+    def remaining(self, intent: Intent) -> float:
+        """Return for how many seconds more the store may still carry it out; 0 if not any more."""
         now = self.now()
-        if intent.at > now + _RESOLUTION:  # the clock was put back: count from here
+        if intent.at > now + RESOLUTION:  # the clock was put back: count from here
             self._ledger.intend(intent._replace(at=now))
-            return True
-        return max(0.0, now - intent.at) < self._timeout
+            return self._timeout
+        return max(0.0, self._timeout - max(0.0, now - intent.at))
 
     def describe(self, intent: Intent) -> str:
         """Say what is not known, and when it will be."""
