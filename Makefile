@@ -73,7 +73,7 @@ bench: $(STAMP)  ## measure speed and memory against floors and peers
 	$(BIN)/python -m benchmarks
 
 docs: $(STAMP)  ## write the parts of the documentation that are made from the code
-	$(BIN)/python -m tests.house.written
+	$(BIN)/python -m scripts.gen_docs
 
 LOCK := pip compile --universal --python-version 3.11 --generate-hashes --upgrade --no-annotate --quiet \
   --custom-compile-command 'make lock'
@@ -82,7 +82,7 @@ lock:  ## renew the lock files (needs uv)
 	$(UV) $(LOCK) pyproject.toml --extra dev --output-file requirements.lock
 	$(UV) $(LOCK) pyproject.toml --extra sandbox --extra build --constraint requirements.lock \
 	  --output-file requirements-demo.lock
-	$(UV) $(LOCK) bc_images/demo/warehouse.in --output-file bc_images/demo/warehouse.lock
+	$(UV) $(LOCK) bc_images/cli/demo/warehouse.in --output-file bc_images/cli/demo/warehouse.lock
 
 clean:  ## remove what make and the demo have made
 	rm -rf $(VENV) bc-images-demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,12 +10,13 @@ from typing import Any, NoReturn
 import click
 from airbyte_protocol_dataclasses.models import AirbyteConnectionStatus, Status
 
-from bc_images import door, logs
+from bc_images import logs
+from bc_images.bigcommerce import Store
+from bc_images.cli.exit import run_and_exit
 from bc_images.config import json_object, require_path
 from bc_images.errors import BcImagesError, SettingsError
 from bc_images.redaction import redact
 from bc_images.regular_files import read_input
-from bc_images.store import Store
 from bc_images_airbyte import messages
 from tap_bc_images.tap import TapBCImages
 from target_bc_images.target import TargetBCImages
@@ -105,4 +106,4 @@ def run(
             messages.put(messages.error(error, redact(text)))
             raise
 
-    door.run(prog, work, farewell="stopped by a signal; run again to go on.", reader_gone=reader_gone)
+    run_and_exit(prog, work, farewell="stopped by a signal; run again to go on.", reader_gone=reader_gone)

@@ -10,14 +10,14 @@ from typing import Any, NoReturn
 import click
 from airbyte_protocol_dataclasses.models import ConnectorSpecification, DestinationSyncMode, SyncMode
 
+from bc_images.bigcommerce import Store
 from bc_images.errors import SettingsError
 from bc_images.settings import PROPERTIES, REQUIRED
-from bc_images.store import Store
 from bc_images.text import shortened
 from bc_images_airbyte import messages
 from bc_images_airbyte.connector import PROTOCOL, answer_check, connection_form, read_json, run
 from bc_images_airbyte.reader import AirbyteReader, Stream
-from target_bc_images.options import PROPERTIES as TARGET_PROPERTIES
+from target_bc_images.settings import PROPERTIES as TARGET_PROPERTIES
 from target_bc_images.target import TargetBCImages
 
 __all__ = ["DestinationBCImages", "main"]

@@ -8,7 +8,7 @@ from typing import IO, Any, NamedTuple
 
 from bc_images import jsonl
 from bc_images.errors import DamagedInput
-from target_bc_images.reader import LineReader
+from bc_images.singer.reader import LineReader
 
 __all__ = ["AirbyteReader", "Stream"]
 

@@ -16,19 +16,19 @@ from airbyte_protocol_dataclasses.models import (
     SyncMode,
 )
 
+from bc_images.bigcommerce import Store
 from bc_images.errors import SettingsError
 from bc_images.files import open_files
 from bc_images.regular_files import read_input
 from bc_images.settings import PROPERTIES, REQUIRED
-from bc_images.store import Store
+from bc_images.singer.writer import ReaderGoneError
 from bc_images.text import shortened
 from bc_images_airbyte import messages
 from bc_images_airbyte.connector import PROTOCOL, answer_check, connection_form, read_json, run
 from bc_images_airbyte.writer import AirbyteWriter
-from tap_bc_images.options import PROPERTIES as TAP_PROPERTIES
+from tap_bc_images.settings import PROPERTIES as TAP_PROPERTIES
 from tap_bc_images.streams import ProductImagesStream
 from tap_bc_images.tap import TapBCImages
-from tap_bc_images.writer import ReaderGoneError
 
 __all__ = ["SourceBCImages", "main"]
 

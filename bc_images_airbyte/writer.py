@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 from airbyte_protocol_dataclasses.models import AirbyteStreamStatus
 
+from bc_images.singer.writer import BufferedWriter, Envelope
 from bc_images_airbyte import messages
-from tap_bc_images.writer import BufferedWriter, Envelope
 
 __all__ = ["AirbyteWriter"]
 

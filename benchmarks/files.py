@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from benchmarks.harness import Command, Failed, Figure, Run, median, once
-from benchmarks.stage import CONCURRENCY, Counts, Stage, stage
+from benchmarks.sandbox_store import CONCURRENCY, Counts, Stage, stage
 
 LATENCY = 20  # milliseconds a request
 SIZE = 100_000  # bytes a picture

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.harness import Failed, Figure, digest, median
-from benchmarks.stage import Stage, stage
-from tests.pipelines.postgres import postgres
-from tests.pipelines.project import Project
+from benchmarks.sandbox_store import Stage, stage
+from tests.support.meltano_project import Project
+from tests.support.postgres import postgres
 
 LOADERS = {
     "warehouse": "target-postgres",

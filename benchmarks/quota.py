@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from urllib.request import Request, urlopen
 
 from benchmarks.harness import Command, Figure, once
-from benchmarks.stage import CONCURRENCY, HASH, TOKEN, sandbox
+from benchmarks.sandbox_store import CONCURRENCY, HASH, TOKEN, sandbox
 
 QUOTA = 150
 WINDOW = 1000  # milliseconds
@@ -63,7 +63,7 @@ def _refused(url: str) -> int:
 
 def send(url: str, number: int, reserve: float) -> float:
     """Send so many requests as fast as the budget lets them go; return the seconds."""
-    from bc_images.http import Client
+    from bc_images.bigcommerce.transport import Client
     from bc_images.settings import Settings
 
     config = {"store_hash": HASH, "access_token": TOKEN, "api_url": url, "concurrency": CONCURRENCY}

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from benchmarks.harness import Command, Failed, Figure, Run, median, once
-from benchmarks.stage import CONCURRENCY, Stage, sandbox, stage
+from benchmarks.sandbox_store import CONCURRENCY, Stage, sandbox, stage
 from benchmarks.target import backup, ours
 
 LATENCY = 50  # milliseconds a request

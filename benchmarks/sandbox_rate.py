@@ -8,7 +8,7 @@ import statistics
 import subprocess
 
 from benchmarks.harness import Failed, Figure
-from benchmarks.stage import HASH, TOKEN, sandbox, stage
+from benchmarks.sandbox_store import HASH, TOKEN, sandbox, stage
 
 PATH = f"/stores/{HASH}/v2/products/101/images"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.harness import Figure, once
-from benchmarks.stage import stage
+from benchmarks.sandbox_store import stage
 
 
 def figures(*, short: bool) -> list[Figure]:

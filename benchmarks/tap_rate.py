@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.harness import Failed, Figure, digest, median, rounds
-from benchmarks.stage import stage
+from benchmarks.sandbox_store import stage
 
 FLOOR, OURS, PLAIN = "floor", "ours", "plain RESTStream tap"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from benchmarks.harness import Command, Failed, Figure, beside_python, digest, median, rounds
-from benchmarks.stage import CONCURRENCY, stage
+from benchmarks.sandbox_store import CONCURRENCY, stage
 
 LATENCY = 50  # milliseconds a request
 FLOOR, OURS, START = "bare threads", "ours", "start-up (--version)"

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.harness import Command, Failed, Figure, digest, median, rounds
 from benchmarks.peers import msdk
 from benchmarks.peers.environments import DLT, python_of
-from benchmarks.stage import CONCURRENCY, TOKEN, Stage, stage
+from benchmarks.sandbox_store import CONCURRENCY, TOKEN, Stage, stage
 
 LATENCY = 50  # milliseconds a request
 FLOOR, OURS, MSDK, DLT_EXTRACT, DLT_RUN = "bare loop", "ours", "tap-rest-api-msdk", "dlt, extract", "dlt, load to files"

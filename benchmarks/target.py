@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Command, Failed, Figure, Run, median, once
-from benchmarks.stage import Stage, stage
+from benchmarks.sandbox_store import Stage, stage
 
 PLAIN = "default SDK BatchSink"
 

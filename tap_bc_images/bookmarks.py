@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
+from bc_images.bigcommerce import Product
+from bc_images.bigcommerce.mapping import short
 from bc_images.errors import SettingsError
-from bc_images.images import short
-from bc_images.store import Product
-from tap_bc_images.options import Options, utc
+from tap_bc_images.settings import Options, utc
 
 __all__ = ["REPLICATION_KEY", "Changes", "FullSweep"]
 

@@ -16,7 +16,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL, Metadata
 from bc_images.errors import SettingsError
 from tap_bc_images.bookmarks import REPLICATION_KEY
 from tap_bc_images.streams import ProductImagesStream, ProductsStream
-from tap_bc_images.sweep_stream import KEY
+from tap_bc_images.sync import KEY
 
 __all__ = ["read_catalog"]
 

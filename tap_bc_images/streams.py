@@ -8,13 +8,13 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from bc_images.images import Record
+from bc_images.bigcommerce import Product
+from bc_images.bigcommerce.mapping import Record
 from bc_images.progress import Sample
 from bc_images.schema import writable_fields
-from bc_images.store import Product
 from tap_bc_images.bookmarks import REPLICATION_KEY, Changes, FullSweep
-from tap_bc_images.roster import Roster, product_record
-from tap_bc_images.sweep_stream import Run, SweepStream
+from tap_bc_images.product_buffer import Roster, product_record
+from tap_bc_images.sync import Run, SweepStream
 
 if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
@@ -77,8 +77,8 @@ class ProductImagesStream(SweepStream):
         if not self._tap.settings.files:
             yield from super().get_records(context)
             return
-        from bc_images.archive.rebuild import refs_or_rebuilt
         from bc_images.files import Downloader
+        from bc_images.singer.archive.rebuild import refs_or_rebuilt
 
         settings, files = self._tap.settings, self._tap.files
         recheck = self._tap.options.recheck_share

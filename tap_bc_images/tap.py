@@ -17,22 +17,23 @@ from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, Str
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.singerlib import Catalog
 
-from bc_images import door, logs
+from bc_images import logs
+from bc_images.bigcommerce import Store, open_store
+from bc_images.bigcommerce.mapping import InvalidImage
+from bc_images.bigcommerce.transport import Client
+from bc_images.cli.exit import run_and_exit
 from bc_images.config import InputFile, checked, from_environment, json_object, settings_files
 from bc_images.errors import SettingsError, SomeFailed
-from bc_images.http import Client
-from bc_images.images import InvalidImage
 from bc_images.settings import PROPERTIES, REQUIRED, Settings
-from bc_images.store import Store, open_store
+from bc_images.singer.writer import BufferedWriter, ReaderGoneError
 from bc_images.units import counted
 from tap_bc_images.catalog import read_catalog
 from tap_bc_images.inputs import check_state, read_state, read_text
-from tap_bc_images.options import PROPERTIES as TAP_PROPERTIES
-from tap_bc_images.options import Options
-from tap_bc_images.roster import Roster
+from tap_bc_images.product_buffer import Roster
+from tap_bc_images.settings import PROPERTIES as TAP_PROPERTIES
+from tap_bc_images.settings import Options
 from tap_bc_images.streams import ProductImagesStream, ProductsStream
-from tap_bc_images.sweep_stream import SweepStream
-from tap_bc_images.writer import BufferedWriter, ReaderGoneError
+from tap_bc_images.sync import SweepStream
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -296,7 +297,7 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     try:
-        door.run(
+        run_and_exit(
             PROG,
             _run,
             farewell=_FAREWELL,

@@ -8,14 +8,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from bc_images.images import Record
-from bc_images.store import Store
-from target_bc_images.job import Job
+from bc_images.bigcommerce import Store
+from bc_images.bigcommerce.mapping import Record
 from target_bc_images.ledger import Ledger
-from target_bc_images.match import Knowledge, Known, match, same_picture, source_key
-from target_bc_images.pictures import Pictures
-from target_bc_images.plan import plan
+from target_bc_images.live_images import Pictures
+from target_bc_images.matching import Knowledge, Known, match, same_picture, source_key
 from target_bc_images.planner import read_products
+from target_bc_images.planning import plan
+from target_bc_images.product_task import Job
 from target_bc_images.recognise import Recogniser
 
 __all__ = ["Arrivals"]

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import NotFound, RequestRejected
-from bc_images.images import Record
 
 __all__ = ["OMITTED", "Difference", "KeptValue", "Refusal", "apply_known", "as_sent", "replacements"]
 

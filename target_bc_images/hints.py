@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from bc_images.bigcommerce import PAGE, Store
+from bc_images.bigcommerce.mapping import Record, short
 from bc_images.errors import UnexpectedResponse
-from bc_images.images import Record, short
-from bc_images.store import PAGE, Store
 
 __all__ = ["Hints"]
 

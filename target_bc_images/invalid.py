@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bc_images.images import InvalidImage, Record
-from target_bc_images.match import Knowledge, source_key
+from bc_images.bigcommerce.mapping import InvalidImage, Record
+from target_bc_images.matching import Knowledge, source_key
 
 __all__ = ["Split", "split"]
 

@@ -20,12 +20,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import SettingsError, Stopped
-from bc_images.images import Record
 from bc_images.private_files import create_private, make_private_folder, write_private
 from bc_images.regular_files import FileProblem, file_problem
 from target_bc_images.differences import Difference, KeptValue
-from target_bc_images.match import Known, SourceKey
+from target_bc_images.matching import Known, SourceKey
 
 __all__ = ["Intent", "Ledger"]
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from bc_images.redaction import redact
 from bc_images.text import printable, shortened
 from target_bc_images.differences import Difference, as_sent
-from target_bc_images.plan import UNPROVEN, Action
+from target_bc_images.planning import UNPROVEN, Action
 
 __all__ = ["LEGEND", "SIGNS", "change_line", "difference_text"]
 

@@ -9,11 +9,11 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+from bc_images.bigcommerce.mapping import Record
 from bc_images.files.similarity import looks_same
-from bc_images.images import Record
 from target_bc_images.ledger import Intent, Ledger
-from target_bc_images.match import Known, name_key
-from target_bc_images.pictures import Pictures
+from target_bc_images.live_images import Pictures
+from target_bc_images.matching import Known, name_key
 
 __all__ = ["RESOLUTION", "PendingCreates"]
 

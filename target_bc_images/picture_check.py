@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 
+from bc_images.bigcommerce.mapping import Record
+from bc_images.concurrency import ordered_map, workers
 from bc_images.errors import FileUnavailable
 from bc_images.files.similarity import appearance, looks_same
-from bc_images.images import Record
 from bc_images.sample import Sample
-from bc_images.store.concurrent import ordered_map, workers
-from target_bc_images.match import GONE, NO_PICTURE, Knowledge, Verdict
-from target_bc_images.pictures import Pictures
-from target_bc_images.plan import INCOMPARABLE, RE_ENCODED, SIMILAR
+from target_bc_images.live_images import Pictures
+from target_bc_images.matching import GONE, NO_PICTURE, Knowledge, Verdict
+from target_bc_images.planning import INCOMPARABLE, RE_ENCODED, SIMILAR
 
 __all__ = ["PictureCheck"]
 

@@ -10,21 +10,21 @@ from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
+from bc_images.bigcommerce import PAGE, Found, Product, Store
+from bc_images.bigcommerce.mapping import InvalidImage, InvalidImageError, Record, short
+from bc_images.concurrency import ordered_map, workers
 from bc_images.errors import FileUnavailable, NotFound, RequestRejected
-from bc_images.images import InvalidImage, InvalidImageError, Record, short
 from bc_images.sample import Sample
-from bc_images.store import PAGE, Found, Product, Store
-from bc_images.store.concurrent import ordered_map, workers
 from target_bc_images.hints import Hints
-from target_bc_images.inbox import Inbox, Key
+from target_bc_images.input import Inbox, Key
 from target_bc_images.invalid import split
 from target_bc_images.ledger import Ledger
-from target_bc_images.match import Knowledge, Mode, Pair, SourceKey, match, source_key
-from target_bc_images.options import Options
+from target_bc_images.live_images import Pictures
+from target_bc_images.matching import Knowledge, Mode, Pair, SourceKey, match, source_key
 from target_bc_images.picture_check import PictureCheck
-from target_bc_images.pictures import Pictures
-from target_bc_images.plan import Action, ProductPlan, plan
+from target_bc_images.planning import Action, ProductPlan, plan
 from target_bc_images.recognise import Recogniser
+from target_bc_images.settings import Options
 
 __all__ = ["Batch", "Planner", "read_products"]
 

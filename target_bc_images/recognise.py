@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from bc_images.bigcommerce.mapping import Record
 from bc_images.files.similarity import looks_same
-from bc_images.images import Record
-from target_bc_images.match import (
+from target_bc_images.live_images import Pictures
+from target_bc_images.matching import (
     Knowledge,
     Known,
     SourceKey,
@@ -17,7 +18,6 @@ from target_bc_images.match import (
     same_picture,
     source_key,
 )
-from target_bc_images.pictures import Pictures
 
 __all__ = ["Recogniser"]
 

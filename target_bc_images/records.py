@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from bc_images import schema
-from bc_images.images import Record
+from bc_images.bigcommerce.mapping import Record
 from bc_images.jsonl import shortened
 from bc_images.normalize import Normalizer, clashing
 

@@ -13,15 +13,15 @@ from typing import Any, BinaryIO, Literal, Self, TypeAlias
 
 import orjson
 
+from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import SettingsError, Stopped
-from bc_images.images import Record
 from bc_images.private_files import create_private, make_private_folder
 from bc_images.regular_files import FileProblem, file_problem, open_output
 from bc_images.text import printable
 from bc_images.units import counted
 from target_bc_images.differences import Difference
 from target_bc_images.lines import LEGEND, change_line, difference_text
-from target_bc_images.plan import Action, ProductPlan
+from target_bc_images.planning import Action, ProductPlan
 from target_bc_images.problems import Problems
 
 __all__ = ["ACTIONS", "UNFINISHED", "Report", "Status"]

@@ -11,24 +11,24 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from bc_images.bigcommerce import PAGE, Store
 from bc_images.errors import SettingsError, SomeFailed, Stopped
 from bc_images.files import open_files
 from bc_images.files.locks import StoreLock
 from bc_images.files.upload import Uploader
 from bc_images.progress import Progress, Sample
 from bc_images.settings import Settings
-from bc_images.store import PAGE, Store
 from bc_images.units import counted
-from target_bc_images.apply import Apply
-from target_bc_images.inbox import Inbox, Key
+from target_bc_images.before_images import Undo
+from target_bc_images.executor import Apply
+from target_bc_images.input import Inbox, Key
 from target_bc_images.ledger import Ledger
-from target_bc_images.match import Mode, SourceKey
-from target_bc_images.options import Options
-from target_bc_images.pictures import Pictures
-from target_bc_images.plan import Action
+from target_bc_images.live_images import Pictures
+from target_bc_images.matching import Mode, SourceKey
 from target_bc_images.planner import Batch, Planner
+from target_bc_images.planning import Action
 from target_bc_images.report import Report
-from target_bc_images.undo import Undo
+from target_bc_images.settings import Options
 from target_bc_images.without_file import warn_of_records_without_file
 from target_bc_images.writer import Writer, is_refused_delete, refusal
 

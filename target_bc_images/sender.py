@@ -6,17 +6,17 @@ import threading
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
+from bc_images.bigcommerce import FromUrl, Source, Store
+from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import OutcomeUnknown, RequestRejected, Stopped, UnexpectedResponse
 from bc_images.files.upload import Uploader
-from bc_images.images import Record
-from bc_images.store import FromUrl, Source, Store
 from target_bc_images.differences import OMITTED, Refusal, replacements
-from target_bc_images.job import Job
 from target_bc_images.ledger import Intent, Ledger
-from target_bc_images.match import Knowledge, Known, name_key
+from target_bc_images.live_images import Pictures
+from target_bc_images.matching import Knowledge, Known, name_key
 from target_bc_images.pending import PendingCreates
-from target_bc_images.pictures import Pictures
-from target_bc_images.plan import Action
+from target_bc_images.planning import Action
+from target_bc_images.product_task import Job
 
 __all__ = ["Sender"]
 

@@ -24,19 +24,20 @@ from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.target_base import Target
 
-from bc_images import door, jsonl, logs
+from bc_images import jsonl, logs
+from bc_images.bigcommerce import open_store
+from bc_images.cli.exit import run_and_exit
 from bc_images.config import InputFile, checked, from_environment, settings_files
 from bc_images.errors import DamagedInput, SettingsError, SomeFailed
 from bc_images.normalize import deleted
 from bc_images.settings import PROPERTIES, REQUIRED, Settings
-from bc_images.store import open_store
+from bc_images.singer.reader import LineReader
 from bc_images.units import counted
-from target_bc_images.inbox import Inbox
-from target_bc_images.options import PROPERTIES as TARGET_PROPERTIES
-from target_bc_images.options import Options
-from target_bc_images.reader import LineReader
+from target_bc_images.input import Inbox
 from target_bc_images.report import Report
 from target_bc_images.restore import Restore
+from target_bc_images.settings import PROPERTIES as TARGET_PROPERTIES
+from target_bc_images.settings import Options
 from target_bc_images.sinks import ReadingSink, sink_class
 from target_bc_images.streams import StreamNames, without_images
 
@@ -365,7 +366,7 @@ def main() -> None:
     # What has been imported stays. Millions of records come and go, none of them in a cycle: look for cycles less.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-    door.run(
+    run_and_exit(
         PROG,
         _run,
         farewell="stopped by a signal. What was begun is finished and recorded; run again to go on.",

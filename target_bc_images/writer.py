@@ -6,16 +6,16 @@ import threading
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
+from bc_images.bigcommerce import Store
 from bc_images.errors import AuthError, StoreSuspended
-from bc_images.store import Store
 from bc_images.units import counted
-from target_bc_images.apply import Apply
+from target_bc_images.before_images import Undo
+from target_bc_images.executor import Apply
 from target_bc_images.ledger import Ledger
-from target_bc_images.match import SourceKey
-from target_bc_images.plan import Action, plan, room_for
+from target_bc_images.matching import SourceKey
 from target_bc_images.planner import Batch, read_products
+from target_bc_images.planning import Action, plan, room_for
 from target_bc_images.report import Report
-from target_bc_images.undo import Undo
 
 __all__ = ["Writer", "is_refused_delete", "refusal"]
 

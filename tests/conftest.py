@@ -17,6 +17,8 @@ from cryptography.x509.oid import NameOID
 
 from bc_images import redaction
 
+pytest_plugins = ["tests.support.file_stores", "tests.support.restore_fixtures"]
+
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 NO_SKIPS = os.environ.get("BC_IMAGES_NO_SKIPS", "") not in {"", "0"}
@@ -36,6 +38,16 @@ def no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process hides for ever what was secret once; the token of one test is a word of the next."""
     monkeypatch.setattr(redaction, "_secrets", set())
     monkeypatch.setattr(redaction, "_pattern", None)
+
+
+@pytest.fixture
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep out what the machine says of proxies, certificates and passwords."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.hookimpl(wrapper=True)

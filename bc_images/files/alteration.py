@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from bc_images.errors import FileUnavailable
-from bc_images.files.pictures import EXTENSIONS
+from bc_images.files.media_type import EXTENSIONS
 
 __all__ = ["Altered", "conversion", "is_cached", "transformation"]
 

@@ -13,16 +13,16 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from bc_images import jsonl
+from bc_images.concurrency import ordered_map
 from bc_images.errors import DamagedInput, FileUnavailable, SettingsError
 from bc_images.files.backup import ADVICE, opened_backup
-from bc_images.files.file_store import FileLies, FileStore
+from bc_images.files.index import DIGEST, OBJECTS, REFS, object_key, parse_ref
 from bc_images.files.inspection import refusal
-from bc_images.files.pictures import MAX_UPLOAD
-from bc_images.files.refs import DIGEST, OBJECTS, REFS, object_key, parse_ref
+from bc_images.files.media_type import MAX_UPLOAD
+from bc_images.files.store import FileLies, FileStore
 from bc_images.normalize import Normalizer, stream_kind
 from bc_images.regular_files import FileProblem
 from bc_images.sample import Sample
-from bc_images.store.concurrent import ordered_map
 
 __all__ = ["Audit", "Finding"]
 

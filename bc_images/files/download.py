@@ -11,14 +11,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeAlias
 
+from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import FileUnavailable
-from bc_images.files.file_store import FileLies, FileStore, Stored
 from bc_images.files.findings import Findings, name_of
+from bc_images.files.http_download import Gone, Transfers
+from bc_images.files.index import Refs, Saved
+from bc_images.files.media_type import MAX_UPLOAD
 from bc_images.files.originals import Originals
-from bc_images.files.pictures import MAX_UPLOAD
-from bc_images.files.refs import Refs, Saved
-from bc_images.files.transfer import Gone, Transfers
-from bc_images.images import Record
+from bc_images.files.store import FileLies, FileStore, Stored
 from bc_images.settings import Settings
 
 __all__ = ["Downloader"]

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
+from bc_images.bigcommerce.mapping import Record
+from bc_images.files.index import Saved
 from bc_images.files.inspection import refusal
-from bc_images.files.refs import Saved
-from bc_images.images import Record
 
 __all__ = ["Findings", "Kind", "name_of"]
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Generator
 from typing import Literal, TypeAlias
 
-from bc_images.files.pictures import MAX_UPLOAD
+from bc_images.files.media_type import MAX_UPLOAD
 
 __all__ = ["DEFECTS", "MAX_GIF_FRAMES", "MAX_GIF_SIDE", "Defect", "Inspection", "refusal"]
 

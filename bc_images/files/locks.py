@@ -27,8 +27,8 @@ from types import TracebackType
 from typing import Self
 
 from bc_images.errors import DamagedFiles, StoreLocked
-from bc_images.files.backend import Backend
-from bc_images.files.refs import check_store_hash
+from bc_images.files.backends.base import Backend
+from bc_images.files.index import check_store_hash
 from bc_images.text import shortened
 
 __all__ = ["LOCKS", "RENEW_EVERY", "STALE_AFTER", "Lock", "LockHolder", "StoreLock", "read_locks"]

@@ -15,12 +15,12 @@ from urllib.parse import quote
 from requests import Response
 from requests.auth import AuthBase
 
+from bc_images.bigcommerce.session import DigestAuth
 from bc_images.errors import FileUnavailable
-from bc_images.files.addresses import original_url
 from bc_images.files.alteration import Altered, conversion, is_cached, transformation
-from bc_images.files.pictures import HEAD, MAX_UPLOAD, sniff
-from bc_images.files.transfer import Gone, Interrupted, Transfers, Tries
-from bc_images.http.session import DigestAuth
+from bc_images.files.http_download import Gone, Interrupted, Transfers, Tries
+from bc_images.files.media_type import HEAD, MAX_UPLOAD, sniff
+from bc_images.files.url_policy import original_url
 from bc_images.settings import Settings
 
 __all__ = ["Look", "Originals"]

@@ -11,18 +11,18 @@ from io import BytesIO
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
+from bc_images.bigcommerce import FromFile, FromImport, FromUrl, Source
+from bc_images.bigcommerce.mapping import Record, file_name
 from bc_images.errors import FileUnavailable, RequestRejected, SettingsError
-from bc_images.files.addresses import Addresses, original_url
-from bc_images.files.file_store import FileLies, FileStore
+from bc_images.files.http_download import Transfers
+from bc_images.files.index import object_key
 from bc_images.files.inspection import Inspection, refusal
-from bc_images.files.pictures import EXTENSIONS, HEAD, MAX_UPLOAD, sniff
-from bc_images.files.refs import object_key
-from bc_images.files.transfer import Transfers
+from bc_images.files.media_type import EXTENSIONS, HEAD, MAX_UPLOAD, sniff
+from bc_images.files.store import FileLies, FileStore
+from bc_images.files.url_policy import Addresses, original_url
 from bc_images.files.webdav import Imports, WebDAV
-from bc_images.images import Record, file_name
 from bc_images.redaction import redact
 from bc_images.settings import Settings
-from bc_images.store import FromFile, FromImport, FromUrl, Source
 
 __all__ = ["Uploader"]
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, unquote
 
-from bc_images.files.backend import CHUNK
-from bc_images.files.bucket import Bucket
+from bc_images.files.backends.base import CHUNK
+from bc_images.files.backends.fsspec import Bucket
 
 __all__ = ["WebFolder"]
 

@@ -19,19 +19,12 @@ from urllib.parse import quote
 import requests
 import urllib3
 
-from bc_images.errors import (
-    AuthError,
-    FileUnavailable,
-    SettingsError,
-    Stopped,
-    StoreUnreachable,
-    UnexpectedResponse,
-)
+from bc_images.bigcommerce.exchange import Exchange, Exchanges
+from bc_images.bigcommerce.reachability import Reachability
+from bc_images.bigcommerce.session import DigestAuth, backoff, session
+from bc_images.bigcommerce.transport_errors import Failure, capped_wait, failure, hopeless
+from bc_images.errors import AuthError, FileUnavailable, SettingsError, Stopped, StoreUnreachable, UnexpectedResponse
 from bc_images.files.webdav_responses import LOCKED, Result, missing_digest, result
-from bc_images.http import Reachability, backoff, failure, session
-from bc_images.http.exchange import Exchange, Exchanges
-from bc_images.http.failures import Failure, capped_wait, hopeless
-from bc_images.http.session import DigestAuth
 from bc_images.settings import Settings
 
 __all__ = ["Imports", "WebDAV"]

@@ -11,9 +11,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from bc_images.sandbox import SandboxServer
-from tests.airbyte.connector import Connector, Messages, configured
-from tests.pipelines.stores import looks, make_odd, wreck, writes
+from bigcommerce_sandbox import SandboxServer
+from tests.support.airbyte import Connector, Messages, configured
+from tests.support.stores import looks, make_odd, wreck, writes
 
 
 @pytest.fixture

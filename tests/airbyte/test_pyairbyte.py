@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from bc_images.sandbox import SandboxServer
-from tests.airbyte.connector import BIN
-from tests.pipelines.environments import bin_of
-from tests.pipelines.stores import looks, make_odd, wreck, writes
+from bigcommerce_sandbox import SandboxServer
 from tests.pipelines.test_recipes import recipe
+from tests.support.airbyte import BIN
+from tests.support.environments import bin_of
+from tests.support.stores import looks, make_odd, wreck, writes
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from bc_images.sandbox import SandboxServer
-from tests.airbyte.connector import BIN, Connector, Messages, configured
+from bigcommerce_sandbox import SandboxServer
+from tests.support.airbyte import BIN, Connector, Messages, configured
 
 
 @pytest.fixture

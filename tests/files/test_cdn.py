@@ -16,15 +16,15 @@ import requests
 from PIL import Image
 from requests.structures import CaseInsensitiveDict
 
+from bc_images.bigcommerce import open_store
+from bc_images.bigcommerce.mapping import Record
 from bc_images.files import Downloader, FileStore, open_files
 from bc_images.files.alteration import conversion, is_cached, transformation
-from bc_images.images import Record
-from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
 from bc_images.settings import Settings
-from bc_images.store import open_store
-from tests.files.conftest import keys, record_of, settings_for
-from tests.files.host import Answer, Host, content, status
-from tests.files.pictures import picture, png
+from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
+from tests.support.file_host import Answer, Host, content, status
+from tests.support.file_stores import keys, record_of, settings_for
+from tests.support.pictures import picture, png
 
 PATH = "/product_images/a/001/x__00001.png"
 IMAGE_FILE = "a/001/x__00001.png"
@@ -209,14 +209,14 @@ def test_webdav_that_refuses_is_soon_left_alone(
 
 @pytest.fixture(params=["v3", "v2"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[SandboxServer, dict[str, Any]]]:
-    with SandboxServer(products=8, images=3) as box:
+    with SandboxServer(products=8, images=3) as sandbox:
         yield (
-            box,
+            sandbox,
             {
                 "store_hash": STORE_HASH,
                 "access_token": TOKEN,
-                "api_url": box.url,
-                "store_url": box.url,
+                "api_url": sandbox.url,
+                "store_url": sandbox.url,
                 "api_version": request.param,
                 "files": str(tmp_path / "files"),
                 "max_retries": 1,
@@ -236,9 +236,9 @@ def backed_up(config: dict[str, Any], **more: Any) -> tuple[list[Record], Downlo
     return found, downloader
 
 
-def lies(box: SandboxServer, records: list[Record]) -> list[Record]:
+def lies(sandbox: SandboxServer, records: list[Record]) -> list[Record]:
     """The records that say ``original`` over other bytes."""
-    originals = {image["id"]: image["sha256"] for image in box.dump()["images"]}
+    originals = {image["id"]: image["sha256"] for image in sandbox.dump()["images"]}
     return [
         record
         for record in records
@@ -247,49 +247,49 @@ def lies(box: SandboxServer, records: list[Record]) -> list[Record]:
 
 
 def test_no_record_says_original_over_other_bytes(settings: tuple[SandboxServer, dict[str, Any]]) -> None:
-    box, config = settings
-    box.switch(cdn="altered")
+    sandbox, config = settings
+    sandbox.switch(cdn="altered")
     records, downloader = backed_up(config)
-    assert lies(box, records) == []
+    assert lies(sandbox, records) == []
     count = sum(record["file_source"] == "cdn" for record in records)
     assert 10 < count == downloader.findings["cdn"] < 24
-    box.clear_requests()
+    sandbox.clear_requests()
     assert backed_up(config)[0] == records
-    assert not any(each["path"].startswith("/product_images/") for each in box.requests())
+    assert not any(each["path"].startswith("/product_images/") for each in sandbox.requests())
 
 
 def test_webdav_serves_the_originals(settings: tuple[SandboxServer, dict[str, Any]]) -> None:
-    box, config = settings
-    box.switch(cdn="altered")
+    sandbox, config = settings
+    sandbox.switch(cdn="altered")
     assert any(record["file_source"] == "cdn" for record in backed_up(config)[0])
     records, downloader = backed_up(config, **DAV)  # a user that is given later heals what is saved
     assert {record["file_source"] for record in records} == {"original"}
-    assert lies(box, records) == []
+    assert lies(sandbox, records) == []
     assert list(downloader.findings.summary()) == []
-    box.switch(dav_originals="off")
+    sandbox.switch(dav_originals="off")
     assert backed_up(config, **DAV)[0] == records
 
 
 @pytest.mark.parametrize("wrong", [{"dav_originals": "off"}, {"webdav_password": "another"}])
 def test_webdav_that_serves_none(settings: tuple[SandboxServer, dict[str, Any]], wrong: dict[str, Any]) -> None:
-    box, config = settings
-    box.switch(cdn="altered", dav_originals=wrong.get("dav_originals", "on"))
+    sandbox, config = settings
+    sandbox.switch(cdn="altered", dav_originals=wrong.get("dav_originals", "on"))
     records, _ = backed_up(config, **{**DAV, **{name: value for name, value in wrong.items() if name in DAV}})
-    assert lies(box, records) == []
+    assert lies(sandbox, records) == []
     assert any(record["file_source"] == "cdn" for record in records)
 
 
 def test_a_cdn_that_alters_what_others_have_asked_for(
     settings: tuple[SandboxServer, dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    box, config = settings
-    box.switch(cdn="altered_later")
-    for image in box.dump()["images"]:
-        requests.get(f"{box.url}/product_images/{image['image_file']}", timeout=10)
+    sandbox, config = settings
+    sandbox.switch(cdn="altered_later")
+    for image in sandbox.dump()["images"]:
+        requests.get(f"{sandbox.url}/product_images/{image['image_file']}", timeout=10)
     with caplog.at_level(logging.WARNING):
         records, _ = backed_up(config)
     assert {record["file_source"] for record in records} == {"original"}
-    assert lies(box, records) == []
+    assert lies(sandbox, records) == []
     assert not caplog.records
 
 
@@ -311,28 +311,28 @@ def test_what_comes_out_of_a_cache(headers: dict[str, str], cached: bool) -> Non
     assert is_cached(CaseInsensitiveDict(headers)) is cached
 
 
-def photos(box: SandboxServer) -> None:
+def photos(sandbox: SandboxServer) -> None:
     """Give the store pictures of which a CDN that says nothing makes others of the same type."""
-    for seed, image in enumerate(box.dump(files=False)["images"]):
+    for seed, image in enumerate(sandbox.dump(files=False)["images"]):
         out = BytesIO()
         Image.effect_mandelbrot((60, 40), (-2, -1.5 - seed / 50, 1, 1.5), 50).convert("RGB").save(
             out, "JPEG", quality=95
         )
-        box.set_image(image["id"], content=out.getvalue(), filename="photo.jpg")
+        sandbox.set_image(image["id"], content=out.getvalue(), filename="photo.jpg")
 
 
 @pytest.mark.parametrize("webdav", [True, False])
 def test_a_cdn_that_alters_pictures_without_saying_so(
     settings: tuple[SandboxServer, dict[str, Any]], caplog: pytest.LogCaptureFixture, webdav: bool
 ) -> None:
-    box, config = settings
-    photos(box)
-    box.switch(cdn="altered" if webdav else "altered_later", cdn_marks="off")
-    for image in box.dump()["images"]:
-        requests.get(f"{box.url}/product_images/{image['image_file']}", timeout=10)
+    sandbox, config = settings
+    photos(sandbox)
+    sandbox.switch(cdn="altered" if webdav else "altered_later", cdn_marks="off")
+    for image in sandbox.dump()["images"]:
+        requests.get(f"{sandbox.url}/product_images/{image['image_file']}", timeout=10)
     records, _ = backed_up(config, **(DAV if webdav else {}))
     assert {record["file_source"] for record in records} == {"original"}
-    assert lies(box, records) == []
+    assert lies(sandbox, records) == []
     assert sum("without saying so" in each.getMessage() for each in caplog.records) == 1
     assert {key.rpartition("/")[2] for key in keys(open_files(config["files"]), "sha256")} == {
         record["file_sha256"] for record in records
@@ -340,14 +340,14 @@ def test_a_cdn_that_alters_pictures_without_saying_so(
 
 
 def test_a_cache_that_alters_nothing_is_relied_on(settings: tuple[SandboxServer, dict[str, Any]]) -> None:
-    box, config = settings
-    for image in box.dump()["images"]:
-        box.set_image(image["id"], content=picture("bmp", image["id"]), filename="a.bmp")  # which no CDN touches
-    box.switch(cdn="altered_later")
-    for image in box.dump()["images"]:
-        requests.get(f"{box.url}/product_images/{image['image_file']}", timeout=10)
-    box.clear_requests()
+    sandbox, config = settings
+    for image in sandbox.dump()["images"]:
+        sandbox.set_image(image["id"], content=picture("bmp", image["id"]), filename="a.bmp")  # which no CDN touches
+    sandbox.switch(cdn="altered_later")
+    for image in sandbox.dump()["images"]:
+        requests.get(f"{sandbox.url}/product_images/{image['image_file']}", timeout=10)
+    sandbox.clear_requests()
     records, _ = backed_up(config)
-    assert lies(box, records) == []
-    queries = [each["query"] for each in box.requests() if each["path"].startswith("/product_images/")]
+    assert lies(sandbox, records) == []
+    queries = [each["query"] for each in sandbox.requests() if each["path"].startswith("/product_images/")]
     assert sum("no-cache" in query for query in queries) == 8

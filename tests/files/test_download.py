@@ -17,15 +17,15 @@ from typing import Any
 
 import pytest
 
+from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import DamagedFiles, Stopped, StoreUnreachable
 from bc_images.files import Downloader, FileStore, Saved, open_files
-from bc_images.files import addresses as addresses_module
-from bc_images.files import transfer as transfer_module
-from bc_images.files.folder import Folder
-from bc_images.images import Record
-from tests.files.conftest import keys, record_of, settings_for
-from tests.files.host import Answer, Host, closed_port, content, cut, drip, hang_up, hold, raw, status
-from tests.files.pictures import KINDS, MEDIA_TYPES, picture, png
+from bc_images.files import http_download as transfer_module
+from bc_images.files import url_policy as addresses_module
+from bc_images.files.backends.local import Folder
+from tests.support.file_host import Answer, Host, closed_port, content, cut, drip, hang_up, hold, raw, status
+from tests.support.file_stores import keys, record_of, settings_for
+from tests.support.pictures import KINDS, MEDIA_TYPES, picture, png
 
 PATH = "/product_images/a/001/x__00001.png"
 IMAGE_FILE = "a/001/x__00001.png"

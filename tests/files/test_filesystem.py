@@ -18,11 +18,11 @@ from fsspec.registry import _registry, known_implementations
 
 from bc_images.errors import DamagedFiles, SettingsError
 from bc_images.files import open_files
-from bc_images.sandbox import STORE_HASH, TOKEN, SandboxServer
-from tests.files.elsewhere import Elsewhere
-from tests.files.host import closed_port
-from tests.files.pictures import picture
-from tests.in_process import run
+from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
+from tests.support.commands import run
+from tests.support.file_host import closed_port
+from tests.support.move_filesystem import Elsewhere
+from tests.support.pictures import picture
 
 
 @pytest.fixture

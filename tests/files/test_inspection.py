@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from bc_images.files.inspection import MAX_GIF_FRAMES, MAX_GIF_SIDE, Inspection, refusal
-from bc_images.files.pictures import HEAD, MAX_UPLOAD, sniff
-from bc_images.sandbox import media
-from tests.files.pictures import KINDS, picture
+from bc_images.files.media_type import HEAD, MAX_UPLOAD, sniff
+from bigcommerce_sandbox import media
+from tests.support.pictures import KINDS, picture
 
 
 def inspected(content: bytes, step: int = 1 << 18) -> str | None:

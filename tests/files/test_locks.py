@@ -18,8 +18,8 @@ import pytest
 from bc_images.errors import DamagedFiles, StoreLocked
 from bc_images.files import FileStore, locks, open_files
 from bc_images.files.locks import LockHolder, StoreLock, read_locks
-from tests import in_process
-from tests.files.conftest import everywhere
+from tests.support import commands
+from tests.support.file_stores import everywhere
 
 STORE = "abc"
 
@@ -222,7 +222,7 @@ def test_a_read_only_file_store_takes_no_lock_and_says_so(
 
 class TestUnlock:
     def unlock(self, files: FileStore, *options: str) -> tuple[int, str]:
-        done = in_process.run("bc-images", "unlock", "--files", files.label, "--store-hash", STORE, *options)
+        done = commands.run("bc-images", "unlock", "--files", files.label, "--store-hash", STORE, *options)
         return done.returncode, done.stdout.decode() + done.stderr.decode()
 
     @pytest.fixture
@@ -252,5 +252,5 @@ class TestUnlock:
         assert not (tmp_path / "nowhere").exists()
 
     def test_a_store_hash_that_leads_elsewhere(self, files: FileStore) -> None:
-        done = in_process.run("bc-images", "unlock", "--files", files.label, "--store-hash", "../sha256")
+        done = commands.run("bc-images", "unlock", "--files", files.label, "--store-hash", "../sha256")
         assert done.returncode == 2

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from bc_images import regular_files
-from bc_images.files.refs import parse_ref
-from bc_images.sandbox import STORE_HASH, TOKEN, SandboxServer
-from tests.in_process import Done, run
+from bc_images.files.index import parse_ref
+from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
+from tests.support.commands import Done, run
 
 BIN = Path(sys.executable).parent
 

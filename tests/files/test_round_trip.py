@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
+from bc_images.bigcommerce import open_store
+from bc_images.bigcommerce.mapping import Record
 from bc_images.files import Downloader, open_files
 from bc_images.files.upload import Uploader
-from bc_images.images import Record
-from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
 from bc_images.settings import Settings
-from bc_images.store import open_store
-from tests.files.host import Host
-from tests.files.pictures import KINDS, picture, png
-from tests.in_process import Done, run
+from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
+from tests.support.commands import Done, run
+from tests.support.file_host import Host
+from tests.support.pictures import KINDS, picture, png
 
 MAX = 8 * 1024 * 1024
 ROOT = Path(__file__).parents[2]
@@ -57,21 +57,21 @@ def restore(settings: Settings, place: str, records: list[Record]) -> None:
 
 @pytest.mark.parametrize(("version", "place"), [("v3", "folder"), ("v2", "folder"), ("v3", "s3")], indirect=["place"])
 def test_every_byte_comes_back(version: str, place: str) -> None:
-    with SandboxServer(products=1, images=0, switches={"lingering_originals": "off"}) as shop:
-        (product,) = shop.dump()["products"]
+    with SandboxServer(products=1, images=0, switches={"lingering_originals": "off"}) as sandbox:
+        (product,) = sandbox.dump()["products"]
         for name, content in PICTURES.items():
-            shop.add_image(product["id"], content, name)
+            sandbox.add_image(product["id"], content, name)
         settings = Settings.from_config(
-            {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": shop.url, "store_url": shop.url}
+            {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
             | {"api_version": version, "max_retries": 1}
         )
         before, failures = back_up(settings, place)
         assert failures == []
-        wanted = {image["id"]: image["sha256"] for image in shop.dump()["images"]}
+        wanted = {image["id"]: image["sha256"] for image in sandbox.dump()["images"]}
         assert {record["id"]: record["file_sha256"] for record in before} == wanted
         for record in before:
-            shop.delete_image(record["id"])
-        assert shop.dump()["images"] == []
+            sandbox.delete_image(record["id"])
+        assert sandbox.dump()["images"] == []
         restore(settings, place, before)
         after, failures = back_up(settings, place)
         assert failures == []
@@ -84,15 +84,15 @@ def test_the_commands_bring_every_byte_back(version: str, tmp_path: Path) -> Non
     """What cannot travel, an empty file and one of more than 8 MB, is named; nothing else suffers from it."""
     hopeless = {"empty.png": b"", "too-long.png": png(MAX + 1)}
     config, files = tmp_path / "config.json", tmp_path / "files"
-    with SandboxServer(products=1, images=0) as shop:
-        (product,) = shop.dump()["products"]
+    with SandboxServer(products=1, images=0) as sandbox:
+        (product,) = sandbox.dump()["products"]
         for name, content in (PICTURES | hopeless).items():
-            shop.add_image(product["id"], content, name)
+            sandbox.add_image(product["id"], content, name)
         shared: dict[str, Any] = {
             "store_hash": STORE_HASH,
             "access_token": TOKEN,
-            "api_url": shop.url,
-            "store_url": shop.url,
+            "api_url": sandbox.url,
+            "store_url": sandbox.url,
         }
         shared |= {"api_version": version, "files": str(files), "max_retries": 0}
 
@@ -106,7 +106,7 @@ def test_the_commands_bring_every_byte_back(version: str, tmp_path: Path) -> Non
         first, digests = back_up()
         assert first.returncode == 1
         assert b"empty" in first.stderr
-        wanted = {image["sort_order"]: image["sha256"] for image in shop.dump()["images"]}
+        wanted = {image["sort_order"]: image["sha256"] for image in sandbox.dump()["images"]}
         empty = next(order for order, digest in wanted.items() if digest == hashlib.sha256().hexdigest())
         assert digests == {**wanted, empty: None}
         backup = tmp_path / "backup.singer"
@@ -115,8 +115,8 @@ def test_the_commands_bring_every_byte_back(version: str, tmp_path: Path) -> Non
         assert checked.returncode == 1
         assert [line[:1] for line in checked.stdout.splitlines()[:-2]] == [b"-", b"x"]
 
-        for image in shop.dump()["images"]:
-            shop.delete_image(image["id"])
+        for image in sandbox.dump()["images"]:
+            sandbox.delete_image(image["id"])
         dav = {"webdav_username": DAV_USERNAME, "webdav_password": DAV_PASSWORD}
         config.write_text(json.dumps(shared | dav | {"state_dir": str(tmp_path / "state")}))
         restored = run("target-bc-images", "--config", config, stdin=first.stdout)
@@ -133,13 +133,13 @@ def test_the_commands_bring_every_byte_back(version: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("mounts", [False, True])
 def test_a_file_store_that_is_not_there_ends_the_restore(mounts: bool, tmp_path: Path) -> None:
     """One line and exit code 3, and not one record that is rejected for a picture that may well be safe."""
-    with SandboxServer(products=3, images=2) as shop:
+    with SandboxServer(products=3, images=2) as sandbox:
         config, files, report = tmp_path / "config.json", tmp_path / "files", tmp_path / "report.jsonl"
-        shared = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": shop.url, "store_url": shop.url}
+        shared = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
         config.write_text(json.dumps(shared | {"files": str(files)}))
         backup = run("tap-bc-images", "--config", config).stdout
-        for image in shop.dump()["images"]:
-            shop.delete_image(image["id"])
+        for image in sandbox.dump()["images"]:
+            sandbox.delete_image(image["id"])
         files.rename(tmp_path / "moved")
         if mounts:
             files.mkdir()
@@ -151,27 +151,27 @@ def test_a_file_store_that_is_not_there_ends_the_restore(mounts: bool, tmp_path:
         *rows, summary = map(json.loads, report.read_bytes().splitlines())
         assert summary["rejected"] == summary["failed"] == 0
         assert not {row["status"] for row in rows} & {"rejected", "failed", "done"}
-        assert shop.dump()["images"] == []
+        assert sandbox.dump()["images"] == []
 
 
 def test_the_token_never_goes_to_the_originals(tmp_path: Path) -> None:
-    with SandboxServer(products=3, images=2) as shop:
+    with SandboxServer(products=3, images=2) as sandbox:
         settings = Settings.from_config(
-            {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": shop.url, "store_url": shop.url}
+            {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
         )
         back_up(settings, str(tmp_path))
-        originals = [request for request in shop.requests() if request["path"].startswith("/product_images/")]
+        originals = [request for request in sandbox.requests() if request["path"].startswith("/product_images/")]
         assert len(originals) == 6
         assert not any(request["token"] for request in originals)
 
 
 def test_what_cannot_be_had_is_listed(tmp_path: Path) -> None:
-    with SandboxServer(products=1, images=0) as shop:
-        (product,) = shop.dump()["products"]
+    with SandboxServer(products=1, images=0) as sandbox:
+        (product,) = sandbox.dump()["products"]
         for number, content in enumerate((b"", b"<html>", picture("png"), png(MAX + 1))):
-            shop.add_image(product["id"], content, f"{number}.png")
+            sandbox.add_image(product["id"], content, f"{number}.png")
         settings = Settings.from_config(
-            {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": shop.url, "store_url": shop.url}
+            {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
         )
         records, failures = back_up(settings, str(tmp_path))
         assert [record["file_size"] for record in records] == [None, None, len(picture("png")), MAX + 1]
@@ -193,7 +193,7 @@ def test_memory_does_not_grow_with_the_file(host: Host, tmp_path: Path) -> None:
     script = (
         "import resource, sys\n"
         "from bc_images.files import Downloader, open_files\n"
-        "from tests.files.conftest import record_of, settings_for\n"
+        "from tests.support.file_stores import record_of, settings_for\n"
         "files = open_files(sys.argv[2])\n"
         "files.add([b'GIF89a' + bytes(100)])\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

@@ -10,8 +10,8 @@ from PIL import Image
 
 from bc_images.files import similarity
 from bc_images.files.similarity import appearance, looks_same
-from bc_images.sandbox import media, seed
-from tests.target.stage import picture
+from bigcommerce_sandbox import media, seed
+from tests.support.target import picture
 
 SEEDED = [seed.picture(0, number, seed.EXTENSIONS[number % 10], 0) for number in range(11, 91)]
 

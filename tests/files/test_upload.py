@@ -13,6 +13,8 @@ import pytest
 import requests
 from PIL import Image
 
+from bc_images.bigcommerce import FromFile, FromImport, FromUrl, Store, open_store
+from bc_images.bigcommerce.mapping import Record, file_name, stem
 from bc_images.errors import (
     AuthError,
     FileUnavailable,
@@ -23,15 +25,13 @@ from bc_images.errors import (
     UnexpectedResponse,
 )
 from bc_images.files import FileStore, open_files
-from bc_images.files.refs import object_key
+from bc_images.files.index import object_key
 from bc_images.files.upload import Uploader
-from bc_images.images import Record, file_name, stem
-from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
 from bc_images.settings import Settings
-from bc_images.store import FromFile, FromImport, FromUrl, Store, open_store
-from tests.files.conftest import everywhere, record_of, settings_for
-from tests.files.host import Host, closed_port, content, status
-from tests.files.pictures import KINDS, picture, png
+from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
+from tests.support.file_host import Host, closed_port, content, status
+from tests.support.file_stores import everywhere, record_of, settings_for
+from tests.support.pictures import KINDS, picture, png
 
 MAX = 8 * 1024 * 1024
 DAV = {"webdav_username": DAV_USERNAME, "webdav_password": DAV_PASSWORD}
@@ -45,7 +45,7 @@ def running() -> Iterator[SandboxServer]:
 
 
 @pytest.fixture
-def shop(running: SandboxServer) -> SandboxServer:
+def sandbox(running: SandboxServer) -> SandboxServer:
     running.reset()
     return running
 
@@ -55,8 +55,8 @@ def files(tmp_path: Path) -> FileStore:
     return open_files(str(tmp_path / "files"))
 
 
-def settings_of(shop: SandboxServer, **changed: Any) -> Settings:
-    given = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": shop.url, "store_url": shop.url}
+def settings_of(sandbox: SandboxServer, **changed: Any) -> Settings:
+    given = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
     return Settings.from_config(given | {"max_retries": 1} | changed)
 
 
@@ -67,21 +67,21 @@ def saved(files: FileStore, body: bytes, image_file: str = "a/001/front__12345.p
     return record_of(image_file, **facts, **changed)
 
 
-def create(store: Store, shop: SandboxServer, uploader: Uploader, record: Record) -> dict[str, Any]:
+def create(store: Store, sandbox: SandboxServer, uploader: Uploader, record: Record) -> dict[str, Any]:
     """Restore one record and return the image as the sandbox keeps it."""
     uploader.check(record)
-    product = shop.dump()["products"][0]["id"]
+    product = sandbox.dump()["products"][0]["id"]
     with uploader.source(record) as source:
         made = store.create(product, source, FIELDS)
-    (image,) = [image for image in shop.dump()["images"] if image["id"] == made["id"]]
+    (image,) = [image for image in sandbox.dump()["images"] if image["id"] == made["id"]]
     return image
 
 
-def imports(shop: SandboxServer) -> list[str]:
+def imports(sandbox: SandboxServer) -> list[str]:
     """What lies in the WebDAV import folder."""
     answer = requests.request(
         "PROPFIND",
-        f"{shop.url}/dav/product_images/import/",
+        f"{sandbox.url}/dav/product_images/import/",
         headers={"Depth": "1"},
         auth=requests.auth.HTTPDigestAuth(DAV_USERNAME, DAV_PASSWORD),
         timeout=10,
@@ -105,35 +105,35 @@ def imports(shop: SandboxServer) -> list[str]:
     ],
 )
 def test_every_way_brings_the_same_bytes(
-    shop: SandboxServer, files: FileStore, host: Host, kind: str, version: str, upload: str, route: str
+    sandbox: SandboxServer, files: FileStore, host: Host, kind: str, version: str, upload: str, route: str
 ) -> None:
     record = saved(files, picture(kind), f"c/123/front-view__36562.{kind}")
     host.on(f"/{object_key(record['file_sha256'])}", content(picture(kind)))
-    settings = settings_of(shop, api_version=version)
+    settings = settings_of(sandbox, api_version=version)
     uploader = Uploader(settings, files=files, upload=upload, files_url=host.url, **DAV)
     assert uploader.route(record) == route
-    image = create(open_store(settings), shop, uploader, record)
+    image = create(open_store(settings), sandbox, uploader, record)
     assert image["sha256"] == record["file_sha256"]
     assert stem(image["image_file"]) == ("front-view" if route != "url" else record["file_sha256"])
-    assert imports(shop) == []
+    assert imports(sandbox) == []
     uploader.close()
 
 
 @pytest.mark.parametrize("version", ["v2", "v3"])
-def test_replacing(shop: SandboxServer, files: FileStore, version: str) -> None:
-    settings = settings_of(shop, api_version=version)
+def test_replacing(sandbox: SandboxServer, files: FileStore, version: str) -> None:
+    settings = settings_of(sandbox, api_version=version)
     uploader, store = Uploader(settings, files=files, **DAV), open_store(settings)
-    first = create(store, shop, uploader, saved(files, picture("png")))
+    first = create(store, sandbox, uploader, saved(files, picture("png")))
     record = saved(files, picture("gif"), "a/001/front__12345.gif")
     with uploader.source(record) as source:
         store.replace(first["product_id"], first["id"], source, FIELDS)
-    (image,) = shop.dump()["images"]
+    (image,) = sandbox.dump()["images"]
     assert (image["id"], image["sha256"]) == (first["id"], record["file_sha256"])
 
 
-def test_auto_takes_the_first_that_can_work(shop: SandboxServer, files: FileStore) -> None:
+def test_auto_takes_the_first_that_can_work(sandbox: SandboxServer, files: FileStore) -> None:
     record = saved(files, picture("png"))
-    v2, v3 = settings_of(shop, api_version="v2"), settings_of(shop)
+    v2, v3 = settings_of(sandbox, api_version="v2"), settings_of(sandbox)
     assert Uploader(v3, files=files, files_url="https://f.example.com", **DAV).route(record) == "multipart"
     assert Uploader(v2, files=files, files_url="https://f.example.com", **DAV).route(record) == "webdav"
     assert Uploader(v2, files=files, files_url="https://f.example.com").route(record) == "url"
@@ -145,24 +145,24 @@ WAYS = r"set webdav_username and webdav_password, or files_url, or use api_versi
 
 
 def test_v2_without_any_way_says_what_to_do(
-    shop: SandboxServer, files: FileStore, caplog: pytest.LogCaptureFixture
+    sandbox: SandboxServer, files: FileStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At the start, and at every record that needs its picture; what needs none is restored all the same."""
     with caplog.at_level("INFO", "bc_images.files"):
-        uploader = Uploader(settings_of(shop, api_version="v2"), files=files)
+        uploader = Uploader(settings_of(sandbox, api_version="v2"), files=files)
     (line,) = caplog.messages
     assert re.match(rf"Saved pictures cannot go back .*: this file store cannot sign addresses\. .*{WAYS}\.", line)
     with pytest.raises(FileUnavailable, match=WAYS):
-        uploader.check(saved(files, picture("png"), zoom_url=f"{shop.url}/other.png"))
+        uploader.check(saved(files, picture("png"), zoom_url=f"{sandbox.url}/other.png"))
 
 
 @pytest.mark.parametrize("version", ["v2", "v3"])
-def test_an_address_that_there_never_is(shop: SandboxServer, files: FileStore, version: str) -> None:
-    shop.clear_requests()
+def test_an_address_that_there_never_is(sandbox: SandboxServer, files: FileStore, version: str) -> None:
+    sandbox.clear_requests()
     with pytest.raises(SettingsError, match="upload url needs files_url"):
-        Uploader(settings_of(shop, api_version=version), files=files, upload="url", **DAV)
-    Uploader(settings_of(shop, api_version=version), files=None, upload="url")  # the records carry their own
-    assert shop.requests() == []
+        Uploader(settings_of(sandbox, api_version=version), files=files, upload="url", **DAV)
+    Uploader(settings_of(sandbox, api_version=version), files=None, upload="url")  # the records carry their own
+    assert sandbox.requests() == []
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_an_address_that_there_never_is(shop: SandboxServer, files: FileStore, v
     ],
 )
 def test_the_way_is_said(
-    shop: SandboxServer,
+    sandbox: SandboxServer,
     files: FileStore,
     caplog: pytest.LogCaptureFixture,
     version: str,
@@ -183,14 +183,14 @@ def test_the_way_is_said(
     way: str,
 ) -> None:
     with caplog.at_level("INFO", "bc_images.files"):
-        Uploader(settings_of(shop, api_version=version), files=files, **given)
-        Uploader(settings_of(shop, api_version=version), files=None, **given)
+        Uploader(settings_of(sandbox, api_version=version), files=files, **given)
+        Uploader(settings_of(sandbox, api_version=version), files=None, **given)
     assert caplog.messages == [f"Saved pictures go back by {way}."]
 
 
 @pytest.mark.parametrize("form", [{"files_url": None, "webdav_username": None, "webdav_password": None}, {}])
-def test_settings_that_are_not_set(shop: SandboxServer, form: dict[str, Any]) -> None:
-    Uploader(settings_of(shop), files=None, **form)
+def test_settings_that_are_not_set(sandbox: SandboxServer, form: dict[str, Any]) -> None:
+    Uploader(settings_of(sandbox), files=None, **form)
 
 
 @pytest.mark.parametrize(
@@ -207,21 +207,21 @@ def test_settings_that_are_not_set(shop: SandboxServer, form: dict[str, Any]) ->
         ("v3", {"webdav_username": "a\r\nX-Evil: 1", "webdav_password": "x"}, "line break"),
     ],
 )
-def test_settings_that_cannot_work(shop: SandboxServer, version: str, given: dict[str, str], words: str) -> None:
+def test_settings_that_cannot_work(sandbox: SandboxServer, version: str, given: dict[str, str], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
-        Uploader(settings_of(shop, api_version=version), files=None, **given)
+        Uploader(settings_of(sandbox, api_version=version), files=None, **given)
 
 
-def test_a_signed_address(shop: SandboxServer, s3: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_signed_address(sandbox: SandboxServer, s3: str, caplog: pytest.LogCaptureFixture) -> None:
     """The store fetches from a bucket that nobody may read without the signature's leave."""
     files = open_files(s3)
     record = saved(files, picture("png"))
-    settings = settings_of(shop, api_version="v2")
+    settings = settings_of(sandbox, api_version="v2")
     with caplog.at_level("INFO", "bc_images.files"):
         uploader = Uploader(settings, files=files)
     assert caplog.messages == ["Saved pictures go back by signed."]
     assert uploader.route(record) == "signed"
-    image = create(open_store(settings), shop, uploader, record)
+    image = create(open_store(settings), sandbox, uploader, record)
     assert image["sha256"] == record["file_sha256"]
     with uploader.source(record) as source:
         assert isinstance(source, FromUrl)
@@ -231,19 +231,19 @@ def test_a_signed_address(shop: SandboxServer, s3: str, caplog: pytest.LogCaptur
 
 @pytest.mark.parametrize(("version", "upload"), [("v2", "auto"), ("v3", "url")])
 def test_a_signed_address_that_is_too_long(
-    shop: SandboxServer, s3: str, caplog: pytest.LogCaptureFixture, version: str, upload: str
+    sandbox: SandboxServer, s3: str, caplog: pytest.LogCaptureFixture, version: str, upload: str
 ) -> None:
     files = open_files(f"{s3}/{'deep/' * 20}")
-    uploader = Uploader(settings_of(shop, api_version=version), files=files, upload=upload)
+    uploader = Uploader(settings_of(sandbox, api_version=version), files=files, upload=upload)
     assert re.search(
         r"cannot go back .*: the address has \d{3} characters and .* 255\. .*[Ss]et .*files_url", caplog.text
     )
     assert "Signature" not in caplog.text
-    shop.clear_requests()
+    sandbox.clear_requests()
     with pytest.raises(FileUnavailable, match=r"has \d{3} characters and the store takes 255") as caught:
         uploader.check(saved(files, picture("png")))
     assert "Signature" not in str(caught.value)
-    assert shop.requests() == []
+    assert sandbox.requests() == []
 
 
 # ------------------------------------------------------------ names
@@ -271,10 +271,10 @@ def test_a_signed_address_that_is_too_long(
     ],
 )
 def test_the_name_that_is_sent(
-    shop: SandboxServer, files: FileStore, image_file: str, kind: str, sent: str, version: str
+    sandbox: SandboxServer, files: FileStore, image_file: str, kind: str, sent: str, version: str
 ) -> None:
     record = saved(files, picture(kind), image_file)
-    settings = settings_of(shop, api_version=version)
+    settings = settings_of(sandbox, api_version=version)
     uploader = Uploader(settings, files=files, **DAV)
     with uploader.source(record) as source:
         if version == "v3":
@@ -288,19 +288,19 @@ def test_the_name_that_is_sent(
             assert len(source.name) <= 240
             if sent.isascii() and len(sent) < 200:
                 assert file_name(source.name) == sent
-    image = create(open_store(settings), shop, uploader, record)
+    image = create(open_store(settings), sandbox, uploader, record)
     assert image["sha256"] == record["file_sha256"]
 
 
-def test_two_uploads_of_one_name_do_not_meet(shop: SandboxServer, files: FileStore) -> None:
-    uploader = Uploader(settings_of(shop, api_version="v2"), files=files, **DAV)
+def test_two_uploads_of_one_name_do_not_meet(sandbox: SandboxServer, files: FileStore) -> None:
+    uploader = Uploader(settings_of(sandbox, api_version="v2"), files=files, **DAV)
     one, other = saved(files, picture("png")), saved(files, picture("png", 1))
     with uploader.source(one) as first, uploader.source(other) as second:
         assert isinstance(first, FromImport)
         assert isinstance(second, FromImport)
         assert first.name != second.name
-        assert len(imports(shop)) == 2
-    assert imports(shop) == []
+        assert len(imports(sandbox)) == 2
+    assert imports(sandbox) == []
 
 
 # ------------------------------------------------------------ refused here
@@ -308,20 +308,20 @@ def test_two_uploads_of_one_name_do_not_meet(shop: SandboxServer, files: FileSto
 
 @pytest.mark.parametrize("size", [MAX - 1, MAX, MAX + 1])
 @pytest.mark.parametrize("version", ["v2", "v3"])
-def test_the_limit_of_8_mb(shop: SandboxServer, files: FileStore, size: int, version: str) -> None:
+def test_the_limit_of_8_mb(sandbox: SandboxServer, files: FileStore, size: int, version: str) -> None:
     record = saved(files, png(size))
-    settings = settings_of(shop, api_version=version)
+    settings = settings_of(sandbox, api_version=version)
     uploader = Uploader(settings, files=files, **DAV)
-    shop.clear_requests()
+    sandbox.clear_requests()
     if size > MAX:
         with pytest.raises(RequestRejected, match=r"8,388,609 bytes; the store takes 8,388,608") as caught:
             uploader.check(record)
         assert caught.value.status is None
         with pytest.raises(RequestRejected), uploader.source(record):
             pytest.fail("it must not be sent")
-        assert shop.requests() == []
+        assert sandbox.requests() == []
     else:
-        assert create(open_store(settings), shop, uploader, record)["size"] == size
+        assert create(open_store(settings), sandbox, uploader, record)["size"] == size
 
 
 def bad_files(files: FileStore, root: Path) -> Iterator[tuple[Record, type[Exception], str]]:
@@ -350,16 +350,16 @@ def bad_files(files: FileStore, root: Path) -> Iterator[tuple[Record, type[Excep
 
 @pytest.mark.parametrize("version", ["v2", "v3"])
 def test_bad_files_are_refused_before_any_request(
-    shop: SandboxServer, files: FileStore, tmp_path: Path, version: str
+    sandbox: SandboxServer, files: FileStore, tmp_path: Path, version: str
 ) -> None:
-    uploader = Uploader(settings_of(shop, api_version=version), files=files, **DAV)
+    uploader = Uploader(settings_of(sandbox, api_version=version), files=files, **DAV)
     for record, kind, words in bad_files(files, tmp_path / "files"):
-        shop.clear_requests()
+        sandbox.clear_requests()
         with pytest.raises(kind, match=words):
             uploader.check(record)
         with pytest.raises(kind, match=words), uploader.source(record):
             pytest.fail("it must not be sent")
-        assert shop.requests() == []
+        assert sandbox.requests() == []
 
 
 HOSTILE = [
@@ -402,17 +402,17 @@ HOSTILE = [
 
 @pytest.mark.parametrize("address", HOSTILE)
 @pytest.mark.parametrize("version", ["v2", "v3"])
-def test_hostile_addresses_are_not_passed_on(shop: SandboxServer, address: str, version: str) -> None:
-    uploader = Uploader(settings_of(shop, api_version=version), files=None)
+def test_hostile_addresses_are_not_passed_on(sandbox: SandboxServer, address: str, version: str) -> None:
+    uploader = Uploader(settings_of(sandbox, api_version=version), files=None)
     record = record_of("a/b.png", zoom_url=address)
-    shop.clear_requests()
+    sandbox.clear_requests()
     with pytest.raises(FileUnavailable) as caught:
         uploader.check(record)
     assert "\n" not in str(caught.value)
     assert ":pw@" not in str(caught.value)
     with pytest.raises(FileUnavailable), uploader.source(record):
         pytest.fail("it must not be passed on")
-    assert shop.requests() == []
+    assert sandbox.requests() == []
 
 
 @pytest.mark.parametrize(
@@ -424,41 +424,41 @@ def test_hostile_addresses_are_not_passed_on(shop: SandboxServer, address: str, 
         ),
         ({"zoom_url": "https://example.com/ä b.png"}, "https://example.com/%C3%A4%20b.png"),
         ({"zoom_url": "https://größe.example/x.png"}, "https://xn--gre-6ka8i.example/x.png"),
-        ({"zoom_url": None, "store_hash": STORE_HASH}, "{shop}/product_images/a/b%20c.png"),
+        ({"zoom_url": None, "store_hash": STORE_HASH}, "{sandbox}/product_images/a/b%20c.png"),
         ({"zoom_url": ""}, "https://store-abc.mybigcommerce.com/product_images/a/b%20c.png"),
     ],
 )
 def test_without_bytes_the_store_fetches_what_the_record_names(
-    shop: SandboxServer, record: Record, address: str
+    sandbox: SandboxServer, record: Record, address: str
 ) -> None:
-    uploader = Uploader(settings_of(shop), files=None)
+    uploader = Uploader(settings_of(sandbox), files=None)
     wanted = record_of("a/b c.png", **record)
     uploader.check(wanted)
     with uploader.source(wanted) as source:
-        assert source == FromUrl(address.format(shop=shop.url))
+        assert source == FromUrl(address.format(sandbox=sandbox.url))
 
 
 @pytest.mark.parametrize("store_hash", ["x.evil.example.com/", "a b", "a/../b"])
-def test_a_store_hash_does_not_choose_the_host(shop: SandboxServer, store_hash: str) -> None:
+def test_a_store_hash_does_not_choose_the_host(sandbox: SandboxServer, store_hash: str) -> None:
     with pytest.raises(FileUnavailable, match="store_hash"):
-        Uploader(settings_of(shop), files=None).check(record_of("a/b.png", store_hash=store_hash))
+        Uploader(settings_of(sandbox), files=None).check(record_of("a/b.png", store_hash=store_hash))
 
 
 @pytest.mark.parametrize("length", [255, 256])
 @pytest.mark.parametrize("version", ["v2", "v3"])
 @pytest.mark.parametrize("saves", [True, False])
 def test_the_limit_of_255_characters(
-    shop: SandboxServer, files: FileStore, version: str, length: int, saves: bool
+    sandbox: SandboxServer, files: FileStore, version: str, length: int, saves: bool
 ) -> None:
     start = "https://files.example.com/"
     if saves:
         record = saved(files, picture("png"))
         files_url = start + "x" * (length - len(start) - len(f"/{object_key(record['file_sha256'])}"))
-        uploader = Uploader(settings_of(shop, api_version=version), files=files, upload="url", files_url=files_url)
+        uploader = Uploader(settings_of(sandbox, api_version=version), files=files, upload="url", files_url=files_url)
     else:
         record = record_of("a/b.png", zoom_url=(start + "x" * 300)[:length])
-        uploader = Uploader(settings_of(shop, api_version=version), files=None)
-    shop.clear_requests()
+        uploader = Uploader(settings_of(sandbox, api_version=version), files=None)
+    sandbox.clear_requests()
     if length == 255:
         uploader.check(record)
         with uploader.source(record) as source:
@@ -467,12 +467,12 @@ def test_the_limit_of_255_characters(
     else:
         with pytest.raises(FileUnavailable, match="has 256 characters and the store takes 255"):
             uploader.check(record)
-    assert shop.requests() == []
+    assert sandbox.requests() == []
 
 
 @everywhere
-def test_a_file_store_that_is_gone_is_no_fault_of_the_record(shop: SandboxServer, place: str) -> None:
-    uploader = Uploader(settings_of(shop), files=open_files(place))
+def test_a_file_store_that_is_gone_is_no_fault_of_the_record(sandbox: SandboxServer, place: str) -> None:
+    uploader = Uploader(settings_of(sandbox), files=open_files(place))
     with pytest.raises(Stopped, match="There is no file store at"):
         uploader.check(record_of("a/b.png", file_sha256="0" * 64))
 
@@ -480,32 +480,32 @@ def test_a_file_store_that_is_gone_is_no_fault_of_the_record(shop: SandboxServer
 # ------------------------------------------------------------ WebDAV when it misbehaves
 
 
-def test_it_is_cleaned_up_when_the_restore_fails(shop: SandboxServer, files: FileStore) -> None:
-    uploader = Uploader(settings_of(shop, api_version="v2"), files=files, **DAV)
+def test_it_is_cleaned_up_when_the_restore_fails(sandbox: SandboxServer, files: FileStore) -> None:
+    uploader = Uploader(settings_of(sandbox, api_version="v2"), files=files, **DAV)
 
     def restore() -> None:
         with uploader.source(saved(files, picture("png"))):
-            assert len(imports(shop)) == 1
+            assert len(imports(sandbox)) == 1
             raise RequestRejected("the store said no", 400)
 
     with pytest.raises(RequestRejected, match="said no"):
         restore()
-    assert imports(shop) == []
+    assert imports(sandbox) == []
 
 
 @pytest.mark.parametrize("faults", ["5", "b", "u", "d", "l", "w", "W"])
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_what_passes_is_tried_again(
-    shop: SandboxServer, files: FileStore, quick: None, method: str, faults: str
+    sandbox: SandboxServer, files: FileStore, quick: None, method: str, faults: str
 ) -> None:
-    settings = settings_of(shop, api_version="v2")
+    settings = settings_of(sandbox, api_version="v2")
     uploader = Uploader(settings, files=files, **DAV)
-    create(open_store(settings), shop, uploader, saved(files, picture("png")))  # by now the nonce is known
-    shop.faults(faults, match=f"{method} /dav/")
-    image = create(open_store(settings), shop, uploader, saved(files, picture("gif"), "a/x__12345.gif"))
-    assert [script["left"] for script in shop.fault_scripts()] == [""]
+    create(open_store(settings), sandbox, uploader, saved(files, picture("png")))  # by now the nonce is known
+    sandbox.faults(faults, match=f"{method} /dav/")
+    image = create(open_store(settings), sandbox, uploader, saved(files, picture("gif"), "a/x__12345.gif"))
+    assert [script["left"] for script in sandbox.fault_scripts()] == [""]
     assert image["size"] == len(picture("gif"))
-    assert imports(shop) == []
+    assert imports(sandbox) == []
 
 
 def test_a_webdav_that_never_answers_stops_the_run(
@@ -589,9 +589,9 @@ def test_a_webdav_that_lets_nobody_in_stops_the_run(
 
 @pytest.mark.parametrize("password", ["wrong", ""])
 def test_a_wrong_password_stops_the_run_and_is_not_shown(
-    shop: SandboxServer, files: FileStore, password: str, caplog: pytest.LogCaptureFixture
+    sandbox: SandboxServer, files: FileStore, password: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = settings_of(shop, api_version="v2")
+    settings = settings_of(sandbox, api_version="v2")
     uploader = Uploader(settings, files=files, webdav_username=DAV_USERNAME, webdav_password=password or "nope")
     with (
         pytest.raises(AuthError, match=r"refused the user or the password.*webdav_password") as caught,
@@ -602,27 +602,27 @@ def test_a_wrong_password_stops_the_run_and_is_not_shown(
     assert not [entry for entry in caplog.records if entry.name.startswith("bc_images.files")]
 
 
-def test_the_api_token_does_not_go_to_webdav(shop: SandboxServer, files: FileStore) -> None:
-    settings = settings_of(shop, api_version="v2")
-    create(open_store(settings), shop, Uploader(settings, files=files, **DAV), saved(files, picture("png")))
-    dav = [request for request in shop.requests() if request["path"].startswith("/dav/")]
+def test_the_api_token_does_not_go_to_webdav(sandbox: SandboxServer, files: FileStore) -> None:
+    settings = settings_of(sandbox, api_version="v2")
+    create(open_store(settings), sandbox, Uploader(settings, files=files, **DAV), saved(files, picture("png")))
+    dav = [request for request in sandbox.requests() if request["path"].startswith("/dav/")]
     assert {request["method"] for request in dav} == {"PUT", "DELETE"}
     assert not any(request["token"] for request in dav)
 
 
 def test_litter_that_cannot_be_removed_is_named(
-    shop: SandboxServer, files: FileStore, quick: None, caplog: pytest.LogCaptureFixture
+    sandbox: SandboxServer, files: FileStore, quick: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = settings_of(shop, api_version="v2")
+    settings = settings_of(sandbox, api_version="v2")
     uploader = Uploader(settings, files=files, **DAV)
-    shop.faults("5" * 20, match="DELETE /dav/")
-    image = create(open_store(settings), shop, uploader, saved(files, picture("png")))
+    sandbox.faults("5" * 20, match="DELETE /dav/")
+    image = create(open_store(settings), sandbox, uploader, saved(files, picture("png")))
     assert image["size"] == len(picture("png"))
     assert re.search(r"front__\d{5}__\d{5}__\d{5}\.png stays in the import folder", caplog.text)
 
 
-def test_bytes_can_be_opened_by_requests(shop: SandboxServer, files: FileStore) -> None:
-    with Uploader(settings_of(shop), files=files).source(saved(files, picture("png"))) as source:
+def test_bytes_can_be_opened_by_requests(sandbox: SandboxServer, files: FileStore) -> None:
+    with Uploader(settings_of(sandbox), files=files).source(saved(files, picture("png"))) as source:
         assert isinstance(source, FromFile)
         assert isinstance(source.open(), BytesIO)
 

@@ -13,9 +13,9 @@ from urllib.parse import quote
 import pytest
 
 from bc_images.files import FileStore, Saved, open_files
-from bc_images.files.refs import object_key
-from tests.files.pictures import png
-from tests.in_process import run
+from bc_images.files.index import object_key
+from tests.support.commands import run
+from tests.support.pictures import png
 
 NAMES = ["a/1.png", "größe und &mehr.png", "x%20y.png", "plain#1?.png", "d.e-f_1.png", "~home/'q\"<>.png"]
 

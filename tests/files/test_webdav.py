@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
+from bc_images.bigcommerce import FromImport
 from bc_images.errors import AuthError, StoreUnreachable, UnexpectedResponse
 from bc_images.files import FileStore
 from bc_images.files.upload import Uploader
 from bc_images.settings import Settings
-from bc_images.store import FromImport
-from tests.files.host import Host, status
-from tests.files.pictures import picture
 from tests.files.test_upload import DAV, saved
+from tests.support.file_host import Host, status
+from tests.support.pictures import picture
 
 
 @pytest.fixture

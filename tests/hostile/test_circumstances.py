@@ -21,43 +21,37 @@ import fsspec
 import orjson
 import pytest
 
+from bc_images.bigcommerce import exchange, store_clock, transport, transport_errors
+from bc_images.bigcommerce.transport import Client
 from bc_images.errors import AuthError, StoreUnreachable
-from bc_images.files import folder, locks, webdav
-from bc_images.http import Client, client, exchange, failures, store_clock
-from bc_images.sandbox import DAV_PASSWORD, TOKEN, SandboxServer, gateway
-from target_bc_images import apply
+from bc_images.files import locks, webdav
+from bc_images.files.backends import local
+from bigcommerce_sandbox import DAV_PASSWORD, TOKEN, SandboxServer, router
+from target_bc_images import executor
 from target_bc_images.ledger import Ledger
-from tests import in_process, s3
-from tests.core.wire import Reply, Request, says, serving
-from tests.core.wire import settings as client_settings
-from tests.tap import harness
-from tests.target import conftest as target_conftest
-from tests.target import victim
-from tests.target.stage import Stage, picture
+from tests.support import commands, killable_process, s3, tap
+from tests.support.scripted_server import Reply, Request, says, serving
+from tests.support.scripted_server import settings as client_settings
+from tests.support.target import Stage, picture
 
 PATH = "/v3/catalog/products"
 DAY = 86_400.0
 _TOKENS = frozenset({TOKEN})
 FIRST, SECOND, THIRD = 101, 102, 103
 
-api_version = target_conftest.api_version
-box = target_conftest.box
-stage = target_conftest.stage
-stage3 = target_conftest.stage3
-
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait as often as a real run does, and not as long."""
-    monkeypatch.setattr(apply, "PATIENCE", victim.PATIENCE)
-    for module in (client, webdav):
-        monkeypatch.setattr(module, "backoff", victim.backoff)
+    monkeypatch.setattr(executor, "PATIENCE", killable_process.PATIENCE)
+    for module in (transport, webdav):
+        monkeypatch.setattr(module, "backoff", killable_process.backoff)
 
 
 def lose_everything(stage: Stage) -> int:
-    images = stage.box.dump(files=False)["images"]
+    images = stage.sandbox.dump(files=False)["images"]
     for image in images:
-        stage.box.delete_image(image["id"])
+        stage.sandbox.delete_image(image["id"])
     return len(images)
 
 
@@ -69,7 +63,7 @@ class AtEachRequest:
         self._action = action
         self._lock = threading.Lock()
         self.requests = 0
-        monkeypatch.setattr(gateway, "KNOWN_TOKENS", self)
+        monkeypatch.setattr(router, "KNOWN_TOKENS", self)
 
     def __contains__(self, token: object) -> bool:
         with self._lock:
@@ -82,18 +76,18 @@ class AtEachRequest:
 
 @pytest.mark.parametrize(("version", "requests"), [("v3", 1), ("v3", 2), ("v3", 3), ("v2", 9), ("v2", 650)])
 def test_a_token_revoked_during_a_backup(monkeypatch: pytest.MonkeyPatch, version: str, requests: int) -> None:
-    with SandboxServer(products=700, images=1) as shop:
-        config = harness.settings(shop.url, api_version=version, concurrency=1)
+    with SandboxServer(products=700, images=1) as sandbox:
+        config = tap.settings(sandbox.url, api_version=version, concurrency=1)
         with monkeypatch.context() as patch:
             AtEachRequest(patch, lambda number: number <= requests)
             with pytest.raises(AuthError) as caught:
-                harness.sync(config)
+                tap.sync(config)
         assert caught.value.exit_code == 3
-        first = harness.written_before(caught.value)
+        first = tap.written_before(caught.value)
         assert not first.of("ACTIVATE_VERSION")
-        second = harness.sync(config, state=first.states[-1] if first.states else None)
+        second = tap.sync(config, state=first.states[-1] if first.states else None)
         assert second.of("ACTIVATE_VERSION")
-        assert set(first.ids()) | set(second.ids()) == set(harness.stored(shop))
+        assert set(first.ids()) | set(second.ids()) == set(tap.stored(sandbox))
         assert len(second.ids()) < 700 or requests < 100
 
 
@@ -110,7 +104,7 @@ def test_a_token_revoked_during_a_restore(stage: Stage, monkeypatch: pytest.Monk
     statuses = [row["status"] for row in run.rows if "summary" not in row]
     assert len(statuses) == count
     assert "not reached" in statuses
-    assert statuses.count("done") + statuses.count("unverified") == len(stage.box.dump(files=False)["images"])
+    assert statuses.count("done") + statuses.count("unverified") == len(stage.sandbox.dump(files=False)["images"])
     assert stage.restore(backup).code == 0
     assert stage.state() == before
 
@@ -226,22 +220,22 @@ class JumpingTime:
 def test_a_clock_that_jumps_by_a_day(stage: Stage, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """One reply is lost, one run is cut short, one neighbour stays moved: the next run puts all of it right."""
     jumping = JumpingTime(seed)
-    for module in (failures, locks, folder, store_clock):
+    for module in (transport_errors, locks, local, store_clock):
         monkeypatch.setattr(module, "time", jumping)
     monkeypatch.setattr(locks, "_POLL", 0.005)
-    monkeypatch.setattr(client, "time", jumping)
+    monkeypatch.setattr(transport, "time", jumping)
     stage.config["pending_write_timeout"] = 900
     before, backup = stage.state(), stage.backup()
     lost = lose_everything(stage)
-    stage.box.faults("..lw..u", match="POST .*/images$")
+    stage.sandbox.faults("..lw..u", match="POST .*/images$")
     assert stage.restore(backup).code in {1, 3}
-    stage.box.faults("")
+    stage.sandbox.faults("")
     for _ in range(3):
         stage.restore(backup)
     run = stage.restore(backup, pending_write_timeout=0)
     assert run.code == 0, run.err
     assert stage.state() == before
-    assert len(stage.box.dump(files=False)["images"]) == lost
+    assert len(stage.sandbox.dump(files=False)["images"]) == lost
     assert jumping.looks > 3
 
 
@@ -252,16 +246,16 @@ def test_a_clock_that_jumps_between_two_runs_repeats_no_create(
 ) -> None:
     """A create is carried out after the second run has begun: it is the store's clock that dates it."""
     stage3.config["pending_write_timeout"] = 900
-    stage3.box.switch(late_ms=0)
+    stage3.sandbox.switch(late_ms=0)
     before, backup = stage3.state(), stage3.backup()
-    stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
-    stage3.box.faults("L", match="POST .*/images$")
+    stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
+    stage3.sandbox.faults("L", match="POST .*/images$")
     assert stage3.restore(backup).code == 1
     with monkeypatch.context() as patch:
         patch.setattr(store_clock, "time", SimpleNamespace(time=lambda: time.time() + jump, monotonic=time.monotonic))
         run = stage3.restore(backup)
         assert (run.code, run.actions) == (1, [("create", "undecided")])
-    stage3.box.carry_out_late()
+    stage3.sandbox.carry_out_late()
     assert stage3.restore(backup).code == 0
     assert stage3.state() == before
 
@@ -299,7 +293,7 @@ def test_a_disk_that_is_full_between_a_create_and_its_note(
     assert run.code == 3
     assert run.err.splitlines()[-1].startswith("The ledger cannot be used: ")
     assert "Traceback" not in run.err
-    assert len(stage.box.dump(files=False)["images"]) == number
+    assert len(stage.sandbox.dump(files=False)["images"]) == number
     run = stage.restore(backup)
     assert (run.code, stage.state()) == (0, before), run.err
     assert sum(status == "done" and action == "create" for action, status in run.actions) == count - number
@@ -311,9 +305,9 @@ def test_a_picture_that_is_replaced_after_a_check(stage: Stage, change: str) -> 
     backup = stage.records()
     before = stage.state()
     data = stage.backup()
-    assert in_process.run("bc-images", "check", f"--files={stage.config['files']}").returncode == 0
-    victim = next(record for record in backup if record["product_id"] == SECOND)
-    (path,) = Path(stage.config["files"], "sha256").rglob(f"*{victim['file_sha256'][2:]}*")
+    assert commands.run("bc-images", "check", f"--files={stage.config['files']}").returncode == 0
+    lost = next(record for record in backup if record["product_id"] == SECOND)
+    (path,) = Path(stage.config["files"], "sha256").rglob(f"*{lost['file_sha256'][2:]}*")
     content = path.read_bytes()
     path.chmod(0o600)
     changed = {
@@ -327,8 +321,8 @@ def test_a_picture_that_is_replaced_after_a_check(stage: Stage, change: str) -> 
     run = stage.restore(data)
     refused = [row for row in run.rows if row.get("status") not in {"done", None}]
     assert run.code == 1
-    assert [(row["product_id"], row["source_id"]) for row in refused] == [(SECOND, victim["id"])]
-    assert len(stage.box.dump(files=False)["images"]) == count - 1
+    assert [(row["product_id"], row["source_id"]) for row in refused] == [(SECOND, lost["id"])]
+    assert len(stage.sandbox.dump(files=False)["images"]) == count - 1
     assert {key: value for key, value in stage.state().items() if key != SECOND} == {
         key: value for key, value in before.items() if key != SECOND
     }
@@ -353,7 +347,7 @@ def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def check(files: str) -> None:
-    ended = in_process.run("bc-images", "check", f"--files={files}")
+    ended = commands.run("bc-images", "check", f"--files={files}")
     assert ended.returncode == 0, ended
 
 
@@ -362,9 +356,7 @@ def start_tap(config: dict[str, Any], folder: Path, name: str) -> tuple[subproce
     path, out = folder / f"{name}.json", folder / f"{name}.singer"
     path.write_text(json.dumps(config), encoding="utf-8")
     with out.open("wb") as stdout:
-        return subprocess.Popen(
-            [*harness.COMMAND, "--config", str(path)], stdout=stdout, env=harness.environment()
-        ), out
+        return subprocess.Popen([*tap.COMMAND, "--config", str(path)], stdout=stdout, env=tap.environment()), out
 
 
 def records_of(out: Path) -> dict[int, dict[str, Any]]:
@@ -386,15 +378,15 @@ def test_two_taps_and_a_target_on_one_file_store(tmp_path: Path, place: str, req
         lose_everything(stage)
         second.switch(latency_ms=10)
         first.switch(latency_ms=10)
-        config = harness.settings(first.url, files=files)
+        config = tap.settings(first.url, files=files)
         taps = [start_tap(config, tmp_path, name) for name in ("one", "two")]
-        assert victim.wait_until(lambda: len(first.requests()) > 0)
+        assert killable_process.wait_until(lambda: len(first.requests()) > 0)
         path = tmp_path / "target.json"
         path.write_text(json.dumps(stage.config), encoding="utf-8")
         command = [str(Path(sys.executable).with_name("target-bc-images")), "--config", str(path)]
         with backup.open("rb") as stdin:
-            target = subprocess.run(command, stdin=stdin, env=harness.environment(), capture_output=True, check=False)
-        assert [tap.wait(victim.LONG) for tap, _ in taps] == [0, 0]
+            target = subprocess.run(command, stdin=stdin, env=tap.environment(), capture_output=True, check=False)
+        assert [process.wait(killable_process.LONG) for process, _ in taps] == [0, 0]
         assert (target.returncode, stage.state()) == (0, before), target.stderr
         images = {image["id"]: image["sha256"] for image in first.dump()["images"]}
         for _, out in taps:
@@ -409,23 +401,23 @@ def test_a_tap_that_is_killed_leaves_a_file_store_that_the_next_run_completes(
 ) -> None:
     files = str(tmp_path / "files") if place == "folder" else request.getfixturevalue("bucket")
     dice, killed = random.Random(20_261_125), 0
-    with SandboxServer(products=20, images=3) as shop:
-        images = {image["id"]: image["sha256"] for image in shop.dump()["images"]}
-        config = harness.settings(shop.url, concurrency=4)
+    with SandboxServer(products=20, images=3) as sandbox:
+        images = {image["id"]: image["sha256"] for image in sandbox.dump()["images"]}
+        config = tap.settings(sandbox.url, concurrency=4)
         for number in range(12):
             mine = f"{files}/{number}"
-            shop.clear_requests()
-            shop.switch(latency_ms=5)
+            sandbox.clear_requests()
+            sandbox.switch(latency_ms=5)
             process, _ = start_tap({**config, "files": mine}, tmp_path, f"killed-{number}")
             wanted = dice.randrange(2, 60)
-            while len(shop.requests()) < wanted and process.poll() is None:
+            while len(sandbox.requests()) < wanted and process.poll() is None:
                 time.sleep(0.002)
             time.sleep(dice.random() * 0.02)
             killed += process.poll() is None
             process.kill()
-            process.wait(victim.LONG)
-            shop.switch(latency_ms=0)
-            output = harness.sync({**config, "files": mine})
+            process.wait(killable_process.LONG)
+            sandbox.switch(latency_ms=0)
+            output = tap.sync({**config, "files": mine})
             assert {record["id"]: record["file_sha256"] for record in output.records()} == images
             check(mine)
     assert killed > 6, "most of them ended before they could be killed"
@@ -442,8 +434,8 @@ def test_no_process_shows_a_secret(stage3: Stage, command: str, way: str) -> Non
     backup = stage3.folder / "backup.singer"
     backup.write_bytes(stage3.backup())
     lose_everything(stage3)
-    stage3.box.clear_requests()
-    stage3.box.faults("P", match=PATH)
+    stage3.sandbox.clear_requests()
+    stage3.sandbox.faults("P", match=PATH)
     path = stage3.folder / "config.json"
     variables, arguments = {}, ["--config", str(path)]
     names = ("store_hash", "api_url", "store_url", "files", "webdav_username")
@@ -457,16 +449,16 @@ def test_no_process_shows_a_secret(stage3: Stage, command: str, way: str) -> Non
         stdin=backup.open("rb"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=harness.environment(**variables, LOGLEVEL="DEBUG"),
+        env=tap.environment(**variables, LOGLEVEL="DEBUG"),
         start_new_session=True,
     )
     try:
-        assert victim.wait_until(lambda: bool(stage3.box.requests()))
+        assert killable_process.wait_until(lambda: bool(stage3.sandbox.requests()))
         shown = b"".join(each.read_bytes() for each in Path("/proc").glob("[0-9]*/cmdline") if is_in(each, process.pid))
         assert command.encode() in shown
     finally:
         process.terminate()
-        output = process.communicate(timeout=victim.LONG)[0]
+        output = process.communicate(timeout=killable_process.LONG)[0]
     for secret in secrets.values():
         assert secret.encode() not in shown
         assert secret.encode() not in output

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from bc_images.errors import BcImagesError
-from tests.hostile.mutation import mutated
-from tests.hostile.parsers import PARSERS
+from tests.support.mutation import mutated
+from tests.support.parsers import PARSERS
 
 SEED = 10
 QUICK = 100  # inputs for each parser

@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 
+from bc_images.bigcommerce import exchange
+from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import FileUnavailable, SettingsError, Stopped, StoreUnreachable, UnexpectedResponse
 from bc_images.files import Downloader, FileStore, open_files
-from bc_images.files.addresses import Addresses, _is_public
 from bc_images.files.upload import Uploader
+from bc_images.files.url_policy import Addresses, _is_public
 from bc_images.files.webdav import WebDAV
-from bc_images.http import exchange
-from bc_images.images import Record
-from tests.files.conftest import record_of, settings_for
-from tests.files.host import Answer, Host, content, cut
-from tests.files.pictures import png
-from tests.hostile.peer import CHUNKED, DRIPS, Script, endless, peer
+from tests.support.file_host import Answer, Host, content, cut
+from tests.support.file_stores import record_of, settings_for
+from tests.support.hostile_server import CHUNKED, DRIPS, Script, endless, peer
+from tests.support.pictures import png
 
 PATH = "/product_images/x.png"
 BODY, OTHER = png(5000), png(5000, 7)
@@ -38,7 +38,7 @@ TIMEOUT = 0.4
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange, "POLL", 0.02)
     monkeypatch.setattr(exchange, "DISCARD_SECONDS", 0.2)
-    monkeypatch.setattr("bc_images.files.transfer.backoff", lambda _: 0.0)
+    monkeypatch.setattr("bc_images.files.http_download.backoff", lambda _: 0.0)
     monkeypatch.setattr("bc_images.files.webdav.backoff", lambda _: 0.0)
 
 

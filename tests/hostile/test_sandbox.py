@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, TOKEN, SandboxServer
-from bc_images.sandbox.faults import BadScript
+from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, TOKEN, SandboxServer
+from bigcommerce_sandbox.faults import BadScript
 
 ROUTES = [
     ("GET", "/_sandbox/"),

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 import pytest
 
 from bc_images import json_repair
+from bc_images.bigcommerce import body, exchange, open_store
+from bc_images.bigcommerce.transport import Client
 from bc_images.errors import NotFound, OutcomeUnknown, RequestRejected, StoreUnreachable, UnexpectedResponse
-from bc_images.http import Client, body, exchange
-from bc_images.store import open_store
-from tests.core.wire import Reply, says, serving, settings
-from tests.hostile.peer import CHUNKED, DRIPS, OK, Script, endless, peer
+from tests.support.hostile_server import CHUNKED, DRIPS, OK, Script, endless, peer
+from tests.support.scripted_server import Reply, says, serving, settings
 
 PATH = "/v3/catalog/products"
 TIMEOUT = 0.4  # seconds; the pause between two pieces is far below, so that no single read takes so long
@@ -25,7 +25,7 @@ TIMEOUT = 0.4  # seconds; the pause between two pieces is far below, so that no 
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bc_images.http.client.backoff", lambda _: 0.001)
+    monkeypatch.setattr("bc_images.bigcommerce.transport.backoff", lambda _: 0.001)
     monkeypatch.setattr(exchange, "POLL", 0.02)
     monkeypatch.setattr(exchange, "DISCARD_SECONDS", 0.2)
 
@@ -238,7 +238,7 @@ def test_a_text_without_measure_names_its_place(field: str) -> None:
 MEMORY = """
 import resource, sys
 from bc_images.errors import BcImagesError
-from bc_images.http import Client
+from bc_images.bigcommerce.transport import Client
 from bc_images.settings import Settings
 client = Client(Settings.from_config({"store_hash": "abc", "access_token": "t", "api_url": sys.argv[1]}))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from bc_images import logs
-from bc_images.sandbox import STORE_HASH, TOKEN, SandboxServer
-from tests import in_process
-from tests.hostile.peer import peer
-from tests.target.stage import end, head, row, singer
+from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
+from tests.support import commands
+from tests.support.hostile_server import peer
+from tests.support.target import end, head, row, singer
 
 # Clears the screen, sets the title, writes another line, turns text around, and begins a sequence in one C1 character.
 HOSTILE = "a\x1b[2J\x1b]0;owned\x07\r\nfalse: line\u202eb\u2028c\x9b31m\x00\x7f\ud83d"
@@ -31,7 +31,7 @@ def shown(*outputs: bytes) -> str:
 
 
 @pytest.fixture
-def box() -> Iterator[SandboxServer]:
+def sandbox() -> Iterator[SandboxServer]:
     with SandboxServer(products=2, images=1) as server:
         yield server
 
@@ -73,28 +73,28 @@ MESSAGES: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", MESSAGES)
 @pytest.mark.parametrize("matching", ["id", "sku"])
-def test_the_target_and_verify(box: SandboxServer, tmp_path: Path, name: str, matching: str) -> None:
+def test_the_target_and_verify(sandbox: SandboxServer, tmp_path: Path, name: str, matching: str) -> None:
     lines = b"\n".join(json.dumps(message).encode() for message in MESSAGES[name]) + b"\n"
     backup = tmp_path / "backup.singer"
     backup.write_bytes(lines)
     files = tmp_path / "files"
-    with configured(tmp_path, box.url, match_products_by=matching, files=str(files)) as config:
+    with configured(tmp_path, sandbox.url, match_products_by=matching, files=str(files)) as config:
         for dry_run in (True, False):
             path = tmp_path / "target.json"
             path.write_text(json.dumps({**json.loads(config.read_text()), "dry_run": dry_run}))
-            done = in_process.run("target-bc-images", "--config", path, stdin=lines)
+            done = commands.run("target-bc-images", "--config", path, stdin=lines)
             shown(done.stderr)
-        compared = in_process.run("bc-images", "verify", "--all", "--config", config, "--backup", backup)
+        compared = commands.run("bc-images", "verify", "--all", "--config", config, "--backup", backup)
         shown(compared.stdout, compared.stderr)
-        compared = in_process.run("bc-images", "verify", "--json", "--config", config, "--backup", backup)
+        compared = commands.run("bc-images", "verify", "--json", "--config", config, "--backup", backup)
         shown(compared.stdout, compared.stderr)
     (files / "sha256").mkdir(parents=True, exist_ok=True)
     for options in ([], ["--json"]):
-        checked = in_process.run("bc-images", "check", "--files", str(files), *options, backup)
+        checked = commands.run("bc-images", "check", "--files", str(files), *options, backup)
         shown(checked.stdout, checked.stderr)
 
 
-def test_a_report_with_hostile_lines_is_tried_again(box: SandboxServer, tmp_path: Path) -> None:
+def test_a_report_with_hostile_lines_is_tried_again(sandbox: SandboxServer, tmp_path: Path) -> None:
     report = tmp_path / "report.jsonl"
     lines = [
         {"action": HOSTILE, "status": "failed", "product_id": HOSTILE, "error": HOSTILE, "record": {"id": HOSTILE}},
@@ -102,8 +102,8 @@ def test_a_report_with_hostile_lines_is_tried_again(box: SandboxServer, tmp_path
         {"summary": {}},
     ]
     report.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with configured(tmp_path, box.url) as config:
-        done = in_process.run("bc-images", "retry", report, "--config", config)
+    with configured(tmp_path, sandbox.url) as config:
+        done = commands.run("bc-images", "retry", report, "--config", config)
         shown(done.stdout, done.stderr)
 
 
@@ -116,7 +116,7 @@ def test_what_the_store_says_in_an_error(tmp_path: Path, status: int, command: s
         peer(lambda _line: [head_lines.encode() + body]) as server,
         configured(tmp_path, server.url, max_retries=0) as config,
     ):
-        done = in_process.run(command, "--config", config, stdin=singer(head(), row(RECORD)))
+        done = commands.run(command, "--config", config, stdin=singer(head(), row(RECORD)))
     assert done.returncode in {1, 3}
     shown(done.stderr)
 
@@ -130,9 +130,9 @@ def test_names_of_files_and_locks_in_the_file_store(tmp_path: Path) -> None:
     entry = {"host": HOSTILE, "machine": "m", "pid": 1, "started": HOSTILE, "renewed": "2026-01-01T00:00:00+00:00"}
     (locks / "0-1.json").write_text(json.dumps(entry))
     for options in ([], ["--json"]):
-        done = in_process.run("bc-images", "check", "--files", str(tmp_path), *options)
+        done = commands.run("bc-images", "check", "--files", str(tmp_path), *options)
         assert "owned" in shown(done.stdout, done.stderr)
-    done = in_process.run("bc-images", "unlock", "--files", str(tmp_path), "--store-hash", STORE_HASH)
+    done = commands.run("bc-images", "unlock", "--files", str(tmp_path), "--store-hash", STORE_HASH)
     assert "owned" in shown(done.stdout, done.stderr)
 
 
@@ -155,13 +155,13 @@ def test_names_of_files_and_locks_in_the_file_store(tmp_path: Path) -> None:
 def test_the_command_line(arguments: list[str]) -> None:
     hostile = HOSTILE.replace("\x00", "").replace("\ud83d", "")
     command, *rest = [argument.replace("{}", hostile) for argument in arguments]
-    done = in_process.run(command, *rest)
+    done = commands.run(command, *rest)
     assert done.returncode in {2, 3}
     shown(done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize("part", ["catalog", "state", "config", "setting"])
-def test_files_of_the_command_line(box: SandboxServer, tmp_path: Path, part: str) -> None:
+def test_files_of_the_command_line(sandbox: SandboxServer, tmp_path: Path, part: str) -> None:
     catalog = {"streams": [{"tap_stream_id": HOSTILE, "stream": HOSTILE, "schema": {}, "metadata": []}]}
     state = {"bookmarks": {HOSTILE: {}, "product_images": {"sweep": HOSTILE, "replication_key_value": HOSTILE}}}
     settings: dict[str, Any] = {HOSTILE: 1} if part == "config" else {}
@@ -169,12 +169,12 @@ def test_files_of_the_command_line(box: SandboxServer, tmp_path: Path, part: str
         settings = {"api_version": HOSTILE}
     (tmp_path / "catalog.json").write_text(json.dumps(catalog))
     (tmp_path / "state.json").write_text(json.dumps(state))
-    with configured(tmp_path, box.url, **settings) as config:
+    with configured(tmp_path, sandbox.url, **settings) as config:
         options: dict[str, list[str | Path]] = {
             "catalog": ["--catalog", tmp_path / "catalog.json"],
             "state": ["--state", tmp_path / "state.json"],
         }
-        done = in_process.run("tap-bc-images", "--config", config, *options.get(part, []))
+        done = commands.run("tap-bc-images", "--config", config, *options.get(part, []))
     shown(done.stderr)
 
 

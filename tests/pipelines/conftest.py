@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bc_images.sandbox import SandboxServer
-from tests.pipelines.postgres import Postgres, postgres
-from tests.pipelines.project import Project
+from bigcommerce_sandbox import SandboxServer
+from tests.support.meltano_project import Project
+from tests.support.postgres import Postgres, postgres
 
 
 @pytest.fixture

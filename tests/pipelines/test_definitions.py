@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.house.project import ROOT, pyproject
-from tests.house.written import IDLE, MELTANO
+from scripts.gen_docs import IDLE, MELTANO
+from tests.support.project import ROOT, pyproject
 
 PROJECT: dict[str, Any] = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
 PLUGINS = {plugin["name"]: plugin for kind in PROJECT["plugins"].values() for plugin in kind}

@@ -17,15 +17,15 @@ import fsspec
 import pytest
 import yaml
 
-from bc_images.sandbox import SandboxServer
-from tests import s3
-from tests.house.project import ROOT, pyproject
-from tests.pipelines.airflow import Airflow
-from tests.pipelines.environments import MELTANO, bin_of, meltano
-from tests.pipelines.postgres import Postgres
-from tests.pipelines.project import Project
+from bigcommerce_sandbox import SandboxServer
 from tests.pipelines.test_definitions import PROJECT
 from tests.pipelines.test_recipes import recipe
+from tests.support import s3
+from tests.support.airflow import Airflow
+from tests.support.environments import MELTANO, bin_of, meltano
+from tests.support.meltano_project import Project
+from tests.support.postgres import Postgres
+from tests.support.project import ROOT, pyproject
 
 EXAMPLES = ROOT / "examples"
 DAG_FILE = EXAMPLES / "airflow" / "bc_images_dag.py"

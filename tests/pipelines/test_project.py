@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bc_images.sandbox import SandboxServer
-from tests.house.project import ROOT
-from tests.pipelines.environments import meltano
-from tests.pipelines.project import Project
-from tests.pipelines.stores import looks, wreck, writes
+from bigcommerce_sandbox import SandboxServer
 from tests.pipelines.test_definitions import DEFINITIONS
+from tests.support.environments import meltano
+from tests.support.meltano_project import Project
+from tests.support.project import ROOT
+from tests.support.stores import looks, wreck, writes
 
 pytestmark = pytest.mark.slow
 

@@ -18,14 +18,14 @@ import fsspec
 import pytest
 import yaml
 
-from bc_images.sandbox import STORE_HASH, TOKEN, SandboxServer
-from tests import s3
-from tests.house.project import ROOT
-from tests.pipelines.environments import meltano, plugins
-from tests.pipelines.postgres import Postgres
-from tests.pipelines.project import Project
-from tests.pipelines.stores import looks, wreck, writes
-from tests.sandbox.door import picture
+from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
+from tests.support import s3
+from tests.support.api_client import picture
+from tests.support.environments import meltano, plugins
+from tests.support.meltano_project import Project
+from tests.support.postgres import Postgres
+from tests.support.project import ROOT
+from tests.support.stores import looks, wreck, writes
 
 RECIPES: dict[str, str] = {
     name: text

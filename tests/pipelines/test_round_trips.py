@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, SandboxServer
-from tests.pipelines.environments import plugins
-from tests.pipelines.postgres import Postgres
-from tests.pipelines.project import Project
-from tests.pipelines.stores import looks, make_odd, wreck, writes
+from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, SandboxServer
+from tests.support.environments import plugins
+from tests.support.meltano_project import Project
+from tests.support.postgres import Postgres
+from tests.support.stores import looks, make_odd, wreck, writes
 
 pytestmark = pytest.mark.slow
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from bc_images.sandbox import SandboxServer
-from tests import in_process
+from bigcommerce_sandbox import SandboxServer
+from tests.support import commands
 
 
 def run(command: str, folder: Path, *arguments: str, store: SandboxServer, **settings: Any) -> str:
     here = {"store_hash": "sandbox", "access_token": "sandbox-token", "api_url": store.url, "store_url": store.url}
     config = folder / "config.json"
     config.write_text(json.dumps({**here, **settings}))
-    done = in_process.run(command, *arguments, "--config", config)
+    done = commands.run(command, *arguments, "--config", config)
     assert done.returncode == 0, done.stderr
     return done.stdout.decode()
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from bc_images import schema
-from bc_images.images import Record
-from bc_images.sandbox import SandboxServer
-from tests.pipelines.environments import bin_of
-from tests.pipelines.postgres import Postgres
-from tests.pipelines.stores import looks, make_odd, wreck
-from tests.target.stage import Stage, head, row, singer
+from bc_images.bigcommerce.mapping import Record
+from bigcommerce_sandbox import SandboxServer
+from tests.support.environments import bin_of
+from tests.support.postgres import Postgres
+from tests.support.stores import looks, make_odd, wreck
+from tests.support.target import Stage, head, row, singer
 
 pytestmark = pytest.mark.slow
 
@@ -106,24 +106,24 @@ def stage(store: SandboxServer, tmp_path: Path) -> Stage:
 
 def records_of(stage: Stage, *, plain_texts: bool) -> list[Record]:
     """Return the records of a store with odd texts; plain ones where the way itself would change odd ones."""
-    make_odd(stage.box)
-    for image in stage.box.dump(files=False)["images"] if plain_texts else ():
+    make_odd(stage.sandbox)
+    for image in stage.sandbox.dump(files=False)["images"] if plain_texts else ():
         if image["description"]:
-            stage.box.set_image(image["id"], description=f'Größe "{image["id"]}", 日本')
+            stage.sandbox.set_image(image["id"], description=f'Größe "{image["id"]}", 日本')
     return stage.records()
 
 
 def restored(stage: Stage, lines: list[str], stream: str = "raw-product_images") -> None:
     """Wreck the store and restore it from records as they came back; then it is as it was."""
-    before = looks(stage.box)
-    wreck(stage.box)
-    assert looks(stage.box) != before
+    before = looks(stage.sandbox)
+    wreck(stage.sandbox)
+    assert looks(stage.sandbox) != before
     schema_ = head(stream) | {"schema": {"properties": {}}}
     start, end = json.dumps(row({}, stream, None)).encode().split(b"{}")
     data = singer(schema_) + b"".join(start + line.encode() + end + b"\n" for line in lines)
     run = stage.restore(data)
     assert run.code == 0, run.err
-    assert looks(stage.box) == before
+    assert looks(stage.sandbox) == before
     assert stage.restore(data).actions == []
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from bc_images.sandbox import SandboxServer
-from tests.pipelines.postgres import Postgres
-from tests.pipelines.project import Project
-from tests.pipelines.stores import make_odd
+from bigcommerce_sandbox import SandboxServer
+from tests.support.meltano_project import Project
+from tests.support.postgres import Postgres
+from tests.support.stores import make_odd
 
 pytestmark = pytest.mark.slow
 

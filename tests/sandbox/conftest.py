@@ -4,19 +4,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from bc_images.sandbox import SandboxServer
-from tests.sandbox.door import Door
+from bigcommerce_sandbox import SandboxServer
+from tests.support.api_client import ApiClient
 
 
 @pytest.fixture
-def shop() -> Iterator[Door]:
+def api() -> Iterator[ApiClient]:
     """A fresh store of 5 products with 3 images each."""
     with SandboxServer(products=5, images=3) as sandbox:
-        yield Door(sandbox)
+        yield ApiClient(sandbox)
 
 
 @pytest.fixture
-def bare() -> Iterator[Door]:
+def bare() -> Iterator[ApiClient]:
     """A fresh store with one product that has no image; the product's id is `door.FIRST`."""
     with SandboxServer(products=1, images=0) as sandbox:
-        yield Door(sandbox)
+        yield ApiClient(sandbox)

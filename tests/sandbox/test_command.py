@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 import requests
 
-from bc_images.sandbox import TOKEN, SandboxServer
+from bigcommerce_sandbox import TOKEN, SandboxServer
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bc_images.sandbox", *options]
+    command = [sys.executable, "-m", "bigcommerce_sandbox", *options]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 @contextmanager
 def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A sandbox process and its address, read from the line it prints."""
-    command = [sys.executable, "-m", "bc_images.sandbox", "--port", "0", *options]
+    command = [sys.executable, "-m", "bigcommerce_sandbox", "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()

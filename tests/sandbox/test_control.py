@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import requests
 
-from bc_images.sandbox import SandboxServer, seed
-from bc_images.sandbox.control import BadControl
-from bc_images.sandbox.server import PortUnusable
-from bc_images.sandbox.state import BadData
-from bc_images.sandbox.switches import SWITCHES, BadSwitch
-from tests.sandbox.door import FIRST, Door, picture
+from bigcommerce_sandbox import SandboxServer, seed
+from bigcommerce_sandbox.control import BadControl
+from bigcommerce_sandbox.flags import SWITCHES, BadSwitch
+from bigcommerce_sandbox.server import PortUnusable
+from bigcommerce_sandbox.state import BadData
+from tests.support.api_client import FIRST, ApiClient, picture
 
 
-def admin(shop: Door, method: str, path: str, **options: Any) -> Any:
-    response = requests.request(method, f"{shop.sandbox.url}/_sandbox{path}", timeout=20, **options)
+def admin(api: ApiClient, method: str, path: str, **options: Any) -> Any:
+    response = requests.request(method, f"{api.sandbox.url}/_sandbox{path}", timeout=20, **options)
     assert response.ok, response.text
     return response.json() if response.content else None
 
@@ -27,8 +27,8 @@ def admin(shop: Door, method: str, path: str, **options: Any) -> Any:
 # ---------------------------------------------------------------- dump and seed
 
 
-def test_dump(shop: Door) -> None:
-    dump = shop.sandbox.dump()
+def test_dump(api: ApiClient) -> None:
+    dump = api.sandbox.dump()
     assert set(dump["products"][0]) == {"id", "sku", "name", "date_modified"}
     assert set(dump["images"][0]) == {
         "id",
@@ -45,12 +45,12 @@ def test_dump(shop: Door) -> None:
     for rows in dump.values():
         assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
     for image in dump["images"]:
-        content = shop.file(f"/product_images/{image['image_file']}").content
+        content = api.file(f"/product_images/{image['image_file']}").content
         assert (image["sha256"], image["size"]) == (hashlib.sha256(content).hexdigest(), len(content))
-    assert shop.sandbox.dump() == dump
-    assert "sha256" not in shop.sandbox.dump(files=False)["images"][0]
-    assert admin(shop, "GET", "/state") == dump
-    assert admin(shop, "GET", "/state?files=0") == shop.sandbox.dump(files=False)
+    assert api.sandbox.dump() == dump
+    assert "sha256" not in api.sandbox.dump(files=False)["images"][0]
+    assert admin(api, "GET", "/state") == dump
+    assert admin(api, "GET", "/state?files=0") == api.sandbox.dump(files=False)
 
 
 def test_the_same_seed_gives_the_same_store() -> None:
@@ -60,9 +60,9 @@ def test_the_same_seed_gives_the_same_store() -> None:
         assert not digests & {image["sha256"] for image in three.dump()["images"]}
 
 
-def test_seeded_stock_has_the_unusual(shop: Door) -> None:
-    shop.sandbox.reset(products=40, images=3)
-    dump = shop.sandbox.dump(files=False)
+def test_seeded_stock_has_the_unusual(api: ApiClient) -> None:
+    api.sandbox.reset(products=40, images=3)
+    dump = api.sandbox.dump(files=False)
     images, products = dump["images"], dump["products"]
     assert {None, ""} < {image["description"] for image in images}
     assert any("日" in (image["description"] or "") for image in images)
@@ -83,10 +83,10 @@ def test_seeded_stock_has_the_unusual(shop: Door) -> None:
     assert len({image["image_file"] for image in images}) == 120
 
 
-def test_products_without_images_by_the_switch(shop: Door) -> None:
-    shop.sandbox.switch(seed_without_images=4)
-    shop.sandbox.reset(products=8, images=2)
-    owners = {image["product_id"] for image in shop.sandbox.dump(files=False)["images"]}
+def test_products_without_images_by_the_switch(api: ApiClient) -> None:
+    api.sandbox.switch(seed_without_images=4)
+    api.sandbox.reset(products=8, images=2)
+    owners = {image["product_id"] for image in api.sandbox.dump(files=False)["images"]}
     assert len(owners) == 6
 
 
@@ -94,33 +94,33 @@ def test_stored_names_stay_different_in_a_large_store() -> None:
     assert len({row[2] for row in seed.images(100_000, 3, 0, 0)}) == 300_000
 
 
-def test_reset_begins_again(shop: Door) -> None:
-    first = shop.sandbox.dump()
-    shop.sandbox.faults("5")
-    shop.sandbox.eat_quota(5)
-    shop.create()
-    (Path(shop.sandbox._app.shop.import_directory) / "x.png").write_bytes(b"x")
-    shop.sandbox.switch(sort_order_shift="shift")
-    shop.sandbox.reset()
-    assert shop.sandbox.dump() == first
-    assert shop.sandbox.requests() == []
-    assert shop.file("/product_images/import/x.png").status_code == 404
-    assert shop.get("/v2/time").headers["x-rate-limit-requests-left"] == "999999"
-    assert shop.sandbox.switch()["sort_order_shift"] == "shift"
-    admin(shop, "POST", "/reset", json={"products": 2, "images": 1, "seed": 3})
-    assert len(shop.sandbox.dump()["images"]) == 2
+def test_reset_begins_again(api: ApiClient) -> None:
+    first = api.sandbox.dump()
+    api.sandbox.faults("5")
+    api.sandbox.eat_quota(5)
+    api.create()
+    (Path(api.sandbox._app.shop.import_directory) / "x.png").write_bytes(b"x")
+    api.sandbox.switch(sort_order_shift="shift")
+    api.sandbox.reset()
+    assert api.sandbox.dump() == first
+    assert api.sandbox.requests() == []
+    assert api.file("/product_images/import/x.png").status_code == 404
+    assert api.get("/v2/time").headers["x-rate-limit-requests-left"] == "999999"
+    assert api.sandbox.switch()["sort_order_shift"] == "shift"
+    admin(api, "POST", "/reset", json={"products": 2, "images": 1, "seed": 3})
+    assert len(api.sandbox.dump()["images"]) == 2
 
 
 # ---------------------------------------------------------------- log
 
 
-def test_log_of_requests(shop: Door) -> None:
-    shop.get("/v2/products?limit=5&name=%C3%A4")
-    shop.file("/product_images/none")
-    requests.options(f"{shop.sandbox.url}/dav/", timeout=10)
-    admin(shop, "GET", "/state")
-    log = shop.sandbox.requests()
-    assert log == admin(shop, "GET", "/requests")
+def test_log_of_requests(api: ApiClient) -> None:
+    api.get("/v2/products?limit=5&name=%C3%A4")
+    api.file("/product_images/none")
+    requests.options(f"{api.sandbox.url}/dav/", timeout=10)
+    admin(api, "GET", "/state")
+    log = api.sandbox.requests()
+    assert log == admin(api, "GET", "/requests")
     assert [entry["n"] for entry in log] == [1, 2, 3]
     assert log[0] == {
         "n": 1,
@@ -133,20 +133,20 @@ def test_log_of_requests(shop: Door) -> None:
     assert [(entry["path"], entry["status"], entry["token"]) for entry in log[1:2]] == [
         ("/product_images/none", 404, False)
     ]
-    assert admin(shop, "DELETE", "/requests") == shop.sandbox.requests() == []
-    shop.get("/v2/time")
-    assert [entry["n"] for entry in shop.sandbox.requests()] == [1]
-    shop.sandbox.clear_requests()
-    assert not shop.sandbox.requests()
+    assert admin(api, "DELETE", "/requests") == api.sandbox.requests() == []
+    api.get("/v2/time")
+    assert [entry["n"] for entry in api.sandbox.requests()] == [1]
+    api.sandbox.clear_requests()
+    assert not api.sandbox.requests()
 
 
 # ---------------------------------------------------------------- switches
 
 
-def test_switches_from_python_and_over_http(shop: Door) -> None:
+def test_switches_from_python_and_over_http(api: ApiClient) -> None:
     defaults = {name: switch.default for name, switch in SWITCHES.items()}
-    assert shop.sandbox.switch() == admin(shop, "GET", "/switches") == defaults
-    changed = admin(shop, "POST", "/switches", json={"quota": 5, "lingering_originals": True, "slow_ms": "7"})
+    assert api.sandbox.switch() == admin(api, "GET", "/switches") == defaults
+    changed = admin(api, "POST", "/switches", json={"quota": 5, "lingering_originals": True, "slow_ms": "7"})
     assert changed == {**defaults, "quota": 5, "lingering_originals": "on", "slow_ms": 7}
     with SandboxServer(switches={"limit_over_max": "clamp"}, latency_ms=3) as other:
         assert other.switch()["limit_over_max"] == "clamp"
@@ -167,12 +167,12 @@ def test_switches_from_python_and_over_http(shop: Door) -> None:
         {"picture_bytes": 10},
     ],
 )
-def test_bad_switches_change_nothing(shop: Door, values: dict[str, Any]) -> None:
-    before = shop.sandbox.switch()
+def test_bad_switches_change_nothing(api: ApiClient, values: dict[str, Any]) -> None:
+    before = api.sandbox.switch()
     with pytest.raises(BadSwitch):
-        shop.sandbox.switch(slow_ms=1, **values)
-    assert shop.sandbox.switch() == before
-    response = requests.post(f"{shop.sandbox.url}/_sandbox/switches", json=values, timeout=10)
+        api.sandbox.switch(slow_ms=1, **values)
+    assert api.sandbox.switch() == before
+    response = requests.post(f"{api.sandbox.url}/_sandbox/switches", json=values, timeout=10)
     assert response.status_code == 400
     assert "switch" in response.json()["error"]
     with pytest.raises(BadSwitch):
@@ -182,53 +182,53 @@ def test_bad_switches_change_nothing(shop: Door, values: dict[str, Any]) -> None
 # ---------------------------------------------------------------- products and images
 
 
-def test_products_and_images_from_python(shop: Door) -> None:
-    product = shop.sandbox.add_product(sku="N-1", name="New")
-    assert shop.get(f"/v2/products/{product}").json()["sku"] == "N-1"
+def test_products_and_images_from_python(api: ApiClient) -> None:
+    product = api.sandbox.add_product(sku="N-1", name="New")
+    assert api.get(f"/v2/products/{product}").json()["sku"] == "N-1"
     content = picture("pink")
-    one = shop.sandbox.add_image(product, content, "front.png")
-    two = shop.sandbox.add_image(product, b"no picture at all", "x", sort_order=-4, description=None, date_created=5)
-    first, second = shop.images(product)
+    one = api.sandbox.add_image(product, content, "front.png")
+    two = api.sandbox.add_image(product, b"no picture at all", "x", sort_order=-4, description=None, date_created=5)
+    first, second = api.images(product)
     assert (first["id"], first["is_thumbnail"], first["sort_order"], first["description"]) == (one, True, 0, "")
     assert (second["id"], second["is_thumbnail"], second["sort_order"], second["description"]) == (two, False, -4, None)
     assert second["date_created"] == "1970-01-01T00:00:05+00:00"
-    assert shop.sandbox.original(first["image_file"]) == content
-    shop.sandbox.set_image(two, is_thumbnail=True, sort_order=9, date_modified="2020-02-02")
-    assert shop.thumbnails(product) == [two]
-    assert shop.images(product)[1]["date_modified"] == "2020-02-02T00:00:00+00:00"
-    shop.sandbox.set_image(one, content=b"other", filename="other.gif")
-    assert shop.images(product)[0]["image_file"] != first["image_file"]
-    assert shop.sandbox.original(shop.images(product)[0]["image_file"]) == b"other"
-    shop.sandbox.set_image(one, image_file="a/000/fixed.gif")
-    assert shop.file("/product_images/a/000/fixed.gif").content == b"other"
-    seeded = shop.sandbox.dump()["images"][0]
-    shop.sandbox.set_image(seeded["id"], image_file="b/000/renamed.gif")
-    assert shop.sandbox.dump()["images"][0]["sha256"] == seeded["sha256"]
-    assert hashlib.sha256(shop.file("/product_images/b/000/renamed.gif").content).hexdigest() == seeded["sha256"]
-    shop.sandbox.delete_image(two)
-    assert [image["id"] for image in shop.images(product)] == [one]
-    shop.sandbox.delete_product(product)
-    assert shop.get(f"/v2/products/{product}").status_code == 404
-    assert shop.images(product) == []
-    assert shop.sandbox.add_product() == product + 1, "ids are never used again"
+    assert api.sandbox.original(first["image_file"]) == content
+    api.sandbox.set_image(two, is_thumbnail=True, sort_order=9, date_modified="2020-02-02")
+    assert api.thumbnails(product) == [two]
+    assert api.images(product)[1]["date_modified"] == "2020-02-02T00:00:00+00:00"
+    api.sandbox.set_image(one, content=b"other", filename="other.gif")
+    assert api.images(product)[0]["image_file"] != first["image_file"]
+    assert api.sandbox.original(api.images(product)[0]["image_file"]) == b"other"
+    api.sandbox.set_image(one, image_file="a/000/fixed.gif")
+    assert api.file("/product_images/a/000/fixed.gif").content == b"other"
+    seeded = api.sandbox.dump()["images"][0]
+    api.sandbox.set_image(seeded["id"], image_file="b/000/renamed.gif")
+    assert api.sandbox.dump()["images"][0]["sha256"] == seeded["sha256"]
+    assert hashlib.sha256(api.file("/product_images/b/000/renamed.gif").content).hexdigest() == seeded["sha256"]
+    api.sandbox.delete_image(two)
+    assert [image["id"] for image in api.images(product)] == [one]
+    api.sandbox.delete_product(product)
+    assert api.get(f"/v2/products/{product}").status_code == 404
+    assert api.images(product) == []
+    assert api.sandbox.add_product() == product + 1, "ids are never used again"
 
 
-def test_products_and_images_over_http(shop: Door) -> None:
-    product = admin(shop, "POST", "/products", json={"sku": "N-2", "name": "New"})["id"]
+def test_products_and_images_over_http(api: ApiClient) -> None:
+    product = admin(api, "POST", "/products", json={"sku": "N-2", "name": "New"})["id"]
     path = f"/products/{product}/images?filename=a.png&sort_order=-3&is_thumbnail=false&description=hi"
-    image = admin(shop, "POST", path, data=picture())["id"]
-    (found,) = shop.images(product)
+    image = admin(api, "POST", path, data=picture())["id"]
+    (found,) = api.images(product)
     assert (found["sort_order"], found["is_thumbnail"], found["description"]) == (-3, False, "hi")
-    admin(shop, "PATCH", f"/images/{image}", json={"is_thumbnail": True})
-    assert shop.thumbnails(product) == [image]
-    admin(shop, "DELETE", f"/images/{image}")
-    assert shop.images(product) == []
-    admin(shop, "DELETE", f"/products/{product}")
-    assert shop.get(f"/v2/products/{product}").status_code == 404
-    assert admin(shop, "POST", "/quota", json={"eat": 10}) == {"left": 999_989}
-    assert admin(shop, "POST", "/faults", json={"script": "5", "match": "x"}) == [{"match": "x", "left": "5"}]
-    assert admin(shop, "GET", "/faults") == [{"match": "x", "left": "5"}]
-    assert admin(shop, "GET", "/") == {"sandbox": True, "url": shop.sandbox.url, "store_hash": "sandbox"}
+    admin(api, "PATCH", f"/images/{image}", json={"is_thumbnail": True})
+    assert api.thumbnails(product) == [image]
+    admin(api, "DELETE", f"/images/{image}")
+    assert api.images(product) == []
+    admin(api, "DELETE", f"/products/{product}")
+    assert api.get(f"/v2/products/{product}").status_code == 404
+    assert admin(api, "POST", "/quota", json={"eat": 10}) == {"left": 999_989}
+    assert admin(api, "POST", "/faults", json={"script": "5", "match": "x"}) == [{"match": "x", "left": "5"}]
+    assert admin(api, "GET", "/faults") == [{"match": "x", "left": "5"}]
+    assert admin(api, "GET", "/") == {"sandbox": True, "url": api.sandbox.url, "store_hash": "sandbox"}
 
 
 @pytest.mark.parametrize(
@@ -259,18 +259,18 @@ def test_products_and_images_over_http(shop: Door) -> None:
         ("DELETE", f"/images/{10**30}", b""),
     ],
 )
-def test_bad_admin_requests_are_400_with_a_reason(shop: Door, method: str, path: str, body: bytes) -> None:
-    before = shop.sandbox.dump(files=False)
-    response = requests.request(method, f"{shop.sandbox.url}/_sandbox{path}", data=body, timeout=10)
+def test_bad_admin_requests_are_400_with_a_reason(api: ApiClient, method: str, path: str, body: bytes) -> None:
+    before = api.sandbox.dump(files=False)
+    response = requests.request(method, f"{api.sandbox.url}/_sandbox{path}", data=body, timeout=10)
     assert response.status_code == 400
     assert response.json()["error"]
-    assert shop.sandbox.dump(files=False) == before
+    assert api.sandbox.dump(files=False) == before
 
 
-def test_two_images_cannot_have_one_path(shop: Door) -> None:
-    first, second, _ = shop.images()
+def test_two_images_cannot_have_one_path(api: ApiClient) -> None:
+    first, second, _ = api.images()
     with pytest.raises(BadControl, match="already"):
-        shop.sandbox.set_image(second["id"], image_file=first["image_file"])
+        api.sandbox.set_image(second["id"], image_file=first["image_file"])
 
 
 # ---------------------------------------------------------------- the data file and the port
@@ -279,18 +279,18 @@ def test_two_images_cannot_have_one_path(shop: Door) -> None:
 def test_a_data_file_survives_restarts(tmp_path: Path) -> None:
     data = tmp_path / "shop.db"
     with SandboxServer(products=3, seed=5, data=data, switches={"picture_bytes": 5000}) as sandbox:
-        shop = Door(sandbox)
-        shop.create(description="kept").raise_for_status()
-        shop("DELETE", f"/v2/products/{FIRST}/images/{shop.images()[0]['id']}").raise_for_status()
+        api = ApiClient(sandbox)
+        api.create(description="kept").raise_for_status()
+        api("DELETE", f"/v2/products/{FIRST}/images/{api.images()[0]['id']}").raise_for_status()
         sandbox.add_product(sku="kept")
         (Path(sandbox._app.shop.import_directory) / "kept.png").write_bytes(picture())
         before = sandbox.dump()
     with SandboxServer(products=99, seed=1, data=data) as sandbox:
         assert sandbox.dump() == before
-        shop = Door(sandbox)
-        assert shop.get("/v3/catalog/products").json()["meta"]["pagination"]["total"] == 4
-        assert shop.get(f"/v2/products/{FIRST}/images").json()[0]["zoom_url"].startswith(sandbox.url)
-        created = shop("POST", f"/v2/products/{FIRST}/images", json={"image_file": "kept.png"}).json()
+        api = ApiClient(sandbox)
+        assert api.get("/v3/catalog/products").json()["meta"]["pagination"]["total"] == 4
+        assert api.get(f"/v2/products/{FIRST}/images").json()[0]["zoom_url"].startswith(sandbox.url)
+        created = api("POST", f"/v2/products/{FIRST}/images", json={"image_file": "kept.png"}).json()
         assert created["id"] == max(image["id"] for image in before["images"]) + 1
         assert created["image_file"] not in {image["image_file"] for image in before["images"]}
 
@@ -313,9 +313,9 @@ def test_other_files_are_not_touched(tmp_path: Path) -> None:
         assert path.read_bytes() == content
 
 
-def test_a_used_port_is_an_error(shop: Door) -> None:
-    with pytest.raises(PortUnusable, match=str(shop.sandbox.port)):
-        SandboxServer(port=shop.sandbox.port)
+def test_a_used_port_is_an_error(api: ApiClient) -> None:
+    with pytest.raises(PortUnusable, match=str(api.sandbox.port)):
+        SandboxServer(port=api.sandbox.port)
 
 
 def test_stopping_frees_the_port_and_the_files() -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from starlette.routing import Mount, Route
 
-import bc_images.sandbox
-from bc_images.sandbox import names, v2, v2_products, v3, v3_filters, v3_products
-from bc_images.sandbox.admin import Admin
-from bc_images.sandbox.api import Routes
-from bc_images.sandbox.control import Control
-from bc_images.sandbox.dav import FOLDERS
-from bc_images.sandbox.faults import FAULTS
-from bc_images.sandbox.switches import SWITCHES, Switches
+import bigcommerce_sandbox
+from bigcommerce_sandbox import constants, v2, v2_products, v3, v3_filters, v3_products
+from bigcommerce_sandbox.admin import Admin
+from bigcommerce_sandbox.api import Routes
+from bigcommerce_sandbox.control import Control
+from bigcommerce_sandbox.dav import FOLDERS
+from bigcommerce_sandbox.faults import FAULTS
+from bigcommerce_sandbox.flags import SWITCHES, Switches
 
 TEXT = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
 
@@ -119,17 +119,17 @@ def test_filters_that_are_not_emulated() -> None:
 
 def test_names() -> None:
     for name in ("STORE_HASH", "TOKEN", "READ_ONLY_TOKEN", "UNSCOPED_TOKEN", "DAV_USERNAME", "DAV_PASSWORD"):
-        assert f"`{getattr(names, name)}`" in section("Start")
-        assert getattr(bc_images.sandbox, name) == getattr(names, name)
+        assert f"`{getattr(constants, name)}`" in section("Start")
+        assert getattr(bigcommerce_sandbox, name) == getattr(constants, name)
     for folder in FOLDERS:
         assert f"`{folder}`" in section("Files and WebDAV")
 
 
 def test_the_sandbox_shares_no_code_with_the_client() -> None:
-    package = Path(bc_images.sandbox.__file__).parent
+    package = Path(bigcommerce_sandbox.__file__).parent
     for path in package.glob("*.py"):
         for module in re.findall(
             r"^\s*(?:from|import) +((?:bc_images|tap_|target_)[\w.]*)", path.read_text(), re.MULTILINE
         ):
-            assert module.startswith("bc_images.sandbox"), f"{path.name} imports {module}"
+            assert module.startswith("bigcommerce_sandbox"), f"{path.name} imports {module}"
         assert len(path.read_text().splitlines()) <= 330, f"{path.name} is long"

@@ -8,9 +8,9 @@ import time
 import pytest
 import requests
 
-from bc_images.sandbox import TOKEN, SandboxServer
-from bc_images.sandbox.faults import FAULTS, BadScript
-from tests.sandbox.door import FIRST, Door
+from bigcommerce_sandbox import TOKEN, SandboxServer
+from bigcommerce_sandbox.faults import FAULTS, BadScript
+from tests.support.api_client import FIRST, ApiClient
 
 LIST = f"/v2/products/{FIRST}/images"
 RATE = {
@@ -25,8 +25,8 @@ def rate(response: requests.Response) -> dict[str, int]:
     return {name[13:]: int(response.headers[name]) for name in RATE if name in response.headers}
 
 
-def delete_first(shop: Door) -> requests.Response:
-    return shop("DELETE", f"{LIST}/{shop.images()[0]['id']}")
+def delete_first(api: ApiClient) -> requests.Response:
+    return api("DELETE", f"{LIST}/{api.images()[0]['id']}")
 
 
 # ---------------------------------------------------------------- answers
@@ -58,109 +58,109 @@ def delete_first(shop: Door) -> requests.Response:
         ("C", 409, True),
     ],
 )
-def test_answer_and_effect_of_each_letter(shop: Door, letter: str, status: int, done: bool) -> None:
-    shop.sandbox.switch(slow_ms=1)
-    shop.sandbox.faults(letter)
-    response = delete_first(shop)
+def test_answer_and_effect_of_each_letter(api: ApiClient, letter: str, status: int, done: bool) -> None:
+    api.sandbox.switch(slow_ms=1)
+    api.sandbox.faults(letter)
+    response = delete_first(api)
     assert response.status_code == status
-    assert len(shop.images()) == (2 if done else 3)
+    assert len(api.images()) == (2 if done else 3)
     assert bool(rate(response)) == (letter not in "Qr")
-    assert delete_first(shop).status_code == 204, "after the script everything passes"
+    assert delete_first(api).status_code == 204, "after the script everything passes"
 
 
 @pytest.mark.parametrize(("letter", "done"), [("l", True), ("d", False), ("t", True)])
-def test_letters_without_a_whole_answer(shop: Door, letter: str, done: bool) -> None:
-    shop.sandbox.faults(letter)
+def test_letters_without_a_whole_answer(api: ApiClient, letter: str, done: bool) -> None:
+    api.sandbox.faults(letter)
     with pytest.raises(requests.ConnectionError):
-        delete_first(shop)
-    assert len(shop.images()) == (2 if done else 3)
-    status = [entry["status"] for entry in shop.sandbox.requests()]
+        delete_first(api)
+    assert len(api.images()) == (2 if done else 3)
+    status = [entry["status"] for entry in api.sandbox.requests()]
     assert status == [204 if letter == "t" else None]
 
 
-def test_work_that_is_done_late(shop: Door) -> None:
-    shop.sandbox.switch(late_ms=0)
-    shop.sandbox.faults("L")
+def test_work_that_is_done_late(api: ApiClient) -> None:
+    api.sandbox.switch(late_ms=0)
+    api.sandbox.faults("L")
     with pytest.raises(requests.ConnectionError):
-        delete_first(shop)
-    assert len(shop.images()) == 3
-    assert shop.sandbox.carry_out_late() == 1
-    assert len(shop.images()) == 2
-    assert shop.sandbox.carry_out_late() == 0
-    shop.sandbox.switch(late_ms=20)
-    shop.sandbox.faults("L")
+        delete_first(api)
+    assert len(api.images()) == 3
+    assert api.sandbox.carry_out_late() == 1
+    assert len(api.images()) == 2
+    assert api.sandbox.carry_out_late() == 0
+    api.sandbox.switch(late_ms=20)
+    api.sandbox.faults("L")
     with pytest.raises(requests.ConnectionError):
-        delete_first(shop)
-    while len(shop.images()) > 1:
+        delete_first(api)
+    while len(api.images()) > 1:
         pass
 
 
 @pytest.mark.parametrize("version", ["v2", "v3"])
-def test_a_write_that_is_not_applied_may_be_answered_with_what_is_there(shop: Door, version: str) -> None:
-    image = shop.images()[0]
+def test_a_write_that_is_not_applied_may_be_answered_with_what_is_there(api: ApiClient, version: str) -> None:
+    image = api.images()[0]
     path = f"{LIST}/{image['id']}" if version == "v2" else f"/v3/catalog/products/{FIRST}/images/{image['id']}"
     for letter, said in (("n", "new"), ("o", image["description"] or None)):
-        shop.sandbox.faults(letter)
-        answer = shop("PUT", path, json={"description": "new"}).json()
+        api.sandbox.faults(letter)
+        answer = api("PUT", path, json={"description": "new"}).json()
         assert ((answer.get("data") or answer)["description"] or None) == said
-        assert shop.images()[0] == image
+        assert api.images()[0] == image
 
 
 def test_every_letter_is_tested_here() -> None:
     assert set(FAULTS) == set(".qQr5bsu79wWzlndotzheEfpPcCL")
 
 
-def test_truncated_body(shop: Door) -> None:
-    shop.sandbox.faults("t")
-    response = shop.get(LIST, stream=True)
-    whole = len(shop.get(LIST).content)
+def test_truncated_body(api: ApiClient) -> None:
+    api.sandbox.faults("t")
+    response = api.get(LIST, stream=True)
+    whole = len(api.get(LIST).content)
     assert response.status_code == 200
     assert int(response.headers["content-length"]) == whole
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         response.content  # noqa: B018
 
 
-def test_suspended_has_the_title(shop: Door) -> None:
-    shop.sandbox.faults("s")
-    assert "The store is suspended" in shop.get(LIST).json()["title"]
+def test_suspended_has_the_title(api: ApiClient) -> None:
+    api.sandbox.faults("s")
+    assert "The store is suspended" in api.get(LIST).json()["title"]
 
 
-def test_429_tells_when_to_come_back(shop: Door) -> None:
-    shop.sandbox.switch(fault_reset_ms=70, fault_retry_after=3)
-    shop.sandbox.faults("qr")
-    first = shop.get(LIST)
+def test_429_tells_when_to_come_back(api: ApiClient) -> None:
+    api.sandbox.switch(fault_reset_ms=70, fault_retry_after=3)
+    api.sandbox.faults("qr")
+    first = api.get(LIST)
     assert rate(first)["time-reset-ms"] == 70
     assert rate(first)["requests-left"] > 0, "as in the documented sample: the status counts, not what is left"
-    assert shop.get(LIST).headers["x-retry-after"] == "3"
+    assert api.get(LIST).headers["x-retry-after"] == "3"
 
 
-def test_html_instead_of_json(shop: Door) -> None:
-    shop.sandbox.faults("h")
-    response = shop.get(LIST)
+def test_html_instead_of_json(api: ApiClient) -> None:
+    api.sandbox.faults("h")
+    response = api.get(LIST)
     assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
 
 
-def test_a_success_without_the_image(shop: Door) -> None:
-    shop.sandbox.faults("eEf")
-    contents = [shop.create("v3").content for _ in range(3)]
+def test_a_success_without_the_image(api: ApiClient) -> None:
+    api.sandbox.faults("eEf")
+    contents = [api.create("v3").content for _ in range(3)]
     assert contents == [b"", b"", b'{"ok":true}']
-    assert len(shop.images()) == 5
+    assert len(api.images()) == 5
 
 
-def test_not_applied_looks_applied(shop: Door) -> None:
-    before = shop.sandbox.dump(files=False)
+def test_not_applied_looks_applied(api: ApiClient) -> None:
+    before = api.sandbox.dump(files=False)
     image = before["images"][0]["id"]
-    shop.sandbox.faults("nnn")
+    api.sandbox.faults("nnn")
     for response in (
-        shop("PUT", f"{LIST}/{image}", json={"description": "new"}),
-        shop("PUT", f"/v3/catalog/products/{FIRST}/images/{image}", json={"description": "new"}),
+        api("PUT", f"{LIST}/{image}", json={"description": "new"}),
+        api("PUT", f"/v3/catalog/products/{FIRST}/images/{image}", json={"description": "new"}),
     ):
         assert response.status_code == 200
         assert "new" in response.text
-    lost = shop.create()
+    lost = api.create()
     assert lost.status_code == 201
-    assert shop.sandbox.dump(files=False) == before
-    real = shop.create().json()
+    assert api.sandbox.dump(files=False) == before
+    real = api.create().json()
     assert real["id"] == lost.json()["id"] + 1, "the id of the lost image stays used"
     assert real["image_file"] != lost.json()["image_file"]
 
@@ -168,9 +168,9 @@ def test_not_applied_looks_applied(shop: Door) -> None:
 # ---------------------------------------------------------------- held requests
 
 
-def raw(shop: Door, method: str, path: str) -> socket.socket:
+def raw(api: ApiClient, method: str, path: str) -> socket.socket:
     """Send a request by hand, so that the client can go away while it waits."""
-    connection = socket.create_connection(("127.0.0.1", shop.sandbox.port), timeout=10)
+    connection = socket.create_connection(("127.0.0.1", api.sandbox.port), timeout=10)
     head = f"{method} /stores/sandbox{path} HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: {TOKEN}\r\n\r\n"
     connection.sendall(head.encode())
     return connection
@@ -186,24 +186,24 @@ def wait_until(condition: object) -> None:
 
 
 @pytest.mark.parametrize(("letter", "done"), [("p", False), ("P", True)])
-def test_held_until_the_client_is_gone(shop: Door, letter: str, done: bool) -> None:
-    image = shop.images()[0]["id"]
-    shop.sandbox.faults(letter)
-    connection = raw(shop, "DELETE", f"{LIST}/{image}")
-    wait_until(shop.sandbox.requests)
-    wait_until(lambda: (len(shop.images()) == 2) == done)
+def test_held_until_the_client_is_gone(api: ApiClient, letter: str, done: bool) -> None:
+    image = api.images()[0]["id"]
+    api.sandbox.faults(letter)
+    connection = raw(api, "DELETE", f"{LIST}/{image}")
+    wait_until(api.sandbox.requests)
+    wait_until(lambda: (len(api.images()) == 2) == done)
     connection.settimeout(0.2)
     with pytest.raises(TimeoutError):
         connection.recv(1)
     connection.close()
-    assert shop.get(LIST).status_code == 200, "others are served meanwhile and after"
-    assert len(shop.images()) == (2 if done else 3)
+    assert api.get(LIST).status_code == 200, "others are served meanwhile and after"
+    assert len(api.images()) == (2 if done else 3)
 
 
-def test_a_server_with_held_requests_stops(shop: Door) -> None:
+def test_a_server_with_held_requests_stops(api: ApiClient) -> None:
     with SandboxServer() as sandbox:
         sandbox.faults("pP")
-        door = Door(sandbox)
+        door = ApiClient(sandbox)
         connections = [raw(door, "GET", LIST) for _ in range(2)]
         wait_until(lambda: len(sandbox.requests()) == 2)
     for connection in connections:
@@ -213,85 +213,85 @@ def test_a_server_with_held_requests_stops(shop: Door) -> None:
 # ---------------------------------------------------------------- scripts
 
 
-def test_letters_are_counted_over_matching_requests_only(shop: Door) -> None:
-    shop.sandbox.faults(".5", match=r"^GET .*/images$")
-    assert [shop.get(LIST).status_code, shop.get("/v2/time").status_code] == [200, 200]
-    assert [shop.get(LIST).status_code, shop.get(LIST).status_code] == [500, 200]
+def test_letters_are_counted_over_matching_requests_only(api: ApiClient) -> None:
+    api.sandbox.faults(".5", match=r"^GET .*/images$")
+    assert [api.get(LIST).status_code, api.get("/v2/time").status_code] == [200, 200]
+    assert [api.get(LIST).status_code, api.get(LIST).status_code] == [500, 200]
 
 
-def test_without_match_files_and_dav_are_not_counted(shop: Door) -> None:
-    shop.sandbox.faults("5")
-    path = f"/product_images/{shop.images()[0]['image_file']}"
-    assert shop.file(path).status_code == 200
-    assert shop.get(LIST).status_code == 500
-    shop.sandbox.faults("5", match="GET /product_images/")
-    assert shop.file(path).status_code == 500
-    shop.sandbox.faults("t", match="GET /product_images/")
+def test_without_match_files_and_dav_are_not_counted(api: ApiClient) -> None:
+    api.sandbox.faults("5")
+    path = f"/product_images/{api.images()[0]['image_file']}"
+    assert api.file(path).status_code == 200
+    assert api.get(LIST).status_code == 500
+    api.sandbox.faults("5", match="GET /product_images/")
+    assert api.file(path).status_code == 500
+    api.sandbox.faults("t", match="GET /product_images/")
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
-        shop.file(path)
-    shop.sandbox.faults("b", match="PROPFIND /dav")
-    assert requests.request("PROPFIND", f"{shop.sandbox.url}/dav/", timeout=10).status_code == 502
+        api.file(path)
+    api.sandbox.faults("b", match="PROPFIND /dav")
+    assert requests.request("PROPFIND", f"{api.sandbox.url}/dav/", timeout=10).status_code == 502
 
 
-def test_scripts_by_match_are_replaced_and_removed(shop: Door) -> None:
-    shop.sandbox.faults("5" * 9)
-    shop.sandbox.faults("b b\n", match="images")
-    assert shop.sandbox.fault_scripts() == [{"match": None, "left": "5" * 9}, {"match": "images", "left": "bb"}]
-    shop.sandbox.faults("u")
-    assert shop.get(LIST).status_code == 503
-    shop.sandbox.faults("", match="images")
-    assert shop.get(LIST).status_code == 200
-    shop.sandbox.faults("55")
-    shop.sandbox.faults("")
-    assert shop.get(LIST).status_code == 200
+def test_scripts_by_match_are_replaced_and_removed(api: ApiClient) -> None:
+    api.sandbox.faults("5" * 9)
+    api.sandbox.faults("b b\n", match="images")
+    assert api.sandbox.fault_scripts() == [{"match": None, "left": "5" * 9}, {"match": "images", "left": "bb"}]
+    api.sandbox.faults("u")
+    assert api.get(LIST).status_code == 503
+    api.sandbox.faults("", match="images")
+    assert api.get(LIST).status_code == 200
+    api.sandbox.faults("55")
+    api.sandbox.faults("")
+    assert api.get(LIST).status_code == 200
 
 
-def test_bad_scripts(shop: Door) -> None:
+def test_bad_scripts(api: ApiClient) -> None:
     with pytest.raises(BadScript, match="unknown fault 'x'"):
-        shop.sandbox.faults("..x")
+        api.sandbox.faults("..x")
     with pytest.raises(BadScript, match="regular expression"):
-        shop.sandbox.faults(".", match="(")
+        api.sandbox.faults(".", match="(")
 
 
 # ---------------------------------------------------------------- quota
 
 
-def test_headers_on_every_api_answer(shop: Door) -> None:
+def test_headers_on_every_api_answer(api: ApiClient) -> None:
     for path in ("/v2/time", "/v2/products/1", "/v3/catalog/products", "/v2/orders", "/v3/x?foo"):
-        assert set(rate(shop.get(path))) == {"time-window-ms", "time-reset-ms", "requests-quota", "requests-left"}
-    assert rate(shop.get("/v2/time", headers={"X-Auth-Token": "no"}))
-    assert not rate(shop.file("/product_images/x"))
+        assert set(rate(api.get(path))) == {"time-window-ms", "time-reset-ms", "requests-quota", "requests-left"}
+    assert rate(api.get("/v2/time", headers={"X-Auth-Token": "no"}))
+    assert not rate(api.file("/product_images/x"))
 
 
-def test_quota_is_counted_down_and_refused(shop: Door) -> None:
-    shop.sandbox.switch(quota=3, window_ms=60_000)
-    found = [shop.get("/v2/time") for _ in range(5)]
+def test_quota_is_counted_down_and_refused(api: ApiClient) -> None:
+    api.sandbox.switch(quota=3, window_ms=60_000)
+    found = [api.get("/v2/time") for _ in range(5)]
     assert [response.status_code for response in found] == [200, 200, 200, 429, 429]
     assert [rate(response)["requests-left"] for response in found] == [2, 1, 0, 0, 0]
     assert {rate(response)["requests-quota"] for response in found} == {3}
     assert 0 < rate(found[-1])["time-reset-ms"] <= 60_000
 
 
-def test_a_client_that_waits_as_told_is_served(shop: Door) -> None:
-    shop.sandbox.switch(quota=2, window_ms=150)
+def test_a_client_that_waits_as_told_is_served(api: ApiClient) -> None:
+    api.sandbox.switch(quota=2, window_ms=150)
     for _ in range(3):
-        while (response := shop.get("/v2/time")).status_code == 200:
+        while (response := api.get("/v2/time")).status_code == 200:
             pass
         assert response.status_code == 429
         time.sleep(rate(response)["time-reset-ms"] / 1000)
-        assert shop.get("/v2/time").status_code == 200
+        assert api.get("/v2/time").status_code == 200
 
 
-def test_another_app_eats_the_quota(shop: Door) -> None:
-    shop.sandbox.switch(quota=10, window_ms=60_000)
-    assert shop.sandbox.eat_quota(8) == 2
-    assert rate(shop.get("/v2/time"))["requests-left"] == 1
-    assert shop.sandbox.eat_quota(100) == 0
-    assert shop.get("/v2/time").status_code == 429
+def test_another_app_eats_the_quota(api: ApiClient) -> None:
+    api.sandbox.switch(quota=10, window_ms=60_000)
+    assert api.sandbox.eat_quota(8) == 2
+    assert rate(api.get("/v2/time"))["requests-left"] == 1
+    assert api.sandbox.eat_quota(100) == 0
+    assert api.get("/v2/time").status_code == 429
 
 
-def test_latency_is_added_to_each_request(shop: Door) -> None:
-    shop.sandbox.switch(latency_ms=60)
+def test_latency_is_added_to_each_request(api: ApiClient) -> None:
+    api.sandbox.switch(latency_ms=60)
     begin = time.monotonic()
-    shop.get("/v2/time")
+    api.get("/v2/time")
     assert time.monotonic() - begin >= 0.06

@@ -16,8 +16,8 @@ import requests
 from PIL import Image
 from requests.auth import HTTPDigestAuth
 
-from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, SandboxServer, media, seed
-from tests.sandbox.door import FIRST, Door, picture
+from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, SandboxServer, media, seed
+from tests.support.api_client import FIRST, ApiClient, picture
 
 DAV = HTTPDigestAuth(DAV_USERNAME, DAV_PASSWORD)
 FORMATS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP"}
@@ -26,11 +26,11 @@ FORMATS = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "gif": "GIF", "webp": "W
 # ---------------------------------------------------------------- originals and renditions
 
 
-def test_seeded_originals_are_real_pictures_all_different(shop: Door) -> None:
-    shop.sandbox.reset(products=20, images=3)
+def test_seeded_originals_are_real_pictures_all_different(api: ApiClient) -> None:
+    api.sandbox.reset(products=20, images=3)
     seen = set()
-    for image in shop.sandbox.dump()["images"]:
-        response = shop.file(f"/product_images/{image['image_file']}")
+    for image in api.sandbox.dump()["images"]:
+        response = api.file(f"/product_images/{image['image_file']}")
         ext = image["image_file"].rpartition(".")[2]
         assert response.headers["content-type"] == media.MEDIA_TYPES[ext]
         assert len(response.content) == image["size"]
@@ -39,19 +39,17 @@ def test_seeded_originals_are_real_pictures_all_different(shop: Door) -> None:
         assert opened.format == FORMATS[ext]
         seen.add(response.content)
     assert len(seen) == 60
-    assert {image["image_file"].rpartition(".")[2] for image in shop.sandbox.dump(files=False)["images"]} == set(
-        FORMATS
-    )
+    assert {image["image_file"].rpartition(".")[2] for image in api.sandbox.dump(files=False)["images"]} == set(FORMATS)
 
 
-def test_originals_need_no_token_and_answer_head(shop: Door) -> None:
-    path = f"/product_images/{shop.images()[0]['image_file']}"
-    content = shop.file(path).content
-    head = requests.head(shop.sandbox.url + path, timeout=10)
+def test_originals_need_no_token_and_answer_head(api: ApiClient) -> None:
+    path = f"/product_images/{api.images()[0]['image_file']}"
+    content = api.file(path).content
+    head = requests.head(api.sandbox.url + path, timeout=10)
     assert (head.status_code, head.content) == (200, b"")
     assert int(head.headers["content-length"]) == len(content)
-    assert shop.file(f"/s-sandbox{path}").content == content
-    assert requests.delete(shop.sandbox.url + path, timeout=10).status_code == 405
+    assert api.file(f"/s-sandbox{path}").content == content
+    assert requests.delete(api.sandbox.url + path, timeout=10).status_code == 405
 
 
 @pytest.mark.parametrize(
@@ -66,21 +64,21 @@ def test_originals_need_no_token_and_answer_head(shop: Door) -> None:
         "/product_images/%ff%fe",
     ],
 )
-def test_other_originals_are_404(shop: Door, path: str) -> None:
+def test_other_originals_are_404(api: ApiClient, path: str) -> None:
     session = requests.Session()
-    request = session.prepare_request(requests.Request("GET", shop.sandbox.url))
-    request.url = shop.sandbox.url + path  # as it is: requests would tidy it up
+    request = session.prepare_request(requests.Request("GET", api.sandbox.url))
+    request.url = api.sandbox.url + path  # as it is: requests would tidy it up
     assert session.send(request, timeout=10).status_code == 404
 
 
-def test_a_path_with_nothing_behind_it_is_501(shop: Door) -> None:
+def test_a_path_with_nothing_behind_it_is_501(api: ApiClient) -> None:
     for path in ("/", "/favicon.ico", "/s-sandbox/images/stencil/original/products/1/1/a.1.jpg"):
-        assert shop.file(path).status_code == 501
+        assert api.file(path).status_code == 501
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "BMP"])
 @pytest.mark.parametrize("size", [(2000, 1500), (30, 20)])
-def test_renditions_fit_their_box_and_are_other_bytes(bare: Door, kind: str, size: tuple[int, int]) -> None:
+def test_renditions_fit_their_box_and_are_other_bytes(bare: ApiClient, kind: str, size: tuple[int, int]) -> None:
     content = picture("orange", kind, size)
     bare.sandbox.add_image(FIRST, content, f"a.{kind.lower()}")
     image = bare.get(f"/v3/catalog/products/{FIRST}/images").json()["data"][0]
@@ -95,25 +93,25 @@ def test_renditions_fit_their_box_and_are_other_bytes(bare: Door, kind: str, siz
         assert response.headers["content-type"] == f"image/{opened.format}".lower()
 
 
-def test_v2_and_v3_tell_the_same_addresses(shop: Door) -> None:
-    two = shop.get(f"/v2/products/{FIRST}/images").json()
-    three = shop.get(f"/v3/catalog/products/{FIRST}/images").json()["data"]
+def test_v2_and_v3_tell_the_same_addresses(api: ApiClient) -> None:
+    two = api.get(f"/v2/products/{FIRST}/images").json()
+    three = api.get(f"/v3/catalog/products/{FIRST}/images").json()["data"]
     for size in ("zoom", "standard", "thumbnail", "tiny"):
         assert [image[f"{size}_url"] for image in two] == [image[f"url_{size}"] for image in three]
 
 
-def test_renditions_are_gone_after_delete_and_replace(shop: Door) -> None:
-    deleted, replaced, _ = shop.get(f"/v2/products/{FIRST}/images").json()
+def test_renditions_are_gone_after_delete_and_replace(api: ApiClient) -> None:
+    deleted, replaced, _ = api.get(f"/v2/products/{FIRST}/images").json()
     path = f"/v2/products/{FIRST}/images"
-    shop("DELETE", f"{path}/{deleted['id']}").raise_for_status()
-    url = shop.original_url(shop.images()[0])
-    shop("PUT", f"{path}/{replaced['id']}", json={"image_file": url}).raise_for_status()
+    api("DELETE", f"{path}/{deleted['id']}").raise_for_status()
+    url = api.original_url(api.images()[0])
+    api("PUT", f"{path}/{replaced['id']}", json={"image_file": url}).raise_for_status()
     for image in (deleted, replaced):
         assert requests.get(image["zoom_url"], timeout=10).status_code == 404
-    assert requests.get(shop.get(f"{path}/{replaced['id']}").json()["zoom_url"], timeout=10).status_code == 200
+    assert requests.get(api.get(f"{path}/{replaced['id']}").json()["zoom_url"], timeout=10).status_code == 200
 
 
-def test_rendition_of_what_is_no_picture(bare: Door) -> None:
+def test_rendition_of_what_is_no_picture(bare: ApiClient) -> None:
     bare.sandbox.add_image(FIRST, b"no picture", "a.jpg")
     zoom = bare.get(f"/v2/products/{FIRST}/images").json()[0]["zoom_url"]
     assert requests.get(zoom, timeout=10).status_code == 415
@@ -134,10 +132,10 @@ def test_padded_pictures_have_exactly_the_size(size: int) -> None:
         assert content != seed.picture(1, number, ext, size)
 
 
-def test_picture_bytes_by_the_switch(shop: Door) -> None:
-    shop.sandbox.switch(picture_bytes=5000)
-    shop.sandbox.reset()
-    assert {image["size"] for image in shop.sandbox.dump()["images"]} == {5000}
+def test_picture_bytes_by_the_switch(api: ApiClient) -> None:
+    api.sandbox.switch(picture_bytes=5000)
+    api.sandbox.reset()
+    assert {image["size"] for image in api.sandbox.dump()["images"]} == {5000}
 
 
 # ---------------------------------------------------------------- accepted types
@@ -198,71 +196,71 @@ def test_stored_names(name: str, kind: str, stored: str) -> None:
 # ---------------------------------------------------------------- WebDAV
 
 
-def dav(shop: Door, method: str, path: str, **options: Any) -> requests.Response:
+def dav(api: ApiClient, method: str, path: str, **options: Any) -> requests.Response:
     options = {"auth": DAV, "timeout": 10, **options}
-    return requests.request(method, f"{shop.sandbox.url}/dav{path}", **options)
+    return requests.request(method, f"{api.sandbox.url}/dav{path}", **options)
 
 
-def test_dav_wants_digest(shop: Door) -> None:
+def test_dav_wants_digest(api: ApiClient) -> None:
     path = "/product_images/import/a.png"
-    challenged = dav(shop, "PUT", path, data=b"x", auth=None)
+    challenged = dav(api, "PUT", path, data=b"x", auth=None)
     assert challenged.status_code == 401
     assert challenged.headers["www-authenticate"].lower().startswith("digest")
-    assert dav(shop, "PUT", path, data=b"x", auth=(DAV_USERNAME, DAV_PASSWORD)).status_code == 401
-    assert dav(shop, "PUT", path, data=b"x", auth=HTTPDigestAuth(DAV_USERNAME, "wrong")).status_code == 401
-    assert dav(shop, "GET", path).status_code == 404
+    assert dav(api, "PUT", path, data=b"x", auth=(DAV_USERNAME, DAV_PASSWORD)).status_code == 401
+    assert dav(api, "PUT", path, data=b"x", auth=HTTPDigestAuth(DAV_USERNAME, "wrong")).status_code == 401
+    assert dav(api, "GET", path).status_code == 404
 
 
-def test_dav_files_come_back_and_are_served_publicly(shop: Door) -> None:
+def test_dav_files_come_back_and_are_served_publicly(api: ApiClient) -> None:
     content = bytes(range(256)) * 5000
-    assert dav(shop, "PUT", "/product_images/import/ü b.bin", data=content).status_code == 201
-    assert dav(shop, "PUT", "/product_images/import/ü b.bin", data=content).status_code == 204
-    assert dav(shop, "GET", "/product_images/import/ü b.bin").content == content
-    assert shop.file("/product_images/import/ü b.bin").content == content
-    listing = dav(shop, "PROPFIND", "/product_images/import/", headers={"Depth": "1"})
+    assert dav(api, "PUT", "/product_images/import/ü b.bin", data=content).status_code == 201
+    assert dav(api, "PUT", "/product_images/import/ü b.bin", data=content).status_code == 204
+    assert dav(api, "GET", "/product_images/import/ü b.bin").content == content
+    assert api.file("/product_images/import/ü b.bin").content == content
+    listing = dav(api, "PROPFIND", "/product_images/import/", headers={"Depth": "1"})
     assert listing.status_code == 207
     assert "%C3%BC%20b.bin" in listing.text
-    assert dav(shop, "DELETE", "/product_images/import/ü b.bin").status_code == 204
-    assert shop.file("/product_images/import/ü b.bin").status_code == 404
+    assert dav(api, "DELETE", "/product_images/import/ü b.bin").status_code == 204
+    assert api.file("/product_images/import/ü b.bin").status_code == 404
 
 
-def test_dav_has_the_documented_folders(shop: Door) -> None:
-    listing = dav(shop, "PROPFIND", "/", headers={"Depth": "1"}).text
+def test_dav_has_the_documented_folders(api: ApiClient) -> None:
+    listing = dav(api, "PROPFIND", "/", headers={"Depth": "1"}).text
     for folder in ("product_images", "content", "template", "exports", "import_files", "product_downloads"):
         assert f"/dav/{folder}/" in listing
 
 
-def test_dav_serves_stored_originals_past_the_cdn(shop: Door) -> None:
-    shop.sandbox.switch(cdn="altered")
-    image = shop.images()[0]
+def test_dav_serves_stored_originals_past_the_cdn(api: ApiClient) -> None:
+    api.sandbox.switch(cdn="altered")
+    image = api.images()[0]
     path = f"/product_images/{image['image_file']}"
-    assert requests.get(f"{shop.sandbox.url}/dav{path}", timeout=10).status_code == 401
-    assert dav(shop, "GET", path).content == shop.sandbox.original(image["image_file"])
-    assert dav(shop, "DELETE", path).status_code == 501
-    assert dav(shop, "GET", "/product_images/a/000/none__00000.jpg").status_code == 404
-    shop.sandbox.switch(dav_originals="off")
-    assert dav(shop, "GET", path).status_code == 404
+    assert requests.get(f"{api.sandbox.url}/dav{path}", timeout=10).status_code == 401
+    assert dav(api, "GET", path).content == api.sandbox.original(image["image_file"])
+    assert dav(api, "DELETE", path).status_code == 501
+    assert dav(api, "GET", "/product_images/a/000/none__00000.jpg").status_code == 404
+    api.sandbox.switch(dav_originals="off")
+    assert dav(api, "GET", path).status_code == 404
 
 
 # ---------------------------------------------------------------- the CDN
 
 
-def upload(shop: Door, kind: str) -> tuple[str, bytes]:
+def upload(api: ApiClient, kind: str) -> tuple[str, bytes]:
     """Add a picture; return its address below the store's and its bytes."""
     out = BytesIO()
     Image.effect_mandelbrot((60, 40), (-2, -1.5, 1, 1.5), 50).convert("RGB").save(out, kind)
     content = out.getvalue()
-    number = shop.sandbox.add_image(FIRST, content, f"a.{kind.lower()}")
-    (image,) = (each for each in shop.images() if each["id"] == number)
+    number = api.sandbox.add_image(FIRST, content, f"a.{kind.lower()}")
+    (image,) = (each for each in api.images() if each["id"] == number)
     return f"/product_images/{image['image_file']}", content
 
 
 @pytest.mark.parametrize(("kind", "becomes"), [("JPEG", "JPEG"), ("PNG", "WEBP"), ("WEBP", "WEBP")])
 @pytest.mark.parametrize("query", ["", "?some=thing"])
-def test_a_cdn_that_alters_pictures_says_so(shop: Door, kind: str, becomes: str, query: str) -> None:
-    path, content = upload(shop, kind)
-    shop.sandbox.switch(cdn="altered")
-    answer = shop.file(path + query, headers={"Cache-Control": "no-transform"})
+def test_a_cdn_that_alters_pictures_says_so(api: ApiClient, kind: str, becomes: str, query: str) -> None:
+    path, content = upload(api, kind)
+    api.sandbox.switch(cdn="altered")
+    answer = api.file(path + query, headers={"Cache-Control": "no-transform"})
     assert answer.content != content
     opened = Image.open(BytesIO(answer.content))
     opened.load()
@@ -272,49 +270,49 @@ def test_a_cdn_that_alters_pictures_says_so(shop: Door, kind: str, becomes: str,
     assert answer.headers["cf-polished"] == f"{origin}qual=85, origSize={len(content)}"
 
 
-def test_a_cdn_leaves_alone_what_it_does_not_know(shop: Door) -> None:
-    path, content = upload(shop, "BMP")
-    shop.sandbox.switch(cdn="altered")
-    answer = shop.file(path)
+def test_a_cdn_leaves_alone_what_it_does_not_know(api: ApiClient) -> None:
+    path, content = upload(api, "BMP")
+    api.sandbox.switch(cdn="altered")
+    answer = api.file(path)
     assert (answer.content, answer.headers["cf-polished"]) == (content, "status=not_needed")
 
 
-def test_a_cdn_that_alters_later(shop: Door) -> None:
-    path, content = upload(shop, "JPEG")
-    shop.sandbox.switch(cdn="altered_later")
+def test_a_cdn_that_alters_later(api: ApiClient) -> None:
+    path, content = upload(api, "JPEG")
+    api.sandbox.switch(cdn="altered_later")
     for query in ("", "?1", "?2"):
-        first, second = shop.file(path + query), shop.file(path + query)
+        first, second = api.file(path + query), api.file(path + query)
         assert (first.content, first.headers["cf-cache-status"]) == (content, "MISS")
         assert (second.content != content, second.headers["cf-cache-status"]) == (True, "HIT")
         assert "cf-polished" not in first.headers
         assert "cf-polished" in second.headers
-    shop.sandbox.switch(cdn="off")
-    assert shop.file(path).content == content
-    assert not any(name.startswith("cf-") for name in shop.file(path).headers)
+    api.sandbox.switch(cdn="off")
+    assert api.file(path).content == content
+    assert not any(name.startswith("cf-") for name in api.file(path).headers)
 
 
 @pytest.mark.parametrize("renditions", [False, True])
-def test_an_original_can_be_lost(shop: Door, renditions: bool) -> None:
-    image = shop.images()[0]
-    address = shop.get(f"/v3/catalog/products/{FIRST}/images").json()["data"][0]["url_zoom"]
-    route = f"{shop.sandbox.url}/_sandbox/images/{image['id']}/file"
+def test_an_original_can_be_lost(api: ApiClient, renditions: bool) -> None:
+    image = api.images()[0]
+    address = api.get(f"/v3/catalog/products/{FIRST}/images").json()["data"][0]["url_zoom"]
+    route = f"{api.sandbox.url}/_sandbox/images/{image['id']}/file"
     assert requests.delete(route, params={"renditions": int(renditions)}, timeout=10).status_code == 204
-    assert shop.file(f"/product_images/{image['image_file']}").status_code == 404
-    assert dav(shop, "GET", f"/product_images/{image['image_file']}").status_code == 404
+    assert api.file(f"/product_images/{image['image_file']}").status_code == 404
+    assert dav(api, "GET", f"/product_images/{image['image_file']}").status_code == 404
     assert requests.get(address, timeout=10).status_code == (404 if renditions else 200)
-    assert shop.images()[0] == image
-    assert shop.sandbox.dump()["images"][0]["sha256"] is None
-    shop.sandbox.set_image(image["id"], content=picture("pink"), filename="new.png")
-    assert shop.file(f"/product_images/{shop.images()[0]['image_file']}").content == picture("pink")
-    assert requests.delete(f"{shop.sandbox.url}/_sandbox/images/1/file", timeout=10).status_code == 400
+    assert api.images()[0] == image
+    assert api.sandbox.dump()["images"][0]["sha256"] is None
+    api.sandbox.set_image(image["id"], content=picture("pink"), filename="new.png")
+    assert api.file(f"/product_images/{api.images()[0]['image_file']}").content == picture("pink")
+    assert requests.delete(f"{api.sandbox.url}/_sandbox/images/1/file", timeout=10).status_code == 400
 
 
-def test_v3_takes_an_imported_file_by_its_public_address(shop: Door) -> None:
-    dav(shop, "PUT", "/product_images/import/x.png", data=picture("cyan"))
-    url = f"{shop.sandbox.url}/product_images/import/x.png"
-    created = shop("POST", f"/v3/catalog/products/{FIRST}/images", json={"image_url": url})
+def test_v3_takes_an_imported_file_by_its_public_address(api: ApiClient) -> None:
+    dav(api, "PUT", "/product_images/import/x.png", data=picture("cyan"))
+    url = f"{api.sandbox.url}/product_images/import/x.png"
+    created = api("POST", f"/v3/catalog/products/{FIRST}/images", json={"image_url": url})
     assert created.status_code == 200
-    assert shop.sandbox.original(created.json()["data"]["image_file"]) == picture("cyan")
+    assert api.sandbox.original(created.json()["data"]["image_file"]) == picture("cyan")
 
 
 # ---------------------------------------------------------------- the store's own download
@@ -369,39 +367,39 @@ def file_host() -> Iterator[str]:
         ("/short/a.png", 400),
     ],
 )
-def test_fetch(shop: Door, path: str, status: int) -> None:
+def test_fetch(api: ApiClient, path: str, status: int) -> None:
     with file_host() as host:
-        response = shop("POST", f"/v3/catalog/products/{FIRST}/images", json={"image_url": host + path})
+        response = api("POST", f"/v3/catalog/products/{FIRST}/images", json={"image_url": host + path})
     assert response.status_code == status
-    assert len(shop.images()) == (4 if status == 200 else 3)
+    assert len(api.images()) == (4 if status == 200 else 3)
 
 
-def test_many_fetches_from_itself_do_not_wait_for_each_other(shop: Door) -> None:
+def test_many_fetches_from_itself_do_not_wait_for_each_other(api: ApiClient) -> None:
     """More than there are threads to fetch with, of renditions that threads have to draw."""
-    zoom = shop.get(f"/v2/products/{FIRST}/images").json()[0]["zoom_url"]
+    zoom = api.get(f"/v2/products/{FIRST}/images").json()[0]["zoom_url"]
 
     def create(_: int) -> int:
         body = {"image_url": zoom}
-        where = f"{shop.sandbox.url}/stores/sandbox/v3/catalog/products/{FIRST}/images"
+        where = f"{api.sandbox.url}/stores/sandbox/v3/catalog/products/{FIRST}/images"
         return requests.post(where, json=body, headers={"X-Auth-Token": "sandbox-token"}, timeout=60).status_code
 
     with ThreadPoolExecutor(40) as pool:
         assert set(pool.map(create, range(80))) == {200}
-    assert len(shop.images()) == 83
-    assert len({image["image_file"] for image in shop.images()}) == 83
+    assert len(api.images()) == 83
+    assert len({image["image_file"] for image in api.images()}) == 83
 
 
-def test_fetch_does_not_wait_for_ever(shop: Door) -> None:
-    shop.sandbox.switch(fetch_timeout_ms=100)
-    shop.sandbox.faults("p", match="GET /product_images/")
-    assert shop.create("v3").status_code == 400
+def test_fetch_does_not_wait_for_ever(api: ApiClient) -> None:
+    api.sandbox.switch(fetch_timeout_ms=100)
+    api.sandbox.faults("p", match="GET /product_images/")
+    assert api.create("v3").status_code == 400
 
 
-def test_two_sandboxes_can_fetch_from_each_other(shop: Door) -> None:
+def test_two_sandboxes_can_fetch_from_each_other(api: ApiClient) -> None:
     with SandboxServer(products=1, images=1) as other:
         url = f"{other.url}/product_images/{other.dump()['images'][0]['image_file']}"
-        created = shop("POST", f"/v2/products/{FIRST}/images", json={"image_file": url})
+        created = api("POST", f"/v2/products/{FIRST}/images", json={"image_file": url})
         assert created.status_code == 201
-        assert shop.images()[-1]["description"] == ""
+        assert api.images()[-1]["description"] == ""
         (fetched,) = other.requests()
         assert (fetched["method"], fetched["status"], fetched["token"]) == ("GET", 200, False)

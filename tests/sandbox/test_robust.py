@@ -7,13 +7,13 @@ import socket
 
 import pytest
 
-from bc_images.sandbox import TOKEN
-from tests.sandbox.door import FIRST, Door
+from bigcommerce_sandbox import TOKEN
+from tests.support.api_client import FIRST, ApiClient
 
 
-def raw(shop: Door, request: bytes) -> bytes:
+def raw(api: ApiClient, request: bytes) -> bytes:
     """The answer to bytes as they are; empty when the connection is closed without one."""
-    with socket.create_connection(("127.0.0.1", shop.sandbox.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", api.sandbox.port), timeout=10) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
         out = b""
@@ -54,19 +54,19 @@ TOKEN_LINE = f"X-Auth-Token: {TOKEN}\r\n".encode()
         b"*",
     ],
 )
-def test_absurd_paths(shop: Door, path: bytes) -> None:
+def test_absurd_paths(api: ApiClient, path: bytes) -> None:
     connection = b"Connection: close\r\n"
-    answer = raw(shop, b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n" + connection + TOKEN_LINE + b"\r\n")
+    answer = raw(api, b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\n" + connection + TOKEN_LINE + b"\r\n")
     assert status(answer) not in range(500, 501)
-    assert shop.get("/v2/time").status_code == 200
+    assert api.get("/v2/time").status_code == 200
 
 
 @pytest.mark.parametrize(
     "kind", ["application/json", "application/xml", "multipart/form-data; boundary=b", "text/\xff"]
 )
 @pytest.mark.parametrize("path", [f"/v2/products/{FIRST}/images", f"/v3/catalog/products/{FIRST}/images"])
-def test_random_bodies(shop: Door, path: str, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
-    shop.sandbox.switch(v2_multipart="on")
+def test_random_bodies(api: ApiClient, path: str, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    api.sandbox.switch(v2_multipart="on")
     dice = random.Random(kind + path)
     pieces = [
         b'{"image_file":',
@@ -81,44 +81,44 @@ def test_random_bodies(shop: Door, path: str, kind: str, capfd: pytest.CaptureFi
     for _ in range(60):
         body = b"".join(dice.choice([*pieces, dice.randbytes(dice.randrange(20))]) for _ in range(dice.randrange(12)))
         method, where = dice.choice([("POST", path), ("PUT", f"{path}/11"), ("POST", f"{path}/11")])
-        response = shop(method, where, data=body, headers={"Content-Type": kind.encode("latin-1")})
+        response = api(method, where, data=body, headers={"Content-Type": kind.encode("latin-1")})
         assert 400 <= response.status_code < 500, (body, response.text)
-    assert len(shop.images()) == 3
+    assert len(api.images()) == 3
     assert capfd.readouterr().err == ""
 
 
-def test_absurd_headers(shop: Door) -> None:
+def test_absurd_headers(api: ApiClient) -> None:
     for line in (b"Accept: \xff", b"Accept: ,;q=,;;", b"Accept: " + b"a/b;q=0.5," * 2000, b"Content-Type: \x80"):
         head = b"GET /stores/sandbox/v2/time HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-        assert status(raw(shop, head + TOKEN_LINE + line + b"\r\n\r\n")) in (200, 400, 406)
+        assert status(raw(api, head + TOKEN_LINE + line + b"\r\n\r\n")) in (200, 400, 406)
 
 
-def test_absurd_values(shop: Door) -> None:
+def test_absurd_values(api: ApiClient) -> None:
     huge = 10**300
     for query in (f"page={huge}&limit=250", f"page=-{huge}", f"limit={huge}", f"id:in={huge},-{huge}", f"price={huge}"):
-        assert shop.get(f"/v3/catalog/products?{query}").status_code in (200, 413)
+        assert api.get(f"/v3/catalog/products?{query}").status_code in (200, 413)
     for query in ("price=nan", "price=inf", "weight=1e999", "date_modified:min=99999999999999999999"):
-        assert shop.get(f"/v3/catalog/products?{query}").status_code == 200
+        assert api.get(f"/v3/catalog/products?{query}").status_code == 200
     for query in ("date_modified:min=0000-00-00", "date_modified=9999-12-31T23:59:59-23:59", "id:in=" + "x," * 5000):
-        assert shop.get(f"/v3/catalog/products?{query}").status_code in (200, 422)
+        assert api.get(f"/v3/catalog/products?{query}").status_code in (200, 422)
     for query in (
         f"min_price={huge}",
         "min_price=nan",
         f"page={huge}",
         "min_date_created=Mon, 99 Xxx 9999 99:99:99 +9999",
     ):
-        assert shop.get(f"/v2/products?{query}").status_code in (200, 204, 400)
+        assert api.get(f"/v2/products?{query}").status_code in (200, 204, 400)
 
 
-def test_cut_off_requests(shop: Door, capfd: pytest.CaptureFixture[str]) -> None:
+def test_cut_off_requests(api: ApiClient, capfd: pytest.CaptureFixture[str]) -> None:
     head = f"POST /stores/sandbox/v2/products/{FIRST}/images HTTP/1.1\r\nHost: localhost\r\n".encode() + TOKEN_LINE
     for rest in (
         b"",
         b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
         b"Transfer-Encoding: chunked\r\n\r\n5\r\nab",
     ):
-        assert status(raw(shop, head + rest)) in (0, 400, 415)
+        assert status(raw(api, head + rest)) in (0, 400, 415)
     put = b"PUT /dav/product_images/import/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc"
-    assert status(raw(shop, put)) in (0, 401)
-    assert shop.get("/v2/time").status_code == 200
+    assert status(raw(api, put)) in (0, 401)
+    assert api.get("/v2/time").status_code == 200
     assert capfd.readouterr().err == ""

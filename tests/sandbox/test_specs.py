@@ -24,8 +24,8 @@ from schemathesis import BaseSchema, CheckFunction
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from bc_images.sandbox import TOKEN, SandboxServer
-from tests.sandbox.door import picture
+from bigcommerce_sandbox import TOKEN, SandboxServer
+from tests.support.api_client import picture
 
 SPECS = Path(__file__).parents[3] / "shared" / "specs"
 if not SPECS.is_dir():

@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 import pytest
 import requests
 
-from bc_images.sandbox import READ_ONLY_TOKEN, UNSCOPED_TOKEN
-from tests.sandbox.door import FIRST, Door, picture
+from bigcommerce_sandbox import READ_ONLY_TOKEN, UNSCOPED_TOKEN
+from tests.support.api_client import FIRST, ApiClient, picture
 
 LIST = f"/v2/products/{FIRST}/images"
 
@@ -47,19 +47,19 @@ def fmt(response: requests.Response) -> str:
         ("text/xml", "", "xml"),
     ],
 )
-def test_choice_of_the_format(shop: Door, accept: str | None, extension: str, meant: str) -> None:
-    assert fmt(shop.get(LIST + extension, headers={"Accept": accept})) == meant
+def test_choice_of_the_format(api: ApiClient, accept: str | None, extension: str, meant: str) -> None:
+    assert fmt(api.get(LIST + extension, headers={"Accept": accept})) == meant
 
 
 @pytest.mark.parametrize("accept", ["text/html", "image/png, text/csv", "application/json;q=0", "application/json;q=x"])
-def test_no_acceptable_format_is_406(shop: Door, accept: str) -> None:
-    assert shop.get(LIST, headers={"Accept": accept}).status_code == 406
+def test_no_acceptable_format_is_406(api: ApiClient, accept: str) -> None:
+    assert api.get(LIST, headers={"Accept": accept}).status_code == 406
 
 
-def test_xml_of_a_list(shop: Door) -> None:
-    image = shop.images()[0]["id"]
-    shop.sandbox.set_image(image, description='<b> & "x" \x01\r\n größer', sort_order=-3)
-    root = ET.fromstring(shop.get(f"{LIST}.xml", headers={"Accept": None}).content)
+def test_xml_of_a_list(api: ApiClient) -> None:
+    image = api.images()[0]["id"]
+    api.sandbox.set_image(image, description='<b> & "x" \x01\r\n größer', sort_order=-3)
+    root = ET.fromstring(api.get(f"{LIST}.xml", headers={"Accept": None}).content)
     assert root.tag == "images"
     assert [child.tag for child in root] == ["image"] * 3
     fields = {child.tag: child.text for child in root[0]}
@@ -67,37 +67,37 @@ def test_xml_of_a_list(shop: Door) -> None:
     assert fields["is_thumbnail"] == "true"
     assert fields["sort_order"] == "-3"
     assert fields["description"] == '<b> & "x" \ufffd\r\n größer'
-    shop.sandbox.set_image(image, description=None)
-    one = ET.fromstring(shop.get(f"{LIST}/{image}.xml", headers={"Accept": None}).content)
+    api.sandbox.set_image(image, description=None)
+    one = ET.fromstring(api.get(f"{LIST}/{image}.xml", headers={"Accept": None}).content)
     assert (one.tag, one.findtext("description")) == ("image", "NULL")
 
 
-def test_xml_of_an_error(shop: Door) -> None:
-    response = shop.get("/v2/products/1/images", headers={"Accept": "application/xml"})
+def test_xml_of_an_error(api: ApiClient) -> None:
+    response = api.get("/v2/products/1/images", headers={"Accept": "application/xml"})
     root = ET.fromstring(response.content)
     assert root.tag == "errors"
     assert root.findtext("error/status") == "404"
     assert root.findtext("error/message") == "The requested resource was not found."
 
 
-def test_xml_of_a_product_has_links_and_values(shop: Door) -> None:
-    root = ET.fromstring(shop.get(f"/v2/products/{FIRST}.xml", headers={"Accept": None}).content)
+def test_xml_of_a_product_has_links_and_values(api: ApiClient) -> None:
+    root = ET.fromstring(api.get(f"/v2/products/{FIRST}.xml", headers={"Accept": None}).content)
     assert root.find("categories/value") is not None
     link = root.find("images/link")
     assert link is not None
     assert link.text == f"/products/{FIRST}/images"
 
 
-def test_writing_in_xml(shop: Door) -> None:
-    url = shop.original_url(shop.images()[0])
+def test_writing_in_xml(api: ApiClient) -> None:
+    url = api.original_url(api.images()[0])
     body = f"<image><image_file>{url}</image_file><is_thumbnail>true</is_thumbnail><sort_order>-2</sort_order></image>"
     headers = {"Content-Type": "application/xml", "Accept": "application/xml"}
-    created = shop("POST", LIST, data=body, headers=headers)
+    created = api("POST", LIST, data=body, headers=headers)
     assert created.status_code == 201
     root = ET.fromstring(created.content)
     assert (root.tag, root.findtext("is_thumbnail"), root.findtext("sort_order")) == ("image", "true", "-2")
     path = f"{LIST}/{root.findtext('id')}"
-    changed = shop("PUT", path, data="<image><description>x</description></image>", headers=headers)
+    changed = api("PUT", path, data="<image><description>x</description></image>", headers=headers)
     assert ET.fromstring(changed.content).findtext("description") == "x"
     for bad in (
         "<image>",
@@ -105,22 +105,22 @@ def test_writing_in_xml(shop: Door) -> None:
         "<image><sort_order><x/></sort_order></image>",
         "<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>",
     ):
-        assert shop("PUT", path, data=bad, headers=headers).status_code == 400
+        assert api("PUT", path, data=bad, headers=headers).status_code == 400
     for bad in ("NULL", "TRUE", ""):
         text = f"<image><is_thumbnail>{bad}</is_thumbnail></image>"
-        assert shop("PUT", path, data=text, headers=headers).status_code == 400
+        assert api("PUT", path, data=text, headers=headers).status_code == 400
 
 
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded"])
-def test_other_bodies_are_415(shop: Door, kind: str | None) -> None:
-    assert shop("POST", LIST, data=b"{}", headers={"Content-Type": kind}).status_code == 415
+def test_other_bodies_are_415(api: ApiClient, kind: str | None) -> None:
+    assert api("POST", LIST, data=b"{}", headers={"Content-Type": kind}).status_code == 415
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff\xfe", b"null", b'{"a":1', b"[" * 5000, b'{"description":"\\ud800"}']
 )
-def test_broken_json_is_400(shop: Door, body: bytes) -> None:
-    response = shop("POST", LIST, data=body, headers={"Content-Type": "application/json"})
+def test_broken_json_is_400(api: ApiClient, body: bytes) -> None:
+    response = api("POST", LIST, data=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
 
 
@@ -129,8 +129,8 @@ def test_broken_json_is_400(shop: Door, body: bytes) -> None:
 
 @pytest.mark.parametrize("version", ["v2", "v3"])
 @pytest.mark.parametrize("token", [None, "", "wrong"])
-def test_no_or_a_wrong_token_is_401(shop: Door, version: str, token: str | None) -> None:
-    response = shop.get(f"/{version}/catalog/products", headers={"X-Auth-Token": token})
+def test_no_or_a_wrong_token_is_401(api: ApiClient, version: str, token: str | None) -> None:
+    response = api.get(f"/{version}/catalog/products", headers={"X-Auth-Token": token})
     assert response.status_code == 401
     assert isinstance(response.json(), list if version == "v2" else dict)
 
@@ -138,27 +138,27 @@ def test_no_or_a_wrong_token_is_401(shop: Door, version: str, token: str | None)
 @pytest.mark.parametrize(
     "path", ["/stores/other/v2/time", "/stores/sandbo/v3/catalog/products", "/stores/", "/stores/x"]
 )
-def test_another_store_hash_is_401(shop: Door, path: str) -> None:
-    response = shop.session.get(shop.sandbox.url + path, timeout=10)
+def test_another_store_hash_is_401(api: ApiClient, path: str) -> None:
+    response = api.session.get(api.sandbox.url + path, timeout=10)
     assert response.status_code == 401
 
 
-def test_a_read_only_token_cannot_write(shop: Door) -> None:
+def test_a_read_only_token_cannot_write(api: ApiClient) -> None:
     headers = {"X-Auth-Token": READ_ONLY_TOKEN}
-    assert shop.get(LIST, headers=headers).status_code == 200
-    image = shop.images()[0]["id"]
+    assert api.get(LIST, headers=headers).status_code == 200
+    image = api.images()[0]["id"]
     for version in ("v2", "v3/catalog"):
         path = f"/{version}/products/{FIRST}/images"
         for method, where in (("POST", path), ("PUT", f"{path}/{image}"), ("DELETE", f"{path}/{image}")):
-            assert shop(method, where, headers=headers, json={}).status_code == 403
-    assert len(shop.images()) == 3
+            assert api(method, where, headers=headers, json={}).status_code == 403
+    assert len(api.images()) == 3
 
 
-def test_a_token_without_scope_may_only_ask_the_time(shop: Door) -> None:
+def test_a_token_without_scope_may_only_ask_the_time(api: ApiClient) -> None:
     headers = {"X-Auth-Token": UNSCOPED_TOKEN}
-    assert shop.get("/v2/time", headers=headers).status_code == 200
+    assert api.get("/v2/time", headers=headers).status_code == 200
     for path in (LIST, "/v2/store", "/v2/products", "/v3/catalog/products"):
-        assert shop.get(path, headers=headers).status_code == 403
+        assert api.get(path, headers=headers).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_a_token_without_scope_may_only_ask_the_time(shop: Door) -> None:
         ("OPTIONS", LIST),
     ],
 )
-def test_a_wrong_method_is_405_with_allow(shop: Door, method: str, path: str) -> None:
-    response = shop(method, path)
+def test_a_wrong_method_is_405_with_allow(api: ApiClient, method: str, path: str) -> None:
+    response = api(method, path)
     assert response.status_code == 405
     assert "GET" in response.headers["allow"]
 
@@ -191,30 +191,30 @@ def test_a_wrong_method_is_405_with_allow(shop: Door, method: str, path: str) ->
         ("GET", "/v4/x"),
     ],
 )
-def test_what_is_not_emulated_says_so(shop: Door, method: str, path: str) -> None:
-    response = shop(method, path)
+def test_what_is_not_emulated_says_so(api: ApiClient, method: str, path: str) -> None:
+    response = api(method, path)
     assert response.status_code == 501
     assert "docs/sandbox.md" in response.text
 
 
-def test_v2_can_be_switched_off(shop: Door) -> None:
+def test_v2_can_be_switched_off(api: ApiClient) -> None:
     for value, status in (("off", 404), ("gone", 410)):
-        shop.sandbox.switch(v2_available=value)
+        api.sandbox.switch(v2_available=value)
         for path in (LIST, "/v2/time", "/v2/products/images/count"):
-            assert shop.get(path).status_code == status
-        assert shop.get("/v3/catalog/products").status_code == 200
+            assert api.get(path).status_code == status
+        assert api.get("/v3/catalog/products").status_code == 200
 
 
 # ---------------------------------------------------------------- products, time, store
 
 
-def test_time_and_store(shop: Door) -> None:
-    assert abs(shop.get("/v2/time").json()["time"] - time.time()) < 60
-    assert shop.get("/v2/store").json()["id"] == "sandbox"
+def test_time_and_store(api: ApiClient) -> None:
+    assert abs(api.get("/v2/time").json()["time"] - time.time()) < 60
+    assert api.get("/v2/store").json()["id"] == "sandbox"
 
 
-def products(shop: Door, **query: Any) -> list[int]:
-    response = shop.get("/v2/products", params=query)
+def products(api: ApiClient, **query: Any) -> list[int]:
+    response = api.get("/v2/products", params=query)
     if response.status_code == 204:
         assert response.content == b""
         return []
@@ -222,46 +222,46 @@ def products(shop: Door, **query: Any) -> list[int]:
     return [product["id"] for product in response.json()]
 
 
-def test_products_by_id_range_and_page(shop: Door) -> None:
+def test_products_by_id_range_and_page(api: ApiClient) -> None:
     everything = [101, 102, 103, 104, 105]
-    assert products(shop) == everything
-    assert products(shop, min_id=103) == [103, 104, 105]
-    assert products(shop, min_id=102, max_id=103) == [102, 103]
-    assert products(shop, limit=2, page=2) == [103, 104]
-    assert products(shop, limit=2, page=4) == []
-    assert products(shop, min_id=10**30) == []
-    assert shop.get("/v2/products/count").json() == {"count": 5}
-    assert shop.get("/v2/products/count", params={"min_id": 104}).json() == {"count": 2}
+    assert products(api) == everything
+    assert products(api, min_id=103) == [103, 104, 105]
+    assert products(api, min_id=102, max_id=103) == [102, 103]
+    assert products(api, limit=2, page=2) == [103, 104]
+    assert products(api, limit=2, page=4) == []
+    assert products(api, min_id=10**30) == []
+    assert api.get("/v2/products/count").json() == {"count": 5}
+    assert api.get("/v2/products/count", params={"min_id": 104}).json() == {"count": 2}
 
 
-def test_products_by_date_and_field(shop: Door) -> None:
-    old = shop.sandbox.add_product(sku="A", name="Old", date_modified="2019-01-01T00:00:00+00:00", price=99.5)
-    assert products(shop, max_date_modified="2019-06-01") == [old]
-    assert products(shop, max_date_modified="Tue, 01 Jan 2019 00:00:00 +0000") == [old]
-    assert old not in products(shop, min_date_modified="2019-01-01T00:00:01Z")
-    assert products(shop, sku="A") == products(shop, name="Old") == products(shop, min_price="99.5") == [old]
-    assert products(shop, sku="SKU-000001") == [102]
-    assert products(shop, sku="none") == []
-    assert products(shop, is_visible="false") == []
-    assert set(products(shop, condition="new")) >= {101, old}
+def test_products_by_date_and_field(api: ApiClient) -> None:
+    old = api.sandbox.add_product(sku="A", name="Old", date_modified="2019-01-01T00:00:00+00:00", price=99.5)
+    assert products(api, max_date_modified="2019-06-01") == [old]
+    assert products(api, max_date_modified="Tue, 01 Jan 2019 00:00:00 +0000") == [old]
+    assert old not in products(api, min_date_modified="2019-01-01T00:00:01Z")
+    assert products(api, sku="A") == products(api, name="Old") == products(api, min_price="99.5") == [old]
+    assert products(api, sku="SKU-000001") == [102]
+    assert products(api, sku="none") == []
+    assert products(api, is_visible="false") == []
+    assert set(products(api, condition="new")) >= {101, old}
 
 
-def test_product_fields_by_include_and_exclude(shop: Door) -> None:
-    full = shop.get(f"/v2/products/{FIRST}").json()
+def test_product_fields_by_include_and_exclude(api: ApiClient) -> None:
+    full = api.get(f"/v2/products/{FIRST}").json()
     assert full["price"] == "5.0000"
     assert full["images"]["resource"] == f"/products/{FIRST}/images"
-    assert full["primary_image"]["id"] == shop.thumbnails()[0]
+    assert full["primary_image"]["id"] == api.thumbnails()[0]
     always = {"id", "name", "date_modified", "primary_image"}
-    some = shop.get(f"/v2/products/{FIRST}", params={"include": "sku,nothing"}).json()
+    some = api.get(f"/v2/products/{FIRST}", params={"include": "sku,nothing"}).json()
     assert set(some) == always | {"sku"}
-    summary = shop.get("/v2/products", params={"include": "@summary"}).json()[0]
+    summary = api.get("/v2/products", params={"include": "@summary"}).json()[0]
     assert set(summary) > always | {"availability", "inventory_level"}
     assert "description" not in summary
-    less = shop.get(f"/v2/products/{FIRST}", params={"exclude": "description,id,name"}).json()
+    less = api.get(f"/v2/products/{FIRST}", params={"exclude": "description,id,name"}).json()
     assert set(full) - set(less) == {"description"}
 
 
-def test_product_without_images_has_an_empty_primary_image(bare: Door) -> None:
+def test_product_without_images_has_an_empty_primary_image(bare: ApiClient) -> None:
     assert bare.get(f"/v2/products/{FIRST}").json()["primary_image"] == {}
     bare.sandbox.add_image(FIRST, picture(), "a.png")
     assert bare.get("/v2/products").json()[0]["primary_image"]["id"] == bare.images()[0]["id"]
@@ -278,16 +278,16 @@ def test_product_without_images_has_an_empty_primary_image(bare: Door) -> None:
         ("min_price=x", "a number"),
     ],
 )
-def test_bad_product_filters_are_400_and_tell_what_is_wanted(shop: Door, query: str, wanted: str) -> None:
-    answer = shop.get(f"/v2/products?{query}")
+def test_bad_product_filters_are_400_and_tell_what_is_wanted(api: ApiClient, query: str, wanted: str) -> None:
+    answer = api.get(f"/v2/products?{query}")
     assert answer.status_code == 400
     assert answer.json()[0]["details"] == {"invalid_reason": f"It must be {wanted}."}
 
 
-def test_product_filters_that_do_not_exist_are_400(shop: Door) -> None:
-    assert shop.get("/v2/products?foo=1").status_code == 400
+def test_product_filters_that_do_not_exist_are_400(api: ApiClient) -> None:
+    assert api.get("/v2/products?foo=1").status_code == 400
 
 
-def test_product_filters_that_are_not_emulated(shop: Door) -> None:
-    assert shop.get("/v2/products?keyword_filter=x").status_code == 501
-    assert shop.get(f"/v2/products/{FIRST}?foo=1").status_code == 400
+def test_product_filters_that_are_not_emulated(api: ApiClient) -> None:
+    assert api.get("/v2/products?keyword_filter=x").status_code == 501
+    assert api.get(f"/v2/products/{FIRST}?foo=1").status_code == 400

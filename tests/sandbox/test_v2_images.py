@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.sandbox.door import FIRST, Door, picture
+from tests.support.api_client import FIRST, ApiClient, picture
 
 LIST = f"/v2/products/{FIRST}/images"
 
@@ -22,12 +22,12 @@ def error(response: requests.Response) -> dict[str, Any]:
     return found
 
 
-def test_list_is_a_bare_array_in_id_order_with_all_read_fields(shop: Door) -> None:
-    response = shop.get(LIST)
+def test_list_is_a_bare_array_in_id_order_with_all_read_fields(api: ApiClient) -> None:
+    response = api.get(LIST)
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/json"
     body = response.json()
-    assert [image["id"] for image in body] == sorted(image["id"] for image in shop.images())
+    assert [image["id"] for image in body] == sorted(image["id"] for image in api.images())
     assert list(body[0]) == [
         "id",
         "product_id",
@@ -44,25 +44,25 @@ def test_list_is_a_bare_array_in_id_order_with_all_read_fields(shop: Door) -> No
     assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d \+0000", body[0]["date_created"])
 
 
-def test_list_shows_null_and_empty_descriptions_as_they_are(shop: Door) -> None:
+def test_list_shows_null_and_empty_descriptions_as_they_are(api: ApiClient) -> None:
     found = {
-        image["description"] for product in (101, 102) for image in shop.get(f"/v2/products/{product}/images").json()
+        image["description"] for product in (101, 102) for image in api.get(f"/v2/products/{product}/images").json()
     }
     assert {None, ""} <= found
 
 
-def test_get_is_one_object(shop: Door) -> None:
-    first = shop.get(LIST).json()[0]
-    assert shop.get(f"{LIST}/{first['id']}").json() == first
+def test_get_is_one_object(api: ApiClient) -> None:
+    first = api.get(LIST).json()[0]
+    assert api.get(f"{LIST}/{first['id']}").json() == first
 
 
-def test_empty_list_and_page_past_the_end_are_204_without_a_body(shop: Door, bare: Door) -> None:
-    for response in (bare.get(LIST), shop.get(LIST, params={"page": 2}), shop.get(LIST, params={"page": 10**30})):
+def test_empty_list_and_page_past_the_end_are_204_without_a_body(api: ApiClient, bare: ApiClient) -> None:
+    for response in (bare.get(LIST), api.get(LIST, params={"page": 2}), api.get(LIST, params={"page": 10**30})):
         assert (response.status_code, response.content) == (204, b"")
         assert "content-length" not in response.headers
 
 
-def test_pages_have_50_by_default_and_250_at_most(bare: Door) -> None:
+def test_pages_have_50_by_default_and_250_at_most(bare: ApiClient) -> None:
     content = picture()
     ids = [bare.sandbox.add_image(FIRST, content, "a.png") for _ in range(251)]
     assert [image["id"] for image in bare.get(LIST).json()] == ids[:50]
@@ -72,11 +72,11 @@ def test_pages_have_50_by_default_and_250_at_most(bare: Door) -> None:
 
 
 @pytest.mark.parametrize(("given", "meant"), [("0", 1), ("-3", 1)])
-def test_a_limit_below_one_counts_as_one(shop: Door, given: str, meant: int) -> None:
-    assert len(shop.get(LIST, params={"limit": given}).json()) == meant
+def test_a_limit_below_one_counts_as_one(api: ApiClient, given: str, meant: int) -> None:
+    assert len(api.get(LIST, params={"limit": given}).json()) == meant
 
 
-def test_limit_over_250_is_413_or_cut_by_the_switch(bare: Door) -> None:
+def test_limit_over_250_is_413_or_cut_by_the_switch(bare: ApiClient) -> None:
     for _ in range(251):
         bare.sandbox.add_image(FIRST, b"x", "a.png")
     refused = bare.get(LIST, params={"limit": 251})
@@ -86,15 +86,15 @@ def test_limit_over_250_is_413_or_cut_by_the_switch(bare: Door) -> None:
 
 
 @pytest.mark.parametrize("query", ["page=x", "limit=", "limit=1.5", "sort=id"])
-def test_other_queries_are_400(shop: Door, query: str) -> None:
-    assert error(shop.get(f"{LIST}?{query}"))["status"] == 400
+def test_other_queries_are_400(api: ApiClient, query: str) -> None:
+    assert error(api.get(f"{LIST}?{query}"))["status"] == 400
 
 
-def test_counts_are_store_wide_and_per_product(shop: Door) -> None:
-    assert shop.get("/v2/products/images/count").json() == {"count": 15}
-    assert shop.get(f"/v2/products/{FIRST}/images/count").json() == {"count": 3}
-    shop("DELETE", LIST)
-    assert shop.get("/v2/products/images/count").json() == {"count": 12}
+def test_counts_are_store_wide_and_per_product(api: ApiClient) -> None:
+    assert api.get("/v2/products/images/count").json() == {"count": 15}
+    assert api.get(f"/v2/products/{FIRST}/images/count").json() == {"count": 3}
+    api("DELETE", LIST)
+    assert api.get("/v2/products/images/count").json() == {"count": 12}
 
 
 @pytest.mark.parametrize(
@@ -111,12 +111,12 @@ def test_counts_are_store_wide_and_per_product(shop: Door) -> None:
         "/v2/products/1/images/count",
     ],
 )
-def test_missing_products_and_images_are_404_in_two_shapes(shop: Door, path: str) -> None:
-    response = shop.get(path)
+def test_missing_products_and_images_are_404_in_two_shapes(api: ApiClient, path: str) -> None:
+    response = api.get(path)
     assert response.status_code == 404
     assert error(response)["message"] == "The requested resource was not found."
-    shop.sandbox.switch(v2_404_shape="object")
-    body = shop.get(path).json()
+    api.sandbox.switch(v2_404_shape="object")
+    body = api.get(path).json()
     assert body["status"] == 404
     assert body["errors"] == {}
 
@@ -124,44 +124,44 @@ def test_missing_products_and_images_are_404_in_two_shapes(shop: Door, path: str
 # ---------------------------------------------------------------- create
 
 
-def test_create_by_url_is_201_with_location_and_without_rendition_addresses(shop: Door) -> None:
+def test_create_by_url_is_201_with_location_and_without_rendition_addresses(api: ApiClient) -> None:
     fields: dict[str, Any] = {"is_thumbnail": True, "sort_order": 7, "description": "größer"}
-    response = shop.create("v2", **fields)
+    response = api.create("v2", **fields)
     body = response.json()
     assert response.status_code == 201
-    assert response.headers["location"] == f"{shop.sandbox.url}/stores/sandbox{LIST}/{body['id']}"
+    assert response.headers["location"] == f"{api.sandbox.url}/stores/sandbox{LIST}/{body['id']}"
     assert set(body) == {*fields, "id", "product_id", "image_file", "date_created"}
     assert {name: body[name] for name in fields} == fields
-    assert body["id"] == max(image["id"] for image in shop.sandbox.dump(files=False)["images"])
+    assert body["id"] == max(image["id"] for image in api.sandbox.dump(files=False)["images"])
     assert parsedate_to_datetime(body["date_created"]).year > 2024
-    stored = shop.get(response.headers["location"].partition("/stores/sandbox")[2]).json()
+    stored = api.get(response.headers["location"].partition("/stores/sandbox")[2]).json()
     assert {name: stored[name] for name in body} == body
 
 
-def test_created_file_is_stored_under_a_new_name_with_a_stacked_suffix(shop: Door) -> None:
-    source = shop.sandbox.dump(files=False)["images"][0]["image_file"]
+def test_created_file_is_stored_under_a_new_name_with_a_stacked_suffix(api: ApiClient) -> None:
+    source = api.sandbox.dump(files=False)["images"][0]["image_file"]
     stem, _, ext = source.rpartition("/")[2].rpartition(".")
-    created = shop.create().json()["image_file"]
+    created = api.create().json()["image_file"]
     assert re.fullmatch(rf"[a-z]/\d{{3}}/{re.escape(stem)}__\d{{5}}\.{ext}", created)
     assert re.search(r"__\d{5}__\d{5}\.", created)
-    assert shop.sandbox.original(created) == shop.sandbox.original(source)
+    assert api.sandbox.original(created) == api.sandbox.original(source)
 
 
-def test_create_from_the_import_directory(shop: Door) -> None:
+def test_create_from_the_import_directory(api: ApiClient) -> None:
     content = picture("blue", "JPEG")
-    folder = shop.sandbox.url + "/dav/product_images/import"
+    folder = api.sandbox.url + "/dav/product_images/import"
     auth = requests.auth.HTTPDigestAuth("owner@sandbox.example", "sandbox-dav-password")
     requests.request("MKCOL", f"{folder}/sub", auth=auth, timeout=10).raise_for_status()
     assert requests.put(f"{folder}/sub/my photo.jpg", content, auth=auth, timeout=10).status_code == 201
-    created = shop("POST", LIST, json={"image_file": "sub/my photo.jpg"})
+    created = api("POST", LIST, json={"image_file": "sub/my photo.jpg"})
     assert created.status_code == 201
     assert re.fullmatch(r"[a-z]/\d{3}/my-photo__\d{5}\.jpg", created.json()["image_file"])
-    assert shop.sandbox.original(created.json()["image_file"]) == content
+    assert api.sandbox.original(created.json()["image_file"]) == content
 
 
 @pytest.mark.parametrize("path", ["x.jpg", "../../../../etc/passwd", "/etc/passwd", "", "sub\0x", "."])
-def test_create_from_what_is_not_in_the_import_directory(shop: Door, path: str) -> None:
-    found = error(shop("POST", LIST, json={"image_file": path}))
+def test_create_from_what_is_not_in_the_import_directory(api: ApiClient, path: str) -> None:
+    found = error(api("POST", LIST, json={"image_file": path}))
     assert found["message"] == "The field 'image_file' is invalid."
     assert found["details"] == {"invalid_reason": f"The file '{path}' is missing or is not usable by this resource."}
 
@@ -178,18 +178,18 @@ def test_create_from_what_is_not_in_the_import_directory(shop: Door, path: str) 
         "http://",
     ],
 )
-def test_create_from_a_url_that_cannot_be_fetched(shop: Door, url: str) -> None:
-    found = error(shop("POST", LIST, json={"image_file": url}))
+def test_create_from_a_url_that_cannot_be_fetched(api: ApiClient, url: str) -> None:
+    found = error(api("POST", LIST, json={"image_file": url}))
     assert found["message"] == "The field 'image_file' is invalid."
     reason = f"The resource at '{url}' could not be downloaded and may be invalid."
     assert found["details"] == {"invalid_reason": reason}
 
 
-def test_create_from_a_url_longer_than_255(shop: Door) -> None:
-    url = shop.original_url(shop.images()[0])
+def test_create_from_a_url_longer_than_255(api: ApiClient) -> None:
+    url = api.original_url(api.images()[0])
     fits = url + "?" + "x" * (254 - len(url))
-    assert shop("POST", LIST, json={"image_file": fits}).status_code == 201
-    assert "details" not in error(shop("POST", LIST, json={"image_file": fits + "x"}))
+    assert api("POST", LIST, json={"image_file": fits}).status_code == 201
+    assert "details" not in error(api("POST", LIST, json={"image_file": fits + "x"}))
 
 
 @pytest.mark.parametrize(
@@ -213,113 +213,113 @@ def test_create_from_a_url_longer_than_255(shop: Door) -> None:
         ("text", "The request body must be an object."),
     ],
 )
-def test_create_refuses_bad_fields(shop: Door, body: Any, message: str) -> None:
+def test_create_refuses_bad_fields(api: ApiClient, body: Any, message: str) -> None:
     if isinstance(body, dict) and body and not {"image_file", "image_url"} & set(body):
-        body = {"image_file": shop.original_url(shop.images()[0]), **body}
-    assert error(shop("POST", LIST, json=body))["message"] == message
-    assert len(shop.images()) == 3
+        body = {"image_file": api.original_url(api.images()[0]), **body}
+    assert error(api("POST", LIST, json=body))["message"] == message
+    assert len(api.images()) == 3
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 @pytest.mark.parametrize("name", ["id", "product_id", "date_created"])
-def test_read_only_fields_are_refused(shop: Door, method: str, name: str) -> None:
-    path = LIST if method == "POST" else f"{LIST}/{shop.images()[0]['id']}"
-    found = error(shop(method, path, json={"image_file": "x.jpg", name: 1}))
+def test_read_only_fields_are_refused(api: ApiClient, method: str, name: str) -> None:
+    path = LIST if method == "POST" else f"{LIST}/{api.images()[0]['id']}"
+    found = error(api(method, path, json={"image_file": "x.jpg", name: 1}))
     assert found["message"] == (
         f"The field '{name}' cannot be written to. Please remove it from your request before trying again."
     )
 
 
-def test_negative_sort_order_by_the_switch(shop: Door) -> None:
-    assert shop.create(sort_order=-5).json()["sort_order"] == -5
-    shop.sandbox.switch(v2_negative_sort_order="refuse")
-    assert error(shop.create(sort_order=-5))["message"] == "The field 'sort_order' is invalid."
+def test_negative_sort_order_by_the_switch(api: ApiClient) -> None:
+    assert api.create(sort_order=-5).json()["sort_order"] == -5
+    api.sandbox.switch(v2_negative_sort_order="refuse")
+    assert error(api.create(sort_order=-5))["message"] == "The field 'sort_order' is invalid."
 
 
-def test_description_maximum_by_the_switch(shop: Door) -> None:
-    assert shop.create(description="x" * 100_000).status_code == 201
-    shop.sandbox.switch(description_max=255)
-    assert shop.create(description="x" * 255).status_code == 201
-    assert shop.create(description="x" * 256).status_code == 400
+def test_description_maximum_by_the_switch(api: ApiClient) -> None:
+    assert api.create(description="x" * 100_000).status_code == 201
+    api.sandbox.switch(description_max=255)
+    assert api.create(description="x" * 255).status_code == 201
+    assert api.create(description="x" * 256).status_code == 400
 
 
-def test_not_a_picture_and_too_large_are_unusable(shop: Door) -> None:
+def test_not_a_picture_and_too_large_are_unusable(api: ApiClient) -> None:
     for content in (b"<html>no</html>", b"", picture()[:40], picture("red", "TIFF")):
-        image = shop.sandbox.add_image(102, content, "a.png")
-        url = shop.original_url(next(item for item in shop.images(102) if item["id"] == image))
-        found = error(shop("POST", LIST, json={"image_file": url}))
+        image = api.sandbox.add_image(102, content, "a.png")
+        url = api.original_url(next(item for item in api.images(102) if item["id"] == image))
+        found = error(api("POST", LIST, json={"image_file": url}))
         assert found["details"]["invalid_reason"] == f"The file '{url}' is missing or is not usable by this resource."
-    shop.sandbox.switch(max_file_bytes=100)
-    assert error(shop.create())["details"]["invalid_reason"].startswith("The file 'http")
+    api.sandbox.switch(max_file_bytes=100)
+    assert error(api.create())["details"]["invalid_reason"].startswith("The file 'http")
 
 
-def test_no_more_than_the_maximum_of_images(shop: Door) -> None:
-    shop.sandbox.switch(max_images=4)
-    assert shop.create().status_code == 201
-    assert shop.create().status_code == 403
-    assert len(shop.images()) == 4
+def test_no_more_than_the_maximum_of_images(api: ApiClient) -> None:
+    api.sandbox.switch(max_images=4)
+    assert api.create().status_code == 201
+    assert api.create().status_code == 403
+    assert len(api.images()) == 4
 
 
-def test_ids_are_never_used_again(shop: Door) -> None:
-    first = shop.create().json()["id"]
-    assert shop("DELETE", f"{LIST}/{first}").status_code == 204
-    assert shop.create().json()["id"] == first + 1
+def test_ids_are_never_used_again(api: ApiClient) -> None:
+    first = api.create().json()["id"]
+    assert api("DELETE", f"{LIST}/{first}").status_code == 204
+    assert api.create().json()["id"] == first + 1
 
 
-def test_multipart_is_415_unless_switched_on(shop: Door) -> None:
+def test_multipart_is_415_unless_switched_on(api: ApiClient) -> None:
     files = {"image_file": ("up load.png", picture("green"), "image/png")}
     data = {"sort_order": "4", "is_thumbnail": "true"}
-    assert shop("POST", LIST, files=files, data=data).status_code == 415
-    shop.sandbox.switch(v2_multipart="on")
-    created = shop("POST", LIST, files=files, data=data)
+    assert api("POST", LIST, files=files, data=data).status_code == 415
+    api.sandbox.switch(v2_multipart="on")
+    created = api("POST", LIST, files=files, data=data)
     assert created.status_code == 201
     assert created.json()["sort_order"] == 4
-    assert shop.sandbox.original(created.json()["image_file"]) == picture("green")
+    assert api.sandbox.original(created.json()["image_file"]) == picture("green")
 
 
 # ---------------------------------------------------------------- update and delete
 
 
-def test_update_changes_only_what_is_sent(shop: Door) -> None:
-    before = shop.images()[1]
-    response = shop("PUT", f"{LIST}/{before['id']}", json={"description": "new"})
+def test_update_changes_only_what_is_sent(api: ApiClient) -> None:
+    before = api.images()[1]
+    response = api("PUT", f"{LIST}/{before['id']}", json={"description": "new"})
     assert response.status_code == 200
     assert response.json()["id"] == before["id"]
     assert "zoom_url" not in response.json()
-    after = shop.images()[1]
+    after = api.images()[1]
     assert after["description"] == "new"
     assert after["date_modified"] > before["date_modified"]
     same = ("image_file", "is_thumbnail", "sort_order", "date_created")
     assert {name: after[name] for name in same} == {name: before[name] for name in same}
-    assert shop("PUT", f"{LIST}/{before['id']}", json={}).status_code == 200
+    assert api("PUT", f"{LIST}/{before['id']}", json={}).status_code == 200
 
 
-def test_update_with_a_new_file_keeps_the_id_and_the_old_path_is_gone(shop: Door) -> None:
-    old, other = shop.images()[:2]
-    response = shop("PUT", f"{LIST}/{old['id']}", json={"image_file": shop.original_url(other)})
+def test_update_with_a_new_file_keeps_the_id_and_the_old_path_is_gone(api: ApiClient) -> None:
+    old, other = api.images()[:2]
+    response = api("PUT", f"{LIST}/{old['id']}", json={"image_file": api.original_url(other)})
     assert response.json()["id"] == old["id"]
     new = response.json()["image_file"]
     assert new != old["image_file"]
-    assert shop.file(f"/product_images/{old['image_file']}").status_code == 404
-    assert shop.file(f"/product_images/{new}").content == shop.sandbox.original(other["image_file"])
+    assert api.file(f"/product_images/{old['image_file']}").status_code == 404
+    assert api.file(f"/product_images/{new}").content == api.sandbox.original(other["image_file"])
 
 
-def test_update_of_what_is_missing(shop: Door) -> None:
-    assert shop("PUT", f"{LIST}/1", json={}).status_code == 404
-    assert shop("DELETE", f"{LIST}/1").status_code == 404
-    assert shop("POST", "/v2/products/1/images", json={}).status_code == 404
-    assert shop("DELETE", "/v2/products/1/images").status_code == 404
+def test_update_of_what_is_missing(api: ApiClient) -> None:
+    assert api("PUT", f"{LIST}/1", json={}).status_code == 404
+    assert api("DELETE", f"{LIST}/1").status_code == 404
+    assert api("POST", "/v2/products/1/images", json={}).status_code == 404
+    assert api("DELETE", "/v2/products/1/images").status_code == 404
 
 
-def test_delete_one(shop: Door) -> None:
-    first, *rest = shop.images()
-    response = shop("DELETE", f"{LIST}/{first['id']}")
+def test_delete_one(api: ApiClient) -> None:
+    first, *rest = api.images()
+    response = api("DELETE", f"{LIST}/{first['id']}")
     assert (response.status_code, response.content) == (204, b"")
-    assert [image["id"] for image in shop.images()] == [image["id"] for image in rest]
-    assert shop("DELETE", f"{LIST}/{first['id']}").status_code == 404
+    assert [image["id"] for image in api.images()] == [image["id"] for image in rest]
+    assert api("DELETE", f"{LIST}/{first['id']}").status_code == 404
 
 
-def test_delete_multiple_deletes_one_page(bare: Door) -> None:
+def test_delete_multiple_deletes_one_page(bare: ApiClient) -> None:
     ids = [bare.sandbox.add_image(FIRST, b"x", "a.png") for _ in range(120)]
     assert bare("DELETE", LIST, params={"page": 2, "limit": 10}).status_code == 204
     assert [image["id"] for image in bare.images()] == ids[:10] + ids[20:]
@@ -331,8 +331,8 @@ def test_delete_multiple_deletes_one_page(bare: Door) -> None:
     assert bare("DELETE", LIST).status_code == 204
 
 
-def test_extra_fields_by_the_switch(shop: Door) -> None:
-    shop.sandbox.switch(v2_extra_fields="on")
-    body = shop.get(LIST).json()[0]
+def test_extra_fields_by_the_switch(api: ApiClient) -> None:
+    api.sandbox.switch(v2_extra_fields="on")
+    body = api.get(LIST).json()[0]
     assert body["is_sample"] is False
     assert parsedate_to_datetime(body["date_modified"]) >= parsedate_to_datetime(body["date_created"])

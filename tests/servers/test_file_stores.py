@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from bc_images.sandbox import STORE_HASH, TOKEN, SandboxServer
-from tests.files.host import closed_port
-from tests.house.project import ROOT
-from tests.pipelines.environments import bin_of
-from tests.servers.azurite import Azurite, azurite
-from tests.servers.openssh import SSH, openssh
+from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
+from tests.support.azurite import Azurite, azurite
+from tests.support.environments import bin_of
+from tests.support.file_host import closed_port
+from tests.support.openssh import SSH, openssh
+from tests.support.project import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -11,16 +11,16 @@ import pytest
 import requests
 from requests.auth import HTTPDigestAuth
 
+from bc_images.bigcommerce import FromImport
 from bc_images.errors import AuthError
 from bc_images.files import FileStore, Saved, open_files
 from bc_images.files import webdav as webdav_module
 from bc_images.files.upload import Uploader
 from bc_images.settings import Settings
-from bc_images.store import FromImport
-from tests.files.pictures import picture, png
 from tests.files.test_upload import saved
-from tests.in_process import run
-from tests.servers.apache import PASSWORD, USER, Apache, apache
+from tests.support.apache import PASSWORD, USER, Apache, apache
+from tests.support.commands import run
+from tests.support.pictures import picture, png
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bc_images.sandbox import SandboxServer
+from bigcommerce_sandbox import SandboxServer
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def _server() -> Iterator[SandboxServer]:
 
 
 @pytest.fixture
-def shop(_server: SandboxServer) -> SandboxServer:
+def sandbox(_server: SandboxServer) -> SandboxServer:
     """An empty store; `reset` fills it."""
     _server.switch(
         latency_ms=0,

@@ -12,11 +12,11 @@ import pytest
 from singer_sdk.singerlib import Catalog
 
 from bc_images.errors import SettingsError
-from bc_images.sandbox import SandboxServer
 from bc_images.schema import load
-from tap_bc_images.sweep_stream import SweepStream
+from bigcommerce_sandbox import SandboxServer
+from tap_bc_images.sync import SweepStream
 from tap_bc_images.tap import TapBCImages
-from tests.tap.harness import Output, catalog_of, settings, stored, sync
+from tests.support.tap import Output, catalog_of, settings, stored, sync
 
 BOTH = ("product_images", "products")
 
@@ -65,9 +65,9 @@ class TestDiscovery:
 
 
 class TestSelection:
-    def test_a_deselected_field_is_in_neither_schema_nor_records(self, shop: SandboxServer) -> None:
-        shop.reset(products=5, images=2)
-        config = settings(shop.url)
+    def test_a_deselected_field_is_in_neither_schema_nor_records(self, sandbox: SandboxServer) -> None:
+        sandbox.reset(products=5, images=2)
+        config = settings(sandbox.url)
         catalog = select(catalog_of(config, *BOTH), "product_images", zoom_url=False, file_sha256=False, id=False)
         catalog = select(catalog, "products", name=False)
         output = sync(config, catalog=catalog)
@@ -75,35 +75,35 @@ class TestSelection:
             declared = set(output.of("SCHEMA", stream)[0]["schema"]["properties"])
             assert declared == set(load(stream)["properties"]) - gone
             assert all(set(record) == declared for record in output.records(stream))
-        assert output.ids() == stored(shop)  # a key cannot be deselected
+        assert output.ids() == stored(sandbox)  # a key cannot be deselected
 
-    def test_a_field_that_the_catalog_does_not_know(self, shop: SandboxServer) -> None:
+    def test_a_field_that_the_catalog_does_not_know(self, sandbox: SandboxServer) -> None:
         """An older catalog goes on working after we have learnt a new field."""
-        shop.reset(products=5, images=2)
-        config = settings(shop.url)
+        sandbox.reset(products=5, images=2)
+        config = settings(sandbox.url)
         catalog = catalog_of(config, "product_images")
         del catalog["streams"][0]["schema"]["properties"]["file_source"]
         output = sync(config, catalog=catalog)
         assert set(output.of("SCHEMA")[0]["schema"]["properties"]) == set(output.records()[0])
         assert "file_source" not in output.records()[0]
 
-    def test_a_catalog_without_metadata_and_keys(self, shop: SandboxServer) -> None:
-        shop.reset(products=5, images=2)
-        catalog = catalog_of(settings(shop.url))
+    def test_a_catalog_without_metadata_and_keys(self, sandbox: SandboxServer) -> None:
+        sandbox.reset(products=5, images=2)
+        catalog = catalog_of(settings(sandbox.url))
         bare = {name: catalog["streams"][0][name] for name in ("tap_stream_id", "stream", "schema")}
-        output = sync(settings(shop.url), catalog={"streams": [bare]})
-        assert output.ids() == stored(shop)
+        output = sync(settings(sandbox.url), catalog={"streams": [bare]})
+        assert output.ids() == stored(sandbox)
         assert output.of("SCHEMA")[0]["key_properties"] == ["store_hash", "id"]
 
-    def test_nothing_selected(self, shop: SandboxServer) -> None:
-        config = settings(shop.url)
+    def test_nothing_selected(self, sandbox: SandboxServer) -> None:
+        config = settings(sandbox.url)
         assert not sync(config, catalog=catalog_of(config)).messages
-        assert not shop.requests()
+        assert not sandbox.requests()
 
     @pytest.mark.parametrize("where", ["replication-method", "forced-replication-method"])
-    def test_the_users_metadata_counts_more_than_what_discovery_wrote(self, shop: SandboxServer, where: str) -> None:
-        shop.reset(products=5, images=2)
-        config = settings(shop.url)
+    def test_the_users_metadata_counts_more_than_what_discovery_wrote(self, sandbox: SandboxServer, where: str) -> None:
+        sandbox.reset(products=5, images=2)
+        config = settings(sandbox.url)
         output = sync(config, catalog=catalog_of(config, "product_images", **{where: "INCREMENTAL"}))
         assert not output.of("ACTIVATE_VERSION")
         assert output.versions() == {None}
@@ -119,129 +119,131 @@ class TestNames:
     """A ``stream`` that differs from its ``tap_stream_id`` is the name that the messages carry."""
 
     @pytest.fixture(autouse=True)
-    def _stock(self, shop: SandboxServer) -> None:
-        shop.reset(products=5, images=2)
+    def _stock(self, sandbox: SandboxServer) -> None:
+        sandbox.reset(products=5, images=2)
 
-    def renamed(self, shop: SandboxServer, name: str | None = "pictures", **more: Any) -> Output:
-        config = settings(shop.url, **more)
+    def renamed(self, sandbox: SandboxServer, name: str | None = "pictures", **more: Any) -> Output:
+        config = settings(sandbox.url, **more)
         catalog = catalog_of(config, *BOTH)
         entry_of(catalog)["stream"] = name
         return sync(config, catalog=catalog)
 
-    def test_every_message_carries_the_new_name(self, shop: SandboxServer) -> None:
-        output = self.renamed(shop)
+    def test_every_message_carries_the_new_name(self, sandbox: SandboxServer) -> None:
+        output = self.renamed(sandbox)
         assert {each["stream"] for each in output.messages if "stream" in each} == {"pictures", "products"}
-        assert output.ids("pictures") == stored(shop)
+        assert output.ids("pictures") == stored(sandbox)
         assert len(output.of("ACTIVATE_VERSION", "pictures")) == len(output.of("SCHEMA", "pictures")) == 1
         assert set(output.states[-1]["bookmarks"]) == set(BOTH)  # a bookmark belongs to the tap's own name
 
     @pytest.mark.parametrize("name", [None, "", "product_images"])
-    def test_no_other_name(self, shop: SandboxServer, name: str | None) -> None:
-        assert self.renamed(shop, name).ids() == stored(shop)
+    def test_no_other_name(self, sandbox: SandboxServer, name: str | None) -> None:
+        assert self.renamed(sandbox, name).ids() == stored(sandbox)
 
-    def test_stream_maps_go_by_the_taps_own_name(self, shop: SandboxServer) -> None:
-        output = self.renamed(shop, stream_maps={"product_images": {"half": "float(sort_order) / 2"}})
+    def test_stream_maps_go_by_the_taps_own_name(self, sandbox: SandboxServer) -> None:
+        output = self.renamed(sandbox, stream_maps={"product_images": {"half": "float(sort_order) / 2"}})
         assert all("half" in record for record in output.records("pictures"))
         assert len(output.records("pictures")) == 10
 
-    def test_an_alias_counts_more(self, shop: SandboxServer) -> None:
-        output = self.renamed(shop, stream_maps={"product_images": {"__alias__": "photos"}})
-        assert output.ids("photos") == stored(shop)
+    def test_an_alias_counts_more(self, sandbox: SandboxServer) -> None:
+        output = self.renamed(sandbox, stream_maps={"product_images": {"__alias__": "photos"}})
+        assert output.ids("photos") == stored(sandbox)
 
-    def test_a_flattened_stream(self, shop: SandboxServer) -> None:
-        output = self.renamed(shop, flattening_enabled=True, flattening_max_depth=2)
-        assert output.ids("pictures") == stored(shop)
+    def test_a_flattened_stream(self, sandbox: SandboxServer) -> None:
+        output = self.renamed(sandbox, flattening_enabled=True, flattening_max_depth=2)
+        assert output.ids("pictures") == stored(sandbox)
 
-    def test_a_resumed_sweep(self, shop: SandboxServer) -> None:
-        config = settings(shop.url)
+    def test_a_resumed_sweep(self, sandbox: SandboxServer) -> None:
+        config = settings(sandbox.url)
         catalog = catalog_of(config, "product_images")
         entry_of(catalog)["stream"] = "pictures"
         own = {"store_hash": "sandbox", "product_id_min": None, "product_id_max": None}
-        first = shop.dump(files=False)["products"][0]["id"]
+        first = sandbox.dump(files=False)["products"][0]["id"]
         state = {"bookmarks": {"product_images": {"sweep": {**own, "version": 7, "last_product_id": first}}}}
         output = sync(config, catalog=catalog, state=state)
         assert output.versions("pictures") == {7}
-        assert output.ids("pictures") == stored(shop)[2:]
+        assert output.ids("pictures") == stored(sandbox)[2:]
 
-    def test_two_streams_of_one_name(self, shop: SandboxServer) -> None:
+    def test_two_streams_of_one_name(self, sandbox: SandboxServer) -> None:
         with pytest.raises(SettingsError, match="gives two streams the name products: give each a name of its own"):
-            self.renamed(shop, "products")
+            self.renamed(sandbox, "products")
 
 
 class TestLegalCatalogs:
     """What the Singer specification allows, and other tools write."""
 
     @pytest.fixture(autouse=True)
-    def _stock(self, shop: SandboxServer) -> None:
-        shop.reset(products=5, images=2)
+    def _stock(self, sandbox: SandboxServer) -> None:
+        sandbox.reset(products=5, images=2)
 
-    def synced(self, shop: SandboxServer, catalog: dict[str, Any]) -> Output:
-        return sync(settings(shop.url), catalog=catalog)
+    def synced(self, sandbox: SandboxServer, catalog: dict[str, Any]) -> Output:
+        return sync(settings(sandbox.url), catalog=catalog)
 
     @pytest.fixture
-    def catalog(self, shop: SandboxServer) -> dict[str, Any]:
-        return catalog_of(settings(shop.url), "product_images")
+    def catalog(self, sandbox: SandboxServer) -> dict[str, Any]:
+        return catalog_of(settings(sandbox.url), "product_images")
 
     @pytest.mark.parametrize("metadata", [None, []])
-    def test_no_metadata(self, shop: SandboxServer, catalog: dict[str, Any], metadata: Any) -> None:
+    def test_no_metadata(self, sandbox: SandboxServer, catalog: dict[str, Any], metadata: Any) -> None:
         entry_of(catalog)["metadata"] = metadata
-        assert self.synced(shop, catalog).ids() == stored(shop)
+        assert self.synced(sandbox, catalog).ids() == stored(sandbox)
 
-    def test_breadcrumbs_as_tuples(self, shop: SandboxServer, catalog: dict[str, Any]) -> None:
+    def test_breadcrumbs_as_tuples(self, sandbox: SandboxServer, catalog: dict[str, Any]) -> None:
         for each in entry_of(catalog)["metadata"]:
             each["breadcrumb"] = tuple(each["breadcrumb"])
-        assert self.synced(shop, catalog).ids() == stored(shop)
+        assert self.synced(sandbox, catalog).ids() == stored(sandbox)
 
-    def test_an_object_in_place_of_json(self, shop: SandboxServer, catalog: dict[str, Any]) -> None:
+    def test_an_object_in_place_of_json(self, sandbox: SandboxServer, catalog: dict[str, Any]) -> None:
         entry_of(catalog)["stream"] = "pictures"
-        assert sync(settings(shop.url), catalog=Catalog.from_dict(catalog)).ids("pictures") == stored(shop)
+        assert sync(settings(sandbox.url), catalog=Catalog.from_dict(catalog)).ids("pictures") == stored(sandbox)
 
-    def test_the_same_entry_twice(self, shop: SandboxServer, catalog: dict[str, Any]) -> None:
+    def test_the_same_entry_twice(self, sandbox: SandboxServer, catalog: dict[str, Any]) -> None:
         catalog["streams"].append(deepcopy(entry_of(catalog)))
-        assert self.synced(shop, catalog).ids() == stored(shop)
+        assert self.synced(sandbox, catalog).ids() == stored(sandbox)
 
-    def test_two_entries_that_differ(self, shop: SandboxServer, catalog: dict[str, Any]) -> None:
+    def test_two_entries_that_differ(self, sandbox: SandboxServer, catalog: dict[str, Any]) -> None:
         catalog["streams"].append({**deepcopy(entry_of(catalog)), "replication_method": "INCREMENTAL", "metadata": []})
         with pytest.raises(SettingsError, match="two entries for product_images that differ: leave one"):
-            self.synced(shop, catalog)
+            self.synced(sandbox, catalog)
 
     @pytest.mark.parametrize("chosen", [True, False])
-    def test_selected_by_default(self, shop: SandboxServer, catalog: dict[str, Any], *, chosen: bool) -> None:
+    def test_selected_by_default(self, sandbox: SandboxServer, catalog: dict[str, Any], *, chosen: bool) -> None:
         for each in entry_of(catalog)["metadata"]:
             if not each["breadcrumb"]:
                 del each["metadata"]["selected"]
                 each["metadata"]["selected-by-default"] = chosen
-        assert self.synced(shop, catalog).ids() == (stored(shop) if chosen else [])
+        assert self.synced(sandbox, catalog).ids() == (stored(sandbox) if chosen else [])
 
     @pytest.mark.parametrize("inclusion", ["available", "unsupported", None])
-    def test_a_key_is_never_left_out(self, shop: SandboxServer, catalog: dict[str, Any], inclusion: str | None) -> None:
+    def test_a_key_is_never_left_out(
+        self, sandbox: SandboxServer, catalog: dict[str, Any], inclusion: str | None
+    ) -> None:
         for each in entry_of(catalog)["metadata"]:
             if each["breadcrumb"]:
                 each["metadata"] = {"selected": False, "inclusion": inclusion}
-        output = self.synced(shop, catalog)
+        output = self.synced(sandbox, catalog)
         assert set(output.of("SCHEMA")[0]["schema"]["properties"]) == {"store_hash", "id"}
         assert {frozenset(record) for record in output.records()} == {frozenset({"store_hash", "id"})}
-        assert output.ids() == stored(shop)
+        assert output.ids() == stored(sandbox)
 
-    def test_the_field_that_incremental_goes_by_is_never_left_out(self, shop: SandboxServer) -> None:
-        catalog = catalog_of(settings(shop.url), "product_images", replication_method="INCREMENTAL")
+    def test_the_field_that_incremental_goes_by_is_never_left_out(self, sandbox: SandboxServer) -> None:
+        catalog = catalog_of(settings(sandbox.url), "product_images", replication_method="INCREMENTAL")
         select(catalog, "product_images", date_modified=False, tiny_url=False)
-        output = self.synced(shop, catalog)
+        output = self.synced(sandbox, catalog)
         (schema,) = output.of("SCHEMA")
         assert schema["bookmark_properties"] == ["date_modified"]
         assert "date_modified" in schema["schema"]["properties"]
         assert all("date_modified" in record and "tiny_url" not in record for record in output.records())
 
-    def test_a_key_that_is_no_field(self, shop: SandboxServer, catalog: dict[str, Any]) -> None:
+    def test_a_key_that_is_no_field(self, sandbox: SandboxServer, catalog: dict[str, Any]) -> None:
         entry_of(catalog)["key_properties"] = ["store_hash", "uuid"]
         with pytest.raises(SettingsError, match="The catalog's key of product_images is no field of it: uuid"):
-            self.synced(shop, catalog)
+            self.synced(sandbox, catalog)
 
     def test_a_stream_that_does_not_exist(
-        self, shop: SandboxServer, catalog: dict[str, Any], caplog: pytest.LogCaptureFixture
+        self, sandbox: SandboxServer, catalog: dict[str, Any], caplog: pytest.LogCaptureFixture
     ) -> None:
         catalog["streams"].append({"tap_stream_id": "orders", "stream": "product_images"})
-        assert self.synced(shop, catalog).ids() == stored(shop)
+        assert self.synced(sandbox, catalog).ids() == stored(sandbox)
         assert "names streams that do not exist: orders" in caplog.text
 
 
@@ -266,18 +268,18 @@ class TestLegalCatalogs:
     ],
     ids=range(15),
 )
-def test_a_damaged_catalog(shop: SandboxServer, damage: Any) -> None:
+def test_a_damaged_catalog(sandbox: SandboxServer, damage: Any) -> None:
     with pytest.raises(SettingsError, match=r"--discover"):
-        sync(settings(shop.url), catalog=damage)
-    assert not shop.requests()
+        sync(settings(sandbox.url), catalog=damage)
+    assert not sandbox.requests()
 
 
 class TestPlainWay:
     """Records that nothing changes are written past the SDK's machinery; the outcome is the same."""
 
     @pytest.fixture(autouse=True)
-    def _stock(self, shop: SandboxServer) -> None:
-        shop.reset(products=40, images=3)
+    def _stock(self, sandbox: SandboxServer) -> None:
+        sandbox.reset(products=40, images=3)
 
     def both_ways(self, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], catalog: Any) -> tuple[Output, Output]:
         quick = sync(config, catalog=catalog)
@@ -288,9 +290,9 @@ class TestPlainWay:
 
     @pytest.mark.parametrize("deselected", [(), ("zoom_url", "description", "date_modified")], ids=["all", "some"])
     def test_same_messages(
-        self, shop: SandboxServer, monkeypatch: pytest.MonkeyPatch, version: str, deselected: tuple[str, ...]
+        self, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, version: str, deselected: tuple[str, ...]
     ) -> None:
-        config = settings(shop.url, api_version=version)
+        config = settings(sandbox.url, api_version=version)
         catalog = select(catalog_of(config, *BOTH), "product_images", **dict.fromkeys(deselected, False))
         quick, slow = self.both_ways(monkeypatch, config, catalog)
         assert without_times(quick) == without_times(slow)
@@ -300,16 +302,16 @@ class TestPlainWay:
                 assert list(message) == ["type", "stream", "record", "version", "time_extracted"]
                 assert message["time_extracted"].endswith("+00:00")
 
-    def test_same_messages_incremental(self, shop: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
-        config = settings(shop.url)
+    def test_same_messages_incremental(self, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        config = settings(sandbox.url)
         catalog = catalog_of(config, "product_images", replication_method="INCREMENTAL")
         quick, slow = self.both_ways(monkeypatch, config, catalog)
         assert without_times(quick) == without_times(slow)
         assert quick.versions() == {None}
 
-    def test_taken_only_where_nothing_is_configured(self, shop: SandboxServer) -> None:
+    def test_taken_only_where_nothing_is_configured(self, sandbox: SandboxServer) -> None:
         def plain(**more: Any) -> bool:
-            tap = TapBCImages(config=settings(shop.url, **more))
+            tap = TapBCImages(config=settings(sandbox.url, **more))
             stream = tap.streams["product_images"]
             assert isinstance(stream, SweepStream)
             return stream._is_plain()
@@ -322,37 +324,37 @@ class TestPlainWay:
 
 class TestStreamMaps:
     @pytest.fixture(autouse=True)
-    def _stock(self, shop: SandboxServer) -> None:
-        shop.reset(products=4, images=2)
+    def _stock(self, sandbox: SandboxServer) -> None:
+        sandbox.reset(products=4, images=2)
 
-    def test_fields(self, shop: SandboxServer) -> None:
+    def test_fields(self, sandbox: SandboxServer) -> None:
         maps = {"product_images": {"tiny_url": None, "half": "float(sort_order) / 2", "day": "str(date_modified)[:10]"}}
-        output = sync(settings(shop.url, stream_maps=maps))
+        output = sync(settings(sandbox.url, stream_maps=maps))
         assert {"half", "day"} <= set(output.of("SCHEMA")[0]["schema"]["properties"])
         for record in output.records():
             assert "tiny_url" not in record
             assert record["half"] == record["sort_order"] / 2
             assert record["day"] == record["date_modified"][:10]
 
-    def test_alias(self, shop: SandboxServer) -> None:
-        output = sync(settings(shop.url, stream_maps={"product_images": {"__alias__": "pictures"}}))
-        assert output.ids("pictures") == stored(shop)
+    def test_alias(self, sandbox: SandboxServer) -> None:
+        output = sync(settings(sandbox.url, stream_maps={"product_images": {"__alias__": "pictures"}}))
+        assert output.ids("pictures") == stored(sandbox)
         assert [each["stream"] for each in output.of("ACTIVATE_VERSION")] == ["pictures"]
 
-    def test_filter(self, shop: SandboxServer) -> None:
-        output = sync(settings(shop.url, stream_maps={"product_images": {"__filter__": "is_thumbnail"}}))
+    def test_filter(self, sandbox: SandboxServer) -> None:
+        output = sync(settings(sandbox.url, stream_maps={"product_images": {"__filter__": "is_thumbnail"}}))
         assert len(output.records()) == 4
         assert all(record["is_thumbnail"] for record in output.records())
 
-    def test_removed(self, shop: SandboxServer) -> None:
-        assert not sync(settings(shop.url, stream_maps={"product_images": None})).records()
+    def test_removed(self, sandbox: SandboxServer) -> None:
+        assert not sync(settings(sandbox.url, stream_maps={"product_images": None})).records()
 
-    def test_what_only_the_sdk_can_serialise(self, shop: SandboxServer) -> None:
+    def test_what_only_the_sdk_can_serialise(self, sandbox: SandboxServer) -> None:
         maps = {"product_images": {"big": "sort_order + 10 ** 30"}}
-        output = sync(settings(shop.url, stream_maps=maps))
+        output = sync(settings(sandbox.url, stream_maps=maps))
         assert output.records()[0]["big"] >= 10**30
 
-    def test_flattening(self, shop: SandboxServer) -> None:
-        output = sync(settings(shop.url, flattening_enabled=True, flattening_max_depth=2))
-        plain = sync(settings(shop.url))
+    def test_flattening(self, sandbox: SandboxServer) -> None:
+        output = sync(settings(sandbox.url, flattening_enabled=True, flattening_max_depth=2))
+        plain = sync(settings(sandbox.url))
         assert output.records() == plain.records()

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from bc_images.sandbox import SandboxServer
-from tests.core.wire import Reply, Request, says, serving, unused_port
-from tests.tap.ends import SECRET, check, running, stopped
-from tests.tap.harness import (
+from bigcommerce_sandbox import SandboxServer
+from tests.support.exit_checks import SECRET, check, running, stopped
+from tests.support.scripted_server import Reply, Request, says, serving, unused_port
+from tests.support.tap import (
     COMMAND,
     PATIENCE,
     Config,
@@ -54,14 +54,14 @@ IMAGE = {"id": 3, "product_id": 7, "image_file": "a.jpg", "is_thumbnail": False,
 class TestTheStore:
     """Stopped by the store: exit code 3."""
 
-    def test_wrong_token(self, shop: SandboxServer, tmp_path: Path, version: str) -> None:
-        shop.reset(products=3, images=1)
-        ended = run(config=settings(shop.url, access_token=SECRET, api_version=version), folder=tmp_path)
+    def test_wrong_token(self, sandbox: SandboxServer, tmp_path: Path, version: str) -> None:
+        sandbox.reset(products=3, images=1)
+        ended = run(config=settings(sandbox.url, access_token=SECRET, api_version=version), folder=tmp_path)
         check(ended, 3, "refused the token", "Check access_token")
         assert not ended.output.records()
 
-    def test_wrong_hash(self, shop: SandboxServer, tmp_path: Path) -> None:
-        check(run(config=settings(shop.url, store_hash="other"), folder=tmp_path), 3, "HTTP 40")
+    def test_wrong_hash(self, sandbox: SandboxServer, tmp_path: Path) -> None:
+        check(run(config=settings(sandbox.url, store_hash="other"), folder=tmp_path), 3, "HTTP 40")
 
     @pytest.mark.parametrize(
         ("address", "said"),
@@ -75,17 +75,17 @@ class TestTheStore:
         config = settings(url, access_token=SECRET, allow_other_api_host=True)
         check(run(config=config, folder=tmp_path), 3, said)
 
-    def test_no_tls(self, shop: SandboxServer, tmp_path: Path) -> None:
-        url = shop.url.replace("http:", "https:")
+    def test_no_tls(self, sandbox: SandboxServer, tmp_path: Path) -> None:
+        url = sandbox.url.replace("http:", "https:")
         check(run(config=settings(url, access_token=SECRET), folder=tmp_path), 3, "does not speak TLS")
 
     @pytest.mark.parametrize(
         ("letter", "said"), [("h", "not JSON"), ("t", "cut off"), ("s", "suspended"), ("5", "HTTP 500")]
     )
-    def test_bad_answers(self, shop: SandboxServer, tmp_path: Path, letter: str, said: str) -> None:
-        shop.reset(products=600, images=1)
-        shop.faults(f"..{letter}", "GET .*/products$")
-        ended = run(config=settings(shop.url, concurrency=1, access_token="sandbox-token"), folder=tmp_path)
+    def test_bad_answers(self, sandbox: SandboxServer, tmp_path: Path, letter: str, said: str) -> None:
+        sandbox.reset(products=600, images=1)
+        sandbox.faults(f"..{letter}", "GET .*/products$")
+        ended = run(config=settings(sandbox.url, concurrency=1, access_token="sandbox-token"), folder=tmp_path)
         check(ended, 3, said)
         assert len(ended.output.records()) >= 250
         assert not ended.output.of("ACTIVATE_VERSION")
@@ -141,24 +141,26 @@ class TestSettings:
         check(ended, 2, "INCREMENTAL needs api_version v3")
         assert ended.out == ""
 
-    def test_an_expression_that_only_a_record_shows_to_be_wrong(self, shop: SandboxServer, tmp_path: Path) -> None:
-        shop.reset(products=2, images=1)
+    def test_an_expression_that_only_a_record_shows_to_be_wrong(self, sandbox: SandboxServer, tmp_path: Path) -> None:
+        sandbox.reset(products=2, images=1)
         maps = {"product_images": {"x": "sort_order / 0"}}
-        check(run(config=settings(shop.url, stream_maps=maps), folder=tmp_path), 2, "stream map", "ZeroDivisionError")
+        check(
+            run(config=settings(sandbox.url, stream_maps=maps), folder=tmp_path), 2, "stream map", "ZeroDivisionError"
+        )
 
 
 class TestWorking:
-    def test_from_the_environment_alone(self, shop: SandboxServer) -> None:
-        shop.reset(products=30, images=2)
+    def test_from_the_environment_alone(self, sandbox: SandboxServer) -> None:
+        sandbox.reset(products=30, images=2)
         ended = run(
             TAP_BC_IMAGES_STORE_HASH="sandbox",
             TAP_BC_IMAGES_ACCESS_TOKEN="sandbox-token",
-            TAP_BC_IMAGES_API_URL=shop.url,
+            TAP_BC_IMAGES_API_URL=sandbox.url,
             TAP_BC_IMAGES_CONCURRENCY="2",
             TAP_BC_IMAGES_RATE_LIMIT_RESERVE="0.5",
         )
         check(ended, 0)
-        assert ended.output.ids() == stored(shop)
+        assert ended.output.ids() == stored(sandbox)
         assert "METRIC" not in ended.err
         assert "sandbox-token" not in ended.out + ended.err
 
@@ -174,26 +176,26 @@ class TestWorking:
         assert "data, id 7, images, id 3, description: a broken character" in ended.err
 
     @pytest.mark.parametrize(("level", "lines"), [("WARNING", 0), ("ERROR", 0)], ids=["warning", "error"])
-    def test_loglevel(self, shop: SandboxServer, tmp_path: Path, level: str, lines: int) -> None:
-        shop.reset(products=3, images=1)
-        ended = run(config=settings(shop.url), folder=tmp_path, LOGLEVEL=level)
+    def test_loglevel(self, sandbox: SandboxServer, tmp_path: Path, level: str, lines: int) -> None:
+        sandbox.reset(products=3, images=1)
+        ended = run(config=settings(sandbox.url), folder=tmp_path, LOGLEVEL=level)
         check(ended, 0)
         assert len(ended.err.splitlines()) == lines
 
-    def test_loglevel_info_brings_the_metrics_back(self, shop: SandboxServer, tmp_path: Path) -> None:
-        shop.reset(products=3, images=1)
-        ended = run(config=settings(shop.url), folder=tmp_path, TAP_BC_IMAGES_LOGLEVEL="INFO")
+    def test_loglevel_info_brings_the_metrics_back(self, sandbox: SandboxServer, tmp_path: Path) -> None:
+        sandbox.reset(products=3, images=1)
+        ended = run(config=settings(sandbox.url), folder=tmp_path, TAP_BC_IMAGES_LOGLEVEL="INFO")
         assert "METRIC" in ended.err
 
-    def test_debug_tells_no_secret(self, shop: SandboxServer, tmp_path: Path) -> None:
-        shop.reset(products=3, images=1)
-        ended = run(config=settings(shop.url, access_token=SECRET), folder=tmp_path, LOGLEVEL="DEBUG")
+    def test_debug_tells_no_secret(self, sandbox: SandboxServer, tmp_path: Path) -> None:
+        sandbox.reset(products=3, images=1)
+        ended = run(config=settings(sandbox.url, access_token=SECRET), folder=tmp_path, LOGLEVEL="DEBUG")
         assert ended.code == 3
         assert SECRET not in ended.err
 
-    def test_test(self, shop: SandboxServer, tmp_path: Path, version: str) -> None:
-        shop.reset(products=50, images=2)
-        ended = run("--test", config=settings(shop.url, api_version=version), folder=tmp_path)
+    def test_test(self, sandbox: SandboxServer, tmp_path: Path, version: str) -> None:
+        sandbox.reset(products=50, images=2)
+        ended = run("--test", config=settings(sandbox.url, api_version=version), folder=tmp_path)
         check(ended, 0)
         assert len(ended.output.records()) == len(ended.output.records("products")) == 1
         assert not ended.output.of("ACTIVATE_VERSION")
@@ -202,8 +204,8 @@ class TestWorking:
             (schema,) = ended.output.of("SCHEMA", stream)
             assert set(schema["schema"]["properties"]) == set(ended.output.records(stream)[0])
 
-    def test_test_finds_a_wrong_token(self, shop: SandboxServer, tmp_path: Path) -> None:
-        check(run("--test", config=settings(shop.url, access_token=SECRET), folder=tmp_path), 3, "refused the token")
+    def test_test_finds_a_wrong_token(self, sandbox: SandboxServer, tmp_path: Path) -> None:
+        check(run("--test", config=settings(sandbox.url, access_token=SECRET), folder=tmp_path), 3, "refused the token")
 
     def test_discover_needs_no_settings(self) -> None:
         ended = run("--discover")
@@ -232,11 +234,11 @@ def piped_into_nobody(arguments: list[str], lines: int = 0) -> Ended:
 
 
 class TestState:
-    def test_what_a_loader_printed_line_by_line(self, shop: SandboxServer, tmp_path: Path) -> None:
+    def test_what_a_loader_printed_line_by_line(self, sandbox: SandboxServer, tmp_path: Path) -> None:
         """An interrupted sweep goes on from the last line; an empty file is no state."""
-        shop.reset(products=600, images=1)
-        shop.faults("..5", "GET .*/products$")
-        config = settings(shop.url, concurrency=1)
+        sandbox.reset(products=600, images=1)
+        sandbox.faults("..5", "GET .*/products$")
+        config = settings(sandbox.url, concurrency=1)
         first = run(config=config, folder=tmp_path)
         check(first, 3, "HTTP 500")
         printed = tmp_path / "state.json"
@@ -250,16 +252,16 @@ class TestState:
         printed.write_text("", encoding="utf-8")
         afresh = run("--state", str(printed), config=config, folder=tmp_path)
         check(afresh, 0)
-        assert afresh.output.ids() == stored(shop)
+        assert afresh.output.ids() == stored(sandbox)
 
 
 class TestStdout:
     @pytest.fixture
-    def config(self, shop: SandboxServer, tmp_path: Path) -> str:
+    def config(self, sandbox: SandboxServer, tmp_path: Path) -> str:
         """Path of the settings for a store with more to tell than a pipe holds."""
-        shop.reset(products=1500, images=2)
+        sandbox.reset(products=1500, images=2)
         path = tmp_path / "config.json"
-        path.write_text(json.dumps(settings(shop.url)), encoding="utf-8")
+        path.write_text(json.dumps(settings(sandbox.url)), encoding="utf-8")
         return str(path)
 
     @pytest.mark.parametrize("lines", [0, 10])
@@ -290,25 +292,25 @@ class TestSignals:
         ],
     )
     def test_while_it_waits(
-        self, shop: SandboxServer, tmp_path: Path, api: str, script: str, signum: signal.Signals
+        self, sandbox: SandboxServer, tmp_path: Path, api: str, script: str, signum: signal.Signals
     ) -> None:
-        shop.reset(products=300, images=1)
-        shop.switch(fault_retry_after=300)
+        sandbox.reset(products=300, images=1)
+        sandbox.switch(fault_retry_after=300)
         path = "GET .*/products/[0-9]+/images" if api == "v2" else "GET .*/v3/catalog/products$"
-        shop.faults(script, path)
+        sandbox.faults(script, path)
 
         def waits() -> bool:
-            return any(re.search(path, f"GET {each['path']}") for each in shop.requests())
+            return any(re.search(path, f"GET {each['path']}") for each in sandbox.requests())
 
-        with running(settings(shop.url, api_version=api, max_retries=20), tmp_path, waits) as process:
+        with running(settings(sandbox.url, api_version=api, max_retries=20), tmp_path, waits) as process:
             stopped(process, signum)
 
     @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the pipe how full it is")
     @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
-    def test_while_the_reader_is_busy(self, shop: SandboxServer, tmp_path: Path, signum: signal.Signals) -> None:
+    def test_while_the_reader_is_busy(self, sandbox: SandboxServer, tmp_path: Path, signum: signal.Signals) -> None:
         """A block on its way is written to its end, however long the pipe was full."""
-        shop.reset(products=1500, images=2)
-        process = start(settings(shop.url), tmp_path)
+        sandbox.reset(products=1500, images=2)
+        process = start(settings(sandbox.url), tmp_path)
         assert process.stdout is not None
         deadline = time.monotonic() + PATIENCE
         seen = [-1, 0]
@@ -319,10 +321,10 @@ class TestSignals:
         ended = stopped(process, signum)
         assert ended.output.records()
 
-    def test_twice(self, shop: SandboxServer, tmp_path: Path) -> None:
+    def test_twice(self, sandbox: SandboxServer, tmp_path: Path) -> None:
         """The second time it ends at once, without a word."""
-        shop.reset(products=1500, images=2)
-        process = start(settings(shop.url), tmp_path)
+        sandbox.reset(products=1500, images=2)
+        process = start(settings(sandbox.url), tmp_path)
         assert process.stdout is not None
         process.stdout.read(1)  # it is well under way, and the pipe is not read on
         time.sleep(0.5)

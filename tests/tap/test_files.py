@@ -14,33 +14,33 @@ from typing import Any, cast
 
 import pytest
 
-from bc_images.files.backend import Entry
-from bc_images.files.folder import Folder
-from bc_images.sandbox import SandboxServer
+from bc_images.files.backends.base import Entry
+from bc_images.files.backends.local import Folder
+from bigcommerce_sandbox import SandboxServer
 from tap_bc_images.tap import TapBCImages
-from tests.tap.ends import check, running, stopped
-from tests.tap.harness import catalog_of, run, settings, stored, sync
+from tests.support.exit_checks import check, running, stopped
+from tests.support.tap import catalog_of, run, settings, stored, sync
 
 ORIGINALS = "GET /product_images/"
 
 
 @pytest.fixture
-def store(shop: SandboxServer, tmp_path: Path) -> dict[str, Any]:
+def store(sandbox: SandboxServer, tmp_path: Path) -> dict[str, Any]:
     """Settings for a store of 24 images, with a folder for their files."""
-    shop.reset(products=8, images=3)
-    return settings(shop.url, files=str(tmp_path / "files"))
+    sandbox.reset(products=8, images=3)
+    return settings(sandbox.url, files=str(tmp_path / "files"))
 
 
-def downloads(shop: SandboxServer) -> int:
-    return sum(1 for each in shop.requests() if each["path"].startswith("/product_images/"))
+def downloads(sandbox: SandboxServer) -> int:
+    return sum(1 for each in sandbox.requests() if each["path"].startswith("/product_images/"))
 
 
 def test_every_record_names_a_file_that_is_there(
-    shop: SandboxServer, store: dict[str, Any], tmp_path: Path, version: str
+    sandbox: SandboxServer, store: dict[str, Any], tmp_path: Path, version: str
 ) -> None:
-    expected = {image["id"]: (image["sha256"], image["size"]) for image in shop.dump()["images"]}
+    expected = {image["id"]: (image["sha256"], image["size"]) for image in sandbox.dump()["images"]}
     output = sync(store | {"api_version": version})
-    assert output.ids() == stored(shop)
+    assert output.ids() == stored(sandbox)
     for record in output.records():
         assert (record["file_sha256"], record["file_size"]) == expected[record["id"]]
         assert record["file_source"] == "original"
@@ -51,27 +51,27 @@ def test_every_record_names_a_file_that_is_there(
     assert len(output.of("ACTIVATE_VERSION")) == 1
 
 
-def test_what_is_saved_is_not_fetched_again(shop: SandboxServer, store: dict[str, Any]) -> None:
+def test_what_is_saved_is_not_fetched_again(sandbox: SandboxServer, store: dict[str, Any]) -> None:
     first = sync(store)
-    assert downloads(shop) == 24
+    assert downloads(sandbox) == 24
     assert sync(store).records() == first.records()
-    assert downloads(shop) == 24
-    shop.add_image(101, b"GIF89a" + bytes(60), "new.gif")
+    assert downloads(sandbox) == 24
+    sandbox.add_image(101, b"GIF89a" + bytes(60), "new.gif")
     sync(store)
-    assert downloads(shop) == 25
+    assert downloads(sandbox) == 25
 
 
 def test_the_sweep_begins_while_the_file_store_is_listed(
-    shop: SandboxServer, store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    sandbox: SandboxServer, store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A listing of millions takes minutes; only a look whether it can be listed at all comes before."""
     sync(store)
-    shop.clear_requests()
+    sandbox.clear_requests()
     listing, waited = Folder.listing, []
 
     def late(folder: Folder, prefix: str) -> Iterator[Entry]:
         until = time.monotonic() + 10
-        while time.monotonic() < until and not any("/products" in each["path"] for each in shop.requests()):
+        while time.monotonic() < until and not any("/products" in each["path"] for each in sandbox.requests()):
             time.sleep(0.01)
         waited.append(time.monotonic() < until)
         yield from listing(folder, prefix)
@@ -80,31 +80,31 @@ def test_the_sweep_begins_while_the_file_store_is_listed(
     with redirect_stdout(io.TextIOWrapper(io.BytesIO())):
         TapBCImages.invoke(config=cast(Any, SimpleNamespace(config=store)))
     assert waited == [True]
-    assert downloads(shop) == 0
+    assert downloads(sandbox) == 0
 
 
-def test_incremental_fetches_what_changed(shop: SandboxServer, store: dict[str, Any]) -> None:
-    changed = stored(shop)[5]
-    shop.set_image(changed, date_modified="2025-01-01T00:00:00Z")
+def test_incremental_fetches_what_changed(sandbox: SandboxServer, store: dict[str, Any]) -> None:
+    changed = stored(sandbox)[5]
+    sandbox.set_image(changed, date_modified="2025-01-01T00:00:00Z")
     config = store | {"start_date": "2025-01-01"}
     output = sync(config, catalog=catalog_of(config, "product_images", replication_method="INCREMENTAL"))
     assert changed in output.ids()
     assert len({record["product_id"] for record in output.records()}) == 1  # the product in which it changed
-    assert downloads(shop) == len(output.records()) < len(stored(shop))
+    assert downloads(sandbox) == len(output.records()) < len(stored(sandbox))
 
 
 def test_incremental_asks_again_for_a_picture_that_could_not_be_had(
-    shop: SandboxServer, store: dict[str, Any], tmp_path: Path
+    sandbox: SandboxServer, store: dict[str, Any], tmp_path: Path
 ) -> None:
-    for image in stored(shop):
-        shop.set_image(image, date_modified="2024-01-01T00:00:00+00:00")
+    for image in stored(sandbox):
+        sandbox.set_image(image, date_modified="2024-01-01T00:00:00+00:00")
     catalog = catalog_of(store, "product_images", replication_method="INCREMENTAL")
     state = sync(store, catalog=catalog).states[-1]
-    changed, later = stored(shop)[5], stored(shop)[9]
-    shop.set_image(changed, content=b"GIF89a" + bytes(60), date_modified="2025-01-01T00:00:00+00:00")
-    shop.set_image(later, date_modified="2025-02-01T00:00:00+00:00")
+    changed, later = stored(sandbox)[5], stored(sandbox)[9]
+    sandbox.set_image(changed, content=b"GIF89a" + bytes(60), date_modified="2025-01-01T00:00:00+00:00")
+    sandbox.set_image(later, date_modified="2025-02-01T00:00:00+00:00")
 
-    shop.faults("5", ORIGINALS)
+    sandbox.faults("5", ORIGINALS)
     failed = sync(store, catalog=catalog, state=state)
     assert [record["file_sha256"] is None for record in failed.records() if record["id"] in {changed, later}] == [
         True,
@@ -117,29 +117,29 @@ def test_incremental_asks_again_for_a_picture_that_could_not_be_had(
     assert again.states[-1] != state
 
 
-def test_a_picture_that_cannot_be_had(shop: SandboxServer, store: dict[str, Any], tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_had(sandbox: SandboxServer, store: dict[str, Any], tmp_path: Path) -> None:
     """Exit code 1; the sweep itself is complete, so the loader may drop what the store no longer has."""
-    shop.faults("hh", ORIGINALS)
+    sandbox.faults("hh", ORIGINALS)
     ended = run(config=store, folder=tmp_path)
     check(ended, 1, "2 pictures could not be downloaded", "Run again")
     output = ended.output
-    assert output.ids() == stored(shop)
+    assert output.ids() == stored(sandbox)
     assert [record["file_sha256"] for record in output.records()].count(None) == 2
     assert len(output.of("ACTIVATE_VERSION")) == 1
     assert output.states[-1] == {"bookmarks": {"product_images": {}}}
     assert sum("goes out without a file" in line for line in ended.err.splitlines()) == 2
 
-    shop.clear_requests()
+    sandbox.clear_requests()
     again = run(config=store, folder=tmp_path)
     check(again, 0)
-    assert downloads(shop) == 2
+    assert downloads(sandbox) == 2
     assert None not in [record["file_sha256"] for record in again.output.records()]
 
 
-def test_state_waits_for_the_files(shop: SandboxServer, store: dict[str, Any]) -> None:
+def test_state_waits_for_the_files(sandbox: SandboxServer, store: dict[str, Any]) -> None:
     """A record that is still without its file holds back the STATE behind it, and all records after it."""
-    shop.reset(products=260, images=1)
-    shop.faults("z" * 3, ORIGINALS)
+    sandbox.reset(products=260, images=1)
+    sandbox.faults("z" * 3, ORIGINALS)
     output = sync(store)
     before: list[int] = []
     for message in output.messages:
@@ -148,31 +148,31 @@ def test_state_waits_for_the_files(shop: SandboxServer, store: dict[str, Any]) -
             before.append(message["record"]["product_id"])
         elif message["type"] == "STATE" and message["value"]["bookmarks"]["product_images"]:
             assert before[-1] == message["value"]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
-    assert output.ids() == stored(shop)
+    assert output.ids() == stored(sandbox)
 
 
-def test_test_fetches_hardly_any(shop: SandboxServer, store: dict[str, Any]) -> None:
+def test_test_fetches_hardly_any(sandbox: SandboxServer, store: dict[str, Any]) -> None:
     tap = TapBCImages(config=store)
     tap.run_connection_test()
     tap.close()
-    assert downloads(shop) <= 2
+    assert downloads(sandbox) <= 2
 
 
 @pytest.mark.parametrize(("files", "code"), [("nosuch://bucket", 2), ("{tmp}/a-file", 2), ("{tmp}/loop", 3)])
 def test_a_file_store_that_cannot_be_used(
-    shop: SandboxServer, store: dict[str, Any], tmp_path: Path, files: str, code: int
+    sandbox: SandboxServer, store: dict[str, Any], tmp_path: Path, files: str, code: int
 ) -> None:
     (tmp_path / "a-file").write_text("", encoding="utf-8")
     (tmp_path / "loop").symlink_to("loop")
     ended = run(config=store | {"files": files.format(tmp=tmp_path)}, folder=tmp_path)
     check(ended, code, "nosuch" if "://" in files else files.rpartition("/")[2])
     assert ended.out == ""
-    assert not shop.requests()
+    assert not sandbox.requests()
 
 
-def test_stopped_while_a_picture_is_fetched(shop: SandboxServer, store: dict[str, Any], tmp_path: Path) -> None:
-    shop.faults("p" * 24, ORIGINALS)
-    with running(store, tmp_path, lambda: downloads(shop) > 0) as process:
+def test_stopped_while_a_picture_is_fetched(sandbox: SandboxServer, store: dict[str, Any], tmp_path: Path) -> None:
+    sandbox.faults("p" * 24, ORIGINALS)
+    with running(store, tmp_path, lambda: downloads(sandbox) > 0) as process:
         stopped(process, signal.SIGTERM)
-    shop.faults("")
+    sandbox.faults("")
     assert len(sync(store).records()) == 24

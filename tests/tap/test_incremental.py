@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bc_images.sandbox import SandboxServer
-from bc_images.sandbox.switches import SWITCHES
-from bc_images.store import FromFile, Store
+from bc_images.bigcommerce import FromFile, Store
+from bigcommerce_sandbox import SandboxServer
+from bigcommerce_sandbox.flags import SWITCHES
 from tap_bc_images import streams
-from tests.core.shop import PICTURE, Shop
-from tests.tap.harness import catalog_of, settings, sync
+from tests.support.store_client import PICTURE, Connection
+from tests.support.tap import catalog_of, settings, sync
 
 Table = dict[int, dict[str, Any]]
 Image = dict[str, Any]
@@ -47,30 +47,30 @@ EDITS: dict[str, Callable[[Store, Image, int], object]] = {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SandboxServer]:
-    with SandboxServer(products=0) as box:
-        yield box
+    with SandboxServer(products=0) as sandbox:
+        yield sandbox
 
 
-def load(box: SandboxServer, table: Table, state: Any) -> Any:
+def load(sandbox: SandboxServer, table: Table, state: Any) -> Any:
     """Run the tap as INCREMENTAL, upsert what it emits into `table`, and return its last state."""
-    config = settings(box.url)
+    config = settings(sandbox.url)
     output = sync(config, catalog=catalog_of(config, "product_images", replication_method="INCREMENTAL"), state=state)
     table.update({record["id"]: record for record in output.records()})
     return output.states[-1]
 
 
-def apply(box: SandboxServer, edits: list[Edit]) -> None:
-    shop = Shop(box, "v3")
+def apply(sandbox: SandboxServer, edits: list[Edit]) -> None:
+    connection = Connection(sandbox, "v3")
     for kind, place, number in edits:
-        images = shop.images()
+        images = connection.images()
         if not images:
             break
         image = images[place % len(images)]
         if kind == "delete":
-            shop.store.delete(image["product_id"], image["id"])
+            connection.store.delete(image["product_id"], image["id"])
         else:
-            EDITS[kind](shop.store, image, number)
-    shop.store.close()
+            EDITS[kind](connection.store, image, number)
+    connection.store.close()
 
 
 def rounds(*kinds: str) -> st.SearchStrategy[list[list[Edit]]]:
@@ -78,15 +78,15 @@ def rounds(*kinds: str) -> st.SearchStrategy[list[list[Edit]]]:
     return st.lists(st.lists(edit, min_size=1, max_size=3), min_size=1, max_size=3)
 
 
-def check(box: SandboxServer, edits: list[list[Edit]], switches: dict[str, str]) -> None:
-    box.switch(**{name: switch.default for name, switch in SWITCHES.items()} | switches)
-    box.reset(products=4, images=3, seed=1)
+def check(sandbox: SandboxServer, edits: list[list[Edit]], switches: dict[str, str]) -> None:
+    sandbox.switch(**{name: switch.default for name, switch in SWITCHES.items()} | switches)
+    sandbox.reset(products=4, images=3, seed=1)
     table: Table = {}
-    state = load(box, table, None)
+    state = load(sandbox, table, None)
     for each in edits:
-        apply(box, each)
-        state = load(box, table, state)
-        fresh = {record["id"]: record for record in sync(settings(box.url)).records()}
+        apply(sandbox, each)
+        state = load(sandbox, table, state)
+        fresh = {record["id"]: record for record in sync(settings(sandbox.url)).records()}
         assert {number: table[number] for number in fresh} == fresh
 
 
@@ -128,10 +128,10 @@ def test_one_thumbnail_in_the_table(server: SandboxServer, shift: str) -> None:
     server.reset(products=3, images=3, seed=1)
     table: Table = {}
     state = load(server, table, None)
-    shop = Shop(server, "v3")
-    first, second, _ = shop.images(shop.product_ids()[1])
+    connection = Connection(server, "v3")
+    first, second, _ = connection.images(connection.product_ids()[1])
     loser, winner = (first, second) if first["is_thumbnail"] else (second, first)
-    shop.store.update(winner["product_id"], winner["id"], {"is_thumbnail": True})
+    connection.store.update(winner["product_id"], winner["id"], {"is_thumbnail": True})
     load(server, table, state)
     thumbnails = [
         row["id"] for row in table.values() if row["product_id"] == loser["product_id"] and row["is_thumbnail"]

@@ -13,19 +13,19 @@ from PIL import Image
 
 from bc_images.errors import SettingsError
 from bc_images.files import open_files
-from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, SandboxServer
-from tap_bc_images.options import Options
-from tests.tap.harness import catalog_of, run, settings, stored, sync
+from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, SandboxServer
+from tap_bc_images.settings import Options
+from tests.support.tap import catalog_of, run, settings, stored, sync
 
 DAV = {"webdav_username": DAV_USERNAME, "webdav_password": DAV_PASSWORD}
 FIRST = 101
 
 
 @pytest.fixture
-def store(shop: SandboxServer, tmp_path: Path) -> dict[str, Any]:
+def store(sandbox: SandboxServer, tmp_path: Path) -> dict[str, Any]:
     """Settings for a store of 24 images, with a folder for their files."""
-    shop.reset(products=8, images=3)
-    return settings(shop.url, files=str(tmp_path / "files"))
+    sandbox.reset(products=8, images=3)
+    return settings(sandbox.url, files=str(tmp_path / "files"))
 
 
 def jpeg(size: tuple[int, int] = (60, 40), colour: str = "red") -> bytes:
@@ -42,8 +42,8 @@ def gif(frames: int) -> bytes:
     return out.getvalue()
 
 
-def downloads(shop: SandboxServer) -> list[str]:
-    return [each["path"] for each in shop.requests() if each["path"].startswith("/product_images/")]
+def downloads(sandbox: SandboxServer) -> list[str]:
+    return [each["path"] for each in sandbox.requests() if each["path"].startswith("/product_images/")]
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ def downloads(shop: SandboxServer) -> list[str]:
     ],
 )
 def test_what_the_store_would_refuse_is_named_in_every_run(
-    shop: SandboxServer, store: dict[str, Any], tmp_path: Path, content: bytes, name: str, reason: str
+    sandbox: SandboxServer, store: dict[str, Any], tmp_path: Path, content: bytes, name: str, reason: str
 ) -> None:
-    bad = shop.add_image(FIRST, content, name)
+    bad = sandbox.add_image(FIRST, content, name)
     for _ in range(2):
         ended = run(config=store, folder=tmp_path)
         assert ended.code == 0
@@ -65,13 +65,13 @@ def test_what_the_store_would_refuse_is_named_in_every_run(
         assert line.endswith(f"{reason}.")
         assert "1 picture would be refused by the store, so that no restore can bring it back." in ended.err
         assert next(each for each in ended.output.records() if each["id"] == bad)["file_sha256"]
-    assert len(downloads(shop)) == 25
+    assert len(downloads(sandbox)) == 25
 
 
 def test_sound_pictures_are_not_spoken_of(
-    shop: SandboxServer, store: dict[str, Any], caplog: pytest.LogCaptureFixture
+    sandbox: SandboxServer, store: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    shop.add_image(FIRST, gif(150), "fine.gif")
+    sandbox.add_image(FIRST, gif(150), "fine.gif")
     with caplog.at_level(logging.WARNING):
         sync(store)
     assert not caplog.records
@@ -79,13 +79,13 @@ def test_sound_pictures_are_not_spoken_of(
 
 @pytest.mark.parametrize("how", ["zoom", "cdn"])
 def test_what_stands_in_for_an_original_is_counted_in_every_run(
-    shop: SandboxServer, store: dict[str, Any], tmp_path: Path, how: str
+    sandbox: SandboxServer, store: dict[str, Any], tmp_path: Path, how: str
 ) -> None:
     if how == "cdn":
-        shop.switch(cdn="altered")
+        sandbox.switch(cdn="altered")
     else:
-        for image in stored(shop)[:2]:
-            shop.lose_file(image)
+        for image in stored(sandbox)[:2]:
+            sandbox.lose_file(image)
     for _ in range(2):
         ended = run(config=store, folder=tmp_path)
         assert ended.code == 0
@@ -103,7 +103,7 @@ def test_what_stands_in_for_an_original_is_counted_in_every_run(
 
 
 def test_columns_that_a_restore_needs(
-    shop: SandboxServer, store: dict[str, Any], caplog: pytest.LogCaptureFixture
+    sandbox: SandboxServer, store: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     catalog = catalog_of(store, "product_images")
     for stream in catalog["streams"]:
@@ -116,7 +116,7 @@ def test_columns_that_a_restore_needs(
 
 
 def test_columns_that_a_stream_map_takes_away(
-    shop: SandboxServer, store: dict[str, Any], caplog: pytest.LogCaptureFixture
+    sandbox: SandboxServer, store: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     sync(store | {"stream_maps": {"product_images": {"sort_order": "__NULL__"}}, "files": ""})
     (line,) = (each.getMessage() for each in caplog.records if "A restore needs columns" in each.getMessage())
@@ -126,45 +126,47 @@ def test_columns_that_a_stream_map_takes_away(
 # ---------------------------------------------------------------- what is saved is looked at again
 
 
-def test_nothing_is_looked_at_again_unless_it_is_asked_for(shop: SandboxServer, store: dict[str, Any]) -> None:
+def test_nothing_is_looked_at_again_unless_it_is_asked_for(sandbox: SandboxServer, store: dict[str, Any]) -> None:
     sync(store)
-    shop.clear_requests()
+    sandbox.clear_requests()
     for recheck in (None, "0%"):
         sync(store | {"recheck_files": recheck})
-        assert downloads(shop) == []
+        assert downloads(sandbox) == []
 
 
 def test_what_has_not_changed(
-    shop: SandboxServer, store: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    sandbox: SandboxServer, store: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = sync(store)
-    shop.clear_requests()
+    sandbox.clear_requests()
     files = sorted((tmp_path / "files").rglob("*"))
     assert sync(store | {"recheck_files": "100%"}).records() == first.records()
-    assert len(downloads(shop)) == 24
+    assert len(downloads(sandbox)) == 24
     assert sorted((tmp_path / "files").rglob("*")) == files
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
-def test_in_time_everything_is_looked_at(shop: SandboxServer, store: dict[str, Any]) -> None:
+def test_in_time_everything_is_looked_at(sandbox: SandboxServer, store: dict[str, Any]) -> None:
     sync(store)
-    shop.clear_requests()
+    sandbox.clear_requests()
     sync(store | {"recheck_files": "25%"})
-    assert 0 < len(downloads(shop)) < 24
+    assert 0 < len(downloads(sandbox)) < 24
     for _ in range(60):
         sync(store | {"recheck_files": "25%"})
-    assert len(set(downloads(shop))) == 24
+    assert len(set(downloads(sandbox))) == 24
 
 
 @pytest.mark.parametrize("how", ["lost", "changed"])
-def test_what_is_gone_or_changed_is_named(shop: SandboxServer, store: dict[str, Any], tmp_path: Path, how: str) -> None:
+def test_what_is_gone_or_changed_is_named(
+    sandbox: SandboxServer, store: dict[str, Any], tmp_path: Path, how: str
+) -> None:
     first = {record["id"]: record for record in sync(store).records()}
-    image = shop.dump()["images"][4]
+    image = sandbox.dump()["images"][4]
     if how == "lost":
-        shop.lose_file(image["id"])
+        sandbox.lose_file(image["id"])
         line, count = "the store has no such file any more (HTTP 404).", "1 picture that was saved before is gone"
     else:
-        shop.set_image(image["id"], content=jpeg(), image_file=image["image_file"])
+        sandbox.set_image(image["id"], content=jpeg(), image_file=image["image_file"])
         line, count = "the store has another picture under the same path.", "1 picture has changed under the old path"
     ended = run(config=store | {"recheck_files": "100%"}, folder=tmp_path)
     assert ended.code == 0
@@ -183,7 +185,7 @@ def test_what_is_gone_or_changed_is_named(shop: SandboxServer, store: dict[str, 
         # Later runs know the new file, also where it comes to change once more, and back.
         assert sync(store).records() == list(records.values())
         for content in (jpeg(colour="blue"), jpeg()):
-            shop.set_image(image["id"], content=content, image_file=image["image_file"])
+            sandbox.set_image(image["id"], content=content, image_file=image["image_file"])
             again = {record["id"]: record for record in sync(store | {"recheck_files": "100%"}).records()}
             assert again[image["id"]]["file_size"] == len(content)
             assert sync(store).records() == list(again.values())
@@ -192,11 +194,15 @@ def test_what_is_gone_or_changed_is_named(shop: SandboxServer, store: dict[str, 
 
 @pytest.mark.parametrize("more", [{}, DAV])
 def test_what_a_cdn_alters_since_has_not_changed(
-    shop: SandboxServer, store: dict[str, Any], caplog: pytest.LogCaptureFixture, more: dict[str, str], tmp_path: Path
+    sandbox: SandboxServer,
+    store: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+    more: dict[str, str],
+    tmp_path: Path,
 ) -> None:
     first = sync(store)
     files = sorted((tmp_path / "files").rglob("*"))
-    shop.switch(cdn="altered")
+    sandbox.switch(cdn="altered")
     assert sync(store | more | {"recheck_files": "100%"}).records() == first.records()
     assert sorted((tmp_path / "files").rglob("*")) == files
     counts = [each.getMessage() for each in caplog.records if "now altered by a CDN" in each.getMessage()]

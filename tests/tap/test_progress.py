@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from bc_images.progress import Progress, Sample, describe
-from bc_images.sandbox import SandboxServer
-from tests.tap.harness import COMMAND, Output, environment, settings, stored
+from bigcommerce_sandbox import SandboxServer
+from tests.support.tap import COMMAND, Output, environment, settings, stored
 
 logger = logging.getLogger("progress-under-test")
 
@@ -101,11 +101,11 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert out.getvalue() == ""
 
 
-def test_the_command_on_a_terminal(shop: SandboxServer, tmp_path: Path) -> None:
+def test_the_command_on_a_terminal(sandbox: SandboxServer, tmp_path: Path) -> None:
     """stderr is a terminal, stdout a pipe: the bar is drawn there, and no sign of it is in the messages."""
-    shop.reset(products=300, images=2)
+    sandbox.reset(products=300, images=2)
     terminal, theirs = pty.openpty()
-    variables = {f"TAP_BC_IMAGES_{name.upper()}": str(value) for name, value in settings(shop.url).items()}
+    variables = {f"TAP_BC_IMAGES_{name.upper()}": str(value) for name, value in settings(sandbox.url).items()}
     process = subprocess.Popen(
         COMMAND, stdout=subprocess.PIPE, stderr=theirs, env=environment(TERM="xterm", COLUMNS="120", **variables)
     )
@@ -126,5 +126,5 @@ def test_the_command_on_a_terminal(shop: SandboxServer, tmp_path: Path) -> None:
     watcher.join()
     os.close(terminal)
     assert process.returncode == 0
-    assert Output.read(out.decode()).ids() == stored(shop)
+    assert Output.read(out.decode()).ids() == stored(sandbox)
     assert "600 of 600 images (100 %)" in shown.decode()

@@ -11,70 +11,70 @@ from typing import Any
 import pytest
 
 from bc_images.errors import BcImagesError, SettingsError, StoreSuspended, StoreUnreachable
-from bc_images.sandbox import SandboxServer
+from bigcommerce_sandbox import SandboxServer
 from tap_bc_images.inputs import check_state, read_state
-from tests.tap.harness import Output, catalog_of, end, peak_memory, settings, start, stored, sync, written_before
+from tests.support.tap import Output, catalog_of, end, peak_memory, settings, start, stored, sync, written_before
 
 OLD, NEW = "2024-01-01T00:00:00+00:00", "2025-06-01T12:00:00+00:00"
 
 
-def product_ids(shop: SandboxServer) -> list[int]:
-    return [product["id"] for product in shop.dump(files=False)["products"]]
+def product_ids(sandbox: SandboxServer) -> list[int]:
+    return [product["id"] for product in sandbox.dump(files=False)["products"]]
 
 
-def interrupted(shop: SandboxServer, config: dict[str, Any], product: int, **more: Any) -> Output:
+def interrupted(sandbox: SandboxServer, config: dict[str, Any], product: int, **more: Any) -> Output:
     """Run until the store refuses to tell the images of one product."""
-    shop.faults("s", f"GET .*/products/{product}/images")
+    sandbox.faults("s", f"GET .*/products/{product}/images")
     with pytest.raises(StoreSuspended) as failed:
         sync(config, **more)
     return written_before(failed.value)
 
 
 class TestFullTable:
-    def test_one_version_and_its_activation_last(self, shop: SandboxServer, version: str) -> None:
-        shop.reset(products=30, images=2)
-        output = sync(settings(shop.url, api_version=version))
+    def test_one_version_and_its_activation_last(self, sandbox: SandboxServer, version: str) -> None:
+        sandbox.reset(products=30, images=2)
+        output = sync(settings(sandbox.url, api_version=version))
         assert output.kinds == ["SCHEMA", "RECORD", "ACTIVATE_VERSION", "STATE"]
         (activation,) = output.of("ACTIVATE_VERSION")
         assert output.versions() == {activation["version"]}
         assert activation["stream"] == "product_images"
 
-    def test_a_later_run_has_a_higher_version(self, shop: SandboxServer) -> None:
-        shop.reset(products=3, images=1)
-        first, second = (sync(settings(shop.url)).versions().pop() for _ in range(2))
+    def test_a_later_run_has_a_higher_version(self, sandbox: SandboxServer) -> None:
+        sandbox.reset(products=3, images=1)
+        first, second = (sync(settings(sandbox.url)).versions().pop() for _ in range(2))
         assert first is not None
         assert second is not None
         assert first < second
 
-    def test_an_empty_store_empties_the_table(self, shop: SandboxServer, version: str) -> None:
-        output = sync(settings(shop.url, api_version=version))
+    def test_an_empty_store_empties_the_table(self, sandbox: SandboxServer, version: str) -> None:
+        output = sync(settings(sandbox.url, api_version=version))
         assert output.kinds == ["SCHEMA", "ACTIVATE_VERSION", "STATE"]
 
     @pytest.mark.parametrize(
         "more", [{"product_id_min": 1}, {"product_id_max": 999_999}, {"activate_version": False}], ids=str
     )
-    def test_no_activation_where_it_would_speak_for_others(self, shop: SandboxServer, more: dict[str, Any]) -> None:
-        shop.reset(products=30, images=2)
-        output = sync(settings(shop.url, **more))
+    def test_no_activation_where_it_would_speak_for_others(self, sandbox: SandboxServer, more: dict[str, Any]) -> None:
+        sandbox.reset(products=30, images=2)
+        output = sync(settings(sandbox.url, **more))
         assert output.kinds == ["SCHEMA", "RECORD", "STATE"]
-        assert output.ids() == stored(shop)
+        assert output.ids() == stored(sandbox)
         assert None not in output.versions()
 
     @pytest.mark.parametrize("letter", ["s", "h", "5"])
-    def test_no_activation_after_an_error(self, shop: SandboxServer, version: str, letter: str) -> None:
-        shop.reset(products=600, images=1)
-        config = settings(shop.url, api_version=version, concurrency=1)
-        shop.faults(f"..{letter}", "GET .*/products$")
+    def test_no_activation_after_an_error(self, sandbox: SandboxServer, version: str, letter: str) -> None:
+        sandbox.reset(products=600, images=1)
+        config = settings(sandbox.url, api_version=version, concurrency=1)
+        sandbox.faults(f"..{letter}", "GET .*/products$")
         with pytest.raises(BcImagesError) as failed:
             sync(config)
         output = written_before(failed.value)
         assert output.records()
         assert not output.of("ACTIVATE_VERSION")
 
-    def test_an_interrupted_sweep_goes_on(self, shop: SandboxServer, version: str) -> None:
-        shop.reset(products=700, images=2)
-        config = settings(shop.url, api_version=version, concurrency=1)
-        shop.faults("..5", "GET .*/products$")
+    def test_an_interrupted_sweep_goes_on(self, sandbox: SandboxServer, version: str) -> None:
+        sandbox.reset(products=700, images=2)
+        config = settings(sandbox.url, api_version=version, concurrency=1)
+        sandbox.faults("..5", "GET .*/products$")
         with pytest.raises(StoreUnreachable) as failed:
             sync(config)
         first = written_before(failed.value)
@@ -82,17 +82,17 @@ class TestFullTable:
         reached = first.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
         assert first.records()[-1]["product_id"] >= reached
         told = [record["id"] for record in first.records() if record["product_id"] <= reached]
-        assert told + second.ids() == stored(shop)
+        assert told + second.ids() == stored(sandbox)
         assert second.ids()
         assert first.versions() == second.versions()
         assert second.of("ACTIVATE_VERSION")[0]["version"] in first.versions()
         assert second.states[-1] == {"bookmarks": {"product_images": {}}}
 
-    def test_a_product_is_never_half_acknowledged(self, shop: SandboxServer) -> None:
+    def test_a_product_is_never_half_acknowledged(self, sandbox: SandboxServer) -> None:
         """Every STATE stands behind all records up to its product, and before those of the next."""
-        shop.reset(products=600, images=3)
-        config = settings(shop.url, api_version="v2", concurrency=3)
-        output = interrupted(shop, config, product_ids(shop)[560])
+        sandbox.reset(products=600, images=3)
+        config = settings(sandbox.url, api_version="v2", concurrency=3)
+        output = interrupted(sandbox, config, product_ids(sandbox)[560])
         assert len(output.states) == 3
         before: list[int] = []
         for message in output.messages:
@@ -102,48 +102,48 @@ class TestFullTable:
                 reached = message["value"]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
                 assert max(before) == reached
                 assert before.count(reached) == 3
-        assert output.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"] == product_ids(shop)[559]
+        assert output.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"] == product_ids(sandbox)[559]
 
     @pytest.mark.parametrize(
         "change", [{"store_hash": "other"}, {"product_id_min": 5}, {"product_id_max": 9_999}], ids=str
     )
-    def test_another_shard_or_store_begins_afresh(self, shop: SandboxServer, change: dict[str, Any]) -> None:
-        shop.reset(products=10, images=1)
+    def test_another_shard_or_store_begins_afresh(self, sandbox: SandboxServer, change: dict[str, Any]) -> None:
+        sandbox.reset(products=10, images=1)
         sweep = {
             "store_hash": "sandbox",
             "product_id_min": None,
             "product_id_max": None,
             "version": 1,
-            "last_product_id": product_ids(shop)[5],
+            "last_product_id": product_ids(sandbox)[5],
         }
         state = {"bookmarks": {"product_images": {"sweep": {**sweep, **change}}}}
-        output = sync(settings(shop.url), state=state)
-        assert output.ids() == stored(shop)
+        output = sync(settings(sandbox.url), state=state)
+        assert output.ids() == stored(sandbox)
         assert output.versions().isdisjoint({1})
 
-    def test_state_stays_small(self, shop: SandboxServer) -> None:
-        shop.reset(products=1500, images=1)
-        output = sync(settings(shop.url))
+    def test_state_stays_small(self, sandbox: SandboxServer) -> None:
+        sandbox.reset(products=1500, images=1)
+        output = sync(settings(sandbox.url))
         sizes = [len(json.dumps(state)) for state in output.states]
         assert len(sizes) == 7
         assert max(sizes) < 250
         assert max(sizes[:-1]) - min(sizes[:-1]) <= 1  # a product id of one digit more
 
-    def test_each_stream_has_its_own_place(self, shop: SandboxServer) -> None:
-        shop.reset(products=300, images=1)
-        config = settings(shop.url, api_version="v2", concurrency=1)
+    def test_each_stream_has_its_own_place(self, sandbox: SandboxServer) -> None:
+        sandbox.reset(products=300, images=1)
+        config = settings(sandbox.url, api_version="v2", concurrency=1)
         both = catalog_of(config, "products", "product_images")
-        first = interrupted(shop, config, product_ids(shop)[280], catalog=both)
+        first = interrupted(sandbox, config, product_ids(sandbox)[280], catalog=both)
         assert not first.records("products")
         second = sync(config, catalog=both, state=first.states[-1])
         assert len(second.records()) == 20
-        assert second.ids("products") == product_ids(shop)
+        assert second.ids("products") == product_ids(sandbox)
         assert second.states[-1] == {"bookmarks": {"product_images": {}, "products": {}}}
 
-    def test_killed_and_started_again(self, shop: SandboxServer, tmp_path: Path) -> None:
-        shop.reset(products=700, images=2)
-        config = settings(shop.url, api_version="v2")
-        shop.faults("p", f"GET .*/products/{product_ids(shop)[600]}/images")
+    def test_killed_and_started_again(self, sandbox: SandboxServer, tmp_path: Path) -> None:
+        sandbox.reset(products=700, images=2)
+        config = settings(sandbox.url, api_version="v2")
+        sandbox.faults("p", f"GET .*/products/{product_ids(sandbox)[600]}/images")
         process = start(config, tmp_path)
         assert process.stdout is not None
         lines: list[bytes] = []
@@ -154,26 +154,26 @@ class TestFullTable:
         assert ended.code == -signal.SIGKILL
         whole = b"".join(lines).decode() + ended.out[: ended.out.rfind("\n") + 1]
         first = Output.read(whole)
-        shop.faults("")
+        sandbox.faults("")
         acknowledged = first.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
         second = sync(config, state=first.states[-1])
         told = [record["id"] for record in first.records() if record["product_id"] <= acknowledged]
-        assert told + second.ids() == stored(shop)
+        assert told + second.ids() == stored(sandbox)
         assert first.versions() == second.versions() == {second.of("ACTIVATE_VERSION")[0]["version"]}
 
 
 class TestIncremental:
     @pytest.fixture
-    def images(self, shop: SandboxServer) -> list[int]:
+    def images(self, sandbox: SandboxServer) -> list[int]:
         """Ids of 20 images, all changed long ago."""
-        shop.reset(products=10, images=2)
-        images = stored(shop)
+        sandbox.reset(products=10, images=2)
+        images = stored(sandbox)
         for image in images:
-            shop.set_image(image, date_modified=OLD)
+            sandbox.set_image(image, date_modified=OLD)
         return images
 
-    def sync(self, shop: SandboxServer, state: Any = None, **more: Any) -> Output:
-        config = settings(shop.url, **more)
+    def sync(self, sandbox: SandboxServer, state: Any = None, **more: Any) -> Output:
+        config = settings(sandbox.url, **more)
         catalog = catalog_of(config, "product_images", replication_method="INCREMENTAL")
         return sync(config, catalog=catalog, state=state)
 
@@ -181,8 +181,8 @@ class TestIncremental:
         found: dict[str, Any] = output.states[-1]["bookmarks"]["product_images"]
         return found
 
-    def test_first_run_emits_everything(self, shop: SandboxServer, images: list[int]) -> None:
-        output = self.sync(shop)
+    def test_first_run_emits_everything(self, sandbox: SandboxServer, images: list[int]) -> None:
+        output = self.sync(sandbox)
         assert output.ids() == images
         assert output.kinds == ["SCHEMA", "RECORD", "STATE"]
         assert output.versions() == {None}
@@ -195,95 +195,97 @@ class TestIncremental:
             "product_id_max": None,
         }
 
-    def test_then_only_the_products_in_which_something_changed(self, shop: SandboxServer, images: list[int]) -> None:
-        state = self.sync(shop).states[-1]
+    def test_then_only_the_products_in_which_something_changed(self, sandbox: SandboxServer, images: list[int]) -> None:
+        state = self.sync(sandbox).states[-1]
         for image in images[1:]:
-            shop.set_image(image, date_modified="2023-12-31T23:59:59+00:00")
-        shop.set_image(images[7], date_modified=NEW)
-        output = self.sync(shop, state)
+            sandbox.set_image(image, date_modified="2023-12-31T23:59:59+00:00")
+        sandbox.set_image(images[7], date_modified=NEW)
+        output = self.sync(sandbox, state)
         # What lies on the bookmark comes again, and with each of the two their siblings, changed or not.
         assert output.ids() == [images[0], images[1], images[6], images[7]]
         assert self.bookmark(output)["replication_key_value"] == NEW
-        assert self.bookmark(self.sync(shop, output.states[-1]))["replication_key_value"] == NEW
+        assert self.bookmark(self.sync(sandbox, output.states[-1]))["replication_key_value"] == NEW
 
-    def test_start_date(self, shop: SandboxServer, images: list[int]) -> None:
-        shop.set_image(images[3], date_modified=NEW)
-        assert self.sync(shop, start_date="2025-01-01").ids() == images[2:4]
-        assert self.sync(shop, start_date="2025-06-01T14:00:00+02:00").ids() == images[2:4]
-        assert self.sync(shop, start_date="2025-06-01T12:00:01Z").ids() == []
+    def test_start_date(self, sandbox: SandboxServer, images: list[int]) -> None:
+        sandbox.set_image(images[3], date_modified=NEW)
+        assert self.sync(sandbox, start_date="2025-01-01").ids() == images[2:4]
+        assert self.sync(sandbox, start_date="2025-06-01T14:00:00+02:00").ids() == images[2:4]
+        assert self.sync(sandbox, start_date="2025-06-01T12:00:01Z").ids() == []
         # The later of the two counts.
         state = {"bookmarks": {"product_images": {"replication_key_value": NEW}}}
-        assert self.sync(shop, state, start_date="2020-01-01").ids() == images[2:4]
+        assert self.sync(sandbox, state, start_date="2020-01-01").ids() == images[2:4]
 
-    def test_full_table_has_no_start_date(self, shop: SandboxServer, images: list[int]) -> None:
-        assert sync(settings(shop.url, start_date="2030-01-01")).ids() == images
+    def test_full_table_has_no_start_date(self, sandbox: SandboxServer, images: list[int]) -> None:
+        assert sync(settings(sandbox.url, start_date="2030-01-01")).ids() == images
 
-    def test_the_bookmark_stays_behind_the_start_of_the_sweep(self, shop: SandboxServer, images: list[int]) -> None:
+    def test_the_bookmark_stays_behind_the_start_of_the_sweep(self, sandbox: SandboxServer, images: list[int]) -> None:
         """An image that changes while its product has been passed must be found by the next run."""
-        shop.set_image(images[-1])  # now
-        state = self.sync(shop).states[-1]
+        sandbox.set_image(images[-1])  # now
+        state = self.sync(sandbox).states[-1]
         assert state["bookmarks"]["product_images"]["replication_key_value"] > OLD
-        shop.set_image(images[0])
-        assert images[0] in self.sync(shop, state).ids()
+        sandbox.set_image(images[0])
+        assert images[0] in self.sync(sandbox, state).ids()
 
-    def test_a_date_in_the_future_poisons_nothing(self, shop: SandboxServer, images: list[int]) -> None:
-        shop.set_image(images[0], date_modified="2099-01-01T00:00:00+00:00")
-        state = self.sync(shop).states[-1]
-        shop.set_image(images[1])
-        assert self.sync(shop, state).ids() == images[:2]
+    def test_a_date_in_the_future_poisons_nothing(self, sandbox: SandboxServer, images: list[int]) -> None:
+        sandbox.set_image(images[0], date_modified="2099-01-01T00:00:00+00:00")
+        state = self.sync(sandbox).states[-1]
+        sandbox.set_image(images[1])
+        assert self.sync(sandbox, state).ids() == images[:2]
 
-    def test_an_interrupted_run_moves_no_bookmark(self, shop: SandboxServer) -> None:
-        shop.reset(products=700, images=1)
-        shop.faults("..5", "GET .*/products$")
+    def test_an_interrupted_run_moves_no_bookmark(self, sandbox: SandboxServer) -> None:
+        sandbox.reset(products=700, images=1)
+        sandbox.faults("..5", "GET .*/products$")
         state = {"bookmarks": {"product_images": {"replication_key": "date_modified", "replication_key_value": OLD}}}
-        for image in stored(shop):
-            shop.set_image(image, date_modified=NEW)
+        for image in stored(sandbox):
+            sandbox.set_image(image, date_modified=NEW)
         with pytest.raises(StoreUnreachable) as failed:
-            self.sync(shop, state, concurrency=1)
+            self.sync(sandbox, state, concurrency=1)
         output = written_before(failed.value)
         assert output.records()
         assert [each["bookmarks"]["product_images"]["replication_key_value"] for each in output.states] == [OLD]
-        assert self.sync(shop, output.states[-1]).ids() == stored(shop)
+        assert self.sync(sandbox, output.states[-1]).ids() == stored(sandbox)
 
-    def test_the_bookmark_of_another_store_is_not_used(self, shop: SandboxServer, images: list[int]) -> None:
+    def test_the_bookmark_of_another_store_is_not_used(self, sandbox: SandboxServer, images: list[int]) -> None:
         state = {"bookmarks": {"product_images": {"replication_key_value": NEW, "store_hash": "other"}}}
-        assert self.sync(shop, state).ids() == images
+        assert self.sync(sandbox, state).ids() == images
 
     @pytest.mark.parametrize(
         "other", [{}, {"product_id_min": 1}, {"product_id_min": 1, "product_id_max": 103}], ids=str
     )
     def test_the_bookmark_of_another_shard_is_not_used(
-        self, shop: SandboxServer, images: list[int], other: dict[str, int]
+        self, sandbox: SandboxServer, images: list[int], other: dict[str, int]
     ) -> None:
         """It tells nothing of products that it has not seen; its own shard goes on from it."""
         shard = {"product_id_min": 2}
-        state, own = (self.sync(shop, **which).states[-1] for which in (other, shard))
+        state, own = (self.sync(sandbox, **which).states[-1] for which in (other, shard))
         for image in images:
-            shop.set_image(image, date_modified="2023-12-31T23:59:59+00:00")
-        assert self.sync(shop, state, **other).ids() == []
-        assert self.sync(shop, state, **shard).ids() == images
-        assert self.sync(shop, own, **other).ids() == self.sync(shop, **other).ids() != []
+            sandbox.set_image(image, date_modified="2023-12-31T23:59:59+00:00")
+        assert self.sync(sandbox, state, **other).ids() == []
+        assert self.sync(sandbox, state, **shard).ids() == images
+        assert self.sync(sandbox, own, **other).ids() == self.sync(sandbox, **other).ids() != []
 
-    def test_a_bookmark_that_names_no_shard_is_the_whole_stores(self, shop: SandboxServer, images: list[int]) -> None:
+    def test_a_bookmark_that_names_no_shard_is_the_whole_stores(
+        self, sandbox: SandboxServer, images: list[int]
+    ) -> None:
         state = {"bookmarks": {"product_images": {"replication_key_value": NEW, "store_hash": "sandbox"}}}
-        assert self.sync(shop, state).ids() == []
-        assert self.sync(shop, state, product_id_min=1).ids() == images
+        assert self.sync(sandbox, state).ids() == []
+        assert self.sync(sandbox, state, product_id_min=1).ids() == images
 
-    def test_a_run_without_a_change_keeps_the_bookmark(self, shop: SandboxServer, images: list[int]) -> None:
-        shop.set_image(images[3], date_modified=NEW)
-        state = self.sync(shop).states[-1]
-        shop.set_image(images[3], date_modified=OLD)
-        output = self.sync(shop, state)
+    def test_a_run_without_a_change_keeps_the_bookmark(self, sandbox: SandboxServer, images: list[int]) -> None:
+        sandbox.set_image(images[3], date_modified=NEW)
+        state = self.sync(sandbox).states[-1]
+        sandbox.set_image(images[3], date_modified=OLD)
+        output = self.sync(sandbox, state)
         assert output.ids() == []
         assert output.states[-1] == state
 
-    def test_refused_on_v2(self, shop: SandboxServer) -> None:
+    def test_refused_on_v2(self, sandbox: SandboxServer) -> None:
         with pytest.raises(SettingsError, match="INCREMENTAL needs api_version v3"):
-            self.sync(shop, api_version="v2")
-        assert not shop.requests()
+            self.sync(sandbox, api_version="v2")
+        assert not sandbox.requests()
 
-    def test_refused_for_products(self, shop: SandboxServer) -> None:
-        config = settings(shop.url)
+    def test_refused_for_products(self, sandbox: SandboxServer) -> None:
+        config = settings(sandbox.url)
         with pytest.raises(SettingsError, match="products can only be replicated FULL_TABLE"):
             sync(config, catalog=catalog_of(config, "products", replication_method="INCREMENTAL"))
 
@@ -294,15 +296,15 @@ class TestIncremental:
             ({"replication_method": "INCREMENTAL", "replication_key": "id"}, "can only be date_modified"),
         ],
     )
-    def test_other_ways_are_refused(self, shop: SandboxServer, root: dict[str, str], said: str) -> None:
-        config = settings(shop.url)
+    def test_other_ways_are_refused(self, sandbox: SandboxServer, root: dict[str, str], said: str) -> None:
+        config = settings(sandbox.url)
         with pytest.raises(SettingsError, match=said):
             sync(config, catalog=catalog_of(config, "product_images", **root))
 
     @pytest.mark.parametrize("bookmark", ["yesterday", 7, 20250101, {"a": 1}, "0001-01-01T00:00:00+14:00"])
-    def test_a_damaged_bookmark(self, shop: SandboxServer, bookmark: Any) -> None:
+    def test_a_damaged_bookmark(self, sandbox: SandboxServer, bookmark: Any) -> None:
         with pytest.raises(SettingsError, match="replication_key_value is"):
-            self.sync(shop, {"bookmarks": {"product_images": {"replication_key_value": bookmark}}})
+            self.sync(sandbox, {"bookmarks": {"product_images": {"replication_key_value": bookmark}}})
 
 
 @pytest.mark.parametrize(
@@ -327,10 +329,10 @@ class TestIncremental:
     ],
     ids=range(4),
 )
-def test_a_damaged_state(shop: SandboxServer, state: Any) -> None:
+def test_a_damaged_state(sandbox: SandboxServer, state: Any) -> None:
     with pytest.raises(SettingsError, match="The state is damaged"):
-        sync(settings(shop.url), state=state)
-    assert not shop.requests()
+        sync(settings(sandbox.url), state=state)
+    assert not sandbox.requests()
 
 
 BOOKMARK = {"bookmarks": {"product_images": {"replication_key_value": NEW}}}
@@ -387,13 +389,13 @@ class TestGivenState:
 
 @pytest.mark.parametrize("rest", [{"version": 1, "shape": "new"}, {}], ids=["one field more", "one less"])
 def test_the_sweep_of_another_version_begins_afresh(
-    shop: SandboxServer, caplog: pytest.LogCaptureFixture, rest: dict[str, Any]
+    sandbox: SandboxServer, caplog: pytest.LogCaptureFixture, rest: dict[str, Any]
 ) -> None:
-    shop.reset(products=10, images=1)
-    place = {"product_id_min": None, "product_id_max": None, "last_product_id": product_ids(shop)[5]}
+    sandbox.reset(products=10, images=1)
+    place = {"product_id_min": None, "product_id_max": None, "last_product_id": product_ids(sandbox)[5]}
     sweep = {"store_hash": "sandbox", **place, **rest}
-    output = sync(settings(shop.url), state={"bookmarks": {"product_images": {"sweep": sweep}}})
-    assert output.ids() == stored(shop)
+    output = sync(settings(sandbox.url), state={"bookmarks": {"product_images": {"sweep": sweep}}})
+    assert output.ids() == stored(sandbox)
     assert output.versions().isdisjoint({1})
     assert output.states[-1] == {"bookmarks": {"product_images": {}}}
     assert [record.getMessage() for record in caplog.records if "of another version" in record.getMessage()] == [
@@ -402,10 +404,10 @@ def test_the_sweep_of_another_version_begins_afresh(
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak is read from /proc")
-def test_memory_stays_flat(shop: SandboxServer, tmp_path: Path) -> None:
+def test_memory_stays_flat(sandbox: SandboxServer, tmp_path: Path) -> None:
     peaks = []
     for products in (2000, 8000):
-        shop.reset(products=products, images=3)
-        peaks.append(peak_memory(settings(shop.url, concurrency=2), tmp_path))
+        sandbox.reset(products=products, images=3)
+        peaks.append(peak_memory(settings(sandbox.url, concurrency=2), tmp_path))
     assert peaks[1] < peaks[0] * 1.2, peaks  # what grows with the store would be twice as much
     assert peaks[1] < 110e6, peaks

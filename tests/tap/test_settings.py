@@ -12,10 +12,10 @@ import pytest
 from bc_images.config import checked, from_environment, json_object, settings_files
 from bc_images.errors import SettingsError
 from bc_images.settings import PROPERTIES as SHARED
-from tap_bc_images.options import PROPERTIES as OWN
-from tap_bc_images.options import Options, utc
+from tap_bc_images.settings import PROPERTIES as OWN
+from tap_bc_images.settings import Options, utc
 from tap_bc_images.tap import TapBCImages
-from tests.tap.harness import run, settings
+from tests.support.tap import run, settings
 
 HERE = settings("http://127.0.0.1:1")
 SDK = {"stream_maps", "stream_map_config", "faker_config", "flattening_enabled", "flattening_max_depth"}

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from singer_sdk.testing import SuiteConfig, get_tap_test_class
 
-from bc_images.sandbox import SandboxServer
+from bigcommerce_sandbox import SandboxServer
 from tap_bc_images.tap import TapBCImages
-from tests.tap.harness import catalog_of, settings
+from tests.support.tap import catalog_of, settings
 
 CONFIG: dict[str, Any] = settings("http://127.0.0.1:1")  # the address is known when the store has started
 
@@ -34,8 +34,8 @@ class Suite(Standard):  # type: ignore[misc]
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def _store(cls) -> Iterator[None]:
-        with SandboxServer(products=120, images=2) as shop:
-            CONFIG.update(settings(shop.url, api_version=cls.VERSION))
+        with SandboxServer(products=120, images=2) as sandbox:
+            CONFIG.update(settings(sandbox.url, api_version=cls.VERSION))
             yield
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bc_images.sandbox import SandboxServer
-from tests.tap.harness import Output, catalog_of, run, settings, stored, sync
+from bigcommerce_sandbox import SandboxServer
+from tests.support.tap import Output, catalog_of, run, settings, stored, sync
 
 FAR = "2099-01-01T00:00:00+00:00"
 SWEEP = {
@@ -22,18 +22,18 @@ SWEEP = {
 
 
 @pytest.fixture(autouse=True)
-def _stock(shop: SandboxServer) -> None:
-    shop.reset(products=10, images=2)
+def _stock(sandbox: SandboxServer) -> None:
+    sandbox.reset(products=10, images=2)
 
 
-def incremental(shop: SandboxServer, bookmark: Any, **more: Any) -> Output:
-    config = settings(shop.url, **more)
+def incremental(sandbox: SandboxServer, bookmark: Any, **more: Any) -> Output:
+    config = settings(sandbox.url, **more)
     catalog = catalog_of(config, "product_images", replication_method="INCREMENTAL")
     return sync(config, catalog=catalog, state={"bookmarks": {"product_images": bookmark}})
 
 
-def full(shop: SandboxServer, **change: Any) -> Output:
-    return sync(settings(shop.url), state={"bookmarks": {"product_images": {"sweep": {**SWEEP, **change}}}})
+def full(sandbox: SandboxServer, **change: Any) -> Output:
+    return sync(settings(sandbox.url), state={"bookmarks": {"product_images": {"sweep": {**SWEEP, **change}}}})
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -55,31 +55,31 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     ],
 )
 def test_a_bookmark_that_is_not_true(
-    shop: SandboxServer, caplog: pytest.LogCaptureFixture, bookmark: dict[str, Any], why: str
+    sandbox: SandboxServer, caplog: pytest.LogCaptureFixture, bookmark: dict[str, Any], why: str
 ) -> None:
-    output = incremental(shop, bookmark)
-    assert output.ids() == stored(shop)
+    output = incremental(sandbox, bookmark)
+    assert output.ids() == stored(sandbox)
     (warning,) = warnings(caplog)
     assert warning.startswith(f"The bookmark in the state is ignored: {why}")
     assert warning.endswith("All images are emitted.")
     after = output.states[-1]["bookmarks"]["product_images"]
     assert after["replication_key_value"] < FAR
     caplog.clear()
-    incremental(shop, after)
+    incremental(sandbox, after)
     assert not warnings(caplog)
 
 
-def test_without_the_bookmark_the_start_date_counts(shop: SandboxServer, caplog: pytest.LogCaptureFixture) -> None:
-    image = stored(shop)[3]
-    shop.set_image(image, date_modified="2024-05-05T00:00:00+00:00")
-    output = incremental(shop, {"replication_key_value": FAR}, start_date="2024-05-01")
-    assert output.ids() == stored(shop)[2:4]
+def test_without_the_bookmark_the_start_date_counts(sandbox: SandboxServer, caplog: pytest.LogCaptureFixture) -> None:
+    image = stored(sandbox)[3]
+    sandbox.set_image(image, date_modified="2024-05-05T00:00:00+00:00")
+    output = incremental(sandbox, {"replication_key_value": FAR}, start_date="2024-05-01")
+    assert output.ids() == stored(sandbox)[2:4]
     (warning,) = warnings(caplog)
     assert warning.endswith("Images count as changed from start_date on, 2024-05-01T00:00:00+00:00.")
 
 
-def test_a_start_date_in_the_future_is_named(shop: SandboxServer, caplog: pytest.LogCaptureFixture) -> None:
-    assert not incremental(shop, {}, start_date="2099-01-01").records()
+def test_a_start_date_in_the_future_is_named(sandbox: SandboxServer, caplog: pytest.LogCaptureFixture) -> None:
+    assert not incremental(sandbox, {}, start_date="2099-01-01").records()
     (warning,) = warnings(caplog)
     assert warning.startswith("start_date lies in the future")
 
@@ -96,10 +96,10 @@ def test_a_start_date_in_the_future_is_named(shop: SandboxServer, caplog: pytest
     ],
 )
 def test_an_interrupted_sweep_that_is_not_true(
-    shop: SandboxServer, caplog: pytest.LogCaptureFixture, change: dict[str, Any], why: str
+    sandbox: SandboxServer, caplog: pytest.LogCaptureFixture, change: dict[str, Any], why: str
 ) -> None:
-    output = full(shop, **change)
-    assert output.ids() == stored(shop)
+    output = full(sandbox, **change)
+    assert output.ids() == stored(sandbox)
     assert output.versions().isdisjoint({SWEEP["version"], change.get("version")})
     assert output.of("ACTIVATE_VERSION")[0]["version"] in output.versions()
     assert warnings(caplog) == [
@@ -109,12 +109,12 @@ def test_an_interrupted_sweep_that_is_not_true(
 
 @pytest.mark.parametrize("last", [10**6, 10**18])
 def test_a_sweep_with_nothing_left_begins_afresh(
-    shop: SandboxServer, caplog: pytest.LogCaptureFixture, version: str, last: int
+    sandbox: SandboxServer, caplog: pytest.LogCaptureFixture, version: str, last: int
 ) -> None:
     """No product after the last: nothing shows that those before it are in the table."""
     state = {"bookmarks": {"product_images": {"sweep": {**SWEEP, "last_product_id": last}}}}
-    output = sync(settings(shop.url, api_version=version), state=state)
-    assert output.ids() == stored(shop)
+    output = sync(settings(sandbox.url, api_version=version), state=state)
+    assert output.ids() == stored(sandbox)
     assert output.versions().isdisjoint({SWEEP["version"]})
     assert len(output.of("ACTIVATE_VERSION")) == 1
     assert output.states[-1] == {"bookmarks": {"product_images": {}}}
@@ -122,25 +122,25 @@ def test_a_sweep_with_nothing_left_begins_afresh(
     assert f"product {last} was the last one written, and the store has none after it" in warning
 
 
-def test_one_that_is_true_is_gone_on_with(shop: SandboxServer, caplog: pytest.LogCaptureFixture) -> None:
-    output = full(shop)
+def test_one_that_is_true_is_gone_on_with(sandbox: SandboxServer, caplog: pytest.LogCaptureFixture) -> None:
+    output = full(sandbox)
     assert output.versions() == {SWEEP["version"]}
-    assert 0 < len(output.records()) < len(stored(shop))
+    assert 0 < len(output.records()) < len(stored(sandbox))
     assert not warnings(caplog)
 
 
-def test_of_the_products_too(shop: SandboxServer, caplog: pytest.LogCaptureFixture) -> None:
-    config = settings(shop.url)
+def test_of_the_products_too(sandbox: SandboxServer, caplog: pytest.LogCaptureFixture) -> None:
+    config = settings(sandbox.url)
     state = {"bookmarks": {"products": {"sweep": {**SWEEP, "store_hash": "other"}}}}
     output = sync(config, catalog=catalog_of(config, "products"), state=state)
     assert len(output.records("products")) == 10
     assert [each for each in warnings(caplog) if "of the store 'other'" in each]
 
 
-def test_of_another_tap(shop: SandboxServer, tmp_path: Path) -> None:
+def test_of_another_tap(sandbox: SandboxServer, tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     path.write_text(json.dumps({"bookmarks": {"orders": {"replication_key_value": 5}, "customers": {}}}))
-    ended = run("--state", str(path), config=settings(shop.url), folder=tmp_path)
+    ended = run("--state", str(path), config=settings(sandbox.url), folder=tmp_path)
     assert ended.code == 0
-    assert ended.output.ids() == stored(shop)
+    assert ended.output.ids() == stored(sandbox)
     assert ended.err.count("The state has bookmarks of unknown streams, which are ignored: customers, orders.") == 1

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from bc_images.sandbox import READ_ONLY_TOKEN, TOKEN, SandboxServer
-from target_bc_images.options import PROPERTIES
-from tests.target.stage import Stage, head, row, singer
-from tests.target.victim import LONG
+from bigcommerce_sandbox import READ_ONLY_TOKEN, TOKEN, SandboxServer
+from target_bc_images.settings import PROPERTIES
+from tests.support.killable_process import LONG
+from tests.support.target import Stage, head, row, singer
 
 COMMAND = str(Path(sys.executable).parent / "target-bc-images")
 FIRST, SECOND = 101, 102
@@ -68,7 +68,7 @@ def last_line(err: str) -> str:
 
 def test_a_restore_from_beginning_to_end(stage3: Stage) -> None:
     before, backup = stage3.state(), stage3.backup()
-    stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+    stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
     code, out, err = run(stage3, backup)
     assert code == 0, err
     assert json.loads(out) == {"bookmarks": {"product_images": {"at": 1}}}
@@ -89,8 +89,8 @@ def test_input_from_a_file(stage3: Stage) -> None:
 
 def test_settings_from_the_environment(stage3: Stage) -> None:
     backup = stage3.backup()
-    stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
-    stage3.box.clear_requests()
+    stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
+    stage3.sandbox.clear_requests()
     names = ("store_hash", "access_token", "api_url", "store_url", "files", "report")
     given = {f"TARGET_BC_IMAGES_{name.upper()}": str(stage3.config[name]) for name in names}
     more = environment(**given, TARGET_BC_IMAGES_DRY_RUN="true", TARGET_BC_IMAGES_PRODUCT_IDS=f"[{FIRST}]")
@@ -141,7 +141,7 @@ class TestBadSettings:
         assert [line for line in err.splitlines() if "INFO" not in line] == [last_line(err)]
         assert last_line(err).startswith("target-bc-images: ")
         assert "Traceback" not in err
-        assert (out, stage3.box.requests()) == ("", [])
+        assert (out, stage3.sandbox.requests()) == ("", [])
         assert "hush" not in err
         assert "sandbox\ntoken" not in err
 
@@ -160,7 +160,7 @@ class TestStopped:
 
     def check(self, stage: Stage, words: str, **config: Any) -> None:
         backup = stage.backup()
-        stage.box.delete_image(stage.images(FIRST)[0]["id"])
+        stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
         before = stage.state()
         code, out, err = run(stage, backup, settings=config)
         assert code == 3, err
@@ -192,8 +192,8 @@ def wait_until(happened: Any) -> None:
 class TestSignals:
     def test_while_reading(self, stage3: Stage, number: signal.Signals, code: int) -> None:
         backup = stage3.backup()
-        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
-        stage3.box.clear_requests()
+        stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
+        stage3.sandbox.clear_requests()
         with started(stage3) as process:
             assert process.stdin is not None
             assert process.stderr is not None
@@ -204,7 +204,7 @@ class TestSignals:
             time.sleep(0.3)
             process.send_signal(number)
             out, err = process.communicate(timeout=LONG)
-        assert (process.returncode, out, stage3.box.requests()) == (code, b"", [])
+        assert (process.returncode, out, stage3.sandbox.requests()) == (code, b"", [])
         assert "stopped by a signal" in last_line(err.decode())
 
     def test_while_applying(self, stage: Stage, number: signal.Signals, code: int) -> None:
@@ -212,10 +212,10 @@ class TestSignals:
         before, backup = stage.state(), stage.backup()
         for product in (FIRST, SECOND):
             for image in stage.images(product):
-                stage.box.delete_image(image["id"])
-        stage.box.switch(slow_ms=1000)
-        stage.box.clear_requests()
-        stage.box.faults("z" * 20, match="POST /stores")
+                stage.sandbox.delete_image(image["id"])
+        stage.sandbox.switch(slow_ms=1000)
+        stage.sandbox.clear_requests()
+        stage.sandbox.faults("z" * 20, match="POST /stores")
 
         def posts() -> int:
             return sum(method == "POST" for method, _ in stage.writes())
@@ -234,16 +234,16 @@ class TestSignals:
         statuses = [each["status"] for each in rows if each.get("action") == "create"]
         assert sorted(statuses) == [*["not reached"] * 4, "unverified", "unverified"]
         assert "stopped by a signal" in last_line(err.decode())
-        stage.box.faults("")
+        stage.sandbox.faults("")
         again = stage.restore(backup)
         assert (again.code, again.summary["summary"]["create"]) == (0, 4)
         assert stage.state() == before
 
     def test_a_second_one_waits_for_nothing(self, stage3: Stage, number: signal.Signals, code: int) -> None:
         before, backup = stage3.state(), stage3.backup()
-        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
-        stage3.box.clear_requests()
-        stage3.box.faults("p", match="POST /stores")
+        stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
+        stage3.sandbox.clear_requests()
+        stage3.sandbox.faults("p", match="POST /stores")
         with started(stage3) as process:
             assert process.stdin is not None
             process.stdin.write(backup)
@@ -261,7 +261,7 @@ class TestSignals:
 
 def test_nobody_reads_the_state_any_more(stage3: Stage) -> None:
     before, backup = stage3.state(), stage3.backup()
-    stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+    stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
     reading, writing = os.pipe()
     os.close(reading)
     code, _, err = run(stage3, backup, stdout=writing)
@@ -270,12 +270,12 @@ def test_nobody_reads_the_state_any_more(stage3: Stage) -> None:
     assert stage3.state() == before
 
 
-def test_a_table_that_nobody_reads_is_no_failure(box: SandboxServer, tmp_path: Path) -> None:
+def test_a_table_that_nobody_reads_is_no_failure(sandbox: SandboxServer, tmp_path: Path) -> None:
     """A pipe on stderr that is closed early does not end the restore."""
-    stage = Stage(box, tmp_path)
+    stage = Stage(sandbox, tmp_path)
     before = stage.state()
     data = singer(head(), *map(row, stage.records()))
-    box.delete_image(stage.images(FIRST)[0]["id"])
+    sandbox.delete_image(stage.images(FIRST)[0]["id"])
     reading, writing = os.pipe()
     os.close(reading)
     with started(stage, stderr=writing) as process:

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from bc_images.cli.retry import retry
+from bc_images.cli.verify import verify
 from bc_images.errors import RequestRejected
-from bc_images.sandbox import SandboxServer
+from bigcommerce_sandbox import SandboxServer
 from target_bc_images.differences import OMITTED, Difference, KeptValue, Refusal, apply_known, replacements
-from target_bc_images.retry import retry
-from target_bc_images.verify import verify
-from tests.target.stage import Run, Stage, kept_signals, picture
+from tests.support.target import Run, Stage, kept_signals, picture
 
 FIRST, SECOND = 101, 102
 LONG = "x" * 300
@@ -30,17 +30,19 @@ REWRITES = {"trim": "a <b>&</b> c", "escape": " a &lt;b&gt;&amp;&lt;/b&gt; c ", 
 def put(stage: Stage, **fields: Any) -> tuple[bytes, dict[str, Any]]:
     """Give the first image of a product these fields; return the backup of it, and the image."""
     image = stage.images(FIRST)[0]
-    stage.box.set_image(image["id"], **fields)
+    stage.sandbox.set_image(image["id"], **fields)
     return stage.backup(), stage.images(FIRST)[0]
 
 
 def damage(stage: Stage, how: str, image: dict[str, Any]) -> None:
     if how == "create":
-        stage.box.delete_image(image["id"])
+        stage.sandbox.delete_image(image["id"])
     elif how == "replace":
-        stage.box.set_image(image["id"], content=picture(99), filename="other.png", description="other", sort_order=5)
+        stage.sandbox.set_image(
+            image["id"], content=picture(99), filename="other.png", description="other", sort_order=5
+        )
     else:
-        stage.box.set_image(image["id"], description="other", sort_order=5)
+        stage.sandbox.set_image(image["id"], description="other", sort_order=5)
 
 
 def differing(run: Run) -> list[dict[str, Any]]:
@@ -87,7 +89,7 @@ class TestRefused:
         backup, image = put(stage, description=LONG, sort_order=7)
         digests = [shape[3] for shape in stage.state()[FIRST]]
         damage(stage, how, image)
-        stage.box.switch(description_max=255, field_errors=errors)
+        stage.sandbox.switch(description_max=255, field_errors=errors)
         run = stage.restore(backup)
         assert run.code == 1, run.err
         assert sorted(shape[3] for shape in stage.state()[FIRST]) == sorted(digests)
@@ -100,7 +102,7 @@ class TestRefused:
         assert run.actions == [(how, "done")]
         assert "differs       product 101, image" in run.err
         assert "'], " not in run.err, "nested errors are text"
-        stage.box.clear_requests()
+        stage.sandbox.clear_requests()
         run = stage.restore(backup)
         assert (run.code, image_writes(stage)) == (1, [])
         assert differing(run) == [{"field": "description", "sent": LONG, "kept": found["description"]}]
@@ -108,48 +110,48 @@ class TestRefused:
     def test_by_every_way_a_picture_can_go(self, stage3: Stage, upload: dict[str, str]) -> None:
         backup, image = put(stage3, description=LONG)
         damage(stage3, "create", image)
-        stage3.box.switch(description_max=255)
+        stage3.sandbox.switch(description_max=255)
         run = stage3.restore(backup, **upload)
         assert (run.code, run.actions) == (1, [("create", "done")]), run.err
         assert len(stage3.images(FIRST)) == 3
 
     def test_by_address(self, stage: Stage) -> None:
-        stage.box.switch(lingering_originals="on", lingering_renditions="on")
+        stage.sandbox.switch(lingering_originals="on", lingering_renditions="on")
         put(stage, description=LONG)
         backup = stage.backup(files=False)
-        stage.box.delete_image(stage.images(FIRST)[0]["id"])
-        stage.box.switch(description_max=255)
+        stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
+        stage.sandbox.switch(description_max=255)
         run = stage.restore(backup, files="")
         assert (run.code, run.actions) == (1, [("create", "done")])
         assert LONG[:255] in [image["description"] for image in stage.images(FIRST)]
 
     @pytest.mark.parametrize("how", ["create", "replace", "update"])
     @pytest.mark.parametrize("errors", ["named", "unnamed"])
-    def test_a_negative_order(self, box: SandboxServer, tmp_path: Path, how: str, errors: str) -> None:
-        stage = Stage(box, tmp_path, "v2")
+    def test_a_negative_order(self, sandbox: SandboxServer, tmp_path: Path, how: str, errors: str) -> None:
+        stage = Stage(sandbox, tmp_path, "v2")
         backup, image = put(stage, sort_order=-3, description="text")
         damage(stage, how, image)
-        box.switch(v2_negative_sort_order="refuse", field_errors=errors)
+        sandbox.switch(v2_negative_sort_order="refuse", field_errors=errors)
         run = stage.restore(backup)
         assert (run.code, run.actions) == (1, [(how, "done")])
         assert differing(run) == [{"field": "sort_order", "sent": -3, "kept": 0}]
         assert ("text", 0) in [(each["description"], each["sort_order"]) for each in stage.images(FIRST)]
-        box.clear_requests()
+        sandbox.clear_requests()
         assert (stage.restore(backup).code, image_writes(stage)) == (1, [])
 
-    def test_both_at_once(self, box: SandboxServer, tmp_path: Path) -> None:
-        stage = Stage(box, tmp_path, "v2")
+    def test_both_at_once(self, sandbox: SandboxServer, tmp_path: Path) -> None:
+        stage = Stage(sandbox, tmp_path, "v2")
         backup, image = put(stage, sort_order=-3, description=LONG)
         damage(stage, "create", image)
-        box.switch(v2_negative_sort_order="refuse", description_max=255)
+        sandbox.switch(v2_negative_sort_order="refuse", description_max=255)
         run = stage.restore(backup)
         assert (run.code, run.actions) == (1, [("create", "done")])
         assert sorted(each["field"] for each in differing(run)) == ["description", "sort_order"]
 
     def test_a_refused_picture_is_no_matter_of_its_fields(self, stage3: Stage) -> None:
         backup = stage3.backup()
-        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
-        stage3.box.switch(max_file_bytes=10)
+        stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
+        stage3.sandbox.switch(max_file_bytes=10)
         run = stage3.restore(backup)
         assert (run.code, run.actions, differences(run)) == (1, [("create", "failed")], [])
         assert "8 MB size limit" in run.failed["error"]
@@ -157,8 +159,8 @@ class TestRefused:
     def test_it_stops_where_it_is_to_stop(self, stage: Stage) -> None:
         backup, image = put(stage, description=LONG)
         damage(stage, "create", image)
-        stage.box.set_image(stage.images(SECOND)[0]["id"], description="overwritten")
-        stage.box.switch(description_max=255)
+        stage.sandbox.set_image(stage.images(SECOND)[0]["id"], description="overwritten")
+        stage.sandbox.switch(description_max=255)
         run = stage.restore(backup, on_error="stop", concurrency=1)
         assert (run.code, run.actions) == (1, [("create", "done"), ("update", "not reached")])
 
@@ -166,22 +168,22 @@ class TestRefused:
         backup, image = put(stage, description=LONG)
         before = stage.state()
         damage(stage, "create", image)
-        stage.box.switch(description_max=255)
+        stage.sandbox.switch(description_max=255)
         assert stage.restore(backup).code == 1
         result = command(stage, retry, str(stage.report))
         assert result.exit_code == 1
-        stage.box.switch(description_max=0)
+        stage.sandbox.switch(description_max=0)
         result = command(stage, retry, str(stage.report))
         assert result.exit_code == 0, result.output
         assert stage.state() == before
-        stage.box.clear_requests()
+        stage.sandbox.clear_requests()
         assert (stage.restore(backup).code, image_writes(stage)) == (0, [])
 
     def test_a_mirror_still_deletes(self, stage: Stage) -> None:
         backup, image = put(stage, description=LONG)
         damage(stage, "create", image)
-        stage.box.add_image(SECOND, picture(1), "extra.png")
-        stage.box.switch(description_max=255)
+        stage.sandbox.add_image(SECOND, picture(1), "extra.png")
+        stage.sandbox.switch(description_max=255)
         run = stage.restore(backup, mode="mirror", max_deletes=1)
         assert (run.code, run.actions) == (1, [("create", "done"), ("delete", "done")])
 
@@ -189,7 +191,7 @@ class TestRefused:
         backup, image = put(stage, description=LONG)
         (stage.folder / "backup.singer").write_bytes(backup)
         damage(stage, "create", image)
-        stage.box.switch(description_max=255)
+        stage.sandbox.switch(description_max=255)
         assert stage.restore(backup).code == 1
         assert stage.restore(backup, dry_run=True).code == 1
         result = command(stage, verify, "--backup", str(stage.folder / "backup.singer"))
@@ -204,15 +206,15 @@ class TestRewritten:
     def test_at_most_two_writes(self, stage: Stage, how: str, rewrite: str) -> None:
         backup, image = put(stage, description=TEXT)
         damage(stage, how, image)
-        stage.box.switch(description_rewrite=rewrite, description_max=4 if rewrite == "cut" else 0)
-        stage.box.clear_requests()
+        stage.sandbox.switch(description_rewrite=rewrite, description_max=4 if rewrite == "cut" else 0)
+        stage.sandbox.clear_requests()
         run = stage.restore(backup)
         assert (run.code, run.actions) == (1, [(how, "done")]), run.err
         assert len(image_writes(stage)) == 2
         assert differing(run) == [{"field": "description", "sent": TEXT, "kept": REWRITES[rewrite]}]
         assert f"description: sent '{TEXT}', the store shows '{REWRITES[rewrite]}'" in run.err
         assert "1 restored but for values that the store does not take" in run.err
-        stage.box.clear_requests()
+        stage.sandbox.clear_requests()
         run = stage.restore(backup)
         assert (run.code, image_writes(stage)) == (1, [])
         assert differing(run) == [{"field": "description", "sent": TEXT, "kept": REWRITES[rewrite]}]
@@ -220,31 +222,31 @@ class TestRewritten:
     def test_without_the_ledger_it_is_found_out_again(self, stage: Stage) -> None:
         backup, image = put(stage, description=TEXT)
         damage(stage, "create", image)
-        stage.box.switch(description_rewrite="trim")
+        stage.sandbox.switch(description_rewrite="trim")
         assert stage.restore(backup).code == 1
         stage.lose_ledger()
-        stage.box.clear_requests()
+        stage.sandbox.clear_requests()
         assert (stage.restore(backup).code, image_writes(stage)) == (1, ["PUT", "PUT"])
         assert len(stage.images(FIRST)) == 3
 
     def test_what_somebody_else_writes_later_is_put_right(self, stage: Stage) -> None:
         backup, image = put(stage, description=TEXT)
         damage(stage, "create", image)
-        stage.box.switch(description_rewrite="trim")
+        stage.sandbox.switch(description_rewrite="trim")
         stage.restore(backup)
         (made,) = [each for each in stage.images(FIRST) if each["description"] == REWRITES["trim"]]
-        stage.box.set_image(made["id"], description="somebody else's")
-        stage.box.clear_requests()
+        stage.sandbox.set_image(made["id"], description="somebody else's")
+        stage.sandbox.clear_requests()
         run = stage.restore(backup)
         assert (run.code, image_writes(stage)) == (1, ["PUT"])
         assert differing(run) == [{"field": "description", "sent": TEXT, "kept": REWRITES["trim"]}]
 
-    def test_an_order_that_is_kept_as_another(self, box: SandboxServer, tmp_path: Path) -> None:
-        stage = Stage(box, tmp_path, "v2")
+    def test_an_order_that_is_kept_as_another(self, sandbox: SandboxServer, tmp_path: Path) -> None:
+        stage = Stage(sandbox, tmp_path, "v2")
         backup, image = put(stage, sort_order=-3)
         damage(stage, "create", image)
-        box.switch(v2_negative_sort_order="zero")
-        box.clear_requests()
+        sandbox.switch(v2_negative_sort_order="zero")
+        sandbox.clear_requests()
         run = stage.restore(backup)
         assert (run.code, run.actions, len(image_writes(stage))) == (1, [("create", "done")], 2)
         assert differing(run) == [{"field": "sort_order", "sent": -3, "kept": 0}]
@@ -253,11 +255,11 @@ class TestRewritten:
     def test_a_whole_store_of_them(self, stage: Stage, shift: str) -> None:
         """Orders that the store moves need many writes, texts that it trims two."""
         for image in stage.records(files=False):
-            stage.box.set_image(image["id"], description=f" {image['id']} ")
+            stage.sandbox.set_image(image["id"], description=f" {image['id']} ")
         wanted, backup = stage.state(), stage.backup()
         for image in stage.records(files=False):
-            stage.box.delete_image(image["id"])
-        stage.box.switch(description_rewrite="trim", sort_order_shift=shift)
+            stage.sandbox.delete_image(image["id"])
+        stage.sandbox.switch(description_rewrite="trim", sort_order_shift=shift)
         run = stage.restore(backup)
         assert (run.code, run.actions) == (1, [("create", "done")] * 15)
         assert {each["field"] for each in differing(run)} == {"description"}
@@ -265,7 +267,7 @@ class TestRewritten:
             product: sorted((*shape[:2], shape[2].strip(), shape[3]) for shape in shapes)
             for product, shapes in wanted.items()
         }
-        stage.box.clear_requests()
+        stage.sandbox.clear_requests()
         assert (stage.restore(backup).code, image_writes(stage)) == (1, [])
 
 
@@ -277,8 +279,8 @@ class TestAnsweredWithSomethingElse:
     def test_it_was_done(self, stage: Stage, letter: str, how: str) -> None:
         before, backup = stage.state(), stage.backup()
         damage(stage, how, stage.images(FIRST)[0])
-        stage.box.faults(letter * 9, match="(POST|PUT) /stores")
-        stage.box.clear_requests()
+        stage.sandbox.faults(letter * 9, match="(POST|PUT) /stores")
+        stage.sandbox.clear_requests()
         run = stage.restore(backup)
         assert (run.code, run.actions) == (0, [(how, "done")]), run.err
         assert len(image_writes(stage)) - (how != "update" and stage.config["api_version"] == "v2") * 3 <= 1
@@ -289,7 +291,7 @@ class TestAnsweredWithSomethingElse:
     def test_it_was_not_done_once(self, stage: Stage, letter: str, how: str) -> None:
         before, backup = stage.state(), stage.backup()
         damage(stage, how, stage.images(FIRST)[0])
-        stage.box.faults(letter, match="(POST|PUT) /stores")
+        stage.sandbox.faults(letter, match="(POST|PUT) /stores")
         run = stage.restore(backup)
         assert (run.code, run.actions) == (0, [(how, "done")]), run.err
         assert stage.state() == before
@@ -298,13 +300,13 @@ class TestAnsweredWithSomethingElse:
     def test_it_is_never_done(self, stage: Stage, letter: str) -> None:
         before, backup = stage.state(), stage.backup()
         damage(stage, "create", stage.images(FIRST)[0])
-        stage.box.faults(letter * 99, match="POST /stores")
-        stage.box.clear_requests()
+        stage.sandbox.faults(letter * 99, match="POST /stores")
+        stage.sandbox.clear_requests()
         run = stage.restore(backup)
         assert (run.code, run.actions) == (1, [("create", "failed")])
         assert "has answered 2 times that it was done, and does not show it" in run.failed["error"]
         assert image_writes(stage).count("POST") == 2
-        stage.box.faults("")
+        stage.sandbox.faults("")
         assert stage.restore(backup).code == 0
         assert stage.state() == before
 
@@ -314,8 +316,8 @@ def test_a_created_image_whose_fields_fail_later_is_created(stage: Stage, letter
     """The store takes the picture and refuses the fields without a name; their update then fails for good."""
     backup, image = put(stage, description=LONG)
     damage(stage, "create", image)
-    stage.box.switch(description_max=255, field_errors="unnamed")
-    stage.box.faults(letters * 99, match=r"PUT /stores/.*/images/\d+$")
+    stage.sandbox.switch(description_max=255, field_errors="unnamed")
+    stage.sandbox.faults(letters * 99, match=r"PUT /stores/.*/images/\d+$")
     run = stage.restore(backup, max_retries=0)
     assert run.code == 1
     assert [(each["action"], each["status"]) for each in run.rows if each.get("action") == "create"] == [

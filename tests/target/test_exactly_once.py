@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bc_images.sandbox import SandboxServer
-from bc_images.sandbox.faults import FAULTS
-from tests.target import victim
-from tests.target.scenario import THIRD, Scenario
-from tests.target.stage import ImageState
+from bigcommerce_sandbox import SandboxServer
+from bigcommerce_sandbox.faults import FAULTS
+from tests.support import killable_process
+from tests.support.scenario import THIRD, Scenario
+from tests.support.target import ImageState
 
 REQUESTS = {("v3", "upsert"): 18, ("v3", "mirror"): 30, ("v2", "upsert"): 42, ("v2", "mirror"): 70}
 """How many requests the clean restore takes, WebDAV's among them: a change here is to be understood."""
@@ -26,8 +26,8 @@ LETTERS = "".join(letter for letter in FAULTS if letter not in "." + HELD)
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SandboxServer]:
-    with SandboxServer(products=4, images=3) as box:
-        yield box
+    with SandboxServer(products=4, images=3) as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(params=["upsert", "mirror"])
@@ -50,16 +50,16 @@ def test_the_clean_restore(scenario: Scenario) -> None:
     run = scenario.run()
     assert run.code == 0, run.err
     assert scenario.state() == scenario.wanted
-    requests = [(each["method"], each["path"]) for each in scenario.box.requests()]
+    requests = [(each["method"], each["path"]) for each in scenario.sandbox.requests()]
     assert len(requests) == all_requests(scenario), requests
 
 
 def disturbed(scenario: Scenario, index: int, letter: str) -> None:
     """Restore with a fault at one request, once more if that run did not get through, and look at the end."""
     scenario.prepare()
-    scenario.box.faults("." * index + letter, match="")
+    scenario.sandbox.faults("." * index + letter, match="")
     run = scenario.run()
-    scenario.box.faults("")
+    scenario.sandbox.faults("")
     where = f"{letter} at request {index + 1}: {run.err}"
     if run.code:
         assert run.code in {1, 3}, where
@@ -73,13 +73,13 @@ def disturbed(scenario: Scenario, index: int, letter: str) -> None:
 def killed(scenario: Scenario, index: int, letter: str, *, lose_ledger: bool) -> None:
     """Kill a restore while one of its requests is held, before or after the store has done it; restore again."""
     scenario.prepare()
-    scenario.box.faults("." * index + letter, match="")
-    process = victim.start(scenario.config, scenario.backup_file)
-    assert victim.wait_for_request(scenario.box, index + 1, process), "it ended before"
-    victim.settled(scenario.box)
-    victim.kill(process)
-    scenario.box.faults("")
-    victim.settled(scenario.box)
+    scenario.sandbox.faults("." * index + letter, match="")
+    process = killable_process.start(scenario.config, scenario.backup_file)
+    assert killable_process.wait_for_request(scenario.sandbox, index + 1, process), "it ended before"
+    killable_process.settled(scenario.sandbox)
+    killable_process.kill(process)
+    scenario.sandbox.faults("")
+    killable_process.settled(scenario.sandbox)
     if lose_ledger:
         scenario.lose_ledger()
     run = scenario.run()

@@ -15,8 +15,8 @@ import pytest
 from bc_images import schema
 from bc_images.errors import BcImagesError
 from target_bc_images.target import TargetBCImages
-from tests.hostile.mutation import changed
-from tests.target.stage import end, head, kept_signals, row, state
+from tests.support.mutation import changed
+from tests.support.target import end, head, kept_signals, row, state
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
-from bc_images.images import Record
-from bc_images.sandbox import SandboxServer
-from tests.target.stage import Stage, picture
+from bc_images.bigcommerce.mapping import Record
+from bigcommerce_sandbox import SandboxServer
+from tests.support.target import Stage, picture
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -30,12 +30,12 @@ RECORDS = {"undo.singer": 4}  # of images; all others have 8
 
 
 @pytest.fixture
-def shop() -> Iterator[SandboxServer]:
+def sandbox() -> Iterator[SandboxServer]:
     """The three products of which the backups speak, without images; the ids in the backups are used up."""
-    with SandboxServer(products=3, images=0) as box:
+    with SandboxServer(products=3, images=0) as sandbox:
         for number in range(20):
-            box.delete_image(box.add_image(101, picture(number), "gone.png"))
-        yield box
+            sandbox.delete_image(sandbox.add_image(101, picture(number), "gone.png"))
+        yield sandbox
 
 
 def records(backup: bytes) -> list[Record]:
@@ -52,19 +52,19 @@ def test_none_was_added_without_its_digest_or_changed() -> None:
 @pytest.mark.parametrize("settings", [{}, {"mode": "mirror", "max_deletes": 0}], ids=["upsert", "mirror"])
 @pytest.mark.parametrize("name", GOLDEN)
 def test_it_restores(
-    shop: SandboxServer, tmp_path: Path, api_version: str, name: str, settings: dict[str, Any]
+    sandbox: SandboxServer, tmp_path: Path, api_version: str, name: str, settings: dict[str, Any]
 ) -> None:
     """What has a picture in the backup is lost in the store, what has none is there with other fields."""
     if settings and name == "warehouse.singer":
         settings = {}  # a table read back has no mark of its end
-    stage = Stage(shop, tmp_path, api_version)
+    stage = Stage(sandbox, tmp_path, api_version)
     shutil.copytree(DATA / "files", tmp_path / "files")
     backup = (DATA / name).read_bytes()
     wanted = records(backup)
     assert len(wanted) == RECORDS.get(name, 8)
     for record in wanted:
         if not record["file_sha256"]:
-            shop.add_image(
+            sandbox.add_image(
                 record["product_id"],
                 picture(record["id"]),
                 "x.png",
@@ -75,7 +75,7 @@ def test_it_restores(
             )
     run = stage.restore(backup, **settings)
     assert run.code == 0, run.err
-    live = shop.dump()["images"]
+    live = sandbox.dump()["images"]
     assert len(live) == len(wanted)
     assert sorted(map(shape, wanted), key=str) == sorted((shape(image, wanted) for image in live), key=str)
     again = stage.restore(backup, **settings)

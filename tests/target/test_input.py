@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
-from bc_images.images import Record
-from tests.target.limits import no_file_longer_than
-from tests.target.stage import Run, Stage, end, head, picture, row, singer, state
+from bc_images.bigcommerce.mapping import Record
+from tests.support.full_disk import no_file_longer_than
+from tests.support.target import Run, Stage, end, head, picture, row, singer, state
 
 FIRST, SECOND = 101, 102
 
@@ -26,7 +26,7 @@ def lines(records: Records, **more: Any) -> bytes:
 
 def test_an_empty_input_touches_nothing(stage3: Stage) -> None:
     run = stage3.restore(singer(head(), state()))
-    assert (run.code, run.states, stage3.box.requests()) == (0, [state()["value"]], [])
+    assert (run.code, run.states, stage3.sandbox.requests()) == (0, [state()["value"]], [])
     assert not stage3.state_dir.exists()
 
 
@@ -70,13 +70,13 @@ class TestDamaged:
     )
     def test_nothing_is_written(self, stage3: Stage, damage: Callable[[bytes], bytes], words: str) -> None:
         backup = lines(stage3.records())
-        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
-        stage3.box.clear_requests()
+        stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
+        stage3.sandbox.clear_requests()
         run = stage3.restore(damage(backup))
         assert run.code == 3
         assert words in run.err
         assert "Traceback" not in run.err or "Traceback" in words
-        assert (run.out, stage3.box.requests()) == ("", [])
+        assert (run.out, stage3.sandbox.requests()) == ("", [])
 
 
 class TestStreams:
@@ -87,7 +87,7 @@ class TestStreams:
     )
     def test_our_own_by_any_of_its_names(self, stage3: Stage, stream: str) -> None:
         before, records = stage3.state(), stage3.records()
-        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+        stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
         run = stage3.restore(singer(head(stream), *(row(each, stream) for each in records)))
         assert (run.code, stage3.state()) == (0, before)
 
@@ -117,7 +117,7 @@ class TestForeign:
     def restored(stage: Stage, change: Callable[[Records], Records]) -> Run:
         before, records = stage.state(), stage.records()
         for image in stage.images(FIRST)[:2]:
-            stage.box.delete_image(image["id"])
+            stage.sandbox.delete_image(image["id"])
         run = stage.restore(lines(change(records)))
         assert run.code == 0, run.err
         assert stage.state() == before
@@ -155,7 +155,7 @@ class TestForeign:
 
     def test_stream_maps_and_flattening_may_stand_between(self, stage3: Stage) -> None:
         before, records = stage3.state(), stage3.records()
-        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+        stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
         renamed = [{**record, "place": record["sort_order"], "sort_order": 0} for record in records]
         schema = head("images")
         schema["schema"] = {
@@ -176,7 +176,7 @@ class TestForeign:
     def test_of_two_sweeps_the_last_counts(self, stage3: Stage) -> None:
         """A file that every night's backup is appended to: what was gone in the last one does not come back."""
         older = stage3.records()
-        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+        stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
         before, newer = stage3.state(), stage3.records()
         data = singer(
             head(), *(row(each, version=1) for each in older), end(version=1),
@@ -196,7 +196,7 @@ class TestDeletedRows:
     def test_they_are_skipped_and_counted(self, stage3: Stage, maps: dict[str, Any]) -> None:
         records = stage3.records()
         for image in stage3.images(FIRST)[:2]:
-            stage3.box.delete_image(image["id"])
+            stage3.sandbox.delete_image(image["id"])
         stream = "raw-product_images"
         marked = [
             row({**each, "_sdc_deleted_at": "2026-01-02T00:00:00Z" if each["id"] == records[0]["id"] else None}, stream)
@@ -314,7 +314,7 @@ class TestUnfit:
     )
     def test_it_is_rejected(self, stage3: Stage, change: Record, reason: str) -> None:
         records = stage3.records()
-        stage3.box.delete_image(stage3.images(SECOND)[0]["id"])
+        stage3.sandbox.delete_image(stage3.images(SECOND)[0]["id"])
         run = stage3.restore(lines([{**records[0], **change}, *records[1:]]))
         assert run.code == 1
         assert run.actions == [("create", "done"), ("reject", "rejected")]
@@ -336,10 +336,10 @@ class TestUnfit:
 
     def test_on_error_stop_writes_nothing(self, stage3: Stage) -> None:
         records = stage3.records()
-        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
-        stage3.box.clear_requests()
+        stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
+        stage3.sandbox.clear_requests()
         run = stage3.restore(lines([*records[1:], {**records[0], "sort_order": "first"}]), on_error="stop")
-        assert (run.code, stage3.box.requests()) == (1, [])
+        assert (run.code, stage3.sandbox.requests()) == (1, [])
         assert "on_error is stop" in run.err
 
 
@@ -378,10 +378,10 @@ def test_the_sdks_metric_counts_every_record(
 
 def test_an_input_that_does_not_fit_on_the_disk(stage3: Stage) -> None:
     data = lines(stage3.records() * 20)
-    stage3.box.clear_requests()
+    stage3.sandbox.clear_requests()
     with no_file_longer_than(100_000):
         run = stage3.restore(data, report=None)
-    assert (run.code, stage3.box.requests()) == (3, [])
+    assert (run.code, stage3.sandbox.requests()) == (3, [])
     assert "The input cannot be kept in " in run.err
     assert "set TMPDIR" in run.err
 

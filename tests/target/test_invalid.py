@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.odd import INFORMATION, INVALID
-from tests.target.stage import Stage, end, head, picture, row, singer
-from tests.target.test_verify import Verifier
+from tests.cli.test_verify import Verifier
+from tests.support.invalid_rows import INFORMATION, INVALID
+from tests.support.target import Stage, end, head, picture, row, singer
 
 FIRST, SECOND = 101, 102
 
@@ -16,13 +16,13 @@ FIRST, SECOND = 101, 102
 def odd_image(stage: Stage, **override: Any) -> dict[str, Any]:
     """Let an image of the second product be shown so; return it as the store holds it."""
     image = stage.images(SECOND)[1]
-    stage.box.override("images", image["id"], **override)
+    stage.sandbox.override("images", image["id"], **override)
     return image
 
 
 def paths(stage: Stage) -> list[str]:
     stage_writes = [path for _, path in stage.writes()]
-    stage.box.clear_requests()
+    stage.sandbox.clear_requests()
     return stage_writes
 
 
@@ -30,9 +30,9 @@ def paths(stage: Stage) -> list[str]:
 def test_it_is_left_alone_and_all_else_is_restored(stage: Stage, kind: str) -> None:
     override, problem = INVALID[kind]
     backup, before = stage.backup(), stage.state()
-    stage.box.delete_image(stage.images(FIRST)[0]["id"])
+    stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
     odd = odd_image(stage, **override)
-    stage.box.clear_requests()
+    stage.sandbox.clear_requests()
     run = stage.restore(backup)
     assert run.code == 1, run.err
     assert stage.state() == before
@@ -40,7 +40,7 @@ def test_it_is_left_alone_and_all_else_is_restored(stage: Stage, kind: str) -> N
     (rejected,) = [each for each in run.rows if each.get("status") == "rejected"]
     assert (rejected["product_id"], rejected["source_id"]) == (SECOND, odd["id"])
     assert problem in rejected["reason"]
-    stage.box.override("images", odd["id"])
+    stage.sandbox.override("images", odd["id"])
     again = stage.restore(backup)
     assert (again.code, again.actions) == (0, [])
 
@@ -49,7 +49,7 @@ def test_it_is_left_alone_and_all_else_is_restored(stage: Stage, kind: str) -> N
 def test_what_is_only_informative_costs_nothing(stage: Stage, kind: str) -> None:
     backup, before = stage.backup(), stage.state()
     odd_image(stage, **INFORMATION[kind][0])
-    stage.box.delete_image(stage.images(SECOND)[0]["id"])
+    stage.sandbox.delete_image(stage.images(SECOND)[0]["id"])
     assert stage.restore(backup).code == 0
     assert stage.state() == before
 
@@ -59,7 +59,7 @@ def test_a_sibling_is_restored_where_it_is_known_which_image_cannot_be_read(stag
     backup, before = stage.backup(), stage.state()
     odd = odd_image(stage, **INVALID[kind][0])
     lost = next(image for image in stage.images(SECOND) if image["id"] != odd["id"] and not image["is_thumbnail"])
-    stage.box.delete_image(lost["id"])
+    stage.sandbox.delete_image(lost["id"])
     run = stage.restore(backup)
     assert run.code == 1
     assert run.actions == [("create", "done"), ("reject", "rejected")]
@@ -72,8 +72,8 @@ def test_nothing_is_created_that_may_be_the_one_that_cannot_be_read(stage: Stage
     override = INVALID[kind][0]
     odd = odd_image(stage, **override, **({} if "row" in override else {"image_file": None}))
     lost = next(image for image in stage.images(SECOND) if image["id"] != odd["id"])
-    stage.box.delete_image(lost["id"])
-    stage.box.clear_requests()
+    stage.sandbox.delete_image(lost["id"])
+    stage.sandbox.clear_requests()
     run = stage.restore(backup)
     assert run.code == 1
     assert run.actions == [("reject", "rejected")] * 2
@@ -83,7 +83,7 @@ def test_nothing_is_created_that_may_be_the_one_that_cannot_be_read(stage: Stage
         for each in run.rows[:-1]
         if each["status"] == "rejected"
     )
-    stage.box.override("images", odd["id"])
+    stage.sandbox.override("images", odd["id"])
     assert stage.restore(backup).actions == [("create", "done")]
 
 
@@ -101,8 +101,8 @@ def test_create_only_and_update_only_leave_it_too(stage: Stage, kind: str) -> No
 def test_a_mirror_never_deletes_it(stage: Stage, kind: str) -> None:
     """It is an image that the backup does not have: extra, and nobody knows what it is."""
     backup = stage.backup()
-    extra = stage.box.add_image(SECOND, picture(3), "extra.png")
-    stage.box.override("images", extra, **INVALID[kind][0])
+    extra = stage.sandbox.add_image(SECOND, picture(3), "extra.png")
+    stage.sandbox.override("images", extra, **INVALID[kind][0])
     run = stage.restore(backup, mode="mirror", max_deletes=10, allow_losing_files=True)
     assert run.code == 1
     assert stage.writes() == []
@@ -137,19 +137,19 @@ def test_verify_shows_it(stage: Stage, kind: str) -> None:
 
 
 def test_a_sku_that_is_no_text_matches_nothing_by_guess(stage: Stage) -> None:
-    product = stage.box.add_product(sku="5")
-    stage.box.add_image(product, picture(4), "five.png")
+    product = stage.sandbox.add_product(sku="5")
+    stage.sandbox.add_image(product, picture(4), "five.png")
     backup, before = stage.backup(), stage.state()
-    stage.box.delete_image(stage.images(product)[0]["id"])
-    stage.box.delete_image(stage.images(FIRST)[0]["id"])
-    stage.box.override("products", product, sku=5)
-    stage.box.clear_requests()
+    stage.sandbox.delete_image(stage.images(product)[0]["id"])
+    stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
+    stage.sandbox.override("products", product, sku=5)
+    stage.sandbox.clear_requests()
     run = stage.restore(backup, match_products_by="sku")
     assert run.code == 1
     assert not [path for path in paths(stage) if f"/products/{product}/" in path]
     (rejected,) = [each for each in run.rows if each.get("status") == "rejected" and each["product_id"] == product]
     assert rejected["reason"] == f"product {product} may have the SKU '5', and may not: its sku is 5, not text"
     assert stage.state() | {product: before[product]} == before
-    stage.box.override("products", product)
+    stage.sandbox.override("products", product)
     stage.restore(backup, match_products_by="sku")
     assert stage.state() == before

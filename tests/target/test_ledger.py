@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from bc_images.errors import SettingsError, Stopped
-from bc_images.sandbox import SandboxServer
+from bigcommerce_sandbox import SandboxServer
 from target_bc_images.ledger import Intent, Ledger
-from target_bc_images.match import Known
-from tests.target import victim
-from tests.target.limits import no_file_longer_than
-from tests.target.stage import Stage
+from target_bc_images.matching import Known
+from tests.support import killable_process
+from tests.support.full_disk import no_file_longer_than
+from tests.support.target import Stage
 
 FIRST, SECOND = 101, 102
 SOURCE = ("sandbox", 1)
@@ -23,7 +23,7 @@ INTENT = Intent(FIRST, SOURCE, "a/001/x__12345.jpg", frozenset({"x"}), frozenset
 
 def empty(stage: Stage, product_id: int = FIRST) -> None:
     for image in stage.images(product_id):
-        stage.box.delete_image(image["id"])
+        stage.sandbox.delete_image(image["id"])
 
 
 class TestBook:
@@ -90,18 +90,18 @@ class TestOneAtATime:
         backup = tmp_path / "backup.singer"
         backup.write_bytes(stage3.backup())
         empty(stage3)
-        stage3.box.clear_requests()
-        stage3.box.faults(".p")
-        first = victim.start(stage3.config, backup)
-        assert victim.wait_for_request(stage3.box, 2, first)
-        before = len(stage3.box.requests())
+        stage3.sandbox.clear_requests()
+        stage3.sandbox.faults(".p")
+        first = killable_process.start(stage3.config, backup)
+        assert killable_process.wait_for_request(stage3.sandbox, 2, first)
+        before = len(stage3.sandbox.requests())
         second = stage3.restore(backup.read_bytes())
         assert second.code == 2
         assert f"process {first.pid} on " in second.err
         assert "is restoring to this store with this state_dir: wait for it, or stop it" in second.err
-        assert len(stage3.box.requests()) == before
-        victim.kill(first)
-        stage3.box.faults("")
+        assert len(stage3.sandbox.requests()) == before
+        killable_process.kill(first)
+        stage3.sandbox.faults("")
         third = stage3.restore(backup.read_bytes())  # the lock has died with its holder
         assert third.code == 0, third.err
         assert len(stage3.images(FIRST)) == 3
@@ -118,7 +118,7 @@ class TestLost:
         (stage3.state_dir / "ledger-other.sqlite").rename(stage3.state_dir / "ledger-sandbox.sqlite")
         backup = stage3.backup()
         empty(stage3)
-        stage3.box.clear_requests()
+        stage3.sandbox.clear_requests()
         for dry_run in (False, True):
             run = stage3.restore(backup, dry_run=dry_run)
             assert run.code == 2
@@ -133,7 +133,7 @@ class TestLost:
         empty(stage3)
         stage3.state_dir.mkdir()
         (stage3.state_dir / "ledger-sandbox.sqlite").write_bytes(content)
-        stage3.box.clear_requests()
+        stage3.sandbox.clear_requests()
         run = stage3.restore(backup)
         assert run.code == 2
         assert "is no ledger" in run.err
@@ -157,7 +157,7 @@ class TestLost:
         content = path.read_bytes()
         path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
         empty(stage3)
-        stage3.box.clear_requests()
+        stage3.sandbox.clear_requests()
         run = stage3.restore(backup)
         assert run.code == 3
         assert "The ledger cannot be used: " in run.err
@@ -167,7 +167,7 @@ class TestLost:
     def test_deleted_between_two_runs(self, stage: Stage) -> None:
         before, backup = stage.state(), stage.backup()
         empty(stage)
-        stage.box.faults("s", match=r"POST /stores.*101")
+        stage.sandbox.faults("s", match=r"POST /stores.*101")
         assert stage.restore(backup, concurrency=1).code == 3
         shutil.rmtree(stage.state_dir)
         assert stage.restore(backup).code == 0
@@ -178,7 +178,7 @@ class TestLost:
         before, backup = stage3.state(), stage3.backup()
         empty(stage3)
         empty(stage3, SECOND)
-        stage3.box.clear_requests()
+        stage3.sandbox.clear_requests()
         with no_file_longer_than(104_000):
             run = stage3.restore(backup, concurrency=1)
         assert run.code == 3
@@ -204,16 +204,16 @@ def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:
         Ledger(tmp_path / "file", "sandbox")
 
 
-def test_an_image_that_an_intent_finds_is_not_created_again(box: SandboxServer, tmp_path: Path) -> None:
+def test_an_image_that_an_intent_finds_is_not_created_again(sandbox: SandboxServer, tmp_path: Path) -> None:
     """A run was killed after the store had created the image; its name alone would fit two of them."""
-    stage = Stage(box, tmp_path)
+    stage = Stage(sandbox, tmp_path)
     same_names = 104
     before, backup = stage.state(), stage.backup()
     lost = stage.images(same_names)[1]
-    content = box.original(lost["image_file"]) or b""
-    box.delete_image(lost["id"])
+    content = sandbox.original(lost["image_file"]) or b""
+    sandbox.delete_image(lost["id"])
     others = frozenset(image["id"] for image in stage.images(same_names))
-    made = box.add_image(same_names, content, "main-image.jpg", sort_order=9)
+    made = sandbox.add_image(same_names, content, "main-image.jpg", sort_order=9)
     with_intent = Intent(
         same_names, ("sandbox", lost["id"]), lost["image_file"], frozenset({"main-image"}), others, 0.0
     )

@@ -8,10 +8,10 @@ from bc_images.redaction import keep_secret
 from bc_images.text import printable, shortened
 from target_bc_images.differences import Difference
 from target_bc_images.lines import change_line, difference_text
-from target_bc_images.plan import Action
+from target_bc_images.planning import Action
 from target_bc_images.problems import Problems
-from tests.target.records import record
-from tests.target.stage import Stage, picture
+from tests.support.records import record
+from tests.support.target import Stage, picture
 
 WANTED = record(11, "front", description="Front", sort_order=0)
 LIVE = record(11, "front", description="old", sort_order=7)
@@ -110,11 +110,11 @@ class TestProblems:
 
 
 def test_a_plan_and_a_result_list_the_first_twenty(stage3: Stage) -> None:
-    stage3.box.reset(products=10, images=3)
+    stage3.sandbox.reset(products=10, images=3)
     backup = stage3.backup()
     for image in stage3.records(files=False)[:22]:
-        stage3.box.delete_image(image["id"])
-    stage3.box.set_image(stage3.images(110)[0]["id"], description="overwritten")
+        stage3.sandbox.delete_image(image["id"])
+    stage3.sandbox.set_image(stage3.images(110)[0]["id"], description="overwritten")
     lines = stage3.restore(backup, dry_run=True, report=None).err.splitlines()
     assert lines[0] == "Changes (- missing from the store, * different, + extra in the store):"
     assert all(line.startswith("- SKU-") and "  create  (product 10" in line for line in lines[1:21])
@@ -126,7 +126,7 @@ def test_a_plan_and_a_result_list_the_first_twenty(stage3: Stage) -> None:
 
 def test_a_mirror_lists_what_it_deletes(stage3: Stage) -> None:
     backup = stage3.backup()
-    stage3.box.add_image(101, picture(1), "extra.png")
+    stage3.sandbox.add_image(101, picture(1), "extra.png")
     run = stage3.restore(backup, mode="mirror", max_deletes=1, dry_run=True)
     assert "+ SKU-000000  " in run.err
     assert "/extra__" in run.err

@@ -9,10 +9,10 @@ from platformdirs import user_state_path
 
 from bc_images.files import locks, open_files
 from bc_images.files.locks import StoreLock, read_locks
-from bc_images.sandbox import STORE_HASH
-from target_bc_images.options import Options
-from tests.target import victim
-from tests.target.stage import Stage
+from bigcommerce_sandbox import STORE_HASH
+from target_bc_images.settings import Options
+from tests.support import killable_process
+from tests.support.target import Stage
 
 
 @pytest.fixture(autouse=True)
@@ -22,8 +22,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def lose_everything(stage: Stage) -> None:
-    for image in stage.box.dump(files=False)["images"]:
-        stage.box.delete_image(image["id"])
+    for image in stage.sandbox.dump(files=False)["images"]:
+        stage.sandbox.delete_image(image["id"])
 
 
 def test_a_second_restore_with_another_state_dir_is_refused(stage: Stage, tmp_path: Path) -> None:
@@ -31,15 +31,15 @@ def test_a_second_restore_with_another_state_dir_is_refused(stage: Stage, tmp_pa
     backup.write_bytes(stage.backup())
     before = stage.state()
     lose_everything(stage)
-    stage.box.switch(latency_ms=50)
+    stage.sandbox.switch(latency_ms=50)
     elsewhere = {"state_dir": str(tmp_path / "elsewhere"), "report": ""}
-    first = victim.start(stage.config, backup)
-    assert victim.wait_for_request(stage.box, len(stage.box.requests()) + 4, first)
+    first = killable_process.start(stage.config, backup)
+    assert killable_process.wait_for_request(stage.sandbox, len(stage.sandbox.requests()) + 4, first)
     second = stage.restore(backup.read_bytes(), **elsewhere)
     assert second.code == 3
     assert f"Another restore of the store {STORE_HASH} is running: process {first.pid} on " in second.err
     assert "Nothing was written" in second.err
-    first.join(victim.LONG)
+    first.join(killable_process.LONG)
     assert first.exitcode == 0
     assert stage.state() == before
     third = stage.restore(backup.read_bytes(), **elsewhere)
@@ -52,11 +52,11 @@ def test_the_lock_of_a_killed_restore_does_not_stand_in_the_way(stage3: Stage, t
     backup.write_bytes(stage3.backup())
     before = stage3.state()
     lose_everything(stage3)
-    stage3.box.switch(latency_ms=50)
-    first = victim.start(stage3.config, backup)
-    assert victim.wait_for_request(stage3.box, len(stage3.box.requests()) + 4, first)
-    victim.kill(first)
-    victim.settled(stage3.box)
+    stage3.sandbox.switch(latency_ms=50)
+    first = killable_process.start(stage3.config, backup)
+    assert killable_process.wait_for_request(stage3.sandbox, len(stage3.sandbox.requests()) + 4, first)
+    killable_process.kill(first)
+    killable_process.settled(stage3.sandbox)
     backend = open_files(stage3.config["files"]).backend
     assert read_locks(backend, STORE_HASH)
     assert stage3.restore(backup.read_bytes()).code in {0, 1}
@@ -74,7 +74,7 @@ def test_a_plan_takes_no_lock_and_is_not_refused(stage3: Stage) -> None:
 def test_a_restore_whose_lock_is_removed_stops_and_says_so(stage3: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     backup = stage3.backup()
     lose_everything(stage3)
-    stage3.box.switch(latency_ms=50)
+    stage3.sandbox.switch(latency_ms=50)
     monkeypatch.setattr(locks, "RENEW_EVERY", 0.0)
     monkeypatch.setattr(locks.StoreLock, "_write", lambda lock: setattr(lock, "_key", "locks/none"))
     run = stage3.restore(backup)

@@ -11,12 +11,12 @@ import pytest
 import requests
 from requests.auth import HTTPDigestAuth
 
-from bc_images.sandbox import DAV_PASSWORD, DAV_USERNAME, SandboxServer
-from bc_images.store.v2 import StoreV2
-from bc_images.store.v3 import StoreV3
-from target_bc_images import apply
-from tests.target import victim
-from tests.target.stage import Stage, end, head, picture, row, singer
+from bc_images.bigcommerce.v2 import StoreV2
+from bc_images.bigcommerce.v3 import StoreV3
+from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, SandboxServer
+from target_bc_images import executor
+from tests.support import killable_process
+from tests.support.target import Stage, end, head, picture, row, singer
 
 FIRST, SECOND, THIRD = 101, 102, 103
 
@@ -25,7 +25,7 @@ def other_picture(stage: Stage, product_id: int = FIRST) -> dict[str, Any]:
     """Give a product's first image another picture, under a name like the first one's; return it."""
     image = stage.images(product_id)[0]
     name = image["image_file"].rpartition("/")[2]
-    stage.box.set_image(image["id"], content=picture(77), filename=name)
+    stage.sandbox.set_image(image["id"], content=picture(77), filename=name)
     return stage.images(product_id)[0]
 
 
@@ -35,17 +35,17 @@ class TestReplaceThatIsNotApplied:
     def test_once(self, stage: Stage) -> None:
         before, backup = stage.state(), stage.backup()
         other_picture(stage)
-        stage.box.faults("o", match=r"(PUT|POST) .*/images/\d+$")
+        stage.sandbox.faults("o", match=r"(PUT|POST) .*/images/\d+$")
         assert stage.restore(backup).code == 0
         assert stage.state() == before
 
     def test_always(self, stage: Stage) -> None:
         before, backup = stage.state(), stage.backup()
         other_picture(stage)
-        stage.box.faults("o" * 100, match=r"(PUT|POST) .*/images/\d+$")
+        stage.sandbox.faults("o" * 100, match=r"(PUT|POST) .*/images/\d+$")
         run = stage.restore(backup)
         assert (run.code, run.actions) == (1, [("replace", "failed")])
-        stage.box.faults("")
+        stage.sandbox.faults("")
         assert stage.restore(backup).code == 0
         assert stage.state() == before
 
@@ -55,12 +55,12 @@ class TestPictureThatCannotBeRead:
         before, backup = stage.state(), stage.backup()
         other_picture(stage)
         there = stage.state()
-        stage.box.faults("u" * 100, match="GET /product_images/")
+        stage.sandbox.faults("u" * 100, match="GET /product_images/")
         run = stage.restore(backup, max_retries=0)
         assert (run.code, run.actions, run.states) == (1, [("reject", "rejected")], [])
         assert "cannot be read" in run.rows[0]["reason"]
         assert stage.state() == there
-        stage.box.faults("")
+        stage.sandbox.faults("")
         assert stage.restore(backup).code == 0
         assert stage.state() == before
 
@@ -91,12 +91,12 @@ class TestImagesThatComeInMeanwhile:
     @pytest.mark.parametrize("loses", [False, True])
     def test_a_mirror_spares_them(self, stage: Stage, at_first_write: Any, loses: bool) -> None:
         backup = stage.backup()
-        stage.box.set_image(stage.images(FIRST)[0]["id"], description="wrong")
-        stage.box.add_image(FIRST, picture(1), "extra.png")
+        stage.sandbox.set_image(stage.images(FIRST)[0]["id"], description="wrong")
+        stage.sandbox.add_image(FIRST, picture(1), "extra.png")
 
         def come_in() -> None:
             for number in range(3):
-                stage.box.add_image(FIRST, picture(10 + number), f"new-{number}.png")
+                stage.sandbox.add_image(FIRST, picture(10 + number), f"new-{number}.png")
 
         at_first_write(come_in)
         run = stage.restore(backup, mode="mirror", max_deletes=1, allow_losing_files=loses)
@@ -107,14 +107,14 @@ class TestImagesThatComeInMeanwhile:
 
     def test_even_where_the_whole_product_goes(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         backup = stage.backup()
-        product = stage.box.add_product(sku="NEW")
+        product = stage.sandbox.add_product(sku="NEW")
         for number in range(2):
-            stage.box.add_image(product, picture(number), "extra.png")
+            stage.sandbox.add_image(product, picture(number), "extra.png")
         for kind in (StoreV2, StoreV3):
             delete_all = kind.delete_all
 
             def later(self: Any, *rest: Any, delete_all: Any = delete_all) -> None:
-                stage.box.add_image(product, picture(9), "new.png")
+                stage.sandbox.add_image(product, picture(9), "new.png")
                 delete_all(self, *rest)
 
             monkeypatch.setattr(kind, "delete_all", later)
@@ -127,10 +127,10 @@ class TestDeletesComeLast:
     def test_one_failure_and_nothing_is_deleted(self, stage: Stage) -> None:
         """The third product's image has nothing to do with the first one's, and yet: a mirror is one whole."""
         backup = stage.backup()
-        stage.box.delete_image(stage.images(FIRST)[0]["id"])
-        stage.box.add_image(THIRD, picture(1), "extra.png")
-        stage.box.faults("5" * 100, match="POST .*/images$")
-        run = stage.restore(backup, mode="mirror", max_deletes=1, max_retries=0)
+        stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
+        stage.sandbox.add_image(THIRD, picture(1), "extra.png")
+        stage.sandbox.faults("5" * 100, match="POST .*/images$")
+        run = stage.restore(backup, mode="mirror", max_deletes=1, max_retries=0, pending_write_timeout=900)
         assert run.code == 1
         assert run.actions == [("create", "undecided"), ("delete", "not reached")]
         assert "mirror deleted nothing, because 1 image is undecided." in run.err
@@ -138,18 +138,18 @@ class TestDeletesComeLast:
 
     def test_what_somebody_else_has_deleted_is_done(self, stage: Stage, at_first_write: Any) -> None:
         before, backup = stage.state(), stage.backup()
-        stage.box.set_image(stage.images(FIRST)[0]["id"], description="wrong")
-        extra = stage.box.add_image(FIRST, picture(1), "extra.png")
-        at_first_write(lambda: stage.box.delete_image(extra))
+        stage.sandbox.set_image(stage.images(FIRST)[0]["id"], description="wrong")
+        extra = stage.sandbox.add_image(FIRST, picture(1), "extra.png")
+        at_first_write(lambda: stage.sandbox.delete_image(extra))
         run = stage.restore(backup, mode="mirror", max_deletes=1)
         assert (run.code, run.actions) == (0, [("delete", "done"), ("update", "done")])
         assert stage.state() == before
 
     def test_the_thumbnail_is_right_after_them(self, stage: Stage) -> None:
         for image in stage.images(FIRST):
-            stage.box.set_image(image["id"], is_thumbnail=False)
+            stage.sandbox.set_image(image["id"], is_thumbnail=False)
         before, backup = stage.state(), stage.backup()
-        stage.box.add_image(FIRST, picture(1), "extra.png", is_thumbnail=True)
+        stage.sandbox.add_image(FIRST, picture(1), "extra.png", is_thumbnail=True)
         assert stage.restore(backup, mode="mirror", max_deletes=1).code == 0
         assert stage.state() == before
 
@@ -160,7 +160,7 @@ class TestListThatLags:
     @pytest.mark.parametrize("is_there", [True, False])
     def test_no_second_image(self, stage: Stage, monkeypatch: pytest.MonkeyPatch, is_there: bool) -> None:
         before, backup = stage.state(), stage.backup()
-        stage.box.delete_image(stage.images(FIRST)[0]["id"])
+        stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
         looks = 0
         for kind in (StoreV2, StoreV3):
             products = kind.products
@@ -169,14 +169,14 @@ class TestListThatLags:
                 nonlocal looks
                 looks += 1
                 for product in products(self, ids):
-                    newest = max(image["id"] for image in stage.box.dump(files=False)["images"])
-                    if 1 < looks < 2 + len(apply.PATIENCE):
+                    newest = max(image["id"] for image in stage.sandbox.dump(files=False)["images"])
+                    if 1 < looks < 2 + len(executor.PATIENCE):
                         product.images = [image for image in product.images if image["id"] < newest]
                     yield product
 
             monkeypatch.setattr(kind, "products", lagging)
         if not is_there:  # the store has agreed and not applied
-            stage.box.faults("n", match="POST .*/images$")
+            stage.sandbox.faults("n", match="POST .*/images$")
         run = stage.restore(backup)
         assert (run.code, run.actions) == (0, [("create", "done")])
         assert stage.state() == before
@@ -189,8 +189,8 @@ class TestImageThatTheStoreFailsAt:
         backup = stage.backup()
         bad = stage.images(FIRST)[0]["id"]
         for product in (FIRST, SECOND, THIRD):
-            stage.box.set_image(stage.images(product)[0]["id"], description="wrong")
-        stage.box.faults("5" * 100, match=f"PUT .*/images/{bad}$")
+            stage.sandbox.set_image(stage.images(product)[0]["id"], description="wrong")
+        stage.sandbox.faults("5" * 100, match=f"PUT .*/images/{bad}$")
         run = stage.restore(backup, max_retries=1)
         assert (run.code, run.actions) == (1, [("update", "done"), ("update", "done"), ("update", "failed")])
         assert run.states == []
@@ -199,37 +199,37 @@ class TestImageThatTheStoreFailsAt:
         backup = stage.backup()
         before = stage.state()
         for product in (FIRST, SECOND):
-            stage.box.set_image(stage.images(product)[0]["id"], description="wrong")
-        stage.box.faults("w" * 100, match=r"PUT .*/images/\d+$")
+            stage.sandbox.set_image(stage.images(product)[0]["id"], description="wrong")
+        stage.sandbox.faults("w" * 100, match=r"PUT .*/images/\d+$")
         run = stage.restore(backup, max_retries=1)
         assert (run.code, run.actions) == (0, [("update", "done")] * 2)
         assert stage.state() == before
 
     def test_nor_does_an_image_that_is_only_to_be_put_back(self, stage: Stage) -> None:
         """The store has shifted it, and cannot put it back now: that is told, and the next run does it."""
-        stage.box.switch(sort_order_shift="shift")
+        stage.sandbox.switch(sort_order_shift="shift")
         backup = stage.backup()
         wanted = next(image for image in stage.records() if image["product_id"] == FIRST)
-        there = stage.box.add_image(FIRST, picture(1), "mine.png", sort_order=wanted["sort_order"])
+        there = stage.sandbox.add_image(FIRST, picture(1), "mine.png", sort_order=wanted["sort_order"])
         before = stage.state()
-        stage.box.delete_image(wanted["id"])
-        stage.box.faults("7" * 100, match=f"PUT .*/images/{there}$")
+        stage.sandbox.delete_image(wanted["id"])
+        stage.sandbox.faults("7" * 100, match=f"PUT .*/images/{there}$")
         run = stage.restore(backup)
         assert (run.code, run.actions) == (1, [("create", "done"), ("update", "failed")])
-        stage.box.faults("")
+        stage.sandbox.faults("")
         assert stage.restore(backup).code == 0
         assert stage.state() == before
 
-    def test_but_not_for_ever(self, box: SandboxServer, stage: Stage) -> None:
-        box.reset(20, 2)
+    def test_but_not_for_ever(self, sandbox: SandboxServer, stage: Stage) -> None:
+        sandbox.reset(20, 2)
         backup = stage.backup()
-        for image in box.dump(files=False)["images"]:
-            box.set_image(image["id"], description="wrong")
-        box.clear_requests()
-        box.faults("5" * 1000, match="PUT .*/images")
+        for image in sandbox.dump(files=False)["images"]:
+            sandbox.set_image(image["id"], description="wrong")
+        sandbox.clear_requests()
+        sandbox.faults("5" * 1000, match="PUT .*/images")
         run = stage.restore(backup, max_retries=0, concurrency=1)
         assert run.code == 3
-        assert len([method for method, _ in stage.writes() if method == "PUT"]) == apply.MOST_UNANSWERED
+        assert len([method for method, _ in stage.writes() if method == "PUT"]) == executor.MOST_UNANSWERED
 
 
 class TestSkus:
@@ -245,8 +245,8 @@ class TestSkus:
 
     def test_a_second_image_of_the_same_name_does_not_take_the_first_ones_place(self, stage: Stage) -> None:
         """Two runs of an input that tells only what is new, without files: the ledger knows whose image is whose."""
-        (one, *_), product = stage.records(files=False), stage.box.add_product(sku="COPY")
-        url = stage.box.dump(files=False)["images"]
+        (one, *_), product = stage.records(files=False), stage.sandbox.add_product(sku="COPY")
+        url = stage.sandbox.dump(files=False)["images"]
         assert url
         shop = {**one, "store_hash": "shop", "product_sku": "COPY", "is_thumbnail": False}
         for number, order in ((1, 5), (2, 6)):
@@ -272,10 +272,10 @@ class TestWithoutFiles:
     ) -> None:
         backup = stage.backup()
         for image in stage.images(FIRST):
-            stage.box.delete_image(image["id"])
+            stage.sandbox.delete_image(image["id"])
         there = stage.state()
         for dry_run in (True, False):
-            stage.box.clear_requests()
+            stage.sandbox.clear_requests()
             caplog.clear()
             run = stage.restore(backup, files="", dry_run=dry_run)
             assert (run.code, run.actions, stage.writes()) == (1, [("reject", "rejected")] * 3, [])
@@ -289,7 +289,7 @@ class TestWithoutFiles:
         self, stage: Stage, files: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         backup = stage.backup(files=False)
-        stage.box.delete_image(stage.images(FIRST)[0]["id"])
+        stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
         for dry_run in (True, False):
             run = stage.restore(backup, files=files and str(stage.folder / files), dry_run=dry_run)
             assert (run.code, run.actions) == (1, [("reject", "rejected")])
@@ -300,19 +300,19 @@ class TestWithoutFiles:
     def test_an_address_that_the_store_cannot_fetch(self, stage: Stage) -> None:
         """Nobody knows before: it is the failure of the run, and says what the backup lacks."""
         backup = stage.backup(files=False)
-        stage.box.delete_image(stage.images(FIRST)[0]["id"])
-        stage.box.faults("5" * 50, match="GET /(product_images|stencil|cdn)|GET .*[.]")
+        stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
+        stage.sandbox.faults("5" * 50, match="GET /(product_images|stencil|cdn)|GET .*[.]")
         run = stage.restore(backup, files="")
         assert (run.code, run.actions) == (1, [("create", "failed")])
         assert run.failed["error"].startswith("the backup holds no picture of this image, and its old address does not")
 
     @pytest.mark.parametrize("serves", ["original", "rendition"])
     def test_an_address_that_still_serves_a_deleted_picture_is_found(self, stage: Stage, serves: str) -> None:
-        stage.box.switch(lingering_originals="on", lingering_renditions="on" if serves == "rendition" else "off")
+        stage.sandbox.switch(lingering_originals="on", lingering_renditions="on" if serves == "rendition" else "off")
         backup = stage.backup(files=False)
         before = [shape[:3] for shape in stage.state()[FIRST]]
         for image in stage.images(FIRST):
-            stage.box.delete_image(image["id"])
+            stage.sandbox.delete_image(image["id"])
         run = stage.restore(backup, files="")
         assert (run.code, run.actions) == (0, [("create", "done")] * 3)
         assert [shape[:3] for shape in stage.state()[FIRST]] == before
@@ -320,21 +320,21 @@ class TestWithoutFiles:
 
 
 class TestLitter:
-    def test_a_killed_run_leaves_nothing_in_the_import_folder(self, box: SandboxServer, tmp_path: Path) -> None:
-        stage = Stage(box, tmp_path, "v2")
+    def test_a_killed_run_leaves_nothing_in_the_import_folder(self, sandbox: SandboxServer, tmp_path: Path) -> None:
+        stage = Stage(sandbox, tmp_path, "v2")
         backup = tmp_path / "backup.singer"
         backup.write_bytes(stage.backup())
         for image in stage.images(FIRST):
-            box.delete_image(image["id"])
-        box.faults("p", match="POST .*/images$")
-        box.clear_requests()
-        process = victim.start(stage.config, backup)
+            sandbox.delete_image(image["id"])
+        sandbox.faults("p", match="POST .*/images$")
+        sandbox.clear_requests()
+        process = killable_process.start(stage.config, backup)
         while not any(method == "POST" for method, _ in stage.writes()):
             assert process.is_alive()
             time.sleep(0.01)
-        victim.kill(process)
+        killable_process.kill(process)
         (put,) = {path for method, path in stage.writes() if method == "PUT"}  # the first is asked who it is
         dav = HTTPDigestAuth(DAV_USERNAME, DAV_PASSWORD)
-        assert requests.get(box.url + put, auth=dav, timeout=victim.LONG).status_code == 200
+        assert requests.get(sandbox.url + put, auth=dav, timeout=killable_process.LONG).status_code == 200
         assert stage.restore(backup.read_bytes()).code == 0
-        assert requests.get(box.url + put, auth=dav, timeout=victim.LONG).status_code == 404
+        assert requests.get(sandbox.url + put, auth=dav, timeout=killable_process.LONG).status_code == 404

@@ -8,22 +8,22 @@ from typing import Any
 import orjson
 import pytest
 
-from bc_images.sandbox import SandboxServer
-from target_bc_images import plan
-from tests.target.stage import Run, Stage, end, head, picture, row, singer
+from bigcommerce_sandbox import SandboxServer
+from target_bc_images import planning
+from tests.support.target import Run, Stage, end, head, picture, row, singer
 
 FIRST, SECOND, THIRD = 101, 102, 103
 
 
 def damage(stage: Stage) -> None:
     """One image lost, one overwritten, one too many, and a product that the backup does not know."""
-    box = stage.box
-    box.delete_image(stage.images(FIRST)[0]["id"])
-    box.set_image(stage.images(SECOND)[0]["id"], description="overwritten")
-    box.add_image(THIRD, picture(1), "extra.png")
-    product = box.add_product(sku="NEW")
-    box.add_image(product, picture(2), "unknown.png")
-    box.add_image(product, picture(3), "unknown.png")
+    sandbox = stage.sandbox
+    sandbox.delete_image(stage.images(FIRST)[0]["id"])
+    sandbox.set_image(stage.images(SECOND)[0]["id"], description="overwritten")
+    sandbox.add_image(THIRD, picture(1), "extra.png")
+    product = sandbox.add_product(sku="NEW")
+    sandbox.add_image(product, picture(2), "unknown.png")
+    sandbox.add_image(product, picture(3), "unknown.png")
 
 
 class TestModes:
@@ -43,17 +43,17 @@ class TestModes:
     def test_create_only_puts_back_what_the_store_shifts(self, stage3: Stage) -> None:
         backup = stage3.backup()
         damage(stage3)
-        stage3.box.switch(sort_order_shift="shift")
+        stage3.sandbox.switch(sort_order_shift="shift")
         before = {image["id"]: image["sort_order"] for image in stage3.images(FIRST)}
         assert stage3.restore(backup, mode="create_only").code == 0
         assert before.items() <= {image["id"]: image["sort_order"] for image in stage3.images(FIRST)}.items()
 
     def test_create_only_finishes_what_it_has_created(self, stage: Stage) -> None:
-        stage.box.reset(6, 5)
+        stage.sandbox.reset(6, 5)
         before, backup = stage.state(), stage.backup()
-        for image in stage.box.dump(files=False)["images"]:
-            stage.box.delete_image(image["id"])
-        stage.box.switch(sort_order_shift="shift")
+        for image in stage.sandbox.dump(files=False)["images"]:
+            stage.sandbox.delete_image(image["id"])
+        stage.sandbox.switch(sort_order_shift="shift")
         run = stage.restore(backup, mode="create_only")
         assert (run.code, run.actions) == (0, [("create", "done")] * 30)
         assert stage.state() == before
@@ -61,25 +61,25 @@ class TestModes:
     def test_create_only_finishes_what_an_earlier_run_has_created(self, stage3: Stage) -> None:
         before, backup = stage3.state(), stage3.backup()
         for image in stage3.images(FIRST):
-            stage3.box.delete_image(image["id"])
-        stage3.box.switch(sort_order_shift="shift")
-        stage3.box.faults("..s", match=f"(POST|PUT) .*/{FIRST}/images")
+            stage3.sandbox.delete_image(image["id"])
+        stage3.sandbox.switch(sort_order_shift="shift")
+        stage3.sandbox.faults("..s", match=f"(POST|PUT) .*/{FIRST}/images")
         assert stage3.restore(backup, mode="create_only").code == 3
         assert stage3.state() != before
-        stage3.box.set_image(stage3.images(FIRST)[0]["id"], sort_order=70)
-        stage3.box.faults("")
+        stage3.sandbox.set_image(stage3.images(FIRST)[0]["id"], sort_order=70)
+        stage3.sandbox.faults("")
         assert stage3.restore(backup, mode="create_only").code == 0
         assert stage3.state() == before
-        stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="by hand")  # finished: it is the shop's now
+        stage3.sandbox.set_image(stage3.images(FIRST)[0]["id"], description="by hand")  # finished: it is the shop's now
         assert stage3.restore(backup, mode="create_only").actions == []
 
     @pytest.mark.parametrize("shift", ["none", "shift"])
     def test_create_only_disturbs_nobody(self, stage: Stage, shift: str) -> None:
         backup = stage.backup()
-        stage.box.switch(sort_order_shift=shift)
-        stage.box.set_image(stage.images(FIRST)[1]["id"], sort_order=7, description="by hand", is_thumbnail=True)
+        stage.sandbox.switch(sort_order_shift=shift)
+        stage.sandbox.set_image(stage.images(FIRST)[1]["id"], sort_order=7, description="by hand", is_thumbnail=True)
         lost = stage.images(FIRST)[0]
-        stage.box.delete_image(lost["id"])
+        stage.sandbox.delete_image(lost["id"])
         there = {image["id"]: image for image in stage.images(FIRST)}
         assert stage.restore(backup, mode="create_only").code == 0
         after = stage.images(FIRST)
@@ -105,13 +105,13 @@ class TestModes:
         assert run.summary["summary"]["delete"] == 3
         assert stage.restore(backup, mode="mirror", max_deletes=0).actions == []
 
-    def test_a_product_whose_images_all_go_takes_one_delete_on_v2(self, box: SandboxServer, tmp_path: Any) -> None:
-        stage = Stage(box, tmp_path, "v2")
+    def test_a_product_whose_images_all_go_takes_one_delete_on_v2(self, sandbox: SandboxServer, tmp_path: Any) -> None:
+        stage = Stage(sandbox, tmp_path, "v2")
         backup = stage.backup()
-        product = box.add_product(sku="NEW")
+        product = sandbox.add_product(sku="NEW")
         for number in range(5):
-            box.add_image(product, picture(number), "unknown.png")
-        box.clear_requests()
+            sandbox.add_image(product, picture(number), "unknown.png")
+        sandbox.clear_requests()
         assert stage.restore(backup, mode="mirror", max_deletes=5).code == 0
         assert stage.writes() == [("DELETE", f"/stores/sandbox/v2/products/{product}/images")]
 
@@ -132,7 +132,7 @@ class TestModes:
         }
 
     def test_mirror_of_products_without_images_empties_them(self, stage3: Stage) -> None:
-        ids = {each["id"] for each in stage3.box.dump(files=False)["products"]}
+        ids = {each["id"] for each in stage3.sandbox.dump(files=False)["products"]}
         rows = [row({"store_hash": "sandbox", "id": each, "image_count": 0}, "products", None) for each in ids]
         data = singer(head("products"), *rows, head(), end())
         run = stage3.restore(data, mode="mirror", max_deletes=15)
@@ -157,18 +157,18 @@ class TestProductThatIsFull:
 
     @pytest.fixture(autouse=True)
     def full(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(plan, "MAX_IMAGES", 5)
-        stage.box.switch(max_images=5)
+        monkeypatch.setattr(planning, "MAX_IMAGES", 5)
+        stage.sandbox.switch(max_images=5)
 
     @pytest.mark.parametrize("extra", [2, 3, 5])
     def test_a_mirror_makes_room(self, stage: Stage, extra: int) -> None:
-        stage.box.add_image(FIRST, picture(20), "four.png", is_thumbnail=False, sort_order=8)
-        stage.box.add_image(FIRST, picture(21), "five.png", is_thumbnail=False, sort_order=9)
+        stage.sandbox.add_image(FIRST, picture(20), "four.png", is_thumbnail=False, sort_order=8)
+        stage.sandbox.add_image(FIRST, picture(21), "five.png", is_thumbnail=False, sort_order=9)
         before, backup = stage.state(), stage.backup()
         for image in stage.images(FIRST)[:extra]:
-            stage.box.delete_image(image["id"])
+            stage.sandbox.delete_image(image["id"])
         for number in range(extra):
-            stage.box.add_image(FIRST, picture(30 + number), f"extra-{number}.png", is_thumbnail=False)
+            stage.sandbox.add_image(FIRST, picture(30 + number), f"extra-{number}.png", is_thumbnail=False)
         planned = stage.restore(backup, mode="mirror", max_deletes=extra, dry_run=True)
         assert planned.code == 0
         assert planned.actions.count(("create", "planned")) == planned.actions.count(("delete", "planned")) == extra
@@ -179,9 +179,9 @@ class TestProductThatIsFull:
 
     def test_without_deletes_the_rest_is_rejected(self, stage: Stage) -> None:
         backup = stage.backup()
-        stage.box.delete_image(stage.images(FIRST)[0]["id"])
+        stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
         for number in range(3):
-            stage.box.add_image(FIRST, picture(30 + number), f"extra-{number}.png", is_thumbnail=False)
+            stage.sandbox.add_image(FIRST, picture(30 + number), f"extra-{number}.png", is_thumbnail=False)
         run = stage.restore(backup)
         assert ("reject", "rejected") in run.actions
         assert "a product holds at most 5 images" in run.err
@@ -189,15 +189,15 @@ class TestProductThatIsFull:
     def test_nothing_is_deleted_for_creates_that_never_come(self, stage: Stage) -> None:
         """Another product fails first: then neither deletes nor the creates that need their room are done."""
         backup = stage.backup()
-        stage.box.delete_image(stage.images(FIRST)[0]["id"])
+        stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
         for number in range(3):
-            stage.box.add_image(FIRST, picture(30 + number), f"extra-{number}.png", is_thumbnail=False)
-        stage.box.set_image(stage.images(SECOND)[0]["id"], description="wrong")
-        stage.box.faults("7" * 100, match=f"PUT .*/{SECOND}/images")
+            stage.sandbox.add_image(FIRST, picture(30 + number), f"extra-{number}.png", is_thumbnail=False)
+        stage.sandbox.set_image(stage.images(SECOND)[0]["id"], description="wrong")
+        stage.sandbox.faults("7" * 100, match=f"PUT .*/{SECOND}/images")
         run = stage.restore(backup, mode="mirror", max_deletes=3)
         assert run.code == 1
         assert {("create", "not reached"), ("delete", "not reached")} <= {*run.actions}
-        stage.box.faults("")
+        stage.sandbox.faults("")
         assert stage.restore(backup, mode="mirror", max_deletes=3).code == 0
         assert len(stage.images(FIRST)) == 3
 
@@ -216,7 +216,7 @@ class TestMirrorRefuses:
         backup = stage3.backup()
         damage(stage3)
         before = stage3.state()
-        stage3.box.clear_requests()
+        stage3.sandbox.clear_requests()
         self.check(stage3, backup, 2, "mirror would delete 3 images, more than max_deletes 2", max_deletes=2)
         assert (stage3.writes(), stage3.state()) == ([], before)
 
@@ -252,13 +252,13 @@ class TestMirrorRefuses:
     def test_a_store_that_cannot_be_read_to_the_end(self, stage3: Stage) -> None:
         backup = stage3.backup()
         damage(stage3)
-        stage3.box.faults(".h")
+        stage3.sandbox.faults(".h")
         self.check(stage3, backup, 3, "not JSON")
 
     def test_no_files_to_keep_the_pictures_in(self, stage3: Stage) -> None:
         backup = stage3.backup(files=False)
         damage(stage3)
-        stage3.box.delete_product(FIRST)
+        stage3.sandbox.delete_product(FIRST)
         records = [each for each in map(orjson.loads, backup.splitlines()) if each["type"] != "RECORD" or
                    each["record"]["product_id"] != FIRST]  # fmt: skip
         reason = "mirror deleted nothing, because 3 deletes were refused: no copy of the picture is kept (set files"
@@ -279,12 +279,12 @@ class TestMirrorRefuses:
         """It is refused at first, while something else is written to its product: planning again must know."""
         records = stage3.records(files=False)
         one, two, _ = stage3.images(FIRST)
-        stage3.box.set_image(one["id"], content=picture(9), filename="else.png")
-        stage3.box.set_image(two["id"], description="overwritten")
-        before = stage3.box.original(stage3.images(FIRST)[0]["image_file"])
+        stage3.sandbox.set_image(one["id"], content=picture(9), filename="else.png")
+        stage3.sandbox.set_image(two["id"], description="overwritten")
+        before = stage3.sandbox.original(stage3.images(FIRST)[0]["image_file"])
         run = stage3.restore(singer(head(), *map(row, records)), files="")
         assert run.actions == [("reject", "rejected"), ("update", "done")]
-        assert stage3.box.original(stage3.images(FIRST)[0]["image_file"]) == before
+        assert stage3.sandbox.original(stage3.images(FIRST)[0]["image_file"]) == before
 
 
 class TestDryRun:
@@ -292,10 +292,10 @@ class TestDryRun:
     def test_it_plans_everything_and_writes_nothing(self, stage: Stage, settings: dict[str, Any]) -> None:
         backup = stage.backup()
         damage(stage)
-        stage.box.set_image(stage.images(SECOND)[1]["id"], content=picture(77), filename="else.png")
+        stage.sandbox.set_image(stage.images(SECOND)[1]["id"], content=picture(77), filename="else.png")
         files = sorted((stage.folder / "files").rglob("*"))
         before = stage.state()
-        stage.box.clear_requests()
+        stage.sandbox.clear_requests()
         run = stage.restore(backup, dry_run=True, **settings)
         assert run.code == 0
         deletes = [("delete", "planned")] * (3 if settings else 0)
@@ -327,8 +327,8 @@ class TestProducts:
     def test_only_the_chosen_ones(self, stage: Stage) -> None:
         backup = stage.backup()
         for product in (FIRST, SECOND):
-            stage.box.delete_image(stage.images(product)[0]["id"])
-        stage.box.add_image(THIRD, picture(1), "extra.png")
+            stage.sandbox.delete_image(stage.images(product)[0]["id"])
+        stage.sandbox.add_image(THIRD, picture(1), "extra.png")
         run = stage.restore(backup, product_ids=[SECOND], mode="mirror", max_deletes=5)
         assert (run.code, run.actions) == (0, [("create", "done")])
         assert [len(stage.images(each)) for each in (FIRST, SECOND, THIRD)] == [2, 3, 4]
@@ -337,7 +337,7 @@ class TestProducts:
 
     def test_a_product_that_is_gone(self, stage: Stage) -> None:
         backup = stage.backup()
-        stage.box.delete_product(SECOND)
+        stage.sandbox.delete_product(SECOND)
         run = stage.restore(backup)
         assert run.code == 1
         assert run.actions == [("reject", "rejected")] * 3
@@ -362,7 +362,7 @@ class TestOtherStore:
         before = stage.state()
         for product in (FIRST, SECOND):
             for image in stage.images(product):
-                stage.box.delete_image(image["id"])
+                stage.sandbox.delete_image(image["id"])
         run = stage.restore(backup, match_products_by="sku")
         assert run.code == 0, run.err
         assert stage.state() == before
@@ -371,8 +371,8 @@ class TestOtherStore:
         assert stage.restore(backup, match_products_by="sku").actions == []
 
     def test_by_sku_where_nobody_or_several_have_it(self, stage: Stage, backup: bytes) -> None:
-        stage.box.add_product(sku="SKU-000001")
-        stage.box.delete_product(THIRD)
+        stage.sandbox.add_product(sku="SKU-000001")
+        stage.sandbox.delete_product(THIRD)
         run = stage.restore(backup, match_products_by="sku")
         assert run.code == 1
         assert {(each["product_id"], each["reason"]) for each in run.rows if each.get("action") == "reject"} == {
@@ -391,15 +391,15 @@ class TestOtherStore:
         assert run.summary["rejected"] == 15
 
     def test_a_sku_is_matched_to_the_letter(self, stage3: Stage) -> None:
-        stage3.box.add_product(sku="a,b")
-        product = stage3.box.add_product(sku="a, b*&=é")
+        stage3.sandbox.add_product(sku="a,b")
+        product = stage3.sandbox.add_product(sku="a, b*&=é")
         records = [{**stage3.records()[0], "store_hash": "other", "product_sku": "a, b*&=é"}]
         assert stage3.restore(singer(head(), *map(row, records)), match_products_by="sku").code == 0
         assert len(stage3.images(product)) == 1
 
     def test_mirror_by_sku_spares_products_without_one(self, stage: Stage, backup: bytes) -> None:
-        stage.box.add_image(FIRST, picture(1), "extra.png")
-        stage.box.add_image(stage.box.add_product(sku=""), picture(2), "unknown.png")
+        stage.sandbox.add_image(FIRST, picture(1), "extra.png")
+        stage.sandbox.add_image(stage.sandbox.add_product(sku=""), picture(2), "unknown.png")
         run = stage.restore(backup, match_products_by="sku", mode="mirror", max_deletes=1)
         assert (run.code, run.actions) == (0, [("delete", "done")])
 
@@ -416,7 +416,7 @@ class TestOtherStore:
 
     def test_by_id_across_stores_has_to_be_chosen(self, stage3: Stage) -> None:
         records = [{**each, "store_hash": "other"} for each in stage3.records()]
-        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+        stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
         before = len(stage3.images(FIRST))
         run = stage3.restore(singer(head(), *map(row, records)), match_products_by="id")
         assert run.code == 0
@@ -463,9 +463,9 @@ class TestReport:
     @pytest.mark.parametrize("path", ["/proc/nowhere/report", "/"])
     def test_a_path_that_cannot_be_written(self, stage3: Stage, path: str) -> None:
         backup = stage3.backup()
-        stage3.box.clear_requests()
+        stage3.sandbox.clear_requests()
         run = stage3.restore(backup, report=path)
-        assert (run.code, stage3.box.requests()) == (2, [])
+        assert (run.code, stage3.sandbox.requests()) == (2, [])
         assert "The report " in run.err
 
     def test_a_full_disk_ends_the_run_with_a_clear_line(self, stage3: Stage) -> None:
@@ -477,11 +477,11 @@ class TestReport:
 
 
 def test_a_failed_action_is_listed_with_the_stores_own_words(stage3: Stage) -> None:
-    stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="x" * 300)
+    stage3.sandbox.set_image(stage3.images(FIRST)[0]["id"], description="x" * 300)
     before, backup = stage3.state(), stage3.backup()
-    stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="short")
-    stage3.box.delete_image(stage3.images(SECOND)[0]["id"])
-    stage3.box.switch(description_max=255)
+    stage3.sandbox.set_image(stage3.images(FIRST)[0]["id"], description="short")
+    stage3.sandbox.delete_image(stage3.images(SECOND)[0]["id"])
+    stage3.sandbox.switch(description_max=255)
     run = stage3.restore(backup)
     assert run.code == 1
     assert run.actions == [("create", "done"), ("update", "failed")]
@@ -490,10 +490,10 @@ def test_a_failed_action_is_listed_with_the_stores_own_words(stage3: Stage) -> N
     assert failed["record"]["description"] == "x" * 300
     assert run.out == ""
     again = singer(head(), row(json.loads(json.dumps(failed["record"]))))
-    stage3.box.clear_requests()
+    stage3.sandbox.clear_requests()
     run = stage3.restore(again)  # known not to be taken: it is not sent again
     assert (run.code, run.rows[0]["differences"][0]["kept"], stage3.writes()) == (1, "short", [])
-    stage3.box.switch(description_max=0)
+    stage3.sandbox.switch(description_max=0)
     stage3.lose_ledger()
     assert stage3.restore(again).code == 0
     assert stage3.state() == before
@@ -502,8 +502,8 @@ def test_a_failed_action_is_listed_with_the_stores_own_words(stage3: Stage) -> N
 def test_on_error_stop_stops_at_the_first_failure(stage3: Stage) -> None:
     backup = stage3.backup()
     for image in stage3.records(files=False):
-        stage3.box.set_image(image["id"], description="overwritten")
-    stage3.box.switch(description_max=1)
+        stage3.sandbox.set_image(image["id"], description="overwritten")
+    stage3.sandbox.switch(description_max=1)
     run = stage3.restore(backup, on_error="stop", concurrency=1)
     assert run.code == 1
     statuses = [status for _, status in run.actions]

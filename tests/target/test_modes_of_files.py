@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bc_images.private_files import create_private, make_private_folder, write_private
-from tests.archive.test_archives import DONE, RECORD, SCHEMA, keep, text
-from tests.target.stage import Stage
+from tests.singer.test_archive import DONE, RECORD, SCHEMA, keep, text
+from tests.support.target import Stage
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
@@ -34,7 +34,7 @@ def test_a_restore_leaves_nothing_that_others_may_read(stage3: Stage, umask: int
     stage3.config["state_dir"] = str(stage3.folder / "deep" / "state")
     stage3.config["report"] = str(stage3.folder / "reports" / "of today" / "report.jsonl")
     backup = stage3.backup()
-    stage3.box.set_image(stage3.images(101)[0]["id"], description="damage")
+    stage3.sandbox.set_image(stage3.images(101)[0]["id"], description="damage")
     assert stage3.restore(backup).code == 0
     for folder in ("deep", "reports"):
         left = modes(stage3.folder / folder)

@@ -14,12 +14,12 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
+from bc_images.cli.retry import retry
 from bc_images.errors import BcImagesError
-from bc_images.sandbox import SandboxServer
-from target_bc_images.retry import retry
-from tests import in_process
-from tests.target.stage import Stage, end, head, kept_signals, row, singer, state
-from tests.target.test_verify import Verifier
+from bigcommerce_sandbox import SandboxServer
+from tests.cli.test_verify import Verifier
+from tests.support import commands
+from tests.support.target import Stage, end, head, kept_signals, row, singer, state
 
 FIRST, SECOND = 101, 102
 NOTHING = "nothing was written to the store"
@@ -54,13 +54,13 @@ class TestPacked:
     @pytest.mark.parametrize("way", ["stdin", "--input"])
     def test_the_target_reads_it(self, stage3: Stage, pack: Callable[[bytes], bytes], way: str) -> None:
         before, data = stage3.state(), pack(stage3.backup())
-        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+        stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
         config = config_of(stage3)
         path = stage3.folder / "backup.singer"  # whatever its name says
         path.write_bytes(data)
         more: list[str] = [] if way == "stdin" else ["--input", str(path)]
         stdin = data if way == "stdin" else b""
-        ended = in_process.run("target-bc-images", "--config", config, *more, stdin=stdin, cwd=stage3.folder)
+        ended = commands.run("target-bc-images", "--config", config, *more, stdin=stdin, cwd=stage3.folder)
         assert (ended.returncode, stage3.state()) == (0, before), ended.stderr
 
     @pytest.mark.parametrize("pack", PACKED)
@@ -68,7 +68,7 @@ class TestPacked:
         verifier = Verifier(stage3)
         verifier.backup.write_bytes(pack(verifier.backup.read_bytes()))
         assert verifier()[0] == 0
-        ended = in_process.run("bc-images", "check", f"--files={stage3.config['files']}", verifier.backup)
+        ended = commands.run("bc-images", "check", f"--files={stage3.config['files']}", verifier.backup)
         assert (ended.returncode, b"0 missing" in ended.stdout) == (0, True)
 
     @pytest.mark.parametrize("pack", PACKED)
@@ -76,8 +76,8 @@ class TestPacked:
         data = stage3.backup()
         config = stage3.folder / "archive.json"
         config.write_text(json.dumps({"files": stage3.config["files"]}))
-        assert in_process.run("target-singer-archive", "--config", config, stdin=pack(data)).returncode == 0
-        back = in_process.run("tap-singer-archive", "--config", config)
+        assert commands.run("target-singer-archive", "--config", config, stdin=pack(data)).returncode == 0
+        back = commands.run("tap-singer-archive", "--config", config)
         assert back.stdout.splitlines() == [line for line in data.splitlines() if b'"STATE"' not in line]
 
 
@@ -95,7 +95,7 @@ class TestUnreadable:
         verifier = Verifier(stage3)
         verifier.backup.write_bytes(spoil(verifier.backup.read_bytes()))
         code, (line,) = verifier()
-        ended = in_process.run("bc-images", "check", f"--files={stage3.config['files']}", verifier.backup)
+        ended = commands.run("bc-images", "check", f"--files={stage3.config['files']}", verifier.backup)
         for exit_code, said in ((code, line), (ended.returncode, ended.stderr.decode())):
             assert exit_code == 3
             assert str(verifier.backup) in said
@@ -175,8 +175,8 @@ class TestNesting:
             code, lines = verifier()
             assert code == 3, what
             assert len(lines[-1]) < 500
-            archived = in_process.run("target-singer-archive", "--config", config, stdin=data)
-            checked = in_process.run("bc-images", "check", f"--files={stage3.config['files']}", verifier.backup)
+            archived = commands.run("target-singer-archive", "--config", config, stdin=data)
+            checked = commands.run("bc-images", "check", f"--files={stage3.config['files']}", verifier.backup)
             for ended in (archived, checked):
                 assert ended.returncode in {0, 1, 3}
                 assert b"bug" not in ended.stderr
@@ -190,7 +190,7 @@ class TestNumbers:
     @pytest.mark.parametrize("column", ["id", "product_id", "sort_order", "file_size", "version"])
     def test_they_cost_their_record(self, stage3: Stage, number: int, column: str) -> None:
         records = stage3.records()
-        stage3.box.delete_image(stage3.images(SECOND)[0]["id"])
+        stage3.sandbox.delete_image(stage3.images(SECOND)[0]["id"])
         odd = json.dumps(row({**records[0], "id": 77, column: number})).encode() + b"\n"
         run = stage3.restore(singer(head()) + odd + singer(*map(row, records)))
         assert "bug" not in run.err
@@ -230,7 +230,7 @@ class TestCharactersAndNumbers:
     @pytest.mark.parametrize("character", [rb"\ud83d", b"\xed\xa0\xbd"])
     def test_half_of_a_surrogate_pair(self, stage3: Stage, character: bytes, caplog: pytest.LogCaptureFixture) -> None:
         image = stage3.images(FIRST)[0]["id"]
-        stage3.box.set_image(image, description="cat")
+        stage3.sandbox.set_image(image, description="cat")
         data = self.edited(stage3, "description", b'"cat"', b'"cat %b"' % character)
         assert stage3.restore(data).code == 0
         assert stage3.images(FIRST)[0]["description"] == "cat \ufffd"
@@ -240,7 +240,7 @@ class TestCharactersAndNumbers:
         verifier = Verifier(stage3)
         verifier.backup.write_bytes(data)
         assert verifier()[0] == 0
-        ended = in_process.run("bc-images", "check", f"--files={stage3.config['files']}", verifier.backup)
+        ended = commands.run("bc-images", "check", f"--files={stage3.config['files']}", verifier.backup)
         assert (ended.returncode, b"a broken character, read as U+FFFD" in ended.stderr) == (0, True)
 
     @pytest.mark.parametrize("number", [b"1e999", b"-Infinity", b"9" * 400])
@@ -248,7 +248,7 @@ class TestCharactersAndNumbers:
         before, good = stage3.state(), stage3.backup()
         data = self.edited(stage3, "sort_order", b"0", number)
         for image in stage3.images(FIRST):
-            stage3.box.delete_image(image["id"])
+            stage3.sandbox.delete_image(image["id"])
         run = stage3.restore(data)
         assert (run.code, run.summary["rejected"], len(stage3.images(FIRST))) == (1, 1, 2)
         assert 'set stream_maps to {"product_images": {"sort_order": "0 if sort_order == ' in run.rows[0]["reason"]
@@ -281,7 +281,7 @@ class TestUndo:
             assert "is cut off: everything before it counts" in caplog.text
         else:
             path.write_bytes(whole + b'{"type":"ACTIVATE_VERSION","stream"'[:-cut])
-            ended = in_process.run("target-bc-images", "--config", config_of(stage3), "--input", path)
+            ended = commands.run("target-bc-images", "--config", config_of(stage3), "--input", path)
             assert ended.returncode == 0, ended.stderr
             assert b"everything before it counts" in ended.stderr
         assert stage3.state() == before
@@ -295,11 +295,11 @@ class TestUndo:
 
     def test_a_mirror_takes_back_what_was_done(self, tmp_path: Path) -> None:
         """Killed while the undo of the second batch was written: the products in it were not touched yet."""
-        with SandboxServer(products=252, images=2) as box:
-            stage = Stage(box, tmp_path)
+        with SandboxServer(products=252, images=2) as sandbox:
+            stage = Stage(sandbox, tmp_path)
             records = stage.records()
             first, last = records[0], records[-1]
-            box.delete_image(first["id"])
+            sandbox.delete_image(first["id"])
             before = stage.state()
             wanted = [{**each, "description": "new"} if each is last else each for each in records]
             assert stage.restore(singer(head(), *map(row, wanted))).code == 0
@@ -308,7 +308,7 @@ class TestUndo:
             marks = [number for number, line in enumerate(lines) if b"ACTIVATE_VERSION" in line]
             assert len(marks) == 2
             assert len(lines) == marks[1] + 1 == marks[0] + 5  # a product, its two images, the mark
-            box.set_image(last["id"], description=last["description"])  # as if the second batch had not been begun
+            sandbox.set_image(last["id"], description=last["description"])  # as if the second batch had not been begun
             for number, length in ((2, -9), (3, -9), (2, 0)):  # within its first image, its second, or before both
                 number += marks[0]  # noqa: PLW2901
                 created = max(each["id"] for each in stage.images(first["product_id"]))
@@ -325,7 +325,7 @@ class TestUndo:
         assert stage3.restore(path.read_bytes()).code == 0
         assert stage3.state() == before
         assert Verifier(stage3)(backup=path)[0] == 0
-        ended = in_process.run("bc-images", "check", f"--files={stage3.config['files']}", path)
+        ended = commands.run("bc-images", "check", f"--files={stage3.config['files']}", path)
         assert ended.returncode in {0, 1}
         assert b"everything before it counts" in ended.stderr
 

@@ -16,14 +16,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bc_images.http.store_clock import StoreClock
-from bc_images.sandbox import SandboxServer
-from bc_images.store.v2 import StoreV2
-from bc_images.store.v3 import StoreV3
-from target_bc_images import apply
-from target_bc_images.apply import Apply
-from tests.target import victim
-from tests.target.stage import Stage, picture
+from bc_images.bigcommerce.store_clock import StoreClock
+from bc_images.bigcommerce.v2 import StoreV2
+from bc_images.bigcommerce.v3 import StoreV3
+from bigcommerce_sandbox import SandboxServer
+from target_bc_images import executor
+from target_bc_images.executor import Apply
+from tests.support import killable_process
+from tests.support.target import Stage, picture
 
 FIRST, SECOND = 101, 102
 MINUTE = 60.0
@@ -46,7 +46,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 @pytest.fixture
 def stage(stage: Stage) -> Stage:
     stage.config["pending_write_timeout"] = TIMEOUT
-    stage.box.switch(late_ms=0)
+    stage.sandbox.switch(late_ms=0)
     return stage
 
 
@@ -54,14 +54,14 @@ def stage(stage: Stage) -> Stage:
 def late3(stage3: Stage) -> Stage:
     """The store over V3. Over V2 what is carried out late fails: the file is gone from the import folder by then."""
     stage3.config["pending_write_timeout"] = TIMEOUT
-    stage3.box.switch(late_ms=0)
+    stage3.sandbox.switch(late_ms=0)
     return stage3
 
 
 def lose(stage: Stage, *places: int, product_id: int = FIRST) -> None:
     images = stage.images(product_id)
     for place in places:
-        stage.box.delete_image(images[place]["id"])
+        stage.sandbox.delete_image(images[place]["id"])
 
 
 def creates(stage: Stage) -> int:
@@ -73,19 +73,19 @@ class TestCarriedOutLate:
         before, backup = late3.state(), late3.backup()
         lose(late3, 0, 1)
         lose(late3, 0, product_id=SECOND)
-        late3.box.faults("L", match=f"POST .*{FIRST}/images$")
+        late3.sandbox.faults("L", match=f"POST .*{FIRST}/images$")
         run = late3.restore(backup)
         assert (run.code, run.states) == (1, [])
         assert run.actions == [("create", "done"), ("create", "not reached"), ("create", "undecided")]
         assert "1 undecided" in run.err
         assert "the store may still carry it out" in run.err
         assert "Run again after 2027-01-15 08:15:00 UTC" in run.err
-        late3.box.clear_requests()
+        late3.sandbox.clear_requests()
         clock(5 * MINUTE)
         run = late3.restore(backup)
         assert (run.code, run.actions) == (1, [("create", "not reached"), ("create", "undecided")])
         assert late3.writes() == []
-        late3.box.carry_out_late()
+        late3.sandbox.carry_out_late()
         clock(5 * MINUTE)
         run = late3.restore(backup)
         assert (run.code, run.actions) == (0, [("create", "done")])
@@ -94,7 +94,7 @@ class TestCarriedOutLate:
     def test_after_the_timeout_it_is_created(self, stage: Stage, clock: Callable[[float], None]) -> None:
         before, backup = stage.state(), stage.backup()
         lose(stage, 0)
-        stage.box.faults("d", match=CREATE)
+        stage.sandbox.faults("d", match=CREATE)
         assert stage.restore(backup).actions == [("create", "undecided")]
         clock(TIMEOUT + 1)
         assert stage.restore(backup).actions == [("create", "done")]
@@ -104,11 +104,11 @@ class TestCarriedOutLate:
     def test_whatever_hides_the_outcome(self, stage: Stage, clock: Callable[[float], None], letter: str) -> None:
         before, backup = stage.state(), stage.backup()
         lose(stage, 0)
-        stage.box.faults(letter, match=CREATE)
+        stage.sandbox.faults(letter, match=CREATE)
         run = stage.restore(backup, request_timeout=0.3)
         assert (run.code, run.actions, creates(stage)) == (1, [("create", "undecided")], 1)
         clock(10 * MINUTE)
-        stage.box.carry_out_late()
+        stage.sandbox.carry_out_late()
         assert stage.restore(backup).code == (0 if letter == "L" and stage.config["api_version"] == "v3" else 1)
         clock(10 * MINUTE)
         assert stage.restore(backup).code == 0
@@ -119,7 +119,7 @@ class TestCarriedOutLate:
     ) -> None:
         backup = stage.backup()
         lose(stage, 0)
-        stage.box.faults("d", match=CREATE)
+        stage.sandbox.faults("d", match=CREATE)
         assert stage.restore(backup).code == 1
         clock(-365 * 24 * 60 * MINUTE)
         assert stage.restore(backup).code == 1
@@ -151,13 +151,13 @@ class TestCarriedOutLate:
     def test_a_mirror_deletes_nothing_meanwhile(self, late3: Stage, clock: Callable[[float], None]) -> None:
         before, backup = late3.state(), late3.backup()
         lose(late3, 0)
-        extra = late3.box.add_image(SECOND, picture(7), "extra.png")
-        late3.box.faults("L", match=CREATE)
+        extra = late3.sandbox.add_image(SECOND, picture(7), "extra.png")
+        late3.sandbox.faults("L", match=CREATE)
         run = late3.restore(backup, mode="mirror", max_deletes=1)
         assert (run.code, run.actions) == (1, [("create", "undecided"), ("delete", "not reached")])
         assert extra in {image["id"] for image in late3.images(SECOND)}
         clock(MINUTE)
-        late3.box.carry_out_late()
+        late3.sandbox.carry_out_late()
         assert late3.restore(backup, mode="mirror", max_deletes=1).code == 0
         assert late3.state() == before
 
@@ -173,17 +173,17 @@ class TestLostReplyUnderAnotherName:
             number[0] += 1
             return f"z/{serial % 1000:03d}/{hashlib.sha256(str(serial).encode()).hexdigest()[:12]}__{serial:05d}.{kind}"
 
-        monkeypatch.setattr("bc_images.sandbox.media.stored_name", stored_name)
+        monkeypatch.setattr("bigcommerce_sandbox.media.stored_name", stored_name)
 
     @pytest.mark.parametrize("letter", "lwL")
     @pytest.mark.parametrize("recompress", ["off", "on"])
     def test_no_duplicate(self, late3: Stage, clock: Callable[[float], None], letter: str, recompress: str) -> None:
         backup = late3.backup()
-        late3.box.switch(recompress_uploads=recompress)
+        late3.sandbox.switch(recompress_uploads=recompress)
         lose(late3, 0, 1, 2)
-        late3.box.faults(letter, match=CREATE)
+        late3.sandbox.faults(letter, match=CREATE)
         late3.restore(backup)
-        late3.box.carry_out_late()
+        late3.sandbox.carry_out_late()
         clock(MINUTE)
         run = late3.restore(backup)
         assert run.code == 0, run.err
@@ -193,15 +193,15 @@ class TestLostReplyUnderAnotherName:
         before, backup = late3.state(), late3.backup()
         name = late3.images(FIRST)[0]["image_file"].rpartition("/")[2]
         lose(late3, 0)
-        late3.box.faults("L", match=CREATE)
+        late3.sandbox.faults("L", match=CREATE)
         assert late3.restore(backup).code == 1
-        stranger = late3.box.add_image(
+        stranger = late3.sandbox.add_image(
             FIRST, picture(77), name, image_file=f"s/111/{name}", sort_order=90, is_thumbnail=False
         )
         assert late3.restore(backup).actions == [("create", "undecided")]
-        late3.box.carry_out_late()
+        late3.sandbox.carry_out_late()
         assert late3.restore(backup).code == 0
-        late3.box.delete_image(stranger)
+        late3.sandbox.delete_image(stranger)
         assert late3.state() == before
 
 
@@ -212,22 +212,22 @@ class TestConflict:
     def test_it_is_looked_into(self, stage: Stage, letters: str) -> None:
         before, backup = stage.state(), stage.backup()
         lose(stage, 0)
-        stage.box.faults(letters, match=CREATE)
+        stage.sandbox.faults(letters, match=CREATE)
         run = stage.restore(backup)
         assert run.code == 0, run.err
         assert stage.state() == before
 
     def test_of_an_update_too(self, stage: Stage) -> None:
         before, backup = stage.state(), stage.backup()
-        stage.box.set_image(stage.images(FIRST)[0]["id"], description="wrong")
-        stage.box.faults("cc", match=r"PUT .*/images/\d+$")
+        stage.sandbox.set_image(stage.images(FIRST)[0]["id"], description="wrong")
+        stage.sandbox.faults("cc", match=r"PUT .*/images/\d+$")
         assert stage.restore(backup).actions == [("update", "done")]
         assert stage.state() == before
 
     def test_not_for_ever(self, stage: Stage) -> None:
         backup = stage.backup()
         lose(stage, 0)
-        stage.box.faults("c" * 100, match=CREATE)
+        stage.sandbox.faults("c" * 100, match=CREATE)
         run = stage.restore(backup)
         assert (run.code, run.actions) == (1, [("create", "failed")])
         assert "HTTP 409: Conflict" in run.err
@@ -238,14 +238,14 @@ class TestAnotherRun:
         """Somebody has restored the product under other names between this run's plan and its first create."""
         before, backup = stage.state(), stage.backup()
         lost = stage.images(FIRST)[:2]
-        contents = [stage.box.original(image["image_file"]) or b"" for image in lost]
+        contents = [stage.sandbox.original(image["image_file"]) or b"" for image in lost]
         lose(stage, 0, 1)
         run_batch = Apply.run
 
         def later(self: Any, batch: Any) -> Iterator[Any]:
             for image, content in zip(lost, contents, strict=True):
                 fields = {name: image[name] for name in ("sort_order", "is_thumbnail", "description")}
-                stage.box.add_image(FIRST, content, "x.jpg", **fields)
+                stage.sandbox.add_image(FIRST, content, "x.jpg", **fields)
             yield from run_batch(self, batch)
 
         monkeypatch.setattr(Apply, "run", later)
@@ -262,32 +262,32 @@ class TestAnotherRun:
 
 @pytest.mark.parametrize("letter", ["L", "P", "p"])
 def test_killed_after_a_create_was_sent_and_run_again_at_once(
-    box: SandboxServer, tmp_path: Path, api_version: str, letter: str
+    sandbox: SandboxServer, tmp_path: Path, api_version: str, letter: str
 ) -> None:
-    stage = Stage(box, tmp_path, api_version)
+    stage = Stage(sandbox, tmp_path, api_version)
     stage.config |= {"pending_write_timeout": TIMEOUT, "concurrency": 1}
-    box.switch(late_ms=0)
+    sandbox.switch(late_ms=0)
     before = stage.state()
     backup = tmp_path / "backup.singer"
     backup.write_bytes(stage.backup())
     lose(stage, 0, 1, 2)
-    box.faults(letter, match=CREATE)
-    box.clear_requests()
-    process = victim.start(stage.config, backup)
+    sandbox.faults(letter, match=CREATE)
+    sandbox.clear_requests()
+    process = killable_process.start(stage.config, backup)
     has_come: dict[str, Callable[[], object]] = {
-        "L": box.late_requests,
+        "L": sandbox.late_requests,
         "P": lambda: stage.images(FIRST),
         "p": lambda: creates(stage),
     }
     while not has_come[letter]():
         assert process.is_alive()
-    victim.kill(process)
-    victim.settled(box)
-    box.faults("")
+    killable_process.kill(process)
+    killable_process.settled(sandbox)
+    sandbox.faults("")
     again = stage.restore(backup.read_bytes())
     assert again.code == (0 if letter == "P" else 1), again.err
     assert creates(stage) == (3 if letter == "P" else 1)
-    box.carry_out_late()
+    sandbox.carry_out_late()
     is_late = letter == "L" and api_version == "v3"
     last = stage.restore(backup.read_bytes(), pending_write_timeout=TIMEOUT if is_late else 0)
     assert last.code == 0, last.err
@@ -301,12 +301,12 @@ def test_what_is_decided_in_a_moment_is_waited_for(
     """A run that is begun at the second its predecessor named, or a little early, need not be begun once more."""
     before, backup, sent = stage.state(), stage.backup(), 1_800_000_000.0
     lose(stage, 0)
-    stage.box.faults("d", match=CREATE)
+    stage.sandbox.faults("d", match=CREATE)
     monkeypatch.setattr(StoreClock, "now", lambda _: sent)
     assert stage.restore(backup).code == 1
     started = time.monotonic()
     monkeypatch.setattr(StoreClock, "now", lambda _: sent + TIMEOUT - left + time.monotonic() - started)
-    monkeypatch.setattr(apply, "PATIENCE", (0.0,))
+    monkeypatch.setattr(executor, "PATIENCE", (0.0,))
     assert stage.restore(backup).code == code
     assert (stage.state() == before) is (code == 0)
 
@@ -316,22 +316,22 @@ def test_what_is_decided_in_a_moment_is_waited_for(
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SandboxServer]:
-    with SandboxServer(products=3, images=3) as box:
-        yield box
+    with SandboxServer(products=3, images=3) as sandbox:
+        yield sandbox
 
 
 RUNS = st.lists(st.tuples(st.text("....LlwWd5bC", max_size=4), st.booleans(), st.booleans()), min_size=1, max_size=6)
 
 
-def trip(box: SandboxServer, folder: Path, runs: list[tuple[str, bool, bool]]) -> None:
+def trip(sandbox: SandboxServer, folder: Path, runs: list[tuple[str, bool, bool]]) -> None:
     """Restore three minutes apart, each run with faults, perhaps with lists that lag and late work that is done then.
 
     The store carries out late what it still has to within nine minutes; lists lag by less than one run.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    box.reset()
-    box.switch(late_ms=0)
-    stage = Stage(box, folder)
+    sandbox.reset()
+    sandbox.switch(late_ms=0)
+    stage = Stage(sandbox, folder)
     stage.config["pending_write_timeout"] = TIMEOUT
     before, backup = stage.state(), stage.backup()
     for product in (FIRST, SECOND):
@@ -347,19 +347,19 @@ def trip(box: SandboxServer, folder: Path, runs: list[tuple[str, bool, bool]]) -
         patch.setattr(StoreClock, "now", lambda _: now[0])
         since = 0  # runs since late work was done
         for letters, is_late, lags in runs:
-            newest[0] = max(image["id"] for image in box.dump(files=False)["images"])
+            newest[0] = max(image["id"] for image in sandbox.dump(files=False)["images"])
             patch.setattr(StoreV3, "products", lagging if lags else products)
             # A store that refuses what it has done, and does not list it either, cannot be seen through.
-            box.faults(letters.replace("C", "c") if lags else letters, match=CREATE)
+            sandbox.faults(letters.replace("C", "c") if lags else letters, match=CREATE)
             stage.restore(backup)
             now[0] += 3 * MINUTE
             since += 1
             if is_late or since == 3:
-                box.carry_out_late()
+                sandbox.carry_out_late()
                 since = 0
         patch.setattr(StoreV3, "products", products)
-        box.faults("")
-        box.carry_out_late()
+        sandbox.faults("")
+        sandbox.carry_out_late()
         for _ in range(4):
             if (run := stage.restore(backup)).code == 0:
                 break

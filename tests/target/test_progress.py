@@ -10,15 +10,15 @@ import pytest
 
 from bc_images.progress import Progress
 from target_bc_images import restore
-from tests.target.stage import Stage
+from tests.support.target import Stage
 
 
 def test_within_a_batch(stage3: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     backup = stage3.backup()
-    images = stage3.box.dump(files=False)["images"]
+    images = stage3.sandbox.dump(files=False)["images"]
     for image in images:
-        stage3.box.delete_image(image["id"])
-    stage3.box.switch(latency_ms=20)
+        stage3.sandbox.delete_image(image["id"])
+    stage3.sandbox.switch(latency_ms=20)
     monkeypatch.setattr(restore, "Progress", partial(Progress, every=0.01))
     with caplog.at_level(logging.INFO, "target_bc_images.restore"):
         assert stage3.restore(backup, concurrency=1).code == 0

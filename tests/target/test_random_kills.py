@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from bc_images.sandbox import SandboxServer
-from tests.target import victim
-from tests.target.stage import ImageState, Stage, head, row, singer
+from bigcommerce_sandbox import SandboxServer
+from tests.support import killable_process
+from tests.support.target import ImageState, Stage, head, row, singer
 
 PRODUCTS, IMAGES, KILLS = 100, 3, 200
 SEED = 20_261_123
@@ -23,19 +23,19 @@ SEED = 20_261_123
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SandboxServer]:
-    with SandboxServer(products=PRODUCTS, images=IMAGES) as box:
-        yield box
+    with SandboxServer(products=PRODUCTS, images=IMAGES) as sandbox:
+        yield sandbox
 
 
-class Shop:
+class RandomStore:
     """A store of a hundred products, its backup, and what of it is broken anew for each kill."""
 
-    def __init__(self, box: SandboxServer, folder: Path, api_version: str) -> None:
-        self.box = box
+    def __init__(self, sandbox: SandboxServer, folder: Path, api_version: str) -> None:
+        self.sandbox = sandbox
         self.folder = folder
         self.version = api_version
-        self.saved = Stage(box, folder / "saved", api_version)
-        box.reset()
+        self.saved = Stage(sandbox, folder / "saved", api_version)
+        sandbox.reset()
         records = self.saved.records()
         self.backup = folder / "backup.singer"
         self.backup.write_bytes(singer(head(), *map(row, records)))
@@ -45,27 +45,27 @@ class Shop:
     def state(self) -> Counter[tuple[int, ImageState]]:
         """Return every image of the store as what it is, and how often it is there."""
         found: Counter[tuple[int, ImageState]] = Counter()
-        for image in self.box.dump(files=False)["images"]:
+        for image in self.sandbox.dump(files=False)["images"]:
             path = image["image_file"]
-            digest = self.digests.get(path) or hashlib.sha256(self.box.original(path) or b"").hexdigest()
+            digest = self.digests.get(path) or hashlib.sha256(self.sandbox.original(path) or b"").hexdigest()
             shape = image["sort_order"], image["is_thumbnail"], image["description"] or "", digest
             found[image["product_id"], shape] += 1
         return found
 
     def broken(self, dice: random.Random, number: int) -> Stage:
         """Break a third of the store, and begin with a file store and a state folder as after the backup."""
-        self.box.reset()
-        self.box.switch(sort_order_shift=dice.choice(["none", "shift"]))
-        for image in self.box.dump(files=False)["images"]:
+        self.sandbox.reset()
+        self.sandbox.switch(sort_order_shift=dice.choice(["none", "shift"]))
+        for image in self.sandbox.dump(files=False)["images"]:
             chance = dice.random()
             if chance < 0.25:
-                self.box.delete_image(image["id"])
+                self.sandbox.delete_image(image["id"])
             elif chance < 0.32:
-                self.box.set_image(image["id"], description="overwritten", sort_order=dice.randrange(9))
+                self.sandbox.set_image(image["id"], description="overwritten", sort_order=dice.randrange(9))
         folder = self.folder / str(number)
         shutil.copytree(self.folder / "saved", folder, copy_function=os.link)
-        self.box.clear_requests()
-        return Stage(self.box, folder, self.version)
+        self.sandbox.clear_requests()
+        return Stage(self.sandbox, folder, self.version)
 
 
 @pytest.mark.slow
@@ -78,25 +78,25 @@ def test_nothing_twice_nothing_lost(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     dice = random.Random(f"{SEED} {api_version} {forgets}")
-    shop = Shop(server, tmp_path, api_version)
+    random_store = RandomStore(server, tmp_path, api_version)
     lost = twice = cut = 0
     began = time.monotonic()
     for number in range(KILLS // 4):
-        stage = shop.broken(dice, number)
+        stage = random_store.broken(dice, number)
         config = {**stage.config, "concurrency": 8, "report": None}
-        process = victim.start(config, shop.backup)
-        if victim.wait_for_request(server, dice.randrange(1, 140), process):
+        process = killable_process.start(config, random_store.backup)
+        if killable_process.wait_for_request(server, dice.randrange(1, 140), process):
             time.sleep(dice.random() * 0.03)
         cut += process.is_alive()
-        victim.kill(process)
-        victim.settled(server)
+        killable_process.kill(process)
+        killable_process.settled(server)
         if forgets:
             shutil.rmtree(stage.state_dir, ignore_errors=True)
-        run = stage.restore(shop.backup.read_bytes(), **config)
+        run = stage.restore(random_store.backup.read_bytes(), **config)
         assert run.code == 0, f"kill {number}: {run.err}"
-        state = shop.state()
-        lost += (shop.wanted - state).total()
-        twice += (state - shop.wanted).total()
+        state = random_store.state()
+        lost += (random_store.wanted - state).total()
+        twice += (state - random_store.wanted).total()
         shutil.rmtree(stage.folder)
     with capsys.disabled():
         seconds = time.monotonic() - began

@@ -13,28 +13,28 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bc_images.sandbox import SandboxServer, media
-from bc_images.store.v2 import StoreV2
-from bc_images.store.v3 import StoreV3
-from tests import in_process
-from tests.target.stage import ImageState, Stage, picture, row, singer
-from tests.target.stage import head as schema_line
+from bc_images.bigcommerce.v2 import StoreV2
+from bc_images.bigcommerce.v3 import StoreV3
+from bigcommerce_sandbox import SandboxServer, media
+from tests.support import commands
+from tests.support.target import ImageState, Stage, picture, row, singer
+from tests.support.target import head as schema_line
 
 FIRST, SECOND = 101, 102
 
 
 def upload_again(stage: Stage, image: dict[str, Any], name: str, *, quality: int | None = None) -> None:
     """Delete an image and upload its picture as a new one, as people do; with `quality` re-encoded."""
-    content = stage.box.original(image["image_file"]) or b""
+    content = stage.sandbox.original(image["image_file"]) or b""
     if quality is not None:
         content = media._encode(media.opened(content), b"again", quality=quality)[0]
-    stage.box.delete_image(image["id"])
+    stage.sandbox.delete_image(image["id"])
     fields = {name: image[name] for name in ("sort_order", "description", "is_thumbnail")}
-    stage.box.add_image(image["product_id"], content, name, **fields)
+    stage.sandbox.add_image(image["product_id"], content, name, **fields)
 
 
 def downloads(stage: Stage) -> list[str]:
-    return [each["path"] for each in stage.box.requests() if each["path"].startswith("/product_images/")]
+    return [each["path"] for each in stage.sandbox.requests() if each["path"].startswith("/product_images/")]
 
 
 def forget(stage: Stage) -> None:
@@ -47,9 +47,9 @@ class TestOtherNames:
     @pytest.fixture(autouse=True)
     def renamed(self, stage: Stage) -> None:
         self.before, self.backup = stage.state(), stage.backup()
-        for image in stage.box.dump(files=False)["images"]:
+        for image in stage.sandbox.dump(files=False)["images"]:
             upload_again(stage, image, f"other-{image['id']}.{image['image_file'].rpartition('.')[2]}")
-        stage.box.clear_requests()
+        stage.sandbox.clear_requests()
 
     def test_nothing_is_to_do(self, stage: Stage) -> None:
         assert stage.restore(self.backup, dry_run=True).actions == []
@@ -60,7 +60,7 @@ class TestOtherNames:
     def test_the_second_restore_reads_no_picture(self, stage: Stage) -> None:
         assert stage.restore(self.backup).code == 0
         assert len(set(downloads(stage))) == 15
-        stage.box.clear_requests()
+        stage.sandbox.clear_requests()
         assert stage.restore(self.backup).code == 0
         assert downloads(stage) == []
 
@@ -73,12 +73,12 @@ class TestOtherNames:
         assert stage.restore(data).actions == []
 
     def test_only_fields_that_differ_are_written(self, stage: Stage) -> None:
-        stage.box.set_image(stage.images(FIRST)[1]["id"], description="wrong")
+        stage.sandbox.set_image(stage.images(FIRST)[1]["id"], description="wrong")
         assert stage.restore(self.backup).actions == [("update", "done")]
         assert stage.state() == self.before
 
     def test_one_that_is_missing_is_created(self, stage: Stage) -> None:
-        stage.box.delete_image(stage.images(FIRST)[1]["id"])
+        stage.sandbox.delete_image(stage.images(FIRST)[1]["id"])
         assert stage.restore(self.backup).actions == [("create", "done")]
         assert stage.state() == self.before
 
@@ -86,9 +86,9 @@ class TestOtherNames:
 def test_pictures_that_were_exchanged_are_found_by_content(stage: Stage) -> None:
     backup = stage.backup()
     one, two, _ = stage.images(FIRST)
-    contents = [stage.box.original(image["image_file"]) for image in (one, two)]
-    stage.box.set_image(one["id"], content=contents[1], filename="x.jpg")
-    stage.box.set_image(two["id"], content=contents[0], filename="y.jpg")
+    contents = [stage.sandbox.original(image["image_file"]) for image in (one, two)]
+    stage.sandbox.set_image(one["id"], content=contents[1], filename="x.jpg")
+    stage.sandbox.set_image(two["id"], content=contents[0], filename="y.jpg")
     run = stage.restore(backup)
     assert run.code == 0, run.err
     assert {action for action, _ in run.actions} == {"update"}
@@ -97,7 +97,7 @@ def test_pictures_that_were_exchanged_are_found_by_content(stage: Stage) -> None
 def test_another_picture_that_comes_beside_the_lost_one_stays(stage: Stage) -> None:
     before, backup = stage.state(), stage.backup()
     upload_again(stage, stage.images(FIRST)[0], "renamed.jpg")
-    stage.box.add_image(FIRST, picture(50), "stranger.png", sort_order=9, is_thumbnail=False)
+    stage.sandbox.add_image(FIRST, picture(50), "stranger.png", sort_order=9, is_thumbnail=False)
     run = stage.restore(backup)
     assert (run.code, run.actions) == (0, [])
     assert len(stage.images(FIRST)) == 4
@@ -121,14 +121,14 @@ class TestReEncoded:
 
     def test_by_the_store_and_the_ledger_is_lost(self, stage: Stage) -> None:
         backup = stage.backup()
-        stage.box.switch(recompress_uploads="on")
+        stage.sandbox.switch(recompress_uploads="on")
         for image in stage.images(FIRST):
-            stage.box.delete_image(image["id"])
+            stage.sandbox.delete_image(image["id"])
         assert stage.restore(backup).actions == [("create", "done")] * 3
         forget(stage)
         assert ("create", "done") not in stage.restore(backup).actions
         assert len(stage.images(FIRST)) == 3
-        stage.box.clear_requests()
+        stage.sandbox.clear_requests()
         assert (stage.restore(backup).code, stage.writes()) == (0, [])
 
 
@@ -140,11 +140,11 @@ class TestAlteredByACdn:
         backup.write_bytes(stage3.backup())
         for image in stage3.images(FIRST):
             upload_again(stage3, image, f"other-{image['id']}.jpg")
-        stage3.box.switch(cdn="altered")
+        stage3.sandbox.switch(cdn="altered")
         config = stage3.folder / "config.json"
         stage3.config |= {"webdav_username": "", "webdav_password": ""}  # by which the bytes could be read
         config.write_text(json.dumps(stage3.config))
-        done = in_process.run("bc-images", "verify", "--backup", backup, "--config", config)
+        done = commands.run("bc-images", "verify", "--backup", backup, "--config", config)
         said = done.stdout.decode()
         assert done.returncode == 0, said
         similar = said.count("looks the same; whether its bytes are the same cannot be read")
@@ -172,7 +172,7 @@ class TestStoreThatCountsAnew:
         assert stage.state() == before
         made = len([method for method, path in stage.writes() if method == "POST" and path.endswith("/images")])
         assert made == run.summary["summary"]["create"] == 90
-        stage.box.clear_requests()
+        stage.sandbox.clear_requests()
         assert (stage.restore(backup).code, stage.writes(), downloads(stage)) == (0, [], [])
         forget(stage)
         again = stage.restore(backup)
@@ -198,9 +198,9 @@ class TestListsThatLag:
 
     def test_a_run_at_once_after_the_first_creates_nothing(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         backup = stage.backup()
-        newest = max(image["id"] for image in stage.box.dump(files=False)["images"])
+        newest = max(image["id"] for image in stage.sandbox.dump(files=False)["images"])
         for image in stage.images(FIRST)[:2]:
-            stage.box.delete_image(image["id"])
+            stage.sandbox.delete_image(image["id"])
         before = Counter(stage.state()[SECOND])
         for kind in (StoreV2, StoreV3):
             products = kind.products
@@ -213,7 +213,7 @@ class TestListsThatLag:
             monkeypatch.setattr(kind, "products", lagging)
         run = stage.restore(backup)
         assert (run.code, run.actions) == (0, [("create", "done")] * 2)
-        stage.box.clear_requests()
+        stage.sandbox.clear_requests()
         run = stage.restore(backup)
         assert (run.code, run.actions, stage.writes()) == (0, [], [])
         assert (len(stage.images(FIRST)), Counter(stage.state()[SECOND])) == (3, before)
@@ -224,8 +224,8 @@ class TestListsThatLag:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SandboxServer]:
-    with SandboxServer(products=4, images=3) as box:
-        yield box
+    with SandboxServer(products=4, images=3) as sandbox:
+        yield sandbox
 
 
 EVENTS = st.lists(
@@ -241,16 +241,16 @@ LONG = settings(
 )
 
 
-def trip(box: SandboxServer, folder: Path, version: str, events: list[tuple[str, int]], recompress: bool) -> None:
+def trip(sandbox: SandboxServer, folder: Path, version: str, events: list[tuple[str, int]], recompress: bool) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    box.reset(products=4, images=3)
-    box.switch(recompress_uploads="off")
-    stage = Stage(box, folder, version)
+    sandbox.reset(products=4, images=3)
+    sandbox.switch(recompress_uploads="off")
+    stage = Stage(sandbox, folder, version)
     before = stage.state()
     backup = stage.backup()
-    box.switch(recompress_uploads="on" if recompress else "off")
+    sandbox.switch(recompress_uploads="on" if recompress else "off")
     for number, (kind, place) in enumerate(events):
-        images = box.dump(files=False)["images"]
+        images = sandbox.dump(files=False)["images"]
         if not images:
             break
         image = images[place % len(images)]
@@ -262,9 +262,9 @@ def trip(box: SandboxServer, folder: Path, version: str, events: list[tuple[str,
         elif kind == "again":
             upload_again(stage, image, name)
         elif kind == "text":
-            box.set_image(image["id"], description="changed")
+            sandbox.set_image(image["id"], description="changed")
         elif kind == "delete":
-            box.delete_image(image["id"])
+            sandbox.delete_image(image["id"])
         else:
             assert stage.restore(backup).code == 0
             forget(stage)
@@ -276,7 +276,7 @@ def trip(box: SandboxServer, folder: Path, version: str, events: list[tuple[str,
         assert without_bytes(after) == without_bytes(before)
     else:
         assert after == before
-    box.clear_requests()
+    sandbox.clear_requests()
     assert (stage.restore(backup).code, stage.writes(), downloads(stage)) == (0, [], [])
 
 

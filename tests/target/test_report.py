@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from bc_images.sandbox import READ_ONLY_TOKEN, TOKEN, SandboxServer
-from tests.target import victim
-from tests.target.limits import no_file_longer_than
-from tests.target.stage import Stage, end, head, picture, row, singer
+from bigcommerce_sandbox import READ_ONLY_TOKEN, TOKEN, SandboxServer
+from tests.support import killable_process
+from tests.support.full_disk import no_file_longer_than
+from tests.support.target import Stage, end, head, picture, row, singer
 
 FIRST, SECOND, THIRD = 101, 102, 103
 OLD = b'{"summary": {}}\n'
@@ -26,7 +26,7 @@ OLD = b'{"summary": {}}\n'
 def empty(stage: Stage, *product_ids: int) -> None:
     for product_id in product_ids:
         for image in stage.images(product_id):
-            stage.box.delete_image(image["id"])
+            stage.sandbox.delete_image(image["id"])
 
 
 def partials(stage: Stage) -> list[Path]:
@@ -40,16 +40,16 @@ class TestPlace:
         backup = stage3.folder / "backup.singer"
         backup.write_bytes(stage3.backup())
         empty(stage3, FIRST)
-        stage3.box.clear_requests()
-        stage3.box.switch(slow_ms=2000)
-        stage3.box.faults(".z")
+        stage3.sandbox.clear_requests()
+        stage3.sandbox.switch(slow_ms=2000)
+        stage3.sandbox.faults(".z")
         stage3.report.write_bytes(OLD)
-        first = victim.start(stage3.config, backup)
-        assert victim.wait_for_request(stage3.box, 2, first)
+        first = killable_process.start(stage3.config, backup)
+        assert killable_process.wait_for_request(stage3.sandbox, 2, first)
         second = stage3.restore(backup.read_bytes() + singer(row({"id": "unfit"})))
         assert (second.code, stage3.report.read_bytes()) == (2, OLD)
         assert "rejected" in second.err
-        first.join(victim.LONG)
+        first.join(killable_process.LONG)
         rows = [json.loads(line) for line in stage3.report.read_text().splitlines()]
         assert [each["status"] for each in rows[:-1]].count("done") == 3
         assert partials(stage3) == []
@@ -64,12 +64,12 @@ class TestPlace:
         backup = stage3.folder / "backup.singer"
         backup.write_bytes(stage3.backup())
         empty(stage3, FIRST)
-        stage3.box.clear_requests()
-        stage3.box.faults(".p")
+        stage3.sandbox.clear_requests()
+        stage3.sandbox.faults(".p")
         stage3.report.write_bytes(OLD)
-        process = victim.start(stage3.config, backup)
-        assert victim.wait_for_request(stage3.box, 2, process)
-        victim.kill(process)
+        process = killable_process.start(stage3.config, backup)
+        assert killable_process.wait_for_request(stage3.sandbox, 2, process)
+        killable_process.kill(process)
         assert stage3.report.read_bytes() == OLD
 
     def test_what_is_rejected_while_reading_stands_in_it(self, stage3: Stage) -> None:
@@ -107,8 +107,8 @@ class TestNotReached:
     @pytest.fixture
     def large(self, tmp_path: Path) -> Any:
         """Three batches of products."""
-        with SandboxServer(products=600, images=1) as box:
-            yield Stage(box, tmp_path)
+        with SandboxServer(products=600, images=1) as sandbox:
+            yield Stage(sandbox, tmp_path)
 
     def damaged(self, stage: Stage, by: str = "product_id") -> tuple[bytes, int]:
         """Overwrite every image; return the backup, and how many images there are."""
@@ -117,7 +117,7 @@ class TestNotReached:
             records = [each for each in records if each["product_sku"]]
         backup = singer(head(), *map(row, records), end())
         for record in records:
-            stage.box.set_image(record["id"], description="overwritten")
+            stage.sandbox.set_image(record["id"], description="overwritten")
         return backup, len(records)
 
     def check(self, rows: list[dict[str, Any]], total: int) -> Counter[str]:
@@ -130,7 +130,7 @@ class TestNotReached:
     @pytest.mark.parametrize("by", ["id", "sku"])
     def test_the_store_goes_away(self, large: Stage, by: str) -> None:
         backup, total = self.damaged(large, f"product_{by}")
-        large.box.faults("." * 250 + "s", match="PUT /stores")
+        large.sandbox.faults("." * 250 + "s", match="PUT /stores")
         run = large.restore(backup, match_products_by=by)
         assert run.code == 3
         counts = self.check(run.rows, total)
@@ -142,7 +142,7 @@ class TestNotReached:
 
     def test_the_store_is_not_there_at_all(self, large: Stage) -> None:
         backup, total = self.damaged(large)
-        large.box.faults("s" * 10)
+        large.sandbox.faults("s" * 10)
         run = large.restore(backup)
         assert (run.code, self.check(run.rows, total)) == (3, {"not reached": total})
         run = large.restore(backup, report=None)
@@ -150,7 +150,7 @@ class TestNotReached:
 
     def test_the_first_failure_when_it_is_to_stop_there(self, large: Stage) -> None:
         backup, total = self.damaged(large)
-        large.box.switch(description_max=1)
+        large.sandbox.switch(description_max=1)
         run = large.restore(backup, on_error="stop", concurrency=1)
         counts = self.check(run.rows, total)
         left = total - counts["done"] - 1
@@ -160,14 +160,14 @@ class TestNotReached:
     def test_the_first_record_that_does_not_fit_when_it_is_to_stop_there(self, large: Stage) -> None:
         backup, total = self.damaged(large)
         broken = backup.replace(b'"sort_order":0', b'"sort_order":"first"', 1)
-        large.box.clear_requests()
+        large.sandbox.clear_requests()
         run = large.restore(broken, on_error="stop")
-        assert (run.code, large.box.requests()) == (1, [])
+        assert (run.code, large.sandbox.requests()) == (1, [])
         assert self.check(run.rows, total) == {"rejected": 1, "not reached": total - 1}
 
     def test_a_product_that_is_gone_when_it_is_to_stop_there(self, large: Stage) -> None:
         backup, total = self.damaged(large)
-        large.box.delete_product(large.records(files=False)[300]["product_id"])
+        large.sandbox.delete_product(large.records(files=False)[300]["product_id"])
         run = large.restore(backup, on_error="stop")
         counts = self.check(run.rows, total)
         assert run.code == 1
@@ -176,7 +176,7 @@ class TestNotReached:
 
     def test_a_signal(self, large: Stage) -> None:
         backup, total = self.damaged(large)
-        large.box.switch(slow_ms=5)
+        large.sandbox.switch(slow_ms=5)
 
         def stop() -> None:
             while len(large.writes()) < 20:
@@ -192,9 +192,9 @@ class TestNotReached:
 
     def test_a_mirror_says_that_it_had_not_looked_for_all_deletes(self, stage3: Stage) -> None:
         backup = stage3.backup()
-        stage3.box.add_image(stage3.box.add_product(sku="NEW"), picture(1), "unknown.png")
-        stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="overwritten")
-        stage3.box.faults("s", match="PUT /stores")
+        stage3.sandbox.add_image(stage3.sandbox.add_product(sku="NEW"), picture(1), "unknown.png")
+        stage3.sandbox.set_image(stage3.images(FIRST)[0]["id"], description="overwritten")
+        stage3.sandbox.faults("s", match="PUT /stores")
         run = stage3.restore(backup, mode="mirror", max_deletes=1)
         assert run.code == 3
         assert ("delete", "not reached") in run.actions
@@ -209,7 +209,7 @@ class TestStderr:
         records[1]["image_file"] = [f"https://me:{TOKEN}@example.com/?key=hush"]
         records[2]["description"] = ["x" * 5000]
         for product in (SECOND, THIRD, 104):
-            stage3.box.delete_product(product)
+            stage3.sandbox.delete_product(product)
         err = stage3.restore(singer(head(), *map(row, records), row({"id": None})), report=None).err
         told = [line for line in err.splitlines() if line.startswith(("rejected", "..."))]
         one, two = (
@@ -227,8 +227,8 @@ class TestStderr:
     def test_the_words_of_the_store(self, stage3: Stage) -> None:
         backup = stage3.backup()
         for image in stage3.records(files=False):
-            stage3.box.set_image(image["id"], description="overwritten")
-        stage3.box.switch(description_max=1)
+            stage3.sandbox.set_image(image["id"], description="overwritten")
+        stage3.sandbox.switch(description_max=1)
         run = stage3.restore(backup, report=None)
         failed = sum(record["description"] == "overwritten" for record in stage3.records(files=False))
         told = [line for line in run.err.splitlines() if "must not be longer than 1 characters" in line]
@@ -246,8 +246,8 @@ class TestUndoIsNamed:
 
     def check(self, stage: Stage, code: int, faults: str = "", match: str = "PUT /stores", **config: Any) -> bool:
         backup = stage.backup()
-        stage.box.set_image(stage.images(FIRST)[0]["id"], description="x")
-        stage.box.faults(faults, match=match)
+        stage.sandbox.set_image(stage.images(FIRST)[0]["id"], description="x")
+        stage.sandbox.faults(faults, match=match)
         run = stage.restore(backup, **config)
         assert run.code == code, run.err
         return self.WORDS in run.err
@@ -262,10 +262,10 @@ class TestUndoIsNamed:
         assert self.WORDS not in stage3.restore(stage3.backup()).err
 
     def test_not_where_the_store_took_nothing(self, stage3: Stage) -> None:
-        stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="x" * 300)
+        stage3.sandbox.set_image(stage3.images(FIRST)[0]["id"], description="x" * 300)
         backup = stage3.backup()
-        stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="x")
-        stage3.box.switch(description_max=255)
+        stage3.sandbox.set_image(stage3.images(FIRST)[0]["id"], description="x")
+        stage3.sandbox.switch(description_max=255)
         for on_error in ("continue", "stop"):
             run = stage3.restore(backup, on_error=on_error)
             assert (run.code, self.WORDS in run.err) == (1, False)
@@ -280,7 +280,7 @@ class TestUndoIsNamed:
 def test_an_undo_that_cannot_be_written_stops_a_run_that_has_begun(stage3: Stage) -> None:
     """It is no wrong setting (exit code 2): batches may have been written by then."""
     backup = stage3.backup()
-    stage3.box.set_image(stage3.images(FIRST)[0]["id"], description="x" * 200_000)
+    stage3.sandbox.set_image(stage3.images(FIRST)[0]["id"], description="x" * 200_000)
     before = stage3.state()
     with no_file_longer_than(160_000):
         run = stage3.restore(backup)

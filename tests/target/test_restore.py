@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-from tests.target.stage import Stage, head, picture, row, singer
+from tests.support.target import Stage, head, picture, row, singer
 
 FIRST, SECOND, THIRD = 101, 102, 103  # ids of the seeded products
 
 
 def wreck(stage: Stage) -> None:
     """A bad day: a product emptied, pictures overwritten, texts, orders and thumbnails changed."""
-    box = stage.box
+    sandbox = stage.sandbox
     for image in stage.images(FIRST):
-        box.delete_image(image["id"])
+        sandbox.delete_image(image["id"])
     one, two, three = (image["id"] for image in stage.images(SECOND))
-    box.set_image(one, description="overwritten", sort_order=17)
-    box.set_image(two, is_thumbnail=True)
-    box.set_image(three, content=picture(99), filename="other.png")
-    box.delete_image(stage.images(THIRD)[1]["id"])
+    sandbox.set_image(one, description="overwritten", sort_order=17)
+    sandbox.set_image(two, is_thumbnail=True)
+    sandbox.set_image(three, content=picture(99), filename="other.png")
+    sandbox.delete_image(stage.images(THIRD)[1]["id"])
 
 
 def test_a_bad_day_is_undone_exactly(stage: Stage) -> None:
@@ -39,7 +39,7 @@ def test_the_second_restore_writes_nothing(stage: Stage) -> None:
     backup = stage.backup()
     wreck(stage)
     stage.restore(backup)
-    stage.box.clear_requests()
+    stage.sandbox.clear_requests()
     run = stage.restore(backup)
     assert (run.code, run.actions, stage.writes()) == (0, [], [])
 
@@ -50,7 +50,7 @@ def test_without_ledger_and_ids_names_and_digests_prevent_duplicates(stage: Stag
     stage.restore(backup)
     for left in stage.state_dir.iterdir():
         left.unlink()
-    stage.box.clear_requests()
+    stage.sandbox.clear_requests()
     run = stage.restore(backup)
     assert (run.code, run.actions, stage.writes()) == (0, [], [])
     assert stage.state() == before
@@ -60,11 +60,11 @@ def test_without_ledger_and_ids_names_and_digests_prevent_duplicates(stage: Stag
 def test_siblings_that_the_backup_does_not_know_stay_as_they_are(stage: Stage, shift: str) -> None:
     backup = stage.backup()
     for number in range(3):
-        stage.box.add_image(FIRST, picture(number), f"new-{number}.png", sort_order=number, is_thumbnail=False)
+        stage.sandbox.add_image(FIRST, picture(number), f"new-{number}.png", sort_order=number, is_thumbnail=False)
     before = stage.state()
-    stage.box.delete_image(stage.images(FIRST)[0]["id"])
-    stage.box.set_image(stage.images(FIRST)[0]["id"], sort_order=0)
-    stage.box.switch(sort_order_shift=shift)
+    stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
+    stage.sandbox.set_image(stage.images(FIRST)[0]["id"], sort_order=0)
+    stage.sandbox.switch(sort_order_shift=shift)
     run = stage.restore(backup)
     assert run.code == 0, run.err
     assert stage.state() == before
@@ -72,11 +72,11 @@ def test_siblings_that_the_backup_does_not_know_stay_as_they_are(stage: Stage, s
 
 def test_equal_sort_orders_come_back_although_the_store_shifts(stage: Stage) -> None:
     for image in stage.images(FIRST):
-        stage.box.set_image(image["id"], sort_order=2)
+        stage.sandbox.set_image(image["id"], sort_order=2)
     before, backup = stage.state(), stage.backup()
-    stage.box.switch(sort_order_shift="shift")
-    stage.box.delete_image(stage.images(FIRST)[0]["id"])
-    stage.box.delete_image(stage.images(FIRST)[0]["id"])
+    stage.sandbox.switch(sort_order_shift="shift")
+    stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
+    stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
     assert stage.restore(backup).code == 0
     assert stage.state() == before
 
@@ -84,8 +84,8 @@ def test_equal_sort_orders_come_back_although_the_store_shifts(stage: Stage) -> 
 def test_what_is_restored_without_files_comes_from_the_address_that_the_record_carries(stage: Stage) -> None:
     records = stage.records(files=False)
     gone, other = stage.images(FIRST)[:2]
-    records[0]["zoom_url"] = f"{stage.box.url}/product_images/{other['image_file']}"
-    stage.box.delete_image(gone["id"])
+    records[0]["zoom_url"] = f"{stage.sandbox.url}/product_images/{other['image_file']}"
+    stage.sandbox.delete_image(gone["id"])
     run = stage.restore(singer(head(), *map(row, records)), files="")
     assert run.code == 0, run.err
     assert [shape[3] for shape in stage.state()[FIRST]].count(digest(stage, other)) == 2
@@ -95,8 +95,8 @@ def test_what_is_restored_without_files_comes_from_the_address_that_the_record_c
 def test_an_address_that_no_longer_serves_is_one_rejected_record(stage: Stage) -> None:
     backup = stage.backup(files=False)
     for image in stage.images(FIRST)[:2]:
-        stage.box.delete_image(image["id"])
-    stage.box.set_image(stage.images(SECOND)[0]["id"], description="overwritten")
+        stage.sandbox.delete_image(image["id"])
+    stage.sandbox.set_image(stage.images(SECOND)[0]["id"], description="overwritten")
     run = stage.restore(backup, files="")
     assert run.code == 1
     assert run.actions == [("reject", "rejected"), ("reject", "rejected"), ("update", "done")]
@@ -107,4 +107,4 @@ def test_an_address_that_no_longer_serves_is_one_rejected_record(stage: Stage) -
 
 
 def digest(stage: Stage, image: dict[str, Any]) -> str:
-    return hashlib.sha256(stage.box.original(image["image_file"]) or b"").hexdigest()
+    return hashlib.sha256(stage.sandbox.original(image["image_file"]) or b"").hexdigest()

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bc_images.sandbox import SandboxServer
-from tests.target.stage import ImageState, Stage, picture
+from bigcommerce_sandbox import SandboxServer
+from tests.support.target import ImageState, Stage, picture
 
 TEXTS = st.sampled_from(["", "front", "Größe “日本” 🧦", "a\nb", "<b>&amp;</b>", " "])
 ORDERS = st.integers(-2, 4) | st.sampled_from([-(2**31), 2**31 - 5, 77])
@@ -31,9 +31,9 @@ class Image:
     sort_order: int
     description: str
 
-    def add(self, box: SandboxServer, product: int, *, is_thumbnail: bool = False) -> None:
+    def add(self, sandbox: SandboxServer, product: int, *, is_thumbnail: bool = False) -> None:
         fields = {"sort_order": self.sort_order, "description": self.description, "is_thumbnail": is_thumbnail}
-        box.add_image(product, picture(self.colour), f"{self.name}.png", **fields)
+        sandbox.add_image(product, picture(self.colour), f"{self.name}.png", **fields)
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Product:
     images: list[Image]
     thumbnail: int
 
-    def add(self, box: SandboxServer) -> None:
-        product = box.add_product(sku="")
+    def add(self, sandbox: SandboxServer) -> None:
+        product = sandbox.add_product(sku="")
         for place, image in enumerate(self.images):
-            image.add(box, product, is_thumbnail=place == self.thumbnail)
+            image.add(sandbox, product, is_thumbnail=place == self.thumbnail)
 
 
 @dataclass(frozen=True)
@@ -58,33 +58,33 @@ class Blow:
     image: Image
 
     def strike(self, stage: Stage) -> None:
-        images = stage.box.dump(files=False)["images"]
+        images = stage.sandbox.dump(files=False)["images"]
         if self.kind == "add":
-            products = [each["id"] for each in stage.box.dump(files=False)["products"]]
-            self.image.add(stage.box, products[self.place % len(products)], is_thumbnail=self.place % 3 == 0)
+            products = [each["id"] for each in stage.sandbox.dump(files=False)["products"]]
+            self.image.add(stage.sandbox, products[self.place % len(products)], is_thumbnail=self.place % 3 == 0)
         elif images:
             STRIKES[self.kind](self, stage, images[self.place % len(images)])
 
 
 def delete(stage: Stage, *images: dict[str, Any]) -> None:
     for image in images:
-        stage.box.delete_image(image["id"])
+        stage.sandbox.delete_image(image["id"])
 
 
 def import_again(stage: Stage, hit: dict[str, Any]) -> None:
     """As by hand: deleted, and uploaded from a copy."""
-    content = stage.box.original(hit["image_file"]) or b""
-    stage.box.delete_image(hit["id"])
-    stage.box.add_image(hit["product_id"], content, hit["image_file"].rpartition("/")[2])
+    content = stage.sandbox.original(hit["image_file"]) or b""
+    stage.sandbox.delete_image(hit["id"])
+    stage.sandbox.add_image(hit["product_id"], content, hit["image_file"].rpartition("/")[2])
 
 
 STRIKES: dict[str, Callable[[Blow, Stage, dict[str, Any]], None]] = {
     "delete": lambda _, stage, hit: delete(stage, hit),
     "empty": lambda _, stage, hit: delete(stage, *stage.images(hit["product_id"])),
-    "text": lambda blow, stage, hit: stage.box.set_image(hit["id"], description=blow.image.description),
-    "order": lambda blow, stage, hit: stage.box.set_image(hit["id"], sort_order=blow.image.sort_order),
-    "thumbnail": lambda blow, stage, hit: stage.box.set_image(hit["id"], is_thumbnail=blow.place % 2 == 0),
-    "picture": lambda blow, stage, hit: stage.box.set_image(
+    "text": lambda blow, stage, hit: stage.sandbox.set_image(hit["id"], description=blow.image.description),
+    "order": lambda blow, stage, hit: stage.sandbox.set_image(hit["id"], sort_order=blow.image.sort_order),
+    "thumbnail": lambda blow, stage, hit: stage.sandbox.set_image(hit["id"], is_thumbnail=blow.place % 2 == 0),
+    "picture": lambda blow, stage, hit: stage.sandbox.set_image(
         hit["id"], content=picture(blow.image.colour), filename=f"{blow.image.name}.png"
     ),
     "again": lambda _, stage, hit: import_again(stage, hit),
@@ -111,21 +111,23 @@ STRANGERS = st.lists(st.tuples(st.integers(0, 5), images(st.just("stranger"), st
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[SandboxServer]:
-    with SandboxServer(products=0, images=0) as box:
-        yield box
+    with SandboxServer(products=0, images=0) as sandbox:
+        yield sandbox
 
 
 class Trip:
     """One backup, one disaster, one restore."""
 
-    def __init__(self, box: SandboxServer, api_version: str, shift: str, products: list[Product], folder: Path) -> None:
-        box.reset()
-        box.switch(sort_order_shift="none")
+    def __init__(
+        self, sandbox: SandboxServer, api_version: str, shift: str, products: list[Product], folder: Path
+    ) -> None:
+        sandbox.reset()
+        sandbox.switch(sort_order_shift="none")
         for product in products:
-            product.add(box)
-        self.box = box
+            product.add(sandbox)
+        self.sandbox = sandbox
         self.shift = shift
-        self.stage = Stage(box, folder, api_version)
+        self.stage = Stage(sandbox, folder, api_version)
         self.backup = self.stage.backup()
 
     def end(self) -> dict[int, list[ImageState]]:
@@ -138,28 +140,30 @@ class Trip:
 
     def restore(self, mode: str) -> None:
         """Restore; count the writes; restore once more."""
-        self.box.switch(sort_order_shift=self.shift)
+        self.sandbox.switch(sort_order_shift=self.shift)
         more = {"mode": mode, "max_deletes": 1000}
         planned = [action for action, _ in self.stage.restore(self.backup, dry_run=True, **more).actions]
-        self.box.clear_requests()
+        self.sandbox.clear_requests()
         run = self.stage.restore(self.backup, **more)
         assert run.code == 0, run.err
         writes = [path for _, path in self.stage.writes() if path.startswith("/stores")]
-        live = self.box.dump(files=False)
+        live = self.sandbox.dump(files=False)
         # Where no thumbnail is wanted, the store may choose one itself, which is to be undone.
         most = len(planned) + len(live["products"])
         if self.shift == "shift":
             most += 2 * len(live["images"])
         assert len(writes) <= most, (planned, writes)
-        self.box.clear_requests()
+        self.sandbox.clear_requests()
         again = self.stage.restore(self.backup, **more)
         assert (again.code, again.actions, self.stage.writes()) == (0, [], []), again.err
 
 
-def mirror_trip(box: SandboxServer, version: str, shift: str, products: list[Product], disaster: list[Blow]) -> None:
+def mirror_trip(
+    sandbox: SandboxServer, version: str, shift: str, products: list[Product], disaster: list[Blow]
+) -> None:
     """Whatever happens to a store: a mirror brings back exactly what was backed up."""
     with tempfile.TemporaryDirectory() as folder:
-        trip = Trip(box, version, shift, products, Path(folder))
+        trip = Trip(sandbox, version, shift, products, Path(folder))
         wanted = trip.end()
         for blow in disaster:
             blow.strike(trip.stage)
@@ -168,7 +172,7 @@ def mirror_trip(box: SandboxServer, version: str, shift: str, products: list[Pro
 
 
 def upsert_trip(
-    box: SandboxServer,
+    sandbox: SandboxServer,
     version: str,
     shift: str,
     products: list[Product],
@@ -177,13 +181,13 @@ def upsert_trip(
 ) -> None:
     """What was backed up comes back, and what the backup does not know stays as it is, but for the thumbnail."""
     with tempfile.TemporaryDirectory() as folder:
-        trip = Trip(box, version, shift, products, Path(folder))
+        trip = Trip(sandbox, version, shift, products, Path(folder))
         wanted = trip.stage.state()
         for blow in disaster:
             blow.strike(trip.stage)
-        ids = [each["id"] for each in box.dump(files=False)["products"]]
+        ids = [each["id"] for each in sandbox.dump(files=False)["products"]]
         for place, stranger in strangers:
-            stranger.add(box, ids[place % len(ids)])
+            stranger.add(sandbox, ids[place % len(ids)])
         unknown = trip.stage.state()
         trip.restore("upsert")
         after = trip.stage.state()

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from bc_images import schema
-from bc_images.images import Record
+from bc_images.bigcommerce.mapping import Record
 from bc_images.normalize import deleted, stream_kind
 from target_bc_images.records import Judge
-from tests.target.stage import Run, Stage, end, head, row, singer, state
+from tests.support.target import Run, Stage, end, head, row, singer, state
 
 FIRST, SECOND = 101, 102
 COLUMNS = tuple(schema.load("product_images")["properties"])
@@ -27,9 +27,9 @@ Records = list[Record]
 def damage(stage: Stage) -> None:
     """Lose an image, change the text of another, move the thumbnail."""
     one, two, three = (image["id"] for image in stage.images(FIRST))
-    stage.box.delete_image(one)
-    stage.box.set_image(two, description="overwritten", sort_order=9)
-    stage.box.set_image(three, is_thumbnail=True)
+    stage.sandbox.delete_image(one)
+    stage.sandbox.set_image(two, description="overwritten", sort_order=9)
+    stage.sandbox.set_image(three, is_thumbnail=True)
 
 
 def restored(stage: Stage, change: Callable[[Record], Record], stream: str = "product_images", **settings: Any) -> Run:
@@ -176,7 +176,7 @@ class TestNames:
         restored(stage3, lambda record: {f"\ufeff{name}" if name == "id" else name: v for name, v in record.items()})
 
     def test_rows_that_are_marked_as_deleted_in_upper_case(self, stage3: Stage) -> None:
-        stage3.box.delete_image(stage3.images(FIRST)[0]["id"])
+        stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
         before, records = stage3.state(), stage3.records()
         gone = {**records[0], "id": 5, "_SDC_DELETED_AT": "2026-01-02"}
         run = stage3.restore(singer(head(), *map(row, [gone, *records])))
@@ -200,11 +200,11 @@ class TestNames:
     def test_two_streams_of_one_name(self, stage3: Stage) -> None:
         records = stage3.records()
         damage(stage3)
-        stage3.box.clear_requests()
+        stage3.sandbox.clear_requests()
         view = "raw-product_images_view"
         data = singer(head(), *map(row, records), head(view), *(row(each, view) for each in records), state())
         run = stage3.restore(data)
-        assert (run.code, run.states, stage3.box.requests()) == (1, [], [])
+        assert (run.code, run.states, stage3.sandbox.requests()) == (1, [], [])
         assert f"The streams product_images and {view} both mean product_images" in run.err
         maps = json.loads(run.err.partition("set stream_maps to ")[2].strip().rstrip("."))
         assert maps == {view: None}
@@ -256,7 +256,7 @@ class TestNothingUnderstood:
     @pytest.mark.parametrize("mode", [{}, {"dry_run": True}, {"mode": "mirror", "max_deletes": 9}])
     def test_an_empty_input_is_damaged(self, stage3: Stage, data: bytes, mode: dict[str, Any]) -> None:
         run = stage3.restore(data, **mode)
-        assert (run.code, run.states, stage3.box.requests()) == (3, [], [])
+        assert (run.code, run.states, stage3.sandbox.requests()) == (3, [], [])
         assert "The input is empty: nothing was restored." in run.err
 
     def test_no_change_since_the_last_run_is_a_success(self, stage3: Stage) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from bc_images.cli.retry import retry
+from bc_images.cli.verify import verify
 from bc_images.errors import BcImagesError
-from bc_images.sandbox import SandboxServer
-from target_bc_images.retry import retry
-from target_bc_images.verify import verify
-from tests.target.stage import Run, Stage, end, head, kept_signals, picture, row, singer
+from bigcommerce_sandbox import SandboxServer
+from tests.support.target import Run, Stage, end, head, kept_signals, picture, row, singer
 
 FIRST = 101
 STOPS = {
@@ -58,7 +58,7 @@ def until_done(stage: Stage, run: Run, backup: bytes, **config: Any) -> None:
     (stage.folder / "backup.singer").write_bytes(backup)
     settings = {**stage.config, **config}
     code = run.code
-    stage.box.faults("")
+    stage.sandbox.faults("")
     for _ in range(ROUNDS):
         if code == 0:
             break
@@ -72,19 +72,21 @@ def until_done(stage: Stage, run: Run, backup: bytes, **config: Any) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_stops_of_every_kind(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
-    with SandboxServer(products=6, images=4) as box:
-        stage = Stage(box, tmp_path, chance.choice(["v3", "v2"]))
+    with SandboxServer(products=6, images=4) as sandbox:
+        stage = Stage(sandbox, tmp_path, chance.choice(["v3", "v2"]))
         backup = stage.backup()
-        box.switch(sort_order_shift=chance.choice(["shift", "shift", "none"]))
+        sandbox.switch(sort_order_shift=chance.choice(["shift", "shift", "none"]))
         for image in stage.records(files=False):
             match chance.choice(["delete", "delete", "change", "leave"]):
                 case "delete":
-                    box.delete_image(image["id"])
+                    sandbox.delete_image(image["id"])
                 case "change":
-                    box.set_image(image["id"], sort_order=chance.randrange(9), description="changed")
+                    sandbox.set_image(image["id"], sort_order=chance.randrange(9), description="changed")
         match, letters = STOPS[chance.choice(list(STOPS))]
-        box.faults("." * chance.randrange(8) + "".join(chance.choices(letters, k=chance.randrange(1, 4))), match=match)
-        box.clear_requests()
+        sandbox.faults(
+            "." * chance.randrange(8) + "".join(chance.choices(letters, k=chance.randrange(1, 4))), match=match
+        )
+        sandbox.clear_requests()
         ended = threading.Event()
         if chance.random() < 0.4:
             stop_after(stage, chance.randrange(1, 12), ended)
@@ -95,14 +97,14 @@ def test_stops_of_every_kind(tmp_path: Path, seed: int) -> None:
 
 def test_a_read_back_that_fails(stage: Stage) -> None:
     """Everything is written, the store has shifted siblings, and nothing could be read back."""
-    stage.box.switch(sort_order_shift="shift")
+    stage.sandbox.switch(sort_order_shift="shift")
     backup = stage.backup()
     count = len(stage.records(files=False))
     for image in stage.records(files=False):
-        stage.box.delete_image(image["id"])
+        stage.sandbox.delete_image(image["id"])
     is_v2 = stage.config["api_version"] == "v2"
     match = r"^GET .*/images$" if is_v2 else "^GET .*/catalog/products$"
-    stage.box.faults("..........55555" if is_v2 else "..5", match=match)
+    stage.sandbox.faults("..........55555" if is_v2 else "..5", match=match)
     run = stage.restore(backup, max_retries=0)
     assert run.code == 3, run.err
     statuses = {each["status"] for each in run.rows[:-1]}
@@ -116,21 +118,21 @@ def test_a_read_back_that_fails(stage: Stage) -> None:
 @pytest.mark.parametrize("lost", ["ledger kept", "ledger lost"])
 def test_a_sibling_that_could_not_be_put_back(stage: Stage, lost: str) -> None:
     """Across stores by SKU: it is an image of the store itself, and no second product of the input."""
-    box = stage.box
-    theirs = box.add_product(sku="THEIRS")
+    sandbox = stage.sandbox
+    theirs = sandbox.add_product(sku="THEIRS")
     records = [
         {**each, "store_hash": "elsewhere", "product_id": 7, "product_sku": "THEIRS"}
         for each in stage.records()
         if each["product_id"] == FIRST
     ]
     backup = singer(head(), *map(row, records), end())
-    mine = box.add_image(theirs, picture(1), "mine.png", sort_order=0)
-    box.switch(sort_order_shift="shift")
-    box.faults("5" * 50, match=f"PUT .*/images/{mine}$")
+    mine = sandbox.add_image(theirs, picture(1), "mine.png", sort_order=0)
+    sandbox.switch(sort_order_shift="shift")
+    sandbox.faults("5" * 50, match=f"PUT .*/images/{mine}$")
     run = stage.restore(backup, match_products_by="sku", max_retries=0)
     assert run.code == 1, run.err
     assert [each["is_sibling"] for each in run.rows if each.get("status") == "failed"] == [True]
-    box.faults("")
+    sandbox.faults("")
     if lost == "ledger lost":
         stage.lose_ledger()
     settings = {**stage.config, "match_products_by": "sku"}

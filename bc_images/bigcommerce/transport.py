@@ -1,0 +1,306 @@
+"""Sending one request to the store: authentication, time-outs, retries, and what the answer means.
+
+What may be repeated is repeated here; what may not (a POST whose fate is unknown) becomes `OutcomeUnknown`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import requests
+
+from bc_images.bigcommerce.api_errors import read_error
+from bc_images.bigcommerce.body import MAX_BODY, BodyTooLarge, UnexpectedEncoding, read_body
+from bc_images.bigcommerce.exchange import Exchange, Exchanges
+from bc_images.bigcommerce.html import blocked, html_page
+from bc_images.bigcommerce.mapping import short
+from bc_images.bigcommerce.rate_limit import RateBudget, RateHeaders
+from bc_images.bigcommerce.reachability import Reachability
+from bc_images.bigcommerce.responses import nested_too_deeply, refusal, require_short_texts, unusable
+from bc_images.bigcommerce.session import Adapter, backoff, session
+from bc_images.bigcommerce.store_clock import StoreClock
+from bc_images.bigcommerce.transport_errors import (
+    TRANSPORT_ERRORS,
+    Failure,
+    capped_wait,
+    describe,
+    failure,
+    hopeless,
+    too_many,
+)
+from bc_images.errors import (
+    OutcomeUnknown,
+    RequestRejected,
+    SettingsError,
+    Stopped,
+    StoreUnreachable,
+    UnexpectedResponse,
+)
+from bc_images.json_repair import MAX_TEXT, repaired
+from bc_images.settings import Settings
+
+__all__ = ["Client", "backoff", "session"]
+
+logger = logging.getLogger(__name__)
+
+_SUCCESS = {200, 201, 207}  # those whose body matters
+FINAL_STATUS = {501, 505, 507, 509}  # of 5xx those that the next try would meet again; the rest pass, 520 and up too
+MAX_UNREADABLE_ANSWERS = 2  # retries of a write that the store calls a success, with half a body
+MAX_RATE_WAITS = 50  # how many windows one request may wait through before the store counts as unreachable
+
+
+class Client:
+    """Sends requests to ``{api_url}/stores/{store_hash}``; safe to share between threads.
+
+    The token goes to that address only: redirects are never followed. Proxies and REQUESTS_CA_BUNDLE are taken
+    from the environment.
+
+    Attributes:
+        budget: the rate budget that all requests share.
+        stop: set, it ends every wait at once; `close` sets it.
+        clock: the store's own.
+
+    Raises:
+        SettingsError: the environment names certificates that are not there, or a proxy that cannot be used.
+    """
+
+    def __init__(self, settings: Settings, budget: RateBudget | None = None) -> None:
+        self.settings = settings
+        self.budget = budget or RateBudget(settings.rate_limit_reserve, settings.concurrency)
+        self.stop = threading.Event()
+        self.clock = StoreClock()
+        self._base = f"{settings.api_url}/stores/{settings.store_hash}"
+        self._session = session(settings, settings.concurrency)
+        self._exchanges = Exchanges(settings.request_timeout)
+        # As an auth callable, not a header: requests would otherwise let a .netrc entry set Authorization.
+        self._session.auth = self._authenticate
+        self._session.headers["Accept"] = "application/json"
+        # Looked up once: Session.send leaves the environment out, and Session.request asks it every time.
+        self._environment = self._session.merge_environment_settings(self._base, {}, True, None, None)
+        setting = "api_url, or the proxy (HTTPS_PROXY)," if self._environment["proxies"] else "api_url"
+        self._reachability = Reachability(settings.api_url, setting)
+        self._check_environment()
+
+    def _check_environment(self) -> None:
+        certificates, proxies = self._environment["verify"], self._environment["proxies"]
+        if isinstance(certificates, str) and not Path(certificates).exists():
+            raise SettingsError(f"REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names {certificates}, which does not exist.")
+        adapter = self._session.get_adapter(self._base)
+        request = self._session.prepare_request(requests.Request("GET", self._base))
+        try:
+            if isinstance(adapter, Adapter):
+                adapter.get_connection_with_tls_context(request, certificates, proxies)  # connects to nothing yet
+        except (*TRANSPORT_ERRORS, TypeError, AssertionError):  # its text may hold the proxy's password
+            raise SettingsError(
+                f"The proxy that the environment names for {self.settings.api_url} cannot be used: "
+                "check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY."
+            ) from None
+
+    def _authenticate(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["X-Auth-Token"] = self.settings.access_token
+        return request
+
+    def close(self) -> None:
+        """Send nothing more, wake all that wait, and close the connections, those in use after a short grace."""
+        self.stop.set()
+        self.budget.wake()
+        self._exchanges.cancel()
+        self._session.close()
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None, *, retries: int | None = None) -> Any:
+        """GET `path` and return its JSON; None for 204 (V2 says so for every empty list)."""
+        return self.request("GET", path, params=params, retries=retries)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        repeatable: bool = True,
+        retries: int | None = None,
+        params: Mapping[str, Any] | None = None,
+        json: Mapping[str, Any] | None = None,
+        data: Mapping[str, str] | None = None,
+        files: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Send one request and return the JSON of its answer, None for an empty one.
+
+        Args:
+            method: HTTP method.
+            path: below the store, such as ``/v3/catalog/products``.
+            repeatable: whether sending it twice leaves the same state as sending it once.
+            retries: how often it is sent again after a failure; None: as often as the settings say.
+            params: the query.
+            json: a JSON body.
+            data: the form fields of a multipart body.
+            files: the file of a multipart body, as requests takes it; read once, however often it is sent.
+
+        Raises:
+            RequestRejected: 4xx, or it cannot be sent at all; `NotFound` for 404.
+            OutcomeUnknown: not repeatable, and the store may have carried it out; or a write that is answered with a
+                success that is no JSON.
+            Stopped: any of its kinds; the run cannot go on.
+        """
+        what = f"{method} {path}"
+        request = requests.Request(method, self._base + path, params=params, json=json, data=data, files=files)
+        prepared = self._prepare(request, what)
+        most = self.settings.max_retries if retries is None else retries
+        failures = rate_waits = 0
+        was_dropped = False
+        began = time.monotonic()
+        while True:
+            outcome = self._try(prepared, what)
+            if not isinstance(outcome, Failure):
+                return outcome[0]
+            if outcome.dropped and repeatable and not was_dropped:
+                was_dropped = True  # once, that is how a connection kept alive ends: neither a failure nor news
+                continue
+            if outcome.wait is not None:  # the quota is used up: waiting is no failure
+                if rate_waits >= MAX_RATE_WAITS:
+                    raise StoreUnreachable(f"{what}: {outcome.reason} again and again. Run again later.")
+                # Told that it has begun, a window may not have begun everywhere: wait longer each time.
+                self.budget.pause(outcome.wait + (backoff(rate_waits - 1) if rate_waits else 0.0))
+                rate_waits += 1
+                continue
+            if not (repeatable or outcome.never_sent) or (outcome.is_success and failures >= MAX_UNREADABLE_ANSWERS):
+                raise OutcomeUnknown(
+                    f"{what}: {outcome.reason}. It may or may not have been carried out.",
+                    is_answered=outcome.is_success,
+                )
+            tries = failures + 1 + was_dropped
+            if failures >= most or self._reachability.is_unreachable(outcome, failures, time.monotonic() - began):
+                raise self._unreachable(what, outcome, tries)
+            pause = max(outcome.delay, backoff(failures))
+            address = self.settings.api_url
+            logger.info("%s at %s: %s (try %d). Trying again in %.1f s.", what, address, outcome.reason, tries, pause)
+            if outcome.overloaded:
+                self.budget.pause(pause)
+            elif self.stop.wait(pause):
+                raise Stopped("Stopped while waiting to try again.")
+            failures += 1
+
+    def _unreachable(self, what: str, failure: Failure, tries: int) -> StoreUnreachable:
+        if self._reachability.never_connected(failure):
+            return StoreUnreachable(self._reachability.message(failure.reason))
+        return StoreUnreachable(
+            f"{what} at {self.settings.api_url}: {failure.reason} (tries: {tries}). "
+            "Check the network and api_url, or try later."
+        )
+
+    def _prepare(self, request: requests.Request, what: str) -> requests.PreparedRequest:
+        try:
+            return self._session.prepare_request(request)
+        except (requests.exceptions.RequestException, ValueError) as error:
+            raise RequestRejected(f"{what}: a value in it cannot be sent ({describe(error)})") from error
+
+    def _try(self, request: requests.PreparedRequest, what: str) -> tuple[Any] | Failure:
+        """Send once; return the answer's JSON in a tuple, or why there is none."""
+        sent = self.budget.acquire(self.stop)
+        told: RateHeaders | None = None
+        try:
+            if self.stop.is_set():
+                raise Stopped("Stopped before the request was sent.")
+            with Exchange(self._exchanges, is_write=request.method != "GET") as exchange:
+                response = exchange.send(lambda: self._send(request))
+                self._reachability.has_answered = True
+                told = RateHeaders.read(response.headers)
+                self.clock.learn(response.headers.get("Date"))
+                # Of an error, the status says enough, and whatever comes at once.
+                content = read_body(exchange) if response.status_code in _SUCCESS else exchange.discard()
+        except BodyTooLarge as error:
+            reason = (
+                f"{what}: the response has more than {MAX_BODY // 1024**2:,} MiB. Nothing was taken from it. "
+                "Check api_url: this does not look like the API."
+            )
+            raise unusable(request, reason) from error
+        except UnexpectedEncoding as error:
+            reason = (
+                f"{what}: unexpected Content-Encoding {short(str(error))}: only gzip and deflate were asked for. "
+                "Check api_url, and a proxy on the way."
+            )
+            raise unusable(request, reason) from error
+        except TRANSPORT_ERRORS as error:
+            if hopeless(error):
+                raise StoreUnreachable(
+                    f"{what}: {describe(error)}. Check api_url, proxy, clock and certificates (REQUESTS_CA_BUNDLE)."
+                ) from error
+            return failure(error)
+        finally:
+            self.budget.release(sent, told)
+        return self._judge(response, content, what)
+
+    def _send(self, request: requests.PreparedRequest) -> requests.Response:
+        return self._session.send(
+            request, timeout=self.settings.request_timeout, allow_redirects=False, **self._environment
+        )
+
+    def _judge(self, response: requests.Response, content: bytes, what: str) -> tuple[Any] | Failure:
+        """Turn an answer into JSON, a failure that may be tried again, or the error it stands for."""
+        status = response.status_code
+        if status in _SUCCESS:
+            if response.request.method == "GET":
+                return self._json(response, content, what)
+            return self._json_of_a_write(response, content, what)
+        if status in {202, 204}:
+            return (None,)
+        if status == 429:
+            return too_many(response)
+        if status in {401, 403} and (page := html_page(response.headers, content)) is not None:
+            raise blocked(response, page, what)
+        api_error = read_error(content)
+        said = api_error.text
+        # The title is the only sign by which the API tells a store that is switched off from a passing 503.
+        suspended = status == 503 and "suspended" in said.lower()
+        said = f"HTTP {status}: {said}" if said else f"HTTP {status}"
+        passes = status in {408, 423} or (status >= 500 and status not in FINAL_STATUS)
+        if passes and not suspended:
+            delay, note = capped_wait(response.headers)
+            return Failure(said + note, delay=delay)
+        raise refusal(status, said, what, api_error)
+
+    def _json_of_a_write(self, response: requests.Response, content: bytes, what: str) -> tuple[Any] | Failure:
+        """Return the JSON that answers a write, None where the body is empty.
+
+        Raises:
+            OutcomeUnknown: the store calls it a success, and the body is no JSON at all.
+        """
+        if not content:
+            return (None,)
+        try:
+            answer = self._json(response, content, what)
+        except UnexpectedResponse as error:
+            raise OutcomeUnknown(f"{error} It may or may not have been carried out.", is_answered=True) from error
+        return replace(answer, is_success=True) if isinstance(answer, Failure) else answer
+
+    def _json(self, response: requests.Response, content: bytes, what: str) -> tuple[Any] | Failure:
+        is_read = response.request.method == "GET"
+        if not content:
+            return Failure("the answer is empty")  # a list that is empty says 204 or []
+        try:
+            answer = orjson.loads(content)
+        except orjson.JSONDecodeError as error:
+            if "json" not in response.headers.get("Content-Type", "json"):
+                kind = short(response.headers["Content-Type"])
+                raise UnexpectedResponse(
+                    f"{what}: the answer is {kind}, not JSON. Check api_url: this does not look like the API."
+                ) from error
+            try:
+                answer, places = repaired(content)
+            except RecursionError:
+                raise nested_too_deeply(what) from error
+            except ValueError:
+                return Failure("the answer is no whole JSON document")
+            for place in places:
+                logger.warning("%s: %s: a broken character, read as U+FFFD. Correct it in the store.", what, place)
+        if len(content) > MAX_TEXT:
+            require_short_texts(answer, what)
+        if answer is None and is_read:  # not to be taken for a 204
+            raise UnexpectedResponse(f"{what}: the answer is null. Check api_url: this does not look like the API.")
+        return (answer,)

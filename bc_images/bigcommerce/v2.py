@@ -1,0 +1,244 @@
+"""The store over the V2 API: one request per product (specs/v2-product-images.mdx, specs/v2-products.mdx)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import suppress
+from typing import Any
+
+from bc_images.bigcommerce import PAGE, Found, FromFile, FromUrl, Product, Source
+from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v2, misfit, utc_from_rfc2822
+from bc_images.bigcommerce.pagination import read_pages
+from bc_images.bigcommerce.request_body import sendable
+from bc_images.bigcommerce.transport import Client
+from bc_images.bigcommerce.validation import (
+    Notices,
+    ascending,
+    count,
+    found_in,
+    image_records,
+    integer,
+    listed,
+    objects,
+    searchable,
+    sku_variants,
+    unknown_outcome,
+    unreadable,
+)
+from bc_images.concurrency import ordered_map, workers
+from bc_images.errors import NotFound, RequestRejected, UnexpectedResponse
+
+__all__ = ["StoreV2"]
+
+
+class StoreV2:
+    """The `Store` protocol over V2."""
+
+    def __init__(self, client: Client) -> None:
+        self.settings = client.settings
+        self._client = client
+        self._notices = Notices()
+
+    def close(self) -> None:
+        """Send nothing more and wake every thread that waits."""
+        self._client.close()
+
+    @property
+    def quota_left(self) -> int | None:
+        """What the latest answers have told."""
+        return self._client.budget.left
+
+    def now(self) -> float:
+        """Return the store's time in unix seconds."""
+        return self._client.clock.now()
+
+    def count_images(self) -> int | None:
+        """Return how many images the store has."""
+        path = "/v2/products/images/count"
+        return count(self._client.get(path), path)
+
+    def count_products(self) -> int:
+        """Return how many products the store has."""
+        path = "/v2/products/count"
+        return count(self._client.get(path), path)
+
+    def sweep(self, first: int = 1, last: int | None = None) -> Iterator[Product]:
+        """Walk the products by id and fetch the images of several at once.
+
+        Walking by ``min_id`` is stable while products come and go; walking by page number is not.
+        """
+
+        def fill(product: Product) -> Product | None:
+            filled = self._filled(product)
+            if filled is None:
+                self._confirm_gone(product.id)
+            return filled
+
+        with workers(self.settings.concurrency, "sweep") as executor:
+            # Twice the threads: the next ones are ready while the first in line is slow.
+            rows = self._all_products(executor, first, last)
+            yield from filter(None, ordered_map(executor, fill, rows, 2 * self.settings.concurrency))
+
+    def products(self, ids: Sequence[int]) -> Iterator[Product]:
+        """Read the images of each product on its own; V2 has no request for several."""
+        with workers(self.settings.concurrency, "read") as executor:
+            rows = (Product(product_id, None, None, None, []) for product_id in sorted(set(ids)))
+            yield from filter(None, ordered_map(executor, self._filled, rows, 2 * self.settings.concurrency))
+
+    def find(self, skus: Iterable[str]) -> Found:
+        """Ask for each SKU on its own."""
+        found = Found(skus)
+
+        def ask(sku: str) -> tuple[str, list[dict[str, Any]]]:
+            return sku, self._product_rows({"sku": sku, "include": "sku"}, 0, None)
+
+        with workers(self.settings.concurrency, "find") as executor:
+            asked = ordered_map(executor, ask, searchable(found), 2 * self.settings.concurrency)
+            for sku, rows in asked:
+                found[sku] = list(found_in(rows, sku, found.invalid))
+        return found
+
+    def find_similar(self, sku: str) -> dict[str, list[int]]:
+        """Ask for other spellings."""
+        return {other: ids for other, ids in self.find(sku_variants(sku)).items() if ids}
+
+    def images(self, product_id: int) -> list[Record]:
+        """Return a product's images in id order."""
+        return self._images_of(product_id, None)[0]
+
+    def create(self, product_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
+        """POST an image; 201 comes without the rendition addresses."""
+        path = _images(product_id)
+        body = {"image_file": _image_file(source), **sendable(fields)}
+        answer = self._client.request("POST", path, repeatable=False, json=body)
+        if not isinstance(answer, dict) or type(answer.get("id")) is not int:
+            raise unknown_outcome(f"POST {path}", "the answer names no image")
+        return self._written(answer, product_id, answer["id"])
+
+    def replace(self, product_id: int, image_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
+        """PUT another picture under the old id."""
+        return self.update(product_id, image_id, {"image_file": _image_file(source), **fields})
+
+    def image(self, product_id: int, image_id: int) -> Record:
+        """Return one image."""
+        return self._record(self._client.get(f"{_images(product_id)}/{image_id}"), product_id)
+
+    def update(self, product_id: int, image_id: int, fields: Mapping[str, Any]) -> Record:
+        """PUT the fields alone."""
+        path = f"{_images(product_id)}/{image_id}"
+        answer = self._client.request("PUT", path, json=sendable(fields))
+        return self._written(self._client.get(path) if answer is None else answer, product_id, image_id)
+
+    def delete(self, product_id: int, image_id: int) -> None:
+        """DELETE one image."""
+        with suppress(NotFound):
+            self._client.request("DELETE", f"{_images(product_id)}/{image_id}")
+
+    def delete_all(self, product_id: int, image_ids: Collection[int]) -> None:
+        """DELETE the collection while it holds these alone: one request may take one page only.
+
+        Where another image has come in, or the store deletes none, the rest is deleted one by one.
+        """
+        doomed, before = {*image_ids}, set[object]()
+        with suppress(NotFound):
+            while left := {_id_of(image) for image in self._image_page(product_id, 1)}:
+                if left == before or not left <= doomed:
+                    break
+                before = left
+                self._client.request("DELETE", _images(product_id), params={"limit": PAGE})
+            for image_id in doomed if left else ():
+                self.delete(product_id, image_id)
+
+    def _filled(self, product: Product) -> Product | None:
+        """Add the images; None where there is no such product."""
+        try:
+            product.images, product.invalid = self._images_of(product.id, product.sku)
+        except NotFound:
+            return None
+        except RequestRejected as error:
+            raise unreadable(error) from error
+        return product
+
+    def _confirm_gone(self, product_id: int) -> None:
+        """Make sure that a product whose images are not found has been deleted meanwhile: nothing else may be."""
+        with suppress(NotFound):
+            self._client.get(f"/v2/products/{product_id}", {"include": "id"})
+            raise misfit(f"product {product_id}", "its images are not found although it is there")
+
+    def _images_of(self, product_id: int, sku: str | None) -> tuple[list[Record], list[InvalidImage]]:
+        def read_page(number: int) -> tuple[list[Any], bool]:
+            page = self._image_page(product_id, number)
+            return page, len(page) < PAGE
+
+        store_hash, notices = self.settings.store_hash, self._notices
+        rows = read_pages(read_page, _images(product_id))
+        return image_records(rows, product_id, lambda row: from_v2(row, store_hash, product_id, sku, notices))
+
+    def _image_page(self, product_id: int, number: int) -> list[Any]:
+        path = _images(product_id)
+        answer = self._client.get(path, {"limit": PAGE} if number == 1 else {"limit": PAGE, "page": number})
+        return listed([] if answer is None else answer, path)
+
+    def _all_products(self, executor: Executor, first: int, last: int | None) -> Iterator[Product]:
+        """Yield products without images; the next page is fetched while this one is worked on."""
+
+        def read(after: int) -> list[dict[str, Any]]:
+            bounds = {"min_id": after + 1} if last is None else {"min_id": after + 1, "max_id": last}
+            return self._product_rows({**bounds, "include": "sku,name,date_modified"}, after, last)
+
+        page = read(first - 1)
+        while page:  # the end is an empty page: a short one may be cut below what was asked for, silently
+            following = executor.submit(read, page[-1]["id"])
+            yield from map(self._product, page)
+            page = following.result()
+
+    def _product_rows(self, query: Mapping[str, Any], after: int, last: int | None) -> list[dict[str, Any]]:
+        path = "/v2/products"
+        try:
+            answer = self._client.get(path, {**query, "limit": PAGE})
+        except RequestRejected as error:
+            raise unreadable(error) from error
+        rows = objects([] if answer is None else answer, path)
+        ascending((integer(row, "id", path) for row in rows), after, None if last is None else last + 1, path)
+        return rows
+
+    def _product(self, row: Mapping[str, Any]) -> Product:
+        return Product(
+            id=row["id"],
+            sku=self._notices.optional_text(row, "sku"),
+            name=self._notices.optional_text(row, "name"),
+            date_modified=self._notices.optional_date(row, "date_modified", utc_from_rfc2822),
+            images=[],
+        )
+
+    def _written(self, answer: Any, product_id: int, image_id: int) -> Record:
+        """Return the image that a write answered with."""
+        what = f"product {product_id}, image {image_id}: the answer to the write"
+        try:
+            record = self._record(answer, product_id)
+        except UnexpectedResponse as error:
+            raise unknown_outcome(what, str(error)) from error
+        if record["id"] != image_id:
+            raise unknown_outcome(what, f"describes image {record['id']}")
+        return record
+
+    def _record(self, answer: Any, product_id: int) -> Record:
+        (image,) = objects([answer], f"product {product_id}: the image written")
+        return from_v2(image, self.settings.store_hash, product_id, None, self._notices)
+
+
+def _images(product_id: int) -> str:
+    return f"/v2/products/{product_id}/images"
+
+
+def _id_of(row: object) -> object:
+    found = row.get("id") if isinstance(row, dict) else None
+    return found if isinstance(found, int) else None
+
+
+def _image_file(source: Source) -> str:
+    """Return what V2 takes as ``image_file``: a public address, or a name in the import folder."""
+    if isinstance(source, FromFile):
+        raise TypeError("V2 takes no picture bytes: upload them by WebDAV first and pass FromImport")
+    return source.url if isinstance(source, FromUrl) else source.name

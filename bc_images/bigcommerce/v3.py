@@ -1,0 +1,347 @@
+"""The store over the V3 API: one request per 250 products (specs/products_catalog.v3.yml)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from typing import Any
+from urllib.parse import quote
+
+from bc_images.bigcommerce import PAGE, Found, FromFile, FromUrl, Product, Source
+from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v3, misfit, utc_from_iso
+from bc_images.bigcommerce.pagination import read_pages
+from bc_images.bigcommerce.range_scan import Page, sweep
+from bc_images.bigcommerce.request_body import form, media_type, sendable
+from bc_images.bigcommerce.transport import Client
+from bc_images.bigcommerce.validation import (
+    Notices,
+    ascending,
+    count,
+    found_in,
+    image_records,
+    integer,
+    listed,
+    objects,
+    same_sku,
+    searchable,
+    sku_variants,
+    unknown_outcome,
+    unreadable,
+)
+from bc_images.concurrency import ordered_map, workers
+from bc_images.errors import NotFound, OutcomeUnknown, RequestRejected, Stopped, UnexpectedResponse
+
+__all__ = ["StoreV3"]
+
+_PRODUCTS = "/v3/catalog/products"
+_WITH_IMAGES = {"include": "images", "include_fields": "sku,name,date_modified"}
+_TRIES = 3
+_LONGEST_LIST = 4000  # characters of an address that a list of SKUs may take
+
+
+class StoreV3:
+    """The `Store` protocol over V3."""
+
+    def __init__(self, client: Client) -> None:
+        self.settings = client.settings
+        self._client = client
+        self._notices = Notices()
+
+    def close(self) -> None:
+        """Send nothing more and wake every thread that waits."""
+        self._client.close()
+
+    @property
+    def quota_left(self) -> int | None:
+        """What the latest answers have told."""
+        return self._client.budget.left
+
+    def now(self) -> float:
+        """Return the store's time in unix seconds."""
+        return self._client.clock.now()
+
+    def count_images(self) -> int | None:
+        """Ask V2, the only API that counts images; None where it does not say so at once: the sweep can do without."""
+        path = "/v2/products/images/count"
+        try:
+            return count(self._client.get(path, retries=0), path)
+        except (RequestRejected, Stopped):
+            if self._client.stop.is_set():
+                raise
+            return None  # harmless: whatever is wrong with token, address or network, V3 will say so itself
+
+    def count_products(self) -> int:
+        """Return how many products the store has."""
+        return self._product_page({"limit": 1, "include_fields": "id"}).total
+
+    def sweep(self, first: int = 1, last: int | None = None) -> Iterator[Product]:
+        """Walk the products by id, several ranges at once; a long image list is read through its own endpoint."""
+
+        def fetch_page(after: int, before: int | None) -> Page:
+            page = self._product_page({**_between(after, before), **_WITH_IMAGES, "limit": PAGE}, after, before)
+            self._fill_long_lists(page.products)
+            return page
+
+        def find_rank(after: int, before: int | None, rank: int) -> int | None:
+            query = {**_between(after, before), "limit": 1, "page": rank + 1, "include_fields": "id"}
+            rows = self._product_page(query, after, before).products
+            return rows[0]["id"] if rows else None
+
+        before = None if last is None else last + 1
+        with closing(sweep(fetch_page, find_rank, first - 1, before, self.settings.concurrency)) as rows:
+            yield from map(self._product, rows)
+
+    def products(self, ids: Sequence[int]) -> Iterator[Product]:
+        """Read 250 products with their images a request."""
+        wanted = sorted(set(ids))
+        chunks = [wanted[start : start + PAGE] for start in range(0, len(wanted), PAGE)]
+        with workers(self.settings.concurrency, "read") as executor:
+            for rows in ordered_map(executor, self._chunk, chunks, self.settings.concurrency):
+                yield from map(self._product, rows)
+
+    def find(self, skus: Iterable[str]) -> Found:
+        """Ask for many SKUs a request; one with a comma, which would fall apart in a list, is asked for alone.
+
+        Where an answer has a SKU that is no text, all that were asked for with it are asked for alone, too.
+        """
+        found = Found(skus)
+        wanted = searchable(found)
+        batches = [*_batches(sku for sku in wanted if "," not in sku), *([sku] for sku in wanted if "," in sku)]
+
+        def ask(skus: list[str]) -> list[dict[str, Any]]:
+            query = {"sku": skus[0]} if len(skus) == 1 else {"sku:in": ",".join(skus)}
+
+            def read_page(number: int) -> tuple[list[dict[str, Any]], bool]:
+                page = {"sort": "id", "limit": PAGE, "page": number, "include_fields": "sku"}
+                answer = self._product_page({**query, **page})
+                return answer.products, answer.is_last
+
+            return read_pages(read_page, _PRODUCTS)
+
+        with workers(self.settings.concurrency, "find") as executor:
+            for batch, rows in zip(
+                batches, ordered_map(executor, ask, batches, self.settings.concurrency), strict=True
+            ):
+                if all(row.get("sku") is None or isinstance(row["sku"], str) for row in rows):
+                    for row in rows:
+                        if row.get("sku") in found:  # exactly: the store may not mind the case of letters
+                            found[row["sku"]].append(row["id"])
+                    continue
+                for sku in batch:
+                    found[sku] = list(found_in(ask([sku]) if len(batch) > 1 else rows, sku, found.invalid))
+        return found
+
+    def find_similar(self, sku: str) -> dict[str, list[int]]:
+        """Ask for other spellings, and for the SKU as a keyword, for which case does not count."""
+        found = {other: ids for other, ids in self.find(sku_variants(sku)).items() if ids}
+        for keyword in searchable([sku.strip()]):
+            page = {"keyword": keyword, "sort": "id", "limit": PAGE, "page": 1, "include_fields": "sku"}
+            for row in self._product_page(page).products:
+                other = self._notices.optional_text(row, "sku")
+                if other and other not in {sku, *found} and same_sku(other, sku):
+                    found[other] = [row["id"]]
+        return found
+
+    def images(self, product_id: int) -> list[Record]:
+        """Return a product's images in id order."""
+        return self._records(self._image_rows(product_id), product_id, None)[0]
+
+    def image(self, product_id: int, image_id: int) -> Record:
+        """Return one image."""
+        answer = self._client.get(_image(product_id, image_id))
+        (image,) = objects([answer.get("data") if isinstance(answer, dict) else None], f"image {image_id}: data")
+        return from_v3(image, self.settings.store_hash, product_id, None, self._notices)
+
+    def create(self, product_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
+        """POST an image: the bytes as multipart, or the address the store shall fetch."""
+        path = f"{_PRODUCTS}/{product_id}/images"
+        answer = self._send("POST", path, source, fields, repeatable=False)
+        data = answer.get("data") if isinstance(answer, dict) else None
+        if not isinstance(data, dict) or type(data.get("id")) is not int:
+            raise unknown_outcome(f"POST {path}", "the answer names no image")
+        try:
+            return self._written(answer, product_id, data["id"])
+        except RequestRejected as error:  # to read it, not to make it: a record must not count as rejected for that
+            raise OutcomeUnknown(
+                f"POST {path}: image {data['id']} was made and cannot be read ({error}). It may be gone already."
+            ) from error
+
+    def replace(self, product_id: int, image_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
+        """Give an image another picture: bytes by POST to the image's own address, as the spec says, else PUT.
+
+        Both may be repeated: the image has an id already.
+        """
+        method = "POST" if isinstance(source, FromFile) else "PUT"
+        answer = self._send(method, _image(product_id, image_id), source, fields, repeatable=True)
+        return self._written(answer, product_id, image_id)
+
+    def update(self, product_id: int, image_id: int, fields: Mapping[str, Any]) -> Record:
+        """PUT the fields alone."""
+        answer = self._client.request("PUT", _image(product_id, image_id), json=sendable(fields))
+        return self._written(answer, product_id, image_id)
+
+    def delete(self, product_id: int, image_id: int) -> None:
+        """DELETE one image."""
+        with suppress(NotFound):
+            self._client.request("DELETE", _image(product_id, image_id))
+
+    def delete_all(self, product_id: int, image_ids: Collection[int]) -> None:
+        """DELETE the images one by one: V3 has no collection DELETE, and V2 may be gone."""
+        for image_id in image_ids:
+            self.delete(product_id, image_id)
+
+    def _send(self, method: str, path: str, source: Source, fields: Mapping[str, Any], *, repeatable: bool) -> Any:
+        if isinstance(source, FromFile):
+            with source.open() as opened:
+                parts = {"image_file": (source.name, opened, media_type(source.name))}
+                return self._client.request(method, path, repeatable=repeatable, data=form(fields), files=parts)
+        # A file in the import folder is public: V3 fetches it like any other address.
+        imported = f"{self.settings.store_url}/product_images/import/"
+        url = source.url if isinstance(source, FromUrl) else imported + quote(source.name)
+        return self._client.request(method, path, repeatable=repeatable, json={"image_url": url, **sendable(fields)})
+
+    def _written(self, answer: Any, product_id: int, image_id: int) -> Record:
+        """Return the image that a write answered with; where the answer leaves out too much, read it.
+
+        The spec's newest response schema has no ``image_file``, and its 201 of a PUT no body, unlike all examples.
+        """
+        data = answer.get("data") if isinstance(answer, dict) else None
+        if answer is None or (isinstance(data, dict) and "image_file" not in data):
+            answer = self._client.get(_image(product_id, image_id))
+            data = answer.get("data") if isinstance(answer, dict) else None
+        what = f"product {product_id}, image {image_id}"
+        try:
+            (image,) = objects([data], f"{what}: data")
+            record = from_v3(image, self.settings.store_hash, product_id, None, self._notices)
+        except UnexpectedResponse as error:
+            raise unknown_outcome(f"{what}: the answer to the write", str(error)) from error
+        if record["id"] != image_id:
+            raise unknown_outcome(f"{what}: the answer to the write", f"describes image {record['id']}")
+        return record
+
+    def _chunk(self, ids: list[int]) -> list[dict[str, Any]]:
+        """Read at most 250 products by id."""
+        found: list[dict[str, Any]] = []
+        while ids:
+            query = {"id:in": ",".join(map(str, ids)), **_WITH_IMAGES, "sort": "id", "limit": PAGE}
+            page = self._product_page(query)
+            strange = {row["id"] for row in page.products}.difference(ids)
+            if strange:
+                raise misfit(_PRODUCTS, f"product {min(strange)} came although others were asked for")
+            found += page.products
+            if page.is_last:
+                break
+            ids = [product_id for product_id in ids if product_id > page.end]
+        self._fill_long_lists(found)
+        return found
+
+    def _product_page(self, query: Mapping[str, Any], after: int = 0, before: int | None = None) -> Page:
+        """Read one page of products in id order, with ``after < id < before``."""
+        total = 0
+        for _ in range(_TRIES):
+            try:
+                answer = self._client.get(_PRODUCTS, query)
+            except RequestRejected as error:
+                raise unreadable(error) from error
+            rows = _rows(answer, _PRODUCTS)
+            ascending((integer(row, "id", _PRODUCTS) for row in rows), after, before, _PRODUCTS)
+            pagination = _pagination(answer, _PRODUCTS)
+            total, per_page = integer(pagination, "total", _PRODUCTS), integer(pagination, "per_page", _PRODUCTS)
+            seen = (query.get("page", 1) - 1) * per_page + len(rows)
+            # It is the last where both signs say so: the page may be cut below what was asked for, silently.
+            is_last = len(rows) < max(1, per_page) and total <= seen
+            if rows or is_last:
+                return Page(rows, total, rows[-1]["id"] if rows else after, is_last)
+            # None of those that are there: something was deleted between the store's counting and its reading.
+        raise misfit(_PRODUCTS, f"an empty page, of {total} products in all")
+
+    def _fill_long_lists(self, rows: list[dict[str, Any]]) -> None:
+        """Read image lists that are missing, or may not be embedded whole (not documented), through their own route."""
+        for row in list(rows):
+            images = row.get("images")
+            if not isinstance(images, list) or len(images) >= PAGE:
+                try:
+                    row["images"] = self._image_rows(row["id"])
+                except NotFound:
+                    self._confirm_gone(row["id"])
+                    rows.remove(row)
+                except RequestRejected as error:
+                    raise unreadable(error) from error
+
+    def _confirm_gone(self, product_id: int) -> None:
+        """Make sure that a product whose images are not found has been deleted meanwhile: nothing else may be."""
+        with suppress(NotFound):
+            self._client.get(f"{_PRODUCTS}/{product_id}", {"include_fields": "id"})
+            raise misfit(f"product {product_id}", "its images are not found although it is there")
+
+    def _product(self, row: Mapping[str, Any]) -> Product:
+        product_id, sku = row["id"], self._notices.optional_text(row, "sku")
+        images, invalid = self._records(row["images"], product_id, sku)
+        return Product(
+            id=product_id,
+            sku=sku,
+            name=self._notices.optional_text(row, "name"),
+            date_modified=self._notices.optional_date(row, "date_modified", utc_from_iso),
+            images=images,
+            invalid=invalid,
+        )
+
+    def _records(
+        self, rows: Sequence[Any], product_id: int, sku: str | None
+    ) -> tuple[list[Record], list[InvalidImage]]:
+        store_hash, notices = self.settings.store_hash, self._notices
+        return image_records(rows, product_id, lambda row: from_v3(row, store_hash, product_id, sku, notices))
+
+    def _image_rows(self, product_id: int) -> list[Any]:
+        path = f"{_PRODUCTS}/{product_id}/images"
+
+        def read_page(number: int) -> tuple[list[Any], bool]:
+            answer = self._client.get(path, {"limit": PAGE, "page": number})
+            if answer is None:  # an empty list is documented as 204 and seen as 200
+                return [], True
+            rows = listed(_data(answer), f"{path}: data")
+            # The page may be cut below what was asked for, silently.
+            return rows, len(rows) < max(1, integer(_pagination(answer, path), "per_page", path))
+
+        return read_pages(read_page, path)
+
+
+def _image(product_id: int, image_id: int) -> str:
+    return f"{_PRODUCTS}/{product_id}/images/{image_id}"
+
+
+def _between(after: int, before: int | None) -> dict[str, Any]:
+    query: dict[str, Any] = {"id:greater": after, "sort": "id", "direction": "asc"}
+    if before is not None:
+        query["id:less"] = before
+    return query
+
+
+def _batches(skus: Iterable[str]) -> Iterator[list[str]]:
+    """Yield lists of SKUs that each fit into an address and have at most a page of answers."""
+    batch: list[str] = []
+    length = 0
+    for sku in skus:
+        length += len(quote(f"{sku},", safe=""))
+        if batch and (length > _LONGEST_LIST or len(batch) == PAGE):
+            yield batch
+            batch, length = [], len(quote(f"{sku},", safe=""))
+        batch.append(sku)
+    if batch:
+        yield batch
+
+
+def _rows(answer: Any, path: str) -> list[dict[str, Any]]:
+    return objects(_data(answer), f"{path}: data")
+
+
+def _data(answer: Any) -> Any:
+    return answer.get("data") if isinstance(answer, dict) else None
+
+
+def _pagination(answer: Any, path: str) -> Mapping[str, Any]:
+    meta = answer.get("meta")
+    pagination = meta.get("pagination") if isinstance(meta, dict) else None
+    if not isinstance(pagination, dict):
+        raise misfit(path, "the page has no meta.pagination")
+    return pagination

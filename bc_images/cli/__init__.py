@@ -1,0 +1,1 @@
+"""The command ``bc-images`` and how every command ends; one module a command."""

@@ -1,0 +1,157 @@
+"""``bc-images check``: whether every picture is still there, and still what it was."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from bc_images import progress
+from bc_images.errors import DamagedInput
+from bc_images.files.audit import Audit, Finding
+from bc_images.files.index import listed_on_disk
+from bc_images.files.store import open_files
+from bc_images.redaction import redact
+from bc_images.sample import Sample
+from bc_images.text import printable
+from bc_images.units import counted
+
+__all__ = ["check"]
+
+logger = logging.getLogger(__name__)
+
+_SIGNS = {"damaged": "!", "missing": "-", "orphaned": "+", "misstated": "?", "refused": "x", "rendition": "~"}
+_SELDOM = {"misstated", "refused", "rendition"}  # kinds that the summary names only where there are any
+
+
+def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sample:
+    """Read a number of files, or a percentage of them; everything where nothing is said."""
+    if text is None:
+        return Sample(share=1.0)
+    try:
+        return Sample.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+@click.command()
+@click.option(
+    "--files",
+    "files_url",
+    required=True,
+    metavar="URL",
+    envvar=["BC_IMAGES_FILES", "TAP_BC_IMAGES_FILES", "TARGET_BC_IMAGES_FILES"],
+    help="The file store: a folder or an fsspec URL such as s3://bucket/prefix. "
+    "Else BC_IMAGES_FILES, TAP_BC_IMAGES_FILES or TARGET_BC_IMAGES_FILES of the environment.",
+)
+@click.option(
+    "--sample", callback=_sample, metavar="N|P%", help="Re-hash only so many files, or such a share, chosen at random."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON line for each finding, then one with the summary.")
+@click.argument("backups", nargs=-1, type=click.Path(path_type=Path), metavar="[BACKUP]...")
+@click.pass_context
+def check(ctx: click.Context, files_url: str, sample: Sample, as_json: bool, backups: tuple[Path, ...]) -> None:
+    """Re-hash the file store and compare it with backups.
+
+    BACKUP is a Singer file, plain or gzip; several count together. Without one, the file store's own refs say what
+    has to be there.
+
+    \b
+    !  damaged: the file does not hold what its name says
+    -  missing: a backup (or a ref) names it, and it is not there; or a record names no file, and no ref does
+    +  orphaned: no backup (or ref) names it
+    ?  misstated: the file is sound, but a backup (or a ref) tells another length
+    x  refused: the store would not take it back, since it is too large, truncated, or too large a GIF
+    ~  rendition: a rendition, or what a CDN has made of it, stands in for the original
+
+    Exit code 0: nothing found, renditions apart. 1: something found. 2: wrong settings. 3: file store or backup cannot
+    be used.
+    """  # noqa: D301 - click looks for the character itself
+    counts: Counter[str] = Counter()
+    unread: list[str] = []
+
+    def tell(finding: Finding) -> None:
+        counts[finding.kind] += 1
+        click.echo(_json(finding) if as_json else _text(finding))
+
+    with listed_on_disk(), Audit(open_files(files_url)) as audit:
+        with _shown("listing files", "file", None, lambda: audit.files, lambda: audit.bytes):
+            audit.list_files()
+        if backups:
+            with _shown("reading backups", "record", None, lambda: audit.records):
+                unread = _read_backups(audit, backups)
+        else:
+            with _shown("reading names", "name", None, lambda: audit.refs):
+                audit.read_refs()
+        for finding in audit.compared():
+            tell(finding)
+        rehashed, _ = audit.draw(sample)
+        files = size = 0
+        with _shown("re-hashing", "file", rehashed, lambda: files, lambda: size):
+            for length, found in audit.rehashed():
+                files, size = files + 1, size + length
+                if found:
+                    tell(found)
+        _summarise(audit, rehashed, counts, as_json=as_json)
+    if unread:
+        raise DamagedInput(f"{' '.join(unread)} What these backups name was not looked for, and may count as orphaned.")
+    ctx.exit(1 if counts.keys() - {"rendition"} else 0)
+
+
+def _read_backups(audit: Audit, backups: tuple[Path, ...]) -> list[str]:
+    """Read every backup; return why some were not read.
+
+    Raises:
+        DamagedInput: none was.
+    """
+    unread: list[str] = []
+    for backup in backups:
+        try:
+            audit.read_backup(backup)
+        except DamagedInput as error:
+            if len(unread) + 1 == len(backups):
+                raise
+            unread.append(str(error))
+    return unread
+
+
+def _shown(
+    label: str, unit: str, total: int | None, done: Callable[[], int], size: Callable[[], int] = lambda: 0
+) -> progress.Progress:
+    """Show how far one part of the check is; what is found appears above the bar."""
+
+    def sample() -> progress.Sample:
+        return progress.Sample(done(), bytes=size())
+
+    return progress.Progress(label, total, sample, logger, unit=unit, prints_text=True)
+
+
+def _text(finding: Finding) -> str:
+    by = f", named by {finding.named_by}" if finding.named_by else ""
+    return printable(redact(f"{_SIGNS[finding.kind]} {finding.key}  {finding.reason}{by}"))
+
+
+def _json(finding: Finding) -> str:
+    fields = {"finding": finding.kind, "key": finding.key, "reason": finding.reason, "named_by": finding.named_by}
+    return json.dumps(fields)  # in ASCII: a key may hold characters that control a terminal
+
+
+def _summarise(audit: Audit, rehashed: int, counts: Counter[str], *, as_json: bool) -> None:
+    if as_json:
+        numbers = {"files": audit.files, "bytes": audit.bytes, "rehashed": rehashed}
+        numbers |= {"records": audit.records, "records_without_file": audit.without_file}
+        numbers |= {kind: counts[kind] for kind in _SIGNS}
+        click.echo(json.dumps({"summary": numbers}))
+        return
+    usual = [kind for kind in _SIGNS if kind not in _SELDOM or counts[kind]]
+    words = {"rendition": "rendition" if counts["rendition"] == 1 else "renditions"}
+    found = ", ".join(f"{counts[kind]:,} {words.get(kind, kind)}" for kind in usual)
+    stored = f"{counted(audit.files, 'file')} ({counted(audit.bytes, 'byte')})"
+    click.echo(f"{stored}, {rehashed:,} re-hashed: {found}.")
+    if audit.without_file:
+        named = f"{audit.without_file:,} of {counted(audit.records, 'record')}"
+        click.echo(f"{named} {'names' if audit.without_file == 1 else 'name'} no file: their pictures were not saved.")

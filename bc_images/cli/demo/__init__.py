@@ -1,0 +1,10 @@
+"""``bc-images demo``: a whole store backed up, wrecked and restored on this machine, with a proof at the end.
+
+A door: it uses the three commands as a user does, and nothing of the project uses it.
+"""
+
+from __future__ import annotations
+
+from bc_images.cli.demo.command import demo
+
+__all__ = ["demo"]

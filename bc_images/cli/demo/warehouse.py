@@ -1,0 +1,60 @@
+"""The demo's warehouse: DuckDB, filled by a loader that knows nothing of us, in a virtual environment of its own."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from bc_images.cli.demo.stage import Stage
+from bc_images.errors import SettingsError, Stopped
+
+__all__ = ["FOLDER", "ask", "count", "install"]
+
+FOLDER = "warehouse-venv"
+LOCK = Path(__file__).with_name("warehouse.lock")
+NEWEST = (3, 13)  # the newest Python that has wheels of the pinned DuckDB
+
+SQL = """\
+import sys, duckdb
+rows = duckdb.connect("warehouse.duckdb", read_only=True)
+rows.sql(sys.argv[1]).show()
+"""
+
+
+def install(stage: Stage) -> None:
+    """Make the virtual environment, or keep the one that an earlier demo made.
+
+    Raises:
+        SettingsError: this Python is newer than the pinned DuckDB.
+        Stopped: the installation failed; it is begun anew the next time.
+    """
+    if sys.version_info[:2] > NEWEST:
+        raise SettingsError(f"The demo's warehouse needs Python 3.11 to {NEWEST[0]}.{NEWEST[1]}: use one of these.")
+    lock = shlex.quote(str(LOCK))
+    ready = stage.folder / FOLDER / "ready"
+    if ready.exists() and ready.read_bytes() == LOCK.read_bytes():
+        stage.say(f"The warehouse is installed already, in {FOLDER}.")
+        return
+    stage.run(f"{shlex.quote(sys.executable)} -m venv {FOLDER}")
+    stage.run(f"{FOLDER}/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r {lock}")
+    ready.write_bytes(LOCK.read_bytes())
+
+
+def ask(stage: Stage, question: str, sql: str) -> None:
+    """Show the answer to a question in SQL."""
+    stage.say(f"\n{question}")
+    stage.run(f'{FOLDER}/bin/python sql.py "{sql}"')
+
+
+def count(stage: Stage, table: str, wanted: int) -> None:
+    """Compare the rows of a table with the records that were sent.
+
+    Raises:
+        Stopped: the loader lost rows, or made some up.
+    """
+    script = SQL.replace("rows.sql(sys.argv[1]).show()", f"print(rows.table('{table}').count('*').fetchone()[0])")
+    rows = int(stage.read(f"{FOLDER}/bin/python -c {shlex.quote(script)}"))
+    if rows != wanted:
+        raise Stopped(f"The warehouse has {rows} rows in {table}, and {wanted} records were sent: rows were lost.")
+    stage.say(f"Every record arrived: {rows} rows in {table}.")

@@ -1,0 +1,197 @@
+"""``bc-images verify``: compare a backup with the live store, without writing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any, cast
+
+import click
+import orjson
+
+from bc_images.config import from_environment, settings_files
+from bc_images.errors import DamagedInput, SettingsError, SomeFailed
+from bc_images.files import open_files
+from bc_images.files.backup import ADVICE, opened_backup
+from bc_images.sample import Sample
+from bc_images.singer.archive import opened
+from bc_images.singer.archive.settings import EXTRACTOR
+from bc_images.units import counted
+from target_bc_images.lines import SIGNS, change_line
+from target_bc_images.matching import GONE, NO_PICTURE
+from target_bc_images.planning import UNPROVEN, Action
+from target_bc_images.settings import Options
+from target_bc_images.streams import without_images
+from target_bc_images.target import TargetBCImages
+
+__all__ = ["differences", "verify"]
+
+_GONE = {GONE, NO_PICTURE}
+_WORDS = {"=": "same", "*": "different", "-": "missing", "+": "extra", "!": "unreadable"}
+
+
+def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sample | None:
+    try:
+        return Sample.parse(text) if text is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
+@click.command()
+@click.option("--backup", "backups", multiple=True, help="Singer file, plain or .gz. Repeatable.")
+@click.option(
+    "--archive",
+    is_flag=False,
+    flag_value="",
+    help="In place of a file: the newest archive of this name in the file store. Without a name, that of "
+    "TAP_SINGER_ARCHIVE_NAME, or store.",
+)
+@click.option(
+    "--at",
+    help="With --archive: the newest that is not later than this date or time. Else TAP_SINGER_ARCHIVE_AT.",
+)
+@click.option("--config", "configs", multiple=True, help="Settings of the target, a JSON file. Repeatable.")
+@click.option(
+    "--pictures",
+    is_flag=False,
+    flag_value="100%",
+    callback=_sample,
+    metavar="[N|P%]",
+    help="Read the live pictures, too: all of them, so many, or such a share, chosen at random. Else rows alone are "
+    "compared, and pictures only where a row has another path than the backup's.",
+)
+@click.option("--all", "show_all", is_flag=True, help="List the images that are the same, too.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def verify(
+    backups: tuple[str, ...],
+    archive: str | None,
+    at: str | None,
+    configs: tuple[str, ...],
+    pictures: Sample | None,
+    *,
+    show_all: bool,
+    as_json: bool,
+) -> None:
+    """Compare a backup with the live store, and write nothing.
+
+    A line an image, with SKU, file and what differs (field: store -> backup): = same, * different, - missing from the
+    store, + extra in the store, ! unreadable, without a product, or with a picture that is gone from the store.
+    Settings come from --config and from TARGET_BC_IMAGES_… as for the target; product_ids and match_products_by count.
+    Exit code 0 only if all are the same, else 1; a backup that holds nothing to compare is damaged.
+    """
+    if archive is not None:  # what tap-singer-archive would give back
+        usual = from_environment("TAP_SINGER_ARCHIVE_", EXTRACTOR, os.environ)
+        archive = archive or usual.get("name") or EXTRACTOR["name"]["default"]
+        at = at or usual.get("at")
+    if bool(backups) == bool(archive) or (at and not archive):
+        raise SettingsError("Give either --backup or --archive; --at goes with --archive.")
+    counts: Counter[str] = Counter()
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    unproven = 0
+    for sign, action in differences(configs, backups, archive, at, pictures):
+        counts[sign] += 1
+        unproven += sign == "=" and action.reason in UNPROVEN
+        if sign != "=" or show_all or action.reason in UNPROVEN:
+            click.echo(_as_json(sign, action) if as_json else change_line(action, sign=sign, width=width))
+    _summarise(counts, unproven, as_json=as_json)
+    if counts.total() > counts["="]:
+        click.get_current_context().exit(1)
+
+
+def _summarise(counts: Counter[str], unproven: int, *, as_json: bool) -> None:
+    words = ", ".join(f"{counts[sign]} {word}" for sign, word in _WORDS.items() if counts[sign]) or "no images"
+    unlike = counts.total() - counts["="]
+    if as_json:
+        summary = {word: counts[sign] for sign, word in _WORDS.items()}
+        if unproven:
+            summary["same_unproven"] = unproven
+        click.echo(json.dumps({"summary": summary}))
+        return
+    click.echo(f"{counted(unlike, 'difference')} ({words})")
+    if unproven:
+        click.echo(f"Not compared byte for byte: {unproven} of the {counts['=']} that count as same; see their lines.")
+
+
+def differences(
+    configs: tuple[str, ...],
+    backups: tuple[str, ...],
+    archive: str | None = None,
+    at: str | None = None,
+    pictures: Sample | None = None,
+) -> Iterator[tuple[str, Action]]:
+    """Yield a sign and what it stands for, for every image of the backup and every image that only the store has.
+
+    The backup is some files, or the newest archive of a name in the file store (not later than `at`).
+    Of `pictures` live pictures the bytes are compared, too; None: as check_pictures says.
+
+    Raises:
+        SettingsError: a file of settings is missing or damaged.
+        Stopped: the backup is damaged, or the store cannot be read.
+    """
+    with ExitStack() as cleanup:
+        scratch = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
+        rejected = scratch / "rejected"
+
+        def adapt(options: Options) -> Options:
+            sample = pictures or options.picture_sample
+            changed = replace(options, mode="upsert", dry_run=True, on_error="continue", picture_sample=sample)
+            return replace(changed, report=str(rejected))
+
+        target = TargetBCImages(config={**settings_files(configs), "mode": "upsert"}, adapt=adapt)
+        cleanup.callback(target.report.close)
+        cleanup.callback(target.inbox.close)
+        cleanup.callback(target.store.close)
+        target.message_reader.advice = ADVICE
+        try:
+            if archive:
+                target.message_reader.input_name, file = opened(open_files(target.settings.files), archive, at=at)
+                target.process_lines(cast("IO[Any]", file))  # our reader reads bytes
+            for path in backups:
+                with opened_backup(Path(path)) as file:
+                    target.message_reader.input_name = path
+                    target.process_lines(cast("IO[Any]", file))
+        except SomeFailed as error:  # two streams of one meaning: nothing was compared, so nothing differs
+            raise DamagedInput(str(error)) from error
+        if not target.stream_names.has_images or not _says_something(target):
+            streams = "" if target.stream_names.has_images else f" {without_images([*target.mapper.stream_maps])}"
+            raise DamagedInput(
+                f"The backup holds no image, and no mark of a complete sweep: name another one.{streams}"
+            )
+        target.report.is_due = True
+        target.report.close()
+        yield from _unreadable(rejected)
+        for action in target.restore.compare(target.inbox):
+            yield "!" if action.reason in _GONE else SIGNS[action.action], action
+
+
+def _says_something(target: TargetBCImages) -> bool:
+    inbox = target.inbox
+    return bool(inbox.count or inbox.is_whole or target.report.bad or target.options.product_ids)
+
+
+def _unreadable(report: Path) -> Iterator[tuple[str, Action]]:
+    with report.open("rb") as lines:
+        for row in map(orjson.loads, lines):
+            if row.get("status") == "rejected":
+                yield "!", Action("reject", row["reason"], row["product_id"], row.get("record"))
+
+
+def _as_json(sign: str, action: Action) -> str:
+    return json.dumps(
+        {
+            "sign": sign,
+            "product_id": action.product_id,
+            "source_id": action.wanted["id"] if action.wanted else None,
+            "target_id": action.live["id"] if action.live else None,
+            "reason": action.reason,
+            "fields": dict(action.fields),
+        }
+    )

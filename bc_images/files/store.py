@@ -1,0 +1,250 @@
+"""The file store: picture bytes by what they are (``sha256/ab/<digest>``), and refs to find them again."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from bc_images.errors import DamagedFiles, FileUnavailable, SettingsError
+from bc_images.files.backends.base import Backend
+from bc_images.files.backends.local import Folder
+from bc_images.files.index import OBJECTS, REFS, Refs, check_store_hash, object_key
+from bc_images.files.inspection import Inspection
+from bc_images.files.media_type import HEAD, sniff
+
+__all__ = ["FileLies", "FileStore", "Stored", "open_files"]
+
+
+class FileLies(DamagedFiles):
+    """One stored file does not hold what its name says; the others may well be sound.
+
+    Attributes:
+        what: what is wrong with it, in a few words.
+    """
+
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(f"{key} in the file store {what}. Run bc-images check; once removed, it is downloaded again.")
+        self.what = what
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file that is durable in the file store: hex digest, bytes, media type, what is wrong with it (`DEFECTS`)."""
+
+    sha256: str
+    size: int
+    type: str
+    defect: str | None = None
+
+
+def open_files(url: str, *, writable: bool = False) -> FileStore:
+    """Return the file store at a folder or fsspec URL, such as ``s3://bucket/prefix``.
+
+    Contacts nobody yet, except where a library connects at once (SFTP, SMB, FTP).
+
+    Args:
+        url: the folder or URL.
+        writable: whether a backup is to be written: what is read-only is then refused. What does not outlive the
+            process, such as ``memory://``, is refused always.
+
+    Raises:
+        SettingsError: the URL is not valid, the library for it is not installed, or no backup can be kept there.
+        DamagedFiles: the server does not answer or refuses the login.
+    """
+    if not url.strip():
+        raise SettingsError("files is empty: give a folder or an fsspec URL such as s3://bucket/prefix.")
+    if url.startswith(("file:", "local:")):
+        parts = urlsplit(url)
+        if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
+            raise SettingsError("files: after file: comes a whole path, as in file:///var/pictures.")
+        url = url2pathname(parts.path)
+    if re.match(r"[A-Za-z][\w+.-]*(?:://|::)", url):
+        # A folder does without fsspec, which takes a while to load.
+        if re.match(r"https?://", url, re.IGNORECASE):
+            from bc_images.files.web_folder import WebFolder
+
+            return FileStore(WebFolder(url, writable=writable))
+        from bc_images.files.backends.fsspec import Bucket
+
+        return FileStore(Bucket(url, writable=writable))
+    try:
+        return FileStore(Folder(Path(url).expanduser()))
+    except (RuntimeError, ValueError) as error:  # ~nobody; a NUL
+        raise SettingsError(f"files: {error}. Give a folder.") from error
+
+
+class FileStore:
+    """Keeps files by content; safe to share between threads and processes."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.label = backend.label
+        self._lock = threading.Lock()
+        self._refs: dict[str, Refs] = {}
+
+    def add(self, chunks: Iterable[bytes], expected_size: int | None = None) -> Stored:
+        """Store a picture; when this returns, it is durable and its length has been verified.
+
+        Args:
+            chunks: its bytes, in order; an error that they raise leaves nothing behind.
+            expected_size: how many bytes there must be, or None where nobody knows.
+
+        Raises:
+            FileUnavailable: there are no bytes, too few or too many, or they are no picture.
+            DamagedFiles: the file store cannot be written.
+        """
+        pieces = iter(chunks)
+        head = next(pieces, b"")  # before anything is created: most failures come with the first bytes
+        digest = hashlib.sha256()
+        inspection = Inspection()
+        size = 0
+        with self.backend.stage() as staging:
+            piece: bytes | None = head
+            while piece is not None:
+                digest.update(piece)
+                inspection.feed(piece)
+                staging.write(piece)
+                size += len(piece)
+                piece = next(pieces, None)
+                if piece is not None and len(head) < HEAD:
+                    head += piece
+            if expected_size is not None and size != expected_size:
+                raise FileUnavailable(f"{size} bytes came, not {expected_size}")
+            media_type = sniff(head[:HEAD], size)
+            if media_type is None:
+                raise FileUnavailable("what came is no picture of a known type" if size else "the file is empty")
+            sha256 = digest.hexdigest()
+            staging.commit(object_key(sha256), size)
+        return Stored(sha256, size, media_type, inspection.defect(media_type))
+
+    def read(self, digest: str) -> bytes:
+        """Return a whole file, re-hashed; meant for pictures small enough to be sent.
+
+        Raises:
+            FileUnavailable: there is no such file.
+            DamagedFiles: it holds other bytes (`FileLies`), or the file store cannot be used.
+        """
+        content = b"".join(self.chunks(digest))
+        found = hashlib.sha256(content).hexdigest()
+        if found != digest:
+            raise FileLies(object_key(digest), _other(found))
+        return content
+
+    def verify(self, digest: str) -> int:
+        """Re-hash a file of any length and return its bytes' number.
+
+        Raises:
+            FileUnavailable: there is no such file.
+            DamagedFiles: it holds other bytes (`FileLies`), or the file store cannot be used.
+        """
+        return self.inspect(digest).size
+
+    def inspect(self, digest: str) -> Stored:
+        """Re-hash a file of any length and return what is known of it.
+
+        Raises:
+            FileUnavailable: there is no such file.
+            DamagedFiles: it holds other bytes (`FileLies`), or the file store cannot be used.
+        """
+        found = hashlib.sha256()
+        inspection = Inspection()
+        head, size = b"", 0
+        for chunk in self.chunks(digest):
+            found.update(chunk)
+            inspection.feed(chunk)
+            size += len(chunk)
+            if len(head) < HEAD:
+                head += chunk
+        if found.hexdigest() != digest:
+            raise FileLies(object_key(digest), _other(found.hexdigest()))
+        media_type = sniff(head[:HEAD], size) or ""
+        return Stored(digest, size, media_type, inspection.defect(media_type))
+
+    def chunks(self, digest: str) -> Iterator[bytes]:
+        """Yield a file's bytes, unchecked.
+
+        Raises:
+            FileUnavailable: there is no such file, or it is no digest.
+            DamagedFiles: it cannot be read (`FileLies`), or the file store cannot be used.
+        """
+        key = self._key(digest)
+        try:
+            yield from self.backend.chunks(key)
+        except OSError as error:
+            self.must_exist()  # else every single file would be said to be missing
+            if isinstance(error, FileNotFoundError):
+                raise FileUnavailable(f"{key} is not in the file store {self.label}") from error
+            raise FileLies(key, f"cannot be read: {error.strerror or error}") from error
+
+    def must_exist(self) -> None:
+        """Make sure that there is a file store at all, where one is needed.
+
+        Raises:
+            DamagedFiles: there is none, or it cannot be used.
+        """
+        if not self.backend.exists():
+            raise DamagedFiles(f"There is no file store at {self.label}. Check files, and that the place is mounted.")
+
+    def size(self, digest: str) -> int | None:
+        """Return a file's length in bytes, or None where it is not stored.
+
+        Raises:
+            FileUnavailable: it is no digest.
+        """
+        return self.backend.size(self._key(digest))
+
+    def refs(self, store_hash: str) -> Refs:
+        """Return the refs of a store; the first call lists them, which may take a while.
+
+        Raises:
+            DamagedFiles: the file store cannot be listed.
+        """
+        check_store_hash(store_hash)
+        with self._lock:
+            if store_hash not in self._refs:
+                self._refs[store_hash] = Refs(self.backend, store_hash)
+            return self._refs[store_hash]
+
+    def has_refs(self) -> bool:
+        """Whether there is a ref of any store.
+
+        Raises:
+            DamagedFiles: the file store cannot be listed.
+        """
+        return bool(self.backend.folders(REFS))
+
+    def probe(self) -> None:
+        """Find out, by a request or two, whether the file store can be used; one that is still to be made can.
+
+        Raises:
+            DamagedFiles: it cannot.
+        """
+        for top in (OBJECTS, REFS):
+            self.backend.folders(top)
+
+    def sign(self, digest: str, seconds: int) -> str | None:
+        """Return a signed address of a file, or None where the file store cannot sign."""
+        return self.backend.sign(self._key(digest), seconds)
+
+    def close(self) -> None:
+        """Let go of the listings."""
+        with self._lock:
+            for refs in self._refs.values():
+                refs.close()
+            self._refs.clear()
+
+    def _key(self, digest: str) -> str:
+        try:
+            return object_key(digest)
+        except ValueError as error:
+            raise FileUnavailable(str(error)) from error
+
+
+def _other(digest: str) -> str:
+    return f"is damaged: its bytes have the digest {digest[:12]}…"

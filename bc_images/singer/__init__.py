@@ -1,0 +1,1 @@
+"""What tap and target share of Singer: messages in, messages out, and archives of them."""

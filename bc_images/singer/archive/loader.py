@@ -1,0 +1,130 @@
+"""The Singer target ``target-singer-archive``: every message, as it came, into one compressed file."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, NoReturn
+
+import click
+import orjson
+
+from bc_images import jsonl
+from bc_images.cli.exit import run_and_exit
+from bc_images.errors import DamagedInput, SomeFailed
+from bc_images.files import open_files
+from bc_images.progress import Progress, Sample
+from bc_images.singer.archive.settings import LOADER, command, run_command
+from bc_images.singer.archive.store import Archives, Writer
+from bc_images.units import counted
+
+__all__ = ["cli", "main"]
+
+PROG = "target-singer-archive"
+_ADVICE = "no archive was made. Check the tap."
+
+logger = logging.getLogger(__name__)
+_KNOWN = frozenset({"SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION"})
+
+
+class _Seen:
+    """What the messages so far say of the input."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.state: Any = None
+        self._whole: dict[str, bool] = {}
+
+    def add(self, number: int, message: dict[str, Any]) -> None:
+        """Look at one message.
+
+        Raises:
+            DamagedInput: it is none.
+        """
+        try:
+            kind = message["type"]
+            if kind == "STATE":
+                self.state = message["value"]
+                if jsonl.is_deep(message):
+                    raise DamagedInput(f"Line {number} of the input is nested too deeply: {_ADVICE}")
+                return
+            stream = message["stream"]
+        except KeyError as error:
+            raise DamagedInput(f"Line {number} of the input is no Singer message: {_ADVICE}") from error
+        if not isinstance(kind, str) or not isinstance(stream, str):
+            raise DamagedInput(f"Line {number} of the input is no Singer message: {_ADVICE}")
+        if kind not in _KNOWN:
+            kind = jsonl.shortened(kind)
+            raise DamagedInput(
+                f"Line {number} of the input is a {kind}, which cannot be kept in an archive: switch it off in the tap."
+            )
+        if kind == "RECORD" and stream not in self._whole:
+            raise DamagedInput(f"Line {number} of the input: a RECORD of {stream} before its SCHEMA. Check the tap.")
+        self.records += kind == "RECORD"
+        self._whole[stream] = kind == "ACTIVATE_VERSION"
+
+    @property
+    def streams(self) -> int:
+        return len(self._whole)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every stream ended with the mark of a complete sweep."""
+        return all(self._whole.values())
+
+
+def keep(source: BinaryIO | Iterable[bytes], settings: dict[str, Any]) -> str | None:
+    """Archive Singer messages; return the STATE to be passed on, as JSON.
+
+    Raises:
+        DamagedInput: the input is damaged; there is no archive.
+        SomeFailed: it was no whole sweep; what came is kept as incomplete.
+    """
+    archives = Archives(open_files(settings["files"], writable=True), settings["name"])
+    seen = _Seen()
+    with (
+        archives.create(datetime.now(UTC)) as writer,
+        Progress("archive", None, lambda: Sample(seen.records), logger, unit="record"),
+    ):
+        for number, line, message in jsonl.messages(source, "the input", _ADVICE):
+            seen.add(number, message)
+            writer.write(line if line.endswith(b"\n") else line + b"\n")
+        return _finish(archives, writer, seen, require_whole=settings["require_whole"])
+
+
+def _finish(archives: Archives, writer: Writer, seen: _Seen, *, require_whole: bool) -> str | None:
+    if not seen.streams:
+        raise DamagedInput("The input holds no stream: no archive was made. Check the tap and its selection.")
+    whole = seen.is_whole or not require_whole
+    if not whole and not seen.records:
+        raise DamagedInput("The input ended before its first record: no archive was made. See what the tap says.")
+    name = writer.commit(whole=whole)
+    logger.info("%s in %s/%s", counted(seen.records, "record"), archives.label, name)
+    if not whole:
+        raise SomeFailed(
+            f"The input was no whole sweep, so that {name} is no backup of the store. Run again; if the tap sends no "
+            "ACTIVATE_VERSION on purpose, switch require_whole off."
+        )
+    return None if seen.state is None else orjson.dumps(seen.state).decode()
+
+
+def _run(settings: dict[str, Any]) -> None:
+    state = keep(sys.stdin.buffer, settings)
+    if state is not None:
+        click.echo(state)
+
+
+cli = command(PROG, "Keep Singer messages as they are, in one compressed file of a file store.", LOADER, _run)
+
+
+def main() -> NoReturn:
+    """Run ``target-singer-archive``."""
+    signal.signal(signal.SIGTERM, _leave)
+    run_and_exit(PROG, lambda: run_command(PROG, cli), farewell="stopped: no archive was made.")
+
+
+def _leave(signum: int, _: object) -> None:
+    raise SystemExit(128 + signum)

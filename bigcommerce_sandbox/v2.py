@@ -1,0 +1,193 @@
+"""The V2 API: product images complete, products as far as a connector reads them, time and store.
+
+Sources: v2-product-images.mdx, product-images.v2.yml, v2-products.mdx, v2-conventions-2017.md.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from bigcommerce_sandbox import serializers, v2_bodies, v2_products
+from bigcommerce_sandbox.api import Call, Route, Routes, paging
+from bigcommerce_sandbox.constants import STORE_HASH
+from bigcommerce_sandbox.responses import JSON, NO_CONTENT, XML, Header, Refused, Reply, reply, to_xml
+
+if TYPE_CHECKING:
+    from bigcommerce_sandbox.state import Image
+
+
+def missing() -> Refused:
+    """The 404 of a product or image that does not exist."""
+    return Refused(404, "The requested resource was not found.")
+
+
+def answer(call: Call, data: Any, plural: str, singular: str, status: int = 200, *extra: Header) -> Reply:
+    """A body in the negotiated format."""
+    if call.fmt == "xml":
+        return reply(status, to_xml(data, plural, singular), XML, *extra)
+    return reply(status, orjson.dumps(data), JSON, *extra)
+
+
+# ---------------------------------------------------------------- reading
+
+
+def _page(call: Call) -> tuple[int, int]:
+    query = call.query()
+    for name in query:
+        if name not in ("page", "limit"):
+            raise Refused(400, f"The field '{name}' is not supported by this resource.")
+    return paging(query, call.shop.switches, lambda name: v2_bodies.invalid(name, "It must be an integer."))
+
+
+def _product(call: Call) -> int:
+    product_id = call.ids["product_id"]
+    if not call.shop.state.has_product(product_id):
+        raise missing()
+    return product_id
+
+
+def _image(call: Call) -> Image:
+    image = call.shop.state.image(call.ids["image_id"])
+    if image is None or image.product_id != call.ids["product_id"]:
+        raise missing()
+    return image
+
+
+def _shape(call: Call, image: Image, *, links: bool) -> serializers.JsonObject:
+    return serializers.v2_image(image, call.shop.url, links=links, extra=call.shop.switches.v2_extra_fields == "on")
+
+
+async def list_images(call: Call) -> Reply:
+    """A page in id order; 204 when it is empty."""
+    product_id = _product(call)
+    page, limit = _page(call)
+    images = call.shop.state.images_of(product_id, limit, (page - 1) * limit)
+    if not images:
+        return NO_CONTENT
+    return answer(call, [_shape(call, image, links=True) for image in images], "images", "image")
+
+
+async def get_image(call: Call) -> Reply:
+    """One image."""
+    return answer(call, _shape(call, _image(call), links=True), "images", "image")
+
+
+async def count_store_images(call: Call) -> Reply:
+    """The count over the whole store."""
+    return answer(call, {"count": call.shop.state.count_images()}, "images", "images")
+
+
+async def count_product_images(call: Call) -> Reply:
+    """The count of one product (seen in clients only)."""
+    return answer(call, {"count": call.shop.state.count_images(_product(call))}, "images", "images")
+
+
+# ---------------------------------------------------------------- writing
+
+
+async def create_image(call: Call) -> Reply:
+    """201 with Location; the answer has no addresses of renditions."""
+    product_id, shop = _product(call), call.shop
+    data = await v2_bodies.read(call)
+    fields = v2_bodies.fields(call, data, text=call.media_type != "application/json")
+    if "image_file" not in data:
+        raise Refused(400, "The required field 'image_file' was not supplied.")
+    upload = await v2_bodies.upload(call, data["image_file"])
+    with shop.state.write(discard=call.discard):
+        _product(call)
+        if shop.state.count_images(product_id) >= shop.switches.max_images:
+            raise Refused(403, f"A product cannot have more than {shop.switches.max_images} images.")
+        image = shop.state.image(shop.rules.create(product_id, upload, fields))
+        assert image is not None  # noqa: S101  (just inserted)
+        where = f"{shop.url}/stores/{STORE_HASH}/v2/products/{product_id}/images/{image.id}"
+        body = _shape(call, image, links=False)
+    return answer(call, body, "images", "image", 201, (b"location", where.encode()))
+
+
+async def update_image(call: Call) -> Reply:
+    """200, with the same id even for a new file."""
+    _image(call)
+    data = await v2_bodies.read(call)
+    fields = v2_bodies.fields(call, data, text=call.media_type != "application/json")
+    upload = await v2_bodies.upload(call, data["image_file"]) if "image_file" in data else None
+    with call.shop.state.write(discard=call.discard):
+        call.shop.rules.update(_image(call), upload, fields)
+        body = _shape(call, _image(call), links=False)
+    return answer(call, body, "images", "image")
+
+
+async def delete_image(call: Call) -> Reply:
+    """204."""
+    with call.shop.state.write(discard=call.discard):
+        call.shop.rules.delete([_image(call)])
+    return NO_CONTENT
+
+
+async def delete_images(call: Call) -> Reply:
+    """204; deletes the page that a list with the same parameters would show."""
+    product_id = _product(call)
+    page, limit = _page(call)
+    with call.shop.state.write(discard=call.discard):
+        call.shop.rules.delete(call.shop.state.images_of(product_id, limit, (page - 1) * limit))
+    return NO_CONTENT
+
+
+# ---------------------------------------------------------------- the rest
+
+
+async def list_products(call: Call) -> Reply:
+    """A page of products in id order; 204 when it is empty."""
+    found = v2_products.page(call)
+    return answer(call, found, "products", "product") if found else NO_CONTENT
+
+
+async def get_product(call: Call) -> Reply:
+    """One product."""
+    return answer(call, v2_products.one(call, _product(call)), "products", "product")
+
+
+async def count_products(call: Call) -> Reply:
+    """The count of products that the filters let through."""
+    return answer(call, {"count": v2_products.count(call)}, "products", "products")
+
+
+async def get_time(call: Call) -> Reply:
+    """The store's clock in unix seconds."""
+    return answer(call, {"time": int(time.time())}, "time", "time")
+
+
+async def get_store(call: Call) -> Reply:
+    """A few fields of the store object."""
+    store = {
+        "id": STORE_HASH,
+        "domain": call.shop.url.partition("//")[2],
+        "secure_url": call.shop.url,
+        "name": "Sandbox",
+    }
+    return answer(call, store, "store", "store")
+
+
+WRITES: Final = frozenset({"POST", "PUT", "DELETE"})
+ROUTES: Final = Routes(
+    [
+        Route("/time", {"GET": get_time}),
+        Route("/store", {"GET": get_store}),
+        Route("/products", {"GET": list_products}, WRITES),
+        Route("/products/count", {"GET": count_products}),
+        Route("/products/images", {}, frozenset({"GET"})),
+        Route("/products/{product_id}", {"GET": get_product}, frozenset({"PUT", "DELETE"})),
+        Route("/products/images/count", {"GET": count_store_images}),
+        Route("/products/{product_id}/images/count", {"GET": count_product_images}),
+        Route(
+            "/products/{product_id}/images",
+            {"GET": list_images, "POST": create_image, "DELETE": delete_images},
+        ),
+        Route(
+            "/products/{product_id}/images/{image_id}",
+            {"GET": get_image, "PUT": update_image, "DELETE": delete_image},
+        ),
+    ]
+)

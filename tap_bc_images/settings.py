@@ -1,0 +1,125 @@
+"""The settings of the tap alone: their definition, their checks, and their values as one object."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from bc_images.bigcommerce.mapping import short
+from bc_images.errors import SettingsError
+from bc_images.sample import Sample
+
+__all__ = ["PROPERTIES", "Options", "utc"]
+
+PROPERTIES: dict[str, dict[str, Any]] = {
+    "start_date": {
+        "type": "string",
+        "format": "date-time",
+        "title": "Start date",
+        "description": "INCREMENTAL only: emit the images of products changed at or after this time, themselves or "
+        "in an image, where the state knows no later one.",
+    },
+    "product_id_min": {
+        "type": "integer",
+        "minimum": 1,
+        "title": "First product",
+        "description": "Read products from this id on: one shard of the store. A shard never sends ACTIVATE_VERSION.",
+    },
+    "product_id_max": {
+        "type": "integer",
+        "minimum": 1,
+        "title": "Last product",
+        "description": "Read products up to this id: one shard of the store. A shard never sends ACTIVATE_VERSION.",
+    },
+    "activate_version": {
+        "type": "boolean",
+        "default": True,
+        "title": "Activate version",
+        "description": "Send ACTIVATE_VERSION after a complete FULL_TABLE sweep, so that the loader drops what the "
+        "store no longer has. Switch it off where several stores load into one table.",
+    },
+    "recheck_files": {
+        "type": "string",
+        "title": "Recheck files",
+        "description": "With files: the share of the pictures saved before that is compared with the store again, "
+        "chosen at random in every run, such as 5%. Default: none.",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The tap's own settings, checked. `start_date` is RFC 3339 in UTC."""
+
+    start_date: str | None = None
+    product_id_min: int | None = None
+    product_id_max: int | None = None
+    activate_version: bool = True
+    recheck_files: str = "0%"
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Take the tap's settings out of its configuration, already valid by its JSON Schema.
+
+        Raises:
+            SettingsError: a date or a percentage that is none, or a shard that holds nothing.
+        """
+        values = {name: config[name] for name in PROPERTIES if config.get(name) is not None}
+        if "start_date" in values:
+            values["start_date"] = utc(values["start_date"], "start_date")
+        if "recheck_files" in values:
+            _share("recheck_files", values["recheck_files"])
+        options = cls(**values)
+        if options.product_id_max is not None and options.product_id_max < options.first:
+            raise SettingsError(
+                f"product_id_max ({options.product_id_max}) is below product_id_min ({options.first}): "
+                "such a shard holds no product."
+            )
+        return options
+
+    @property
+    def first(self) -> int:
+        """The lowest product id to read."""
+        return self.product_id_min or 1
+
+    @property
+    def recheck_share(self) -> float:
+        """The share (0 to 1) of what is saved already that is compared with the store."""
+        return _share("recheck_files", self.recheck_files)
+
+    @property
+    def is_shard(self) -> bool:
+        """Whether only a part of the store is read."""
+        return self.product_id_min is not None or self.product_id_max is not None
+
+
+def _share(name: str, text: str) -> float:
+    """Read a percentage, none at all included."""
+    if re.fullmatch(r"0{1,3}(\.0{1,6})?%", text):
+        return 0.0
+    try:
+        share = Sample.parse(text).share
+    except ValueError:
+        share = None
+    if share is None:
+        raise SettingsError(f"{name} is {text!r}: give a percentage such as 5%.")
+    return share
+
+
+def utc(text: object, what: str) -> str:
+    """Return a date or time in UTC, ending in ``+00:00``, so that such times compare as text.
+
+    Raises:
+        SettingsError: it is no date; `what` says where it stood.
+    """
+    wrong = SettingsError(f"{what} is {short(text)}, no date: give one such as 2025-01-31T00:00:00Z.")
+    if not isinstance(text, str):
+        raise wrong
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError) as error:  # in UTC it may lie before the year 1 or after 9999
+        raise wrong from error

@@ -1,0 +1,119 @@
+"""What takes a restore back: the images of every product it is about to change, as a Singer file.
+
+Feeding the file to the target restores what was overwritten or deleted; in mode mirror it also deletes what the
+restore created, and only on the products that the file lists.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from bc_images import schema
+from bc_images.bigcommerce.mapping import Record
+from bc_images.errors import Stopped
+from bc_images.jsonl import UNDO
+from bc_images.private_files import create_private
+from target_bc_images.live_images import Pictures
+from target_bc_images.planning import ProductPlan
+
+__all__ = ["Undo"]
+
+
+class Undo:
+    """Writes ``undo-<time>.singer`` into `state_dir`, durable before any write to the products in it.
+
+    Args:
+        state_dir: the folder, which exists.
+        store_hash: the store that is written to.
+        pictures: keeps the pictures, where there is a file store.
+    """
+
+    def __init__(self, state_dir: Path, store_hash: str, pictures: Pictures) -> None:
+        now = datetime.now(UTC)
+        self.path = state_dir / f"undo-{now:%Y%m%dT%H%M%S.%f}Z.singer"
+        self._store_hash = store_hash
+        self._version = int(now.timestamp() * 1000)
+        self._pictures = pictures
+        self._file: BinaryIO | None = None
+
+    @property
+    def needed(self) -> bool:
+        """Whether anything was written down."""
+        return self._file is not None
+
+    def keep(self, plans: Sequence[ProductPlan]) -> set[str]:
+        """Write down the present images of the products that are about to change.
+
+        Returns:
+            The ``image_file`` of those pictures that are kept too, among those that would be lost.
+
+        Raises:
+            Stopped: the file cannot be written, so nothing may be changed.
+        """
+        changing = [each for each in plans if each.writes]
+        endangered = [
+            action.live
+            for each in changing
+            for action in each.writes
+            if action.live is not None and action.action in {"replace", "delete"}
+        ]
+        copies = self._pictures.copies(endangered) if endangered else []
+        if changing:
+            try:
+                self._write(changing, {image["id"]: image for image in copies})
+            except OSError as error:
+                raise Stopped(
+                    f"The undo file {self.path} cannot be written ({error.strerror}): nothing more was changed."
+                ) from error
+        return {image["image_file"] for image in copies if image["file_sha256"]}
+
+    def _write(self, plans: Sequence[ProductPlan], copies: dict[int, Record]) -> None:
+        begins = self._file is None
+        file = self._file = self._file or create_private(self.path)
+        if begins:
+            for stream in ("products", "product_images"):
+                head = {"schema": schema.load(stream), "key_properties": ["store_hash", "id"]}
+                _line(file, type="SCHEMA", stream=stream, **{UNDO: True}, **head)
+        for each in plans:
+            sku = _sku(each)
+            product = {"store_hash": self._store_hash, "id": each.product_id, "sku": sku, "image_count": len(each.live)}
+            _line(file, type="RECORD", stream="products", record=product)
+            for image in each.live:
+                record = {**copies.get(image["id"], image), "product_sku": sku}
+                _line(file, type="RECORD", stream="product_images", record=record)
+        # After every batch: cut short by a crash, the file still says that it is whole as far as it goes.
+        _line(file, type="ACTIVATE_VERSION", stream="product_images", version=self._version)
+        file.flush()
+        os.fsync(file.fileno())
+        if begins:
+            _sync_folder(self.path.parent)
+
+    def close(self) -> None:
+        """Close the file, if one was needed."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _sku(plan: ProductPlan) -> str | None:
+    """Return the product's SKU, by which an undo finds it again where the restore did; V2 does not tell it."""
+    return next((image["product_sku"] for image in (*plan.live, *plan.wanted) if image.get("product_sku")), None)
+
+
+def _line(file: BinaryIO, **message: Any) -> None:
+    file.write(orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name durable; Windows has no way to."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

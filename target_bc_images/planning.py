@@ -1,0 +1,335 @@
+"""Decide what a restore does to one product. Pure: it reads nothing, writes nothing, and repeats itself exactly.
+
+Input: the backup's records of the product, its live images, and what is known about both. Output: actions. Planning
+again after an apply, with what is then live, says what is left to do; when nothing is, no action writes. What has come
+into the product since the first plan, and is not ours, is left alone: no plan has shown it and no undo holds it.
+
+Every record names its store: where the input does not, the store written to is meant, and has been filled in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from bc_images.bigcommerce.mapping import InvalidImage, Record, changes
+from bc_images.schema import writable_fields
+from target_bc_images.differences import Difference, apply_known
+from target_bc_images.invalid import Split, split
+from target_bc_images.matching import Knowledge, Sameness, SourceKey, match, same_picture, source_key
+
+__all__ = ["MAX_IMAGES", "MOVED_BY_THE_STORE", "UNPROVEN", "Action", "ProductPlan", "Verb", "plan", "room_for"]
+
+Verb: TypeAlias = Literal["create", "replace", "update", "delete", "keep", "reject"]
+
+MAX_IMAGES = 1000  # a product (specs/product-images.v2.yml)
+
+SIMILAR = "the picture looks the same; whether its bytes are the same cannot be read, since a CDN alters them"
+NAMED = "the file has the same name; whether its bytes are the same cannot be read"
+RE_ENCODED = "the picture looks the same and has other bytes"
+INCOMPARABLE = "the picture has other bytes, and cannot be compared by its appearance"
+UNPROVEN = frozenset({SIMILAR, NAMED, RE_ENCODED, INCOMPARABLE})
+"""Why an image is kept of which nobody knows whether it has the bytes of the backup."""
+
+NO_FILE = "the backup has no file of it: the store is to fetch its old address"
+
+_KEPT = {"similar": SIMILAR, "named": NAMED}
+
+MOVED_BY_THE_STORE = ("is_thumbnail", "sort_order")
+"""The fields of an image that a store may change when a neighbour is written."""
+
+
+class Action(NamedTuple):
+    """One decision. `wanted` is the backup's record, `live` the image in the store, `fields` what is sent.
+
+    `differences` are fields that the store is known not to take: they are not sent.
+    """
+
+    action: Verb
+    reason: str
+    product_id: int
+    wanted: Record | None = None
+    live: Record | None = None
+    fields: Mapping[str, Any] = MappingProxyType({})
+    differences: Sequence[Difference] = ()
+    is_sibling: bool = False  # `wanted` is no record of the input, but an image that is to stay as it was
+
+    @property
+    def writes(self) -> bool:
+        """Whether carrying it out changes the store."""
+        return self.action not in {"keep", "reject"}
+
+    @property
+    def is_of_invalid_image(self) -> bool:
+        """Whether it only says that an image of no known record cannot be read: see `_leave`."""
+        return self.wanted is None and self.live is not None and "problem" in self.live
+
+    @property
+    def subject(self) -> SourceKey:
+        """What the action is about: the source image, or one that only the store has."""
+        return source_key(self.wanted or self.live or {"store_hash": "", "id": 0})
+
+
+class ProductPlan(NamedTuple):
+    """All actions for one product, and what they were decided from."""
+
+    product_id: int
+    wanted: Sequence[Record]
+    live: Sequence[Record]  # without what has come in since the first plan and is not ours
+    siblings: Sequence[Record]  # live images that are to stay as they were, in the state to which they belong
+    actions: Sequence[Action]
+    writes: Sequence[Action]  # those that change the store
+
+
+def plan(
+    product_id: int,
+    wanted: Sequence[Record],
+    live: Sequence[Record],
+    facts: Knowledge,
+    first: ProductPlan | None = None,
+) -> ProductPlan:
+    """Decide what makes the live images of a product the wanted ones.
+
+    Args:
+        product_id: the product in the store that is written to.
+        wanted: the backup's records of this product, each source image once.
+        live: the product's images now.
+        facts: everything else that is known.
+        first: when planning again: the first plan, which knows how the images were before any write.
+    """
+    ours = live if first is None else _ours(live, first, facts)
+    invalid = facts.invalid.get(product_id, ())
+    those = split(wanted, invalid, facts)
+    pairs, unclaimed = match(those.others, ours, facts)
+    siblings = _siblings(live, unclaimed, facts) if first is None else first.siblings
+    thumbnail = _thumbnail(wanted)
+    own = _unfinished(facts)
+    others_thumbnail = bool(invalid) or any(image["is_thumbnail"] for image in live if image["id"] not in own)
+    actions = [
+        _decide(product_id, record, image, facts, thumbnail, live, others_thumbnail=others_thumbnail)
+        for record, image in pairs
+    ]
+    if invalid:
+        actions = [*_beside(actions, those.unclaimed), *_leave(product_id, those, facts)]
+    actions += _put_back(product_id, siblings, live, facts, moved_thumbnail=thumbnail is not None)
+    if facts.mode == "mirror" and facts.deletes:
+        actions += [Action("delete", "not in the backup", product_id, live=image) for image in unclaimed]
+    writes = [action for action in actions if action.action != "keep"]
+    if writes:
+        room = room_for(live) - len(invalid)
+        actions = _within_limit([_permitted(action, facts) for action in actions], room, unclaimed, facts)
+        writes = [action for action in actions if action.writes]
+    return ProductPlan(product_id, wanted, ours, siblings, actions, writes)
+
+
+def _ours(live: Sequence[Record], first: ProductPlan, facts: Knowledge) -> Sequence[Record]:
+    """Return the images that were there before, and those that have been created since."""
+    sources = map(source_key, first.wanted)
+    ids = {image["id"] for image in first.live} | {
+        facts.known[each].target_id for each in sources if each in facts.known
+    }
+    return [image for image in live if image["id"] in ids]
+
+
+# Deciding: what makes the live image the wanted one?
+
+
+def _thumbnail(wanted: Sequence[Record]) -> Record | None:
+    """Return the one record that becomes the thumbnail: a product has one, the first of those that claim it."""
+    claims = (record for record in wanted if record["is_thumbnail"])
+    return min(claims, key=lambda record: (record["sort_order"], record["id"]), default=None)
+
+
+def _with_one_thumbnail(record: Record, thumbnail: Record | None) -> Record:
+    return {**record, "is_thumbnail": False} if record["is_thumbnail"] and record is not thumbnail else record
+
+
+def _decide(
+    product_id: int,
+    record: Record,
+    image: Record | None,
+    facts: Knowledge,
+    thumbnail: Record | None,
+    live: Sequence[Record],
+    *,
+    others_thumbnail: bool,
+) -> Action:
+    record = _with_one_thumbnail(record, thumbnail)
+    if image is None:
+        return _create(product_id, record, facts, others_thumbnail=others_thumbnail)
+    picture = same_picture(record, image, facts)
+    fields = changes(record, image)
+    if facts.mode == "create_only":
+        if source_key(record) not in facts.unfinished or picture != "same":
+            return Action("keep", "in the store, and create_only changes nothing", product_id, record, image)
+        if others_thumbnail:
+            fields.pop("is_thumbnail", None)
+    if fields.get("is_thumbnail") is False and (
+        thumbnail is not None or (len(live) == 1 and not facts.invalid.get(product_id))
+    ):
+        # The store clears it itself when another one is set; and a product's only image is its thumbnail, whatever
+        # is sent (BigCommerce, "Catalog overview").
+        del fields["is_thumbnail"]
+    fields, differences = _known(record, image, fields, facts)
+    if picture in {"unreadable", "other", "gone"}:
+        return _other_picture(Action("replace", "", product_id, record, image, fields, differences), picture, facts)
+    if fields:
+        return Action("update", f"differs in {', '.join(fields)}", product_id, record, image, fields, differences)
+    if differences:
+        reason = f"the store does not take {', '.join(each.field for each in differences)}"
+        return Action("keep", reason, product_id, record, image, differences=differences)
+    verdict = facts.verdicts.get(image["image_file"])
+    reason = verdict.reason if verdict else _KEPT.get(picture, "nothing differs")
+    return Action("keep", reason, product_id, record, image)
+
+
+def _other_picture(action: Action, picture: Sameness, facts: Knowledge) -> Action:
+    """Decide about an image whose picture is not that of the backup, or may not be; `action` would replace it."""
+    record, image = action.wanted or {}, action.live or {}
+    verdict = facts.verdicts.get(image["image_file"])
+    if picture == "unreadable":
+        reason = "the present picture cannot be read, so nobody can tell whether it is the one of the backup"
+        return action._replace(action="reject", reason=verdict.reason if verdict else reason, fields={})
+    if verdict is not None and not record.get("file_sha256"):
+        reason = f"{verdict.reason}, and the backup has no file of it"
+        return action._replace(action="reject", reason=reason, fields={})
+    is_similar = (source_key(record), image["image_file"]) in facts.similar
+    reason = RE_ENCODED if is_similar else "the picture is another one"
+    return action._replace(reason=verdict.reason if verdict else reason)
+
+
+def _create(product_id: int, record: Record, facts: Knowledge, *, others_thumbnail: bool) -> Action:
+    if facts.mode == "update_only":
+        return Action("keep", "not in the store, and update_only creates nothing", product_id, record)
+    fields = {name: record.get(name) for name in writable_fields()}
+    fields["description"] = fields["description"] or ""
+    if facts.mode == "create_only" and others_thumbnail:
+        fields["is_thumbnail"] = False  # it would be taken from an image that is not to change
+    fields, _ = _known(record, None, fields, facts)
+    reason = "not in the store" if record.get("file_sha256") else f"not in the store, and {NO_FILE}"
+    return Action("create", reason, product_id, record, None, fields)
+
+
+def _known(
+    record: Record, image: Record | None, fields: Mapping[str, Any], facts: Knowledge
+) -> tuple[dict[str, Any], Sequence[Difference]]:
+    """Take out of the fields of an image what the store is known not to take."""
+    key = source_key(record)
+    if key not in facts.refusals and key not in facts.kept_values:
+        return dict(fields), ()
+    return apply_known(fields, image, facts.refusals.get(key, {}), facts.kept_values.get(key, {}))
+
+
+def _leave(product_id: int, those: Split, facts: Knowledge) -> Iterator[Action]:
+    """Leave the images alone that cannot be read; a mirror, which answers for all, names those of no record too."""
+    for record, image in those.invalid:
+        if facts.mode == "create_only":
+            yield Action("keep", "in the store, and create_only changes nothing", product_id, record)
+        else:
+            reason = f"its image in the store cannot be read and is left as it is ({image.problem})"
+            yield Action("reject", reason, product_id, record)
+    for image in those.unclaimed if facts.mode == "mirror" else ():
+        live = {"store_hash": facts.store_hash, **image._asdict()}
+        reason = f"an image of the store cannot be read and is left as it is ({image.problem})"
+        yield Action("reject", reason, product_id, live=live)
+
+
+def _beside(actions: Iterable[Action], unclaimed: Sequence[InvalidImage]) -> Iterator[Action]:
+    """Reject the creates whose images may be there already, among those that cannot be read."""
+    for action in actions:
+        if action.action == "create" and unclaimed:
+            reason = f"it may be the image of the store that cannot be read ({unclaimed[0].text}): correct that first"
+            yield action._replace(action="reject", reason=reason, fields=MappingProxyType({}))
+        else:
+            yield action
+
+
+def _siblings(live: Sequence[Record], unclaimed: Sequence[Record], facts: Knowledge) -> Sequence[Record]:
+    """Return the images that are not to change, as they are or, where a run was cut short, as they were before it."""
+    if facts.mode == "mirror":
+        return []
+    staying = unclaimed
+    if facts.mode == "create_only":
+        staying = [image for image in live if image["id"] not in _unfinished(facts)]
+    if not facts.before:
+        return staying
+    return [{**image, **facts.before.get(image["id"], {})} for image in staying]
+
+
+def _unfinished(facts: Knowledge) -> set[int]:
+    """Return the images that restores have created and not finished: even create_only may change them."""
+    return {facts.known[key].target_id for key in facts.unfinished if key in facts.known}
+
+
+def _put_back(
+    product_id: int, siblings: Sequence[Record], live: Sequence[Record], facts: Knowledge, *, moved_thumbnail: bool
+) -> Iterator[Action]:
+    """Undo what the store did to images that are not to change, when their neighbours were written."""
+    now = {image["id"]: image for image in live} if siblings else {}
+    for sibling in siblings:
+        before, image = sibling, now.get(sibling["id"])
+        if image is None or image is sibling:  # one that was deleted meanwhile is not ours to bring back
+            continue
+        fields = {name: before[name] for name in MOVED_BY_THE_STORE if before[name] != image[name]}
+        if moved_thumbnail:  # by a record: whoever reads this one again must not take it back
+            before = {**before, "is_thumbnail": False}
+            fields.pop("is_thumbnail", None)
+        fields, differences = _known(before, image, fields, facts)
+        if fields:
+            reason = f"moved by the store, {', '.join(fields)} put back"
+            yield Action("update", reason, product_id, before, image, fields, differences, is_sibling=True)
+        elif differences:
+            reason = "moved by the store"
+            yield Action("keep", reason, product_id, before, image, {}, differences, is_sibling=True)
+
+
+# Refusing: what must not be done?
+
+
+def _permitted(action: Action, facts: Knowledge) -> Action:
+    """Turn what must not be written into a rejection with its reason."""
+    if not action.writes:
+        return action
+    reason = facts.refused.get(action.subject)
+    lost = action.live["image_file"] if action.live and action.action in {"replace", "delete"} else None
+    verdict = facts.verdicts.get(lost) if lost is not None else None
+    if verdict is not None and verdict.sameness == "gone":
+        lost = None
+    if reason is None and lost is not None and facts.saved is not None and lost not in facts.saved:
+        way = "it cannot be downloaded. Set allow_losing_files to do without" if facts.sends_bytes else _WAYS_TO_KEEP
+        reason = f"{action.action} would lose the present picture, of which no copy is kept ({lost}): {way}"
+    return action if reason is None else action._replace(action="reject", reason=reason)
+
+
+_WAYS_TO_KEEP = "set files to have one, or allow_losing_files"
+
+
+def room_for(live: Sequence[Record]) -> int:
+    """Return how many more images a product can take."""
+    return MAX_IMAGES - len(live)
+
+
+def _within_limit(
+    actions: Sequence[Action], room_now: int, unclaimed: Sequence[Record], facts: Knowledge
+) -> list[Action]:
+    """Reject the creates that would leave the product above the store's limit when everything is done.
+
+    Where a mirror deletes later, creates for which there is no room before that are left for later, too.
+    """
+    deletes = [action.live for action in actions if action.action == "delete"]
+    if facts.mode == "mirror" and not facts.deletes:
+        deletes = [image for image in unclaimed if facts.saved is None or image["image_file"] in facts.saved]
+    room = room_now + len(deletes)
+    found: list[Action] = []
+    for action in actions:
+        if action.action != "create":
+            found.append(action)
+        elif room <= 0:
+            found.append(action._replace(action="reject", reason=f"a product holds at most {MAX_IMAGES} images"))
+        else:
+            if facts.deletes or room_now > 0:
+                found.append(action)
+            room -= 1
+            room_now -= 1
+    return found

@@ -1,0 +1,156 @@
+"""The settings of the target alone: their definition, their checks, and their values as one object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from platformdirs import user_state_path
+
+from bc_images.errors import SettingsError
+from bc_images.sample import Sample
+from target_bc_images.matching import Mode
+
+__all__ = ["PROPERTIES", "Options"]
+
+PROPERTIES: dict[str, dict[str, Any]] = {
+    "mode": {
+        "type": "string",
+        "enum": ["upsert", "create_only", "update_only", "mirror"],
+        "default": "upsert",
+        "title": "Mode",
+        "description": "upsert creates and changes; create_only and update_only do one of the two; "
+        "mirror also deletes what the backup lacks.",
+    },
+    "max_deletes": {
+        "type": "integer",
+        "minimum": 0,
+        "title": "Most deletes",
+        "description": "How many images a mirror may delete; required by mirror. One more, and nothing is written.",
+    },
+    "dry_run": {
+        "type": "boolean",
+        "default": False,
+        "title": "Dry run",
+        "description": "Print and report the plan, and write nothing at all.",
+    },
+    "match_products_by": {
+        "type": "string",
+        "enum": ["id", "sku"],
+        "title": "Match products by",
+        "description": "How a record finds its product. Default: id; records of another store are rejected until "
+        "one of the two is chosen.",
+    },
+    "product_ids": {
+        "type": "array",
+        "items": {"type": "integer", "minimum": 1},
+        "title": "Products",
+        "description": "Restore only the images of these products (ids as in the backup). Default: all.",
+    },
+    "upload": {
+        "type": "string",
+        "enum": ["auto", "multipart", "webdav", "url"],
+        "default": "auto",
+        "title": "Upload",
+        "description": "How picture bytes reach the store; auto takes the first way that can work.",
+    },
+    "files_url": {
+        "type": "string",
+        "title": "Public address of the file store",
+        "description": "Where the store can fetch the files itself, for upload: url.",
+    },
+    "state_dir": {
+        "type": "string",
+        "title": "State folder",
+        "description": "Where the ledger and the undo files are kept. Default: a folder of the user's for each store, "
+        "such as ~/.local/state/bc-images/STORE_HASH.",
+    },
+    "report": {
+        "type": "string",
+        "title": "Report",
+        "description": "Path of a file that gets one JSON line an action, then a summary.",
+    },
+    "plan_by_product": {
+        "type": "boolean",
+        "default": False,
+        "title": "Plan by product",
+        "description": "Show the summary per product as well.",
+    },
+    "allow_losing_files": {
+        "type": "boolean",
+        "default": False,
+        "title": "Allow losing files",
+        "description": "Without files: let replace and delete go on although the present pictures cannot be kept.",
+    },
+    "pending_write_timeout": {
+        "type": "integer",
+        "minimum": 0,
+        "default": 900,
+        "title": "Pending write timeout",
+        "description": "Seconds for which the store may still carry out a create whose reply was lost: so long the "
+        "image is not created again.",
+    },
+    "check_pictures": {
+        "type": "string",
+        "enum": ["off", "sample", "all"],
+        "default": "off",
+        "title": "Check pictures",
+        "description": "Read the pictures of images whose rows are as they should be: none, one in twenty at random, "
+        "or all. One that is gone, or is not that of the backup, is replaced.",
+    },
+    "on_error": {
+        "type": "string",
+        "enum": ["continue", "stop"],
+        "default": "continue",
+        "title": "On error",
+        "description": "Whether a record that is rejected or fails stops the run.",
+    },
+}
+
+
+_SAMPLES = {"off": None, "sample": Sample(share=0.05), "all": Sample(share=1.0)}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The target's own settings, checked; `picture_sample` is what `check_pictures` asks for."""
+
+    mode: Mode = "upsert"
+    max_deletes: int | None = None
+    dry_run: bool = False
+    match_products_by: Literal["id", "sku"] | None = None
+    product_ids: frozenset[int] | None = None
+    upload: Literal["auto", "multipart", "webdav", "url"] = "auto"
+    files_url: str | None = None
+    state_dir: Path = Path()
+    report: str | None = None
+    plan_by_product: bool = False
+    allow_losing_files: bool = False
+    pending_write_timeout: int = 900
+    check_pictures: Literal["off", "sample", "all"] = "off"
+    on_error: Literal["continue", "stop"] = "continue"
+    picture_sample: Sample | None = None
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Take the target's settings out of its configuration, already valid by its JSON Schema.
+
+        Raises:
+            SettingsError: settings that contradict each other.
+        """
+        values: dict[str, Any] = {name: config[name] for name in PROPERTIES if config.get(name) is not None}
+        if "product_ids" in values:
+            values["product_ids"] = frozenset(values["product_ids"])
+        if "state_dir" in values:
+            values["state_dir"] = Path(values["state_dir"]).expanduser()
+        else:  # whatever the working folder is: a ledger that is not found is one that does not count
+            values["state_dir"] = user_state_path("bc-images", appauthor=False) / str(config.get("store_hash"))
+        values["picture_sample"] = _SAMPLES[values.get("check_pictures", "off")]
+        options = cls(**values)
+        if options.mode == "mirror" and options.max_deletes is None:
+            raise SettingsError("mode mirror deletes images: set max_deletes to the most it may delete.")
+        if options.upload == "webdav" and not (config.get("webdav_username") and config.get("webdav_password")):
+            raise SettingsError("upload webdav needs webdav_username and webdav_password.")
+        return options

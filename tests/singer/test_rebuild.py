@@ -1,0 +1,147 @@
+"""Refs that are gone: what the archives beside the pictures say is not downloaded again."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
+from tests.support.commands import Done, run
+
+IMAGES = 6
+FACTS = ("file_sha256", "file_size", "file_type", "file_source")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxServer]:
+    with SandboxServer(products=3, images=2) as running:
+        yield running
+
+
+@pytest.fixture
+def config(sandbox: SandboxServer, tmp_path: Path) -> Path:
+    path = tmp_path / "config.json"
+    settings = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
+    path.write_text(json.dumps({**settings, "files": str(tmp_path / "files")}))
+    return path
+
+
+def back_up(config: Path, *, archive: bool = True) -> Done:
+    done = run("tap-bc-images", "--config", config)
+    assert done.returncode == 0, done.stderr
+    if archive:
+        settings = config.with_name("archive.json")
+        settings.write_text(json.dumps({"files": str(config.parent / "files"), "name": "night"}))
+        assert run("target-singer-archive", "--config", settings, stdin=done.stdout).returncode == 0
+    return done
+
+
+def records(done: Done) -> list[dict[str, Any]]:
+    messages = map(json.loads, done.stdout.splitlines())
+    return [each["record"] for each in messages if each["type"] == "RECORD" and each["stream"] == "product_images"]
+
+
+def refs(config: Path) -> set[str]:
+    folder = config.parent / "files" / "refs"
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def downloads(sandbox: SandboxServer) -> int:
+    return sum(request["path"].startswith("/product_images/") for request in sandbox.requests())
+
+
+def warnings(done: Done) -> list[str]:
+    return [line for line in done.stderr.decode().splitlines() if " refs" in line]
+
+
+def test_they_are_rebuilt_from_the_newest_archive(config: Path, sandbox: SandboxServer) -> None:
+    first = back_up(config)
+    before = refs(config)
+    shutil.rmtree(config.parent / "files" / "refs")
+    sandbox.clear_requests()
+    again = run("tap-bc-images", "--config", config)
+    assert again.returncode == 0, again.stderr
+    assert downloads(sandbox) == 0
+    assert records(again) == records(first)
+    assert len(before) == IMAGES
+    assert refs(config) == before
+    (warning,) = warnings(again)
+    assert "archives/night/" in warning
+    assert f": {IMAGES};" in warning
+    assert warnings(run("tap-bc-images", "--config", config)) == []
+
+
+def test_a_picture_that_is_gone_too_is_downloaded(config: Path, sandbox: SandboxServer) -> None:
+    lost = records(back_up(config))[0]["file_sha256"]
+    shutil.rmtree(config.parent / "files" / "refs")
+    (config.parent / "files" / "sha256" / lost[:2] / lost).unlink()
+    sandbox.clear_requests()
+    again = run("tap-bc-images", "--config", config)
+    assert again.returncode == 0
+    assert downloads(sandbox) == sum(record["file_sha256"] == lost for record in records(again))
+    assert (config.parent / "files" / "sha256" / lost[:2] / lost).is_file()
+
+
+def test_without_an_archive_it_is_said_once(config: Path, sandbox: SandboxServer) -> None:
+    back_up(config, archive=False)
+    shutil.rmtree(config.parent / "files" / "refs")
+    sandbox.clear_requests()
+    again = run("tap-bc-images", "--config", config)
+    assert again.returncode == 0
+    assert downloads(sandbox) == IMAGES
+    (warning,) = warnings(again)
+    assert "downloaded again" in warning
+
+
+def test_a_damaged_archive_counts_as_far_as_it_goes(config: Path, sandbox: SandboxServer) -> None:
+    back_up(config)
+    shutil.rmtree(config.parent / "files" / "refs")
+    (archive,) = (config.parent / "files" / "archives" / "night").iterdir()
+    whole = gzip.decompress(archive.read_bytes()).splitlines(keepends=True)
+    last = max(number for number, line in enumerate(whole) if b"product_images" in line and b'"RECORD"' in line)
+    archive.write_bytes(gzip.compress(b"".join(whole[:last]) + b"{"))
+    sandbox.clear_requests()
+    again = run("tap-bc-images", "--config", config)
+    assert again.returncode == 0, again.stderr
+    assert downloads(sandbox) == 1
+    assert archive.name in again.stderr.decode()
+
+
+def test_the_first_backup_of_another_store_says_nothing(config: Path, sandbox: SandboxServer) -> None:
+    back_up(config)
+    other = config.parent / "other.json"
+    other.write_text(json.dumps({**json.loads(config.read_bytes()), "store_hash": STORE_HASH}))
+    (config.parent / "files" / "refs" / STORE_HASH).rename(config.parent / "files" / "refs" / "another")
+    for archive in (config.parent / "files" / "archives").rglob("*.gz"):
+        text = gzip.decompress(archive.read_bytes()).replace(f'"{STORE_HASH}"'.encode(), b'"another"')
+        archive.write_bytes(gzip.compress(text))
+    sandbox.clear_requests()
+    done = run("tap-bc-images", "--config", other)
+    assert done.returncode == 0, done.stderr
+    assert warnings(done) == []
+    assert downloads(sandbox) == IMAGES
+
+
+def test_a_restore_from_a_warehouse_finds_the_pictures_without_refs(config: Path, sandbox: SandboxServer) -> None:
+    """Records that were loaded without the columns of the file find it by the path; the file store stays as it is."""
+    backup = back_up(config).stdout
+    shutil.rmtree(config.parent / "files" / "refs")
+    lines = []
+    for message in map(json.loads, backup.splitlines()):
+        if message["type"] == "RECORD":
+            message["record"] = {name: value for name, value in message["record"].items() if name not in FACTS}
+        lines.append(json.dumps(message).encode() + b"\n")
+    for image in sandbox.dump()["images"]:
+        sandbox.delete_image(image["id"])
+    target = config.parent / "target.json"
+    target.write_text(json.dumps({**json.loads(config.read_bytes()), "state_dir": str(config.parent / "state")}))
+    done = run("target-bc-images", "--config", target, stdin=b"".join(lines))
+    assert done.returncode == 0, done.stderr
+    assert len(sandbox.dump()["images"]) == IMAGES
+    assert refs(config) == set()
