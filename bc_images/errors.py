@@ -4,18 +4,18 @@
 
     BcImagesError
     ├── SettingsError          exit 2  change a setting, then run again
-    ├── Stopped                exit 3  nothing more can be done in this run
+    ├── FatalError             exit 3  nothing more can be done in this run
     │   ├── AuthError                  give a valid token with the right scope, or the right store hash
     │   ├── StoreSuspended             the store itself is switched off: ask its owner
     │   ├── StoreUnreachable           network, TLS, or out of retries: run again later
-    │   ├── UnexpectedResponse         the reply is not what the API promises: nothing was guessed
+    │   ├── UnexpectedResponse         the response does not follow the API: nothing was guessed
     │   ├── StoreLocked                another restore of this store is running: wait for it
-    │   ├── DamagedInput               the input is no Singer stream, or was cut short
-    │   └── DamagedFiles               the file store lies or cannot be used: run `bc-images check`
-    ├── SomeFailed             exit 1  the run finished; what is listed needs a second look
+    │   ├── InvalidInput               the input is not a Singer stream, or is truncated
+    │   └── FileStoreError             the file store is corrupt or cannot be used: run `bc-images check`
+    ├── PartialFailure         exit 1  the run finished; what is listed needs a second look
     ├── RequestRejected                this one request will never work: the record is rejected, others go on
     │   └── NotFound                   the product or image does not exist
-    ├── FileUnavailable                this one picture cannot be had or sent: the record says so, others go on
+    ├── FileUnavailable                this one picture cannot be read or sent: the record says so, others go on
     └── OutcomeUnknown                 a write may or may not have happened: look, never just repeat it
 
 Callers choose by type and never by text. The message is one line: what is wrong, then what to do.
@@ -28,15 +28,15 @@ from collections.abc import Collection
 __all__ = [
     "AuthError",
     "BcImagesError",
-    "DamagedFiles",
-    "DamagedInput",
+    "FatalError",
+    "FileStoreError",
     "FileUnavailable",
+    "InvalidInput",
     "NotFound",
     "OutcomeUnknown",
+    "PartialFailure",
     "RequestRejected",
     "SettingsError",
-    "SomeFailed",
-    "Stopped",
     "StoreLocked",
     "StoreSuspended",
     "StoreUnreachable",
@@ -56,39 +56,39 @@ class SettingsError(BcImagesError):
     exit_code = 2
 
 
-class Stopped(BcImagesError):
+class FatalError(BcImagesError):
     """The run cannot go on."""
 
 
-class AuthError(Stopped):
+class AuthError(FatalError):
     """The store refused the token (401) or its scope (403)."""
 
 
-class StoreSuspended(Stopped):
+class StoreSuspended(FatalError):
     """The store is suspended or in maintenance: repeating the request will not help."""
 
 
-class StoreLocked(Stopped):
+class StoreLocked(FatalError):
     """Another process is restoring to this store: nothing was written."""
 
 
-class StoreUnreachable(Stopped):
+class StoreUnreachable(FatalError):
     """No usable answer within the stated retries: name resolution, TLS, time-outs, 5xx, 429."""
 
 
-class UnexpectedResponse(Stopped):
+class UnexpectedResponse(FatalError):
     """An answer that does not fit the API: HTML, a page without ``data``, an id of a wrong type."""
 
 
-class DamagedInput(Stopped):
+class InvalidInput(FatalError):
     """The Singer input is broken: a line that is no JSON, a RECORD before its SCHEMA."""
 
 
-class DamagedFiles(Stopped):
+class FileStoreError(FatalError):
     """The file store cannot be used, or holds bytes that do not match their digest."""
 
 
-class SomeFailed(BcImagesError):
+class PartialFailure(BcImagesError):
     """The run finished, but some records were rejected or failed; they are listed."""
 
     exit_code = 1

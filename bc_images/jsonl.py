@@ -19,7 +19,7 @@ from typing import IO, Any, BinaryIO
 
 import orjson
 
-from bc_images.errors import DamagedInput
+from bc_images.errors import InvalidInput
 from bc_images.json_repair import parsed_leniently
 
 __all__ = [
@@ -90,7 +90,7 @@ def messages(
         on_truncated: called where an undo file ends in the middle of a line.
 
     Raises:
-        DamagedInput: it cannot be read, or a line is no JSON object. An undo file may end in the middle
+        InvalidInput: it cannot be read, or a line is no JSON object. An undo file may end in the middle
             of a line: then there is a warning.
     """
     is_undo = _has_undo_name(source)
@@ -130,7 +130,7 @@ def lines(source: Any, name: str, advice: str, *, max_line: int = MAX_LINE) -> I
         max_line: the most bytes that a line may have.
 
     Raises:
-        DamagedInput: it cannot be read, a line is too long, or it is text in another encoding than UTF-8.
+        InvalidInput: it cannot be read, a line is too long, or it is text in another encoding than UTF-8.
     """
     try:
         for number, line in enumerate(_opened(source, name, advice, max_line), 1):
@@ -144,9 +144,9 @@ def lines(source: Any, name: str, advice: str, *, max_line: int = MAX_LINE) -> I
 _READ_ERRORS = (OSError, EOFError, zlib.error)
 
 
-def _unreadable(name: str, error: Exception, advice: str) -> DamagedInput:
+def _unreadable(name: str, error: Exception, advice: str) -> InvalidInput:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return DamagedInput(f"{_at_beginning(name)} cannot be read ({reason}): {advice}")
+    return InvalidInput(f"{_at_beginning(name)} cannot be read ({reason}): {advice}")
 
 
 def _at_beginning(name: str) -> str:
@@ -154,8 +154,8 @@ def _at_beginning(name: str) -> str:
     return f"The {name.removeprefix('the ')}" if name.startswith("the ") else name
 
 
-def _invalid(number: int, name: str, reason: object, advice: str) -> DamagedInput:
-    return DamagedInput(f"Line {number} of {name} {reason}: {advice}")
+def _invalid(number: int, name: str, reason: object, advice: str) -> InvalidInput:
+    return InvalidInput(f"Line {number} of {name} {reason}: {advice}")
 
 
 def parse(line: bytes, where: str = "A line of the input") -> Any:
@@ -241,10 +241,10 @@ def _decompressed(chunks: Iterator[bytes], name: str, advice: str) -> Iterator[b
         head += chunk
     for start, encoding in _OTHER_KINDS:
         if head.startswith(start):
-            raise DamagedInput(f"{_at_beginning(name)} is {encoding} and not UTF-8: {advice} Save it as UTF-8.")
+            raise InvalidInput(f"{_at_beginning(name)} is {encoding} and not UTF-8: {advice} Save it as UTF-8.")
     for start, compression in _OTHER_COMPRESSIONS:
         if head.startswith(start):
-            raise DamagedInput(
+            raise InvalidInput(
                 f"{_at_beginning(name)} is compressed with {compression}, which is not read: {advice} "
                 "Decompress it, or use gzip."
             )

@@ -98,7 +98,7 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "title": "Rate limit reserve",
         "description": "Share of the store's request quota that is left to other apps.",
     },
-    "files": {
+    "file_store": {
         "type": "string",
         "default": "",
         "title": "File store",
@@ -110,7 +110,7 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "default": "",
         "title": "WebDAV user",
         "description": "User (an e-mail address) of the store's WebDAV: the tap reads an original by it where a CDN "
-        "alters what the public address serves; the target sends pictures by it (upload: webdav).",
+        "alters what the public address serves; the target sends pictures by it (upload_method: webdav).",
     },
     "webdav_password": {
         "type": "string",
@@ -157,7 +157,7 @@ class Settings:
     request_timeout: float = 60.0
     max_retries: int = 14
     rate_limit_reserve: float = 0.1
-    files: str = field(default="", repr=False)  # an fsspec URL may carry credentials
+    file_store: str = field(default="", repr=False)  # an fsspec URL may carry credentials
     webdav_username: str = ""
     webdav_password: str = field(default="", repr=False)
     user_agent: str = "bc-images"

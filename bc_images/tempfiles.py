@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from bc_images.errors import Stopped
+from bc_images.errors import FatalError
 
-__all__ = ["Spool"]
+__all__ = ["PageBuffer"]
 
 
-class Spool:
+class PageBuffer:
     """A queue of byte strings between one writing thread and one reading thread, in a nameless temporary file.
 
     Raises:
-        Stopped: the temporary folder (TMPDIR) cannot be written to; also from the methods.
+        FatalError: the temporary folder (TMPDIR) cannot be written to; also from the methods.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ def _readable_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Stopped(
+        raise FatalError(
             f"The temporary folder {tempfile.gettempdir()} cannot hold the pages read ahead: {error.strerror}. "
             "Free some space, or name another folder by TMPDIR."
         ) from error

@@ -28,7 +28,7 @@ from airbyte_protocol_dataclasses.models import (
     Type,
 )
 
-from bc_images.errors import AuthError, BcImagesError, SettingsError, SomeFailed, StoreSuspended, StoreUnreachable
+from bc_images.errors import AuthError, BcImagesError, PartialFailure, SettingsError, StoreSuspended, StoreUnreachable
 
 __all__ = [
     "around_records",
@@ -48,7 +48,7 @@ Json: TypeAlias = dict[str, Any]
 # What helps: another setting, or the same again later. All else is for us to look at.
 _FAILURES: tuple[tuple[tuple[type[BcImagesError], ...], FailureType], ...] = (
     ((SettingsError, AuthError), FailureType.config_error),
-    ((StoreUnreachable, StoreSuspended, SomeFailed), FailureType.transient_error),
+    ((StoreUnreachable, StoreSuspended, PartialFailure), FailureType.transient_error),
 )
 
 

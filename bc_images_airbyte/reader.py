@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, Any, NamedTuple
 
 from bc_images import jsonl
-from bc_images.errors import DamagedInput
+from bc_images.errors import InvalidInput
 from bc_images.singer.reader import LineReader
 
 __all__ = ["AirbyteReader", "Stream"]
@@ -57,8 +57,8 @@ class AirbyteReader(LineReader):
                 if message is not None:
                     counts[message["type"]] += 1
                     callbacks[message["type"]](message)
-            except DamagedInput as error:
-                raise DamagedInput(f"Line {number} of the input: {error}") from error
+            except InvalidInput as error:
+                raise InvalidInput(f"Line {number} of the input: {error}") from error
         return counts
 
     def _translate(self, line: bytes, message: dict[str, Any]) -> dict[str, Any] | None:

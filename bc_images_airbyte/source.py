@@ -21,7 +21,7 @@ from bc_images.errors import SettingsError
 from bc_images.files import open_files
 from bc_images.regular_files import read_input
 from bc_images.settings import PROPERTIES, REQUIRED
-from bc_images.singer.writer import ReaderGoneError
+from bc_images.singer.writer import OutputClosedError
 from bc_images.text import shortened
 from bc_images_airbyte import messages
 from bc_images_airbyte.connector import PROTOCOL, answer_check, connection_form, read_json, run
@@ -48,7 +48,7 @@ class SourceBCImages(TapBCImages):
 
         Raises:
             BcImagesError: what the tap raises; what was read before it stays true.
-            SomeFailed: all is read, but some images or pictures could not be had.
+            PartialFailure: all is read, but some images or pictures could not be had.
         """
         writer = self.message_writer
         writer.is_complete = lambda stream: (
@@ -167,8 +167,8 @@ def check(config: Path) -> None:
 
     def connect() -> Store:
         source = SourceBCImages(config=read_json(config, "--config"))
-        if source.settings.files:
-            open_files(source.settings.files, writable=True).close()
+        if source.settings.file_store:
+            open_files(source.settings.file_store, writable=True).close()
         return source.store
 
     answer_check(connect)
@@ -206,4 +206,4 @@ def _kept(path: Path) -> object:
 
 def main() -> NoReturn:
     """Run ``source-bc-images``."""
-    run(PROG, cli, SourceBCImages, "TAP_BC_IMAGES_", reader_gone=(ReaderGoneError,))
+    run(PROG, cli, SourceBCImages, "TAP_BC_IMAGES_", reader_gone=(OutputClosedError,))

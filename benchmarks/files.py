@@ -1,4 +1,4 @@
-"""Pictures: the tap with `files` against curl on the same connections; memory; and what a second run costs."""
+"""Pictures: the tap with `file_store` against curl on the same connections; memory; and what a second run costs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def figures(*, short: bool) -> list[Figure]:
 def _downloads(store: Stage, folder: Path, times: int, number: int) -> tuple[float, float]:
     """Return seconds of curl and of our first run; the files stay behind."""
     saved, kept = folder / "files", folder / "curl"
-    first = store.tap(files=str(saved))
+    first = store.tap(file_store=str(saved))
     once(first)  # the sandbox draws every picture now, and the tape has them
     curl = _curl(store, saved, kept)
     taken: dict[str, list[Run]] = {"curl": [], "ours": []}
@@ -82,7 +82,7 @@ def _again(store: Stage, folder: Path, times: int) -> tuple[float, float, Counts
     """Return seconds of a run that has all files already and of one without files, and what the former asked for."""
     with_files, without = [], []
     for _ in range(times + 2):
-        run, counts = store.timed(store.tap(files=str(folder / "files")), LATENCY)
+        run, counts = store.timed(store.tap(file_store=str(folder / "files")), LATENCY)
         with_files.append(run)
         without.append(store.timed(store.tap(), LATENCY)[0])
     return median(with_files).seconds, median(without).seconds, counts
@@ -118,6 +118,6 @@ def _peak(folder: Path, products: int, size: int) -> float:
     """Return the peak in megabytes of a first run over so many products with 3 pictures of so many bytes each."""
     saved = folder / "peak"
     with stage(products, 3, f"--picture-bytes={size}") as store:
-        peak = once(store.tap(files=str(saved))).megabytes
+        peak = once(store.tap(file_store=str(saved))).megabytes
     shutil.rmtree(saved)
     return peak

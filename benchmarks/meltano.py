@@ -61,7 +61,7 @@ def figures(*, short: bool) -> list[Figure]:
 def _measured(project: Project, store: Stage, tasks: list[str], loader: str, number: int) -> Shares:
     store.rewind()
     began = time.perf_counter()
-    process = project.start("run", "--full-refresh", *tasks, TARGET_SINGER_ARCHIVE_FILES="output")
+    process = project.start("run", "--full-refresh", *tasks, TARGET_SINGER_ARCHIVE_FILE_STORE="output")
     log = project.folder / "log"
     cpu: dict[int, tuple[str, float]] = {}
     with log.open("w") as out:

@@ -28,7 +28,7 @@ def _creates(folder: Path, products: int, times: int) -> list[Figure]:
     number = products * IMAGES
     with sandbox(products, IMAGES) as url:
         store, files = Stage(url), str(folder / "files")
-        once(store.tap(files=files), folder / "backup.singer")
+        once(store.tap(file_store=files), folder / "backup.singer")
         start_up = median(once(Command([*store.tap().argv[:1], "--version"])) for _ in range(3)).seconds
         runs: list[Run] = []
         requests = 0
@@ -38,7 +38,7 @@ def _creates(folder: Path, products: int, times: int) -> list[Figure]:
             _admin(url, "DELETE", "requests")
             _admin(url, "POST", "switches", {"latency_ms": LATENCY})
             state = str(folder / f"state-{run}")
-            runs.append(once(ours(store, folder, folder / "backup.singer", files=files, state_dir=state)))
+            runs.append(once(ours(store, folder, folder / "backup.singer", file_store=files, state_dir=state)))
             _admin(url, "POST", "switches", {"latency_ms": 0})
             sent = _admin(url, "GET", "requests")
             requests = len(sent)

@@ -86,7 +86,7 @@ def archive_settings_table() -> str:
         (name, "both" if name in EXTRACTOR.keys() & LOADER.keys() else "tap" if name in EXTRACTOR else "target", schema)
         for name, schema in {**EXTRACTOR, **LOADER}.items()
     ]
-    return _settings_table(listed, {"files"})
+    return _settings_table(listed, {"file_store"})
 
 
 def error_list() -> str:

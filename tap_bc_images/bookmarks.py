@@ -15,7 +15,7 @@ from bc_images.bigcommerce.mapping import short
 from bc_images.errors import SettingsError
 from tap_bc_images.settings import Options, utc
 
-__all__ = ["REPLICATION_KEY", "Changes", "FullSweep"]
+__all__ = ["REPLICATION_KEY", "Changes", "FullTableProgress"]
 
 REPLICATION_KEY = "date_modified"
 _SWEEP = "sweep"  # the state's key for a full sweep that is not complete
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class FullSweep:
+class FullTableProgress:
     """A full sweep of one shard of one store: all its records carry one version, however often it is interrupted.
 
     `last_product_id` is the last product whose records are all written; 0 before the first.

@@ -51,7 +51,8 @@ def read_catalog(given: Catalog | Mapping[str, Any]) -> Catalog:
     """Read a catalog.
 
     A ``stream`` that differs from its ``tap_stream_id`` is the name that its messages carry
-    (`SweepStream.stream_maps`); it becomes the entry's ``stream_alias``, since the SDK knows a stream by one name only.
+    (`CatalogStream.stream_maps`); it becomes the entry's ``stream_alias``, since the SDK knows
+    only one name of a stream.
 
     Raises:
         SettingsError: it is damaged, or names two streams alike.

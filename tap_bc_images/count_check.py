@@ -7,17 +7,17 @@ from typing import NamedTuple
 from bc_images.bigcommerce import Store
 from bc_images.units import counted
 
-__all__ = ["Census", "Objection"]
+__all__ = ["CountCheck", "Discrepancy"]
 
 
-class Objection(NamedTuple):
+class Discrepancy(NamedTuple):
     """What is wrong with a sweep, and whether it saw less than was there at any time that was counted."""
 
     words: str
     too_few: bool
 
 
-class Census:
+class CountCheck:
     """Asks the store how much there is before a sweep, and where the sweep saw something else, once more after it.
 
     Counts images; products where the store cannot count images (V2 is gone).
@@ -28,7 +28,7 @@ class Census:
         self.images = store.count_images()
         self._products = store.count_products() if self.images is None else None
 
-    def objection(self, images: int, products: int) -> Objection | None:
+    def objection(self, images: int, products: int) -> Discrepancy | None:
         """Return what is wrong with a complete sweep that saw so many, or None.
 
         A number between the counts before and after the sweep is explained by changes meanwhile; where the store does
@@ -47,4 +47,4 @@ class Census:
         words = (
             f"The store counted {counted(before, what)} before the sweep and {afterwards}, but the sweep saw {seen:,}."
         )
-        return Objection(words, seen < min(counts))
+        return Discrepancy(words, seen < min(counts))

@@ -10,7 +10,7 @@ import orjson
 from bc_images.bigcommerce import Product
 from bc_images.bigcommerce.mapping import Record
 
-__all__ = ["Roster", "product_record"]
+__all__ = ["ProductBuffer", "product_record"]
 
 
 def product_record(product: Product, store_hash: str) -> Record:
@@ -25,7 +25,7 @@ def product_record(product: Product, store_hash: str) -> Record:
     }
 
 
-class Roster:
+class ProductBuffer:
     """Records of the stream ``products``, one by one into a nameless temporary file, and back in the same order."""
 
     def __init__(self) -> None:

@@ -44,7 +44,7 @@ PROPERTIES: dict[str, dict[str, Any]] = {
     "recheck_files": {
         "type": "string",
         "title": "Recheck files",
-        "description": "With files: the share of the pictures saved before that is compared with the store again, "
+        "description": "With file_store: the share of the pictures saved before that is compared with the store again, "
         "chosen at random in every run, such as 5%. Default: none.",
     },
 }

@@ -12,9 +12,9 @@ from bc_images.bigcommerce import Product
 from bc_images.bigcommerce.mapping import Record
 from bc_images.progress import Sample
 from bc_images.schema import writable_fields
-from tap_bc_images.bookmarks import REPLICATION_KEY, Changes, FullSweep
-from tap_bc_images.product_buffer import Roster, product_record
-from tap_bc_images.sync import Run, SweepStream
+from tap_bc_images.bookmarks import REPLICATION_KEY, Changes, FullTableProgress
+from tap_bc_images.product_buffer import ProductBuffer, product_record
+from tap_bc_images.sync import CatalogStream, Run
 
 if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
@@ -27,8 +27,8 @@ _NAMED = 20  # how many images that cannot be records are named
 _CLOCK_MARGIN = timedelta(minutes=5)  # how far the store's clocks may be apart from each other
 
 
-class ProductImagesStream(SweepStream):
-    """Every image of every product, with its file where ``files`` is set."""
+class ProductImagesStream(CatalogStream):
+    """Every image of every product, with its file where ``file_store`` is set."""
 
     name = "product_images"
     replication_keys = (REPLICATION_KEY,)
@@ -37,7 +37,7 @@ class ProductImagesStream(SweepStream):
 
     def _products(self) -> Iterator[tuple[int, list[Record]]]:
         run, tap = self._run, self._tap
-        roster = Roster() if self._feeds_products() else None
+        roster = ProductBuffer() if self._feeds_products() else None
         for product in tap.store.sweep(run.first, tap.options.product_id_max):
             images = product.images
             run.images += len(images)
@@ -74,7 +74,7 @@ class ProductImagesStream(SweepStream):
     def get_records(self, context: Context | None) -> Generator[Record]:
         """Yield the records of one sweep, each with its file."""
         self._warn_of_missing_columns()
-        if not self._tap.settings.files:
+        if not self._tap.settings.file_store:
             yield from super().get_records(context)
             return
         from bc_images.files import Downloader
@@ -94,7 +94,7 @@ class ProductImagesStream(SweepStream):
     def _warn_of_missing_columns(self) -> None:
         """Say which columns that a restore needs are neither selected nor left in by a stream map."""
         needed = [*self.schema["required"], *writable_fields(), "product_sku"]
-        needed += ["file_sha256", "file_source"] if self._tap.settings.files else ["zoom_url"]
+        needed += ["file_sha256", "file_source"] if self._tap.settings.file_store else ["zoom_url"]
         declared = self.effective_schema["properties"]
         mapped = [each.transformed_schema.get("properties", {}) for each in self.stream_maps]
         missing = [
@@ -135,7 +135,7 @@ class ProductImagesStream(SweepStream):
         )
 
 
-class ProductsStream(SweepStream):
+class ProductsStream(CatalogStream):
     """Every product, with the number of its images."""
 
     name = "products"
@@ -148,7 +148,7 @@ class ProductsStream(SweepStream):
     def _begin(self) -> Run:
         roster = self._tap.roster
         if roster is not None:  # it holds all products: an interrupted sweep of our own is of no use
-            FullSweep.forget(self.stream_state)
+            FullTableProgress.forget(self.stream_state)
         run = super()._begin()
         run.too_few = roster is not None and roster.too_few
         return run

@@ -35,10 +35,10 @@ from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import BcImagesError, SettingsError
 from bc_images.progress import Progress, Sample
 from bc_images.schema import SCHEMAS_DIR
-from bc_images.singer.writer import Envelope, ReaderGoneError
+from bc_images.singer.writer import Envelope, OutputClosedError
 from bc_images.units import counted
-from tap_bc_images.bookmarks import Changes, FullSweep
-from tap_bc_images.count_check import Census
+from tap_bc_images.bookmarks import Changes, FullTableProgress
+from tap_bc_images.count_check import CountCheck
 
 if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from tap_bc_images.tap import TapBCImages
 
-__all__ = ["KEY", "Run", "SweepStream"]
+__all__ = ["KEY", "CatalogStream", "Run"]
 
 KEY = ("store_hash", "id")  # many stores may share one table
 
@@ -67,7 +67,7 @@ class Run:
     """What one sync has seen and said so far."""
 
     first: int
-    full: FullSweep | None  # None: INCREMENTAL
+    full: FullTableProgress | None  # None: INCREMENTAL
     changes: Changes | None  # None: FULL_TABLE
     images: int = 0
     products: int = 0
@@ -79,7 +79,7 @@ class Run:
     began: str = ""  # INCREMENTAL: a time before the sweep, by the store's clock, RFC 3339, UTC
 
 
-class SweepStream(Stream):
+class CatalogStream(Stream):
     """A stream whose records come out of a sweep over all products, in order of product id."""
 
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # the shaping functions yield the schema's own types
@@ -187,7 +187,7 @@ class SweepStream(Stream):
                 "The sweep begins afresh, since nothing shows that this is true.",
                 last,
             )
-            FullSweep.forget(self.stream_state)
+            FullTableProgress.forget(self.stream_state)
             self._start()
             yield from self._sweep()
 
@@ -201,7 +201,7 @@ class SweepStream(Stream):
         self._envelope = Envelope(self.stream_maps[0].stream_alias, self._stream_version)
         is_test = self.ABORT_AT_RECORD_COUNT is not None
         whole = not is_test and not self._tap.options.is_shard and run.first == 1 and self._sweeps
-        census = Census(self._tap.store) if whole else None
+        census = CountCheck(self._tap.store) if whole else None
         waiting: deque[_Place] = deque()
         written = 0
         with Progress(self.name, census.images if census else None, self._sample, self.logger) as progress:
@@ -246,7 +246,7 @@ class SweepStream(Stream):
             changes = Changes(state, settings.store_hash, options)
             self._stream_version = None
             return Run(options.first, None, changes)
-        full = FullSweep.begin(state, settings.store_hash, options, self._tap.initialized_at)
+        full = FullTableProgress.begin(state, settings.store_hash, options, self._tap.initialized_at)
         self._stream_version = full.version
         return Run(full.first, full, None, last_product_id=full.last_product_id)
 
@@ -307,7 +307,7 @@ class SweepStream(Stream):
             except Exception as error:
                 if isinstance(error, BcImagesError):
                     self._write_place()
-                if isinstance(error, ReaderGoneError):
+                if isinstance(error, OutputClosedError):
                     self._tap.close()  # or closing the sweep would first send what is still to be asked
                 self._tap.message_writer.flush()
                 raise
@@ -358,6 +358,6 @@ class SweepStream(Stream):
                 self._write_activate_version_message(self._stream_version)
             if run.changes and is_complete and not run.without_file:
                 run.changes.remember(self.stream_state, run.began)
-            FullSweep.forget(self.stream_state)
+            FullTableProgress.forget(self.stream_state)
         self.state_manager.is_flushed = False
         self._write_state_message()

@@ -23,17 +23,17 @@ from bc_images.bigcommerce.mapping import InvalidImage
 from bc_images.bigcommerce.transport import Client
 from bc_images.cli.exit import run_and_exit
 from bc_images.config import InputFile, checked, from_environment, json_object, settings_files
-from bc_images.errors import SettingsError, SomeFailed
+from bc_images.errors import PartialFailure, SettingsError
 from bc_images.settings import PROPERTIES, REQUIRED, Settings
-from bc_images.singer.writer import BufferedWriter, ReaderGoneError
+from bc_images.singer.writer import BufferedWriter, OutputClosedError
 from bc_images.units import counted
 from tap_bc_images.catalog import read_catalog
 from tap_bc_images.inputs import check_state, read_state, read_text
-from tap_bc_images.product_buffer import Roster
+from tap_bc_images.product_buffer import ProductBuffer
 from tap_bc_images.settings import PROPERTIES as TAP_PROPERTIES
 from tap_bc_images.settings import Options
 from tap_bc_images.streams import ProductImagesStream, ProductsStream
-from tap_bc_images.sync import SweepStream
+from tap_bc_images.sync import CatalogStream
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -92,7 +92,7 @@ class TapBCImages(Tap):
         environment = from_environment(_PREFIX, self.config_jsonschema["properties"], os.environ)
         self._store: Store | None = None
         self._client: Client | None = None
-        self.roster: Roster | None = None
+        self.roster: ProductBuffer | None = None
         """The products, where the sweep for the images has already seen them all."""
         self.failed_files = 0
         self.invalid = 0
@@ -137,10 +137,10 @@ class TapBCImages(Tap):
             )
         if state:
             for stream in self.streams.values():
-                if isinstance(stream, SweepStream) and stream.selected:
+                if isinstance(stream, CatalogStream) and stream.selected:
                     stream.check()
 
-    def discover_streams(self) -> Sequence[SweepStream]:
+    def discover_streams(self) -> Sequence[CatalogStream]:
         """Return both streams."""
         return [ProductImagesStream(self), ProductsStream(self)]
 
@@ -167,7 +167,7 @@ class TapBCImages(Tap):
         """
         from bc_images.files import open_files
 
-        return open_files(self.settings.files, writable=True)
+        return open_files(self.settings.file_store, writable=True)
 
     @property
     def speaks_for_the_table(self) -> bool:
@@ -178,7 +178,7 @@ class TapBCImages(Tap):
         """Make sure that nothing was left out.
 
         Raises:
-            SomeFailed: the run is finished, but some images or pictures could not be had.
+            PartialFailure: the run is finished, but some images or pictures could not be had.
         """
         parts = []
         if self.first_invalid is not None:
@@ -193,7 +193,7 @@ class TapBCImages(Tap):
                 "records carry no digest; all else is complete. Run again: only what is missing is fetched."
             )
         if parts:
-            raise SomeFailed(" ".join(parts))
+            raise PartialFailure(" ".join(parts))
 
     def close(self) -> None:
         """Send nothing more, and wake every thread that waits."""
@@ -239,7 +239,7 @@ class TapBCImages(Tap):
         """Run the tap as the command line asks.
 
         Raises:
-            SomeFailed: the run is finished, but some images or pictures could not be had.
+            PartialFailure: the run is finished, but some images or pictures could not be had.
         """
         if about:
             cls.print_about(about_format)
@@ -253,7 +253,7 @@ class TapBCImages(Tap):
         if not any(stream.selected for stream in tap.streams.values()):
             cls.logger.warning("No stream is selected: nothing will be read. Select one in the catalog.")
         try:
-            if tap.settings.files and tap.streams[ProductImagesStream.name].selected:
+            if tap.settings.file_store and tap.streams[ProductImagesStream.name].selected:
                 tap.files.probe()  # what is wrong with it is said before the first request
             tap.sync_all()
         finally:
@@ -301,7 +301,7 @@ def main() -> None:
             PROG,
             _run,
             farewell=_FAREWELL,
-            reader_gone=(ReaderGoneError,),
+            reader_gone=(OutputClosedError,),
         )
     except SystemExit as leaving:
         if leaving.code in _SIGNALLED:  # all is said and tidied up; the interpreter would wait for the other threads

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from bc_images.bigcommerce import Store
 from bc_images.bigcommerce.mapping import Record
 from target_bc_images.ledger import Ledger
-from target_bc_images.live_images import Pictures
-from target_bc_images.matching import Knowledge, Known, match, same_picture, source_key
+from target_bc_images.live_images import LiveImages
+from target_bc_images.matching import LedgerEntry, PlanContext, match, same_picture, source_key
 from target_bc_images.planner import read_products
 from target_bc_images.planning import plan
-from target_bc_images.product_task import Job
+from target_bc_images.product_task import ProductTask
 from target_bc_images.recognise import Recogniser
 
 __all__ = ["Arrivals"]
@@ -36,7 +36,9 @@ class Arrivals:
         jobs: all products of the batch, in the order in which they are worked on.
     """
 
-    def __init__(self, store: Store, ledger: Ledger, pictures: Pictures, facts: Knowledge, jobs: Sequence[Job]) -> None:
+    def __init__(
+        self, store: Store, ledger: Ledger, pictures: LiveImages, facts: PlanContext, jobs: Sequence[ProductTask]
+    ) -> None:
         self._store = store
         self._ledger = ledger
         self._facts = facts
@@ -46,7 +48,7 @@ class Arrivals:
         self._reading = threading.Lock()
         self._recognising = threading.Lock()
 
-    def before_first_create(self, job: Job) -> None:
+    def before_first_create(self, job: ProductTask) -> None:
         """Read the product once more if something is to be created for the first time, and take over what came in."""
         images = self._images(job.product_id)
         if images is not None:
@@ -67,7 +69,7 @@ class Arrivals:
                 self._read |= {each: read.get(each, []) for each in chunk}
             return self._read.pop(product_id, None)
 
-    def adopt(self, job: Job) -> None:
+    def adopt(self, job: ProductTask) -> None:
         """Take the images that have come in for those that would be created, where they show the same pictures."""
         facts = self._facts
         expected = {image["id"] for image in job.first.live} | {*job.created.values()} | {*job.adopted.values()}
@@ -79,7 +81,7 @@ class Arrivals:
             facts.claimed.update(self._ledger.claimed({image["id"]: image["image_file"] for image in arrived}))
             self._recogniser.compare([(missing, arrived)])
             found = {
-                source_key(record): Known(image["id"], record["image_file"], image["image_file"])
+                source_key(record): LedgerEntry(image["id"], record["image_file"], image["image_file"])
                 for record, image in match(missing, arrived, facts)[0]
                 if image is not None and _is_wanted(record, image, facts)
             }
@@ -89,10 +91,10 @@ class Arrivals:
             job.todo = list(plan(job.product_id, job.first.wanted, job.images, facts, job.first).writes)
 
 
-def _creates(job: Job) -> list[Record]:
+def _creates(job: ProductTask) -> list[Record]:
     return [action.wanted for action in job.todo if action.action == "create" and action.wanted is not None]
 
 
-def _is_wanted(record: Record, image: Record, facts: Knowledge) -> bool:
+def _is_wanted(record: Record, image: Record, facts: PlanContext) -> bool:
     is_similar = (source_key(record), image["image_file"]) in facts.similar
     return is_similar or same_picture(record, image, facts) == "same"

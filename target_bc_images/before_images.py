@@ -16,16 +16,16 @@ import orjson
 
 from bc_images import schema
 from bc_images.bigcommerce.mapping import Record
-from bc_images.errors import Stopped
+from bc_images.errors import FatalError
 from bc_images.jsonl import UNDO
 from bc_images.private_files import create_private
-from target_bc_images.live_images import Pictures
+from target_bc_images.live_images import LiveImages
 from target_bc_images.planning import ProductPlan
 
-__all__ = ["Undo"]
+__all__ = ["UndoWriter"]
 
 
-class Undo:
+class UndoWriter:
     """Writes ``undo-<time>.singer`` into `state_dir`, durable before any write to the products in it.
 
     Args:
@@ -34,7 +34,7 @@ class Undo:
         pictures: keeps the pictures, where there is a file store.
     """
 
-    def __init__(self, state_dir: Path, store_hash: str, pictures: Pictures) -> None:
+    def __init__(self, state_dir: Path, store_hash: str, pictures: LiveImages) -> None:
         now = datetime.now(UTC)
         self.path = state_dir / f"undo-{now:%Y%m%dT%H%M%S.%f}Z.singer"
         self._store_hash = store_hash
@@ -54,7 +54,7 @@ class Undo:
             The ``image_file`` of those pictures that are kept too, among those that would be lost.
 
         Raises:
-            Stopped: the file cannot be written, so nothing may be changed.
+            FatalError: the file cannot be written, so nothing may be changed.
         """
         changing = [each for each in plans if each.writes]
         endangered = [
@@ -68,7 +68,7 @@ class Undo:
             try:
                 self._write(changing, {image["id"]: image for image in copies})
             except OSError as error:
-                raise Stopped(
+                raise FatalError(
                     f"The undo file {self.path} cannot be written ({error.strerror}): nothing more was changed."
                 ) from error
         return {image["image_file"] for image in copies if image["file_sha256"]}

@@ -14,20 +14,20 @@ from contextlib import suppress
 
 from bc_images.bigcommerce import Store, transport
 from bc_images.bigcommerce.mapping import InvalidImageError, Record
-from bc_images.errors import FileUnavailable, NotFound, OutcomeUnknown, RequestRejected, Stopped, StoreUnreachable
+from bc_images.errors import FatalError, FileUnavailable, NotFound, OutcomeUnknown, RequestRejected, StoreUnreachable
 from bc_images.files.upload import Uploader
 from target_bc_images.arrivals import Arrivals
 from target_bc_images.differences import Difference
 from target_bc_images.ledger import Intent, Ledger
-from target_bc_images.live_images import Pictures
-from target_bc_images.matching import Knowledge, SourceKey
+from target_bc_images.live_images import LiveImages
+from target_bc_images.matching import PlanContext, SourceKey
 from target_bc_images.pending import RESOLUTION, PendingCreates
 from target_bc_images.planner import Batch, read_products
 from target_bc_images.planning import Action, ProductPlan, plan
-from target_bc_images.product_task import MAX_WRITES, Failure, Job, Outcome
+from target_bc_images.product_task import MAX_WRITES, Failure, Outcome, ProductTask
 from target_bc_images.sender import Sender
 
-__all__ = ["PATIENCE", "Apply"]
+__all__ = ["PATIENCE", "Executor"]
 
 PATIENCE = (0.0, 1.0, 4.0, 15.0)  # seconds before each look for a write whose answer was lost
 CONFLICT = 409  # an HTTP status: the product is busy, or what is created is there already
@@ -35,7 +35,7 @@ MAX_CONFLICTS = 4  # tries of one write
 MOST_UNANSWERED = 5  # writes in a row that the store may fail to answer before it counts as unreachable
 
 
-class Apply:
+class Executor:
     """Writes to one store.
 
     Attributes:
@@ -59,7 +59,7 @@ class Apply:
         store: Store,
         ledger: Ledger,
         uploader: Uploader,
-        pictures: Pictures,
+        pictures: LiveImages,
         stop: threading.Event,
         *,
         pending_write_timeout: float = 0,
@@ -75,7 +75,7 @@ class Apply:
         self._patience = PATIENCE if patience is None else patience
         self._pending = PendingCreates(ledger, pictures, max(pending_write_timeout, sum(self._patience)), store.now)
         self._sender = Sender(store, ledger, uploader, pictures, self._pending, stop=stop if stop_on_error else None)
-        self._stopped_by: Stopped | None = None
+        self._stopped_by: FatalError | None = None
         self._unanswered = 0  # writes in a row
         self._counting = threading.Lock()
         self.under_way = 0
@@ -119,10 +119,10 @@ class Apply:
         The facts of the batch grow: by the images that are created, and by what the store refuses.
 
         Raises:
-            Stopped: the store stopped the run; raised after the outcomes of all that had begun.
+            FatalError: the store stopped the run; raised after the outcomes of all that had begun.
         """
         plans, facts = batch
-        jobs = [Job(each, list(each.writes), each.live) for each in plans if each.writes]
+        jobs = [ProductTask(each, list(each.writes), each.live) for each in plans if each.writes]
         for job in jobs:
             if job.product_id in self._pending.undecided:
                 intent = self._pending.undecided[job.product_id]
@@ -136,7 +136,7 @@ class Apply:
         if self._stopped_by is not None:
             raise self._stopped_by
 
-    def _work_off(self, jobs: list[Job], facts: Knowledge) -> None:
+    def _work_off(self, jobs: list[ProductTask], facts: PlanContext) -> None:
         disturbed = {job.product_id: job.first.siblings for job in jobs if job.first.siblings}
         if disturbed:
             self._ledger.remember(disturbed, self._store.now())
@@ -151,7 +151,7 @@ class Apply:
 
     # Writing
 
-    def _write(self, job: Job, facts: Knowledge, arrivals: Arrivals) -> None:
+    def _write(self, job: ProductTask, facts: PlanContext, arrivals: Arrivals) -> None:
         """Carry out what is to do for one product, in order; an error is kept, not raised."""
         try:
             arrivals.before_first_create(job)
@@ -175,13 +175,13 @@ class Apply:
                     self._unanswered = 0
                 job.todo.remove(action)
                 self._count(action)
-        except Stopped as error:
+        except FatalError as error:
             if not self._stop.is_set() and job.todo:  # else it was us who stopped it
                 job.failed[job.todo[0].subject] = Failure(job.todo[0], str(error))
             self._stopped_by = self._stopped_by or error
             self._stop.set()
 
-    def _is_conflict(self, job: Job, action: Action, error: Exception) -> bool:
+    def _is_conflict(self, job: ProductTask, action: Action, error: Exception) -> bool:
         """Whether the store is busy with the product, or has already what is to be created; not for ever."""
         if not isinstance(error, RequestRejected) or error.status != CONFLICT:
             return False
@@ -195,11 +195,11 @@ class Apply:
                 self.files += 1
                 self.bytes += action.wanted.get("file_size") or 0
 
-    def _bear(self, job: Job, error: StoreUnreachable) -> None:
+    def _bear(self, job: ProductTask, error: StoreUnreachable) -> None:
         """Let a write that the store never answers be that image's fault, where it still answers others.
 
         Raises:
-            Stopped: it does not.
+            FatalError: it does not.
         """
         self._unanswered += 1
         if self._unanswered >= MOST_UNANSWERED:
@@ -207,7 +207,9 @@ class Apply:
         with suppress(NotFound):
             self._store.images(job.product_id)
 
-    def _fail(self, job: Job, action: Action, reason: str, facts: Knowledge, *, is_unknown: bool = False) -> None:
+    def _fail(
+        self, job: ProductTask, action: Action, reason: str, facts: PlanContext, *, is_unknown: bool = False
+    ) -> None:
         job.failed[action.subject] = Failure(action, reason, is_unknown)
         facts.refused[action.subject] = reason
         if self._stop_on_error:
@@ -215,13 +217,13 @@ class Apply:
 
     # Looking
 
-    def _look(self, jobs: Sequence[Job], facts: Knowledge, arrivals: Arrivals) -> None:
+    def _look(self, jobs: Sequence[ProductTask], facts: PlanContext, arrivals: Arrivals) -> None:
         """Read the products back and plan them again; look longer for what was created and is not there."""
         if isinstance(self._stopped_by, StoreUnreachable):
             return  # it would not answer this either
         try:
             self._read_back(jobs, facts)
-        except Stopped as error:
+        except FatalError as error:
             self._stopped_by = self._stopped_by or error
             self._stop.set()
             return
@@ -229,7 +231,7 @@ class Apply:
             if not (self._stop.is_set() and (job.pending or job.unseen)):
                 self._plan_again(job, facts, arrivals)
 
-    def _plan_again(self, job: Job, facts: Knowledge, arrivals: Arrivals) -> None:
+    def _plan_again(self, job: ProductTask, facts: PlanContext, arrivals: Arrivals) -> None:
         planned = self._plan(job, facts)
         not_taken = job.not_taken()
         for key, kept_values in not_taken.items():
@@ -252,12 +254,12 @@ class Apply:
         if not job.fewest or len(job.todo) < job.fewest:
             job.fewest, job.tries = len(job.todo), 0
 
-    def _plan(self, job: Job, facts: Knowledge) -> ProductPlan:
+    def _plan(self, job: ProductTask, facts: PlanContext) -> ProductPlan:
         planned = plan(job.product_id, job.first.wanted, job.images, facts, job.first)
         job.replan(planned)
         return planned
 
-    def _save_differences(self, jobs: Sequence[Job], facts: Knowledge) -> None:
+    def _save_differences(self, jobs: Sequence[ProductTask], facts: PlanContext) -> None:
         """Write down what the store does not take, for the next run; forget what it takes by now."""
         found = {key: differences for job in jobs for key, differences in job.differences.items()}
         taken: dict[SourceKey, Sequence[Difference]] = {
@@ -270,21 +272,21 @@ class Apply:
         if taken or found:
             self._ledger.save_kept_values({**taken, **found})
 
-    def _fail_invalid(self, job: Job, planned: ProductPlan) -> None:
+    def _fail_invalid(self, job: ProductTask, planned: ProductPlan) -> None:
         """Call no write done whose image cannot be read afterwards."""
         written = {action.subject for action in job.first.writes}
         for action in planned.actions:
             if action.action == "reject" and action.subject in written and action.subject not in job.failed:
                 job.failed[action.subject] = Failure(action, action.reason, is_unknown=True)
 
-    def _forgive(self, job: Job, planned: ProductPlan, facts: Knowledge) -> None:
+    def _forgive(self, job: ProductTask, planned: ProductPlan, facts: PlanContext) -> None:
         """Take back the failures of writes that were done although no answer said so."""
         refused = {action.subject for action in planned.actions if action.action == "reject"}
         for subject, failure in list(job.failed.items()):
             if failure.is_unknown and subject not in refused:
                 del job.failed[subject], facts.refused[subject]
 
-    def _read_back(self, jobs: Sequence[Job], facts: Knowledge) -> None:
+    def _read_back(self, jobs: Sequence[ProductTask], facts: PlanContext) -> None:
         """Read what is live now, as often as it takes to see what was created; once if the run is stopped."""
         waiting = list(jobs)
         if any(job.conflicts for job in jobs):
@@ -300,7 +302,7 @@ class Apply:
         for job in waiting:
             self._give_up_waiting(job)
 
-    def _take_in(self, job: Job, images: Sequence[Record], facts: Knowledge) -> None:
+    def _take_in(self, job: ProductTask, images: Sequence[Record], facts: PlanContext) -> None:
         """Take over what is live now. What the list lacks of our own is asked for by its id: lists may lag behind."""
         listed = {image["id"] for image in images} | {image.id for image in facts.invalid.get(job.product_id, ())}
         job.images, job.unseen = images, set()
@@ -318,7 +320,7 @@ class Apply:
             facts.unfinished.add(key)
             job.pending = None
 
-    def _give_up_waiting(self, job: Job) -> None:
+    def _give_up_waiting(self, job: ProductTask) -> None:
         """Decide about what is not there although it was looked for long enough.
 
         What the store has named, or answered with a success, and does not have was agreed to and not done: it is to

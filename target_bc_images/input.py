@@ -18,9 +18,9 @@ from typing import IO, Literal, Self
 import orjson
 
 from bc_images.bigcommerce.mapping import Record
-from bc_images.errors import Stopped
+from bc_images.errors import FatalError
 
-__all__ = ["Inbox"]
+__all__ = ["RestoreInput"]
 
 _BUFFER = 1 << 20
 
@@ -28,7 +28,7 @@ Key = Literal["product_id", "product_sku"]
 """What makes records belong together: the product they are to be restored to."""
 
 
-class Inbox:
+class RestoreInput:
     """Collects valid image records and the products of the input; in nameless temporary files.
 
     Args:
@@ -42,7 +42,7 @@ class Inbox:
         is_reshaped: what stands between may have held records back.
 
     Raises:
-        Stopped: there is no room for the input.
+        FatalError: there is no room for the input.
     """
 
     def __init__(self, store_hash: str, only: Collection[int] | None = None) -> None:
@@ -224,7 +224,7 @@ def _product(key: Key) -> Callable[[Record], str | int]:
     return lambda record: record.get(key) or record["product_id"]
 
 
-def _no_room(error: Exception) -> Stopped:
-    return Stopped(
+def _no_room(error: Exception) -> FatalError:
+    return FatalError(
         f"The input cannot be kept in {tempfile.gettempdir()}: {error}. Free some room there, or set TMPDIR."
     )

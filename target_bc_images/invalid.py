@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bc_images.bigcommerce.mapping import InvalidImage, Record
-from target_bc_images.matching import Knowledge, source_key
+from target_bc_images.matching import PlanContext, source_key
 
 __all__ = ["Split", "split"]
 
@@ -23,7 +23,7 @@ class Split(NamedTuple):
     unclaimed: list[InvalidImage]  # no record is known to describe these: any that is not found may do so
 
 
-def split(wanted: Sequence[Record], invalid: Sequence[InvalidImage], facts: Knowledge) -> Split:
+def split(wanted: Sequence[Record], invalid: Sequence[InvalidImage], facts: PlanContext) -> Split:
     """Find the records whose images are in the store and cannot be read."""
     if not invalid:
         return Split([], wanted, [])
@@ -42,7 +42,7 @@ def split(wanted: Sequence[Record], invalid: Sequence[InvalidImage], facts: Know
     )
 
 
-def _is(record: Record, image: InvalidImage, facts: Knowledge) -> bool:
+def _is(record: Record, image: InvalidImage, facts: PlanContext) -> bool:
     """Whether a record surely describes an invalid image: by its path, or else by the id as far as that is a proof."""
     is_own = record["store_hash"] == facts.store_hash
     known = facts.known.get(source_key(record))

@@ -21,11 +21,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from bc_images.bigcommerce.mapping import Record
-from bc_images.errors import SettingsError, Stopped
+from bc_images.errors import FatalError, SettingsError
 from bc_images.private_files import create_private, make_private_folder, write_private
 from bc_images.regular_files import FileProblem, file_problem
 from target_bc_images.differences import Difference, KeptValue
-from target_bc_images.matching import Known, SourceKey
+from target_bc_images.matching import LedgerEntry, SourceKey
 
 __all__ = ["Intent", "Ledger"]
 
@@ -143,7 +143,7 @@ class Ledger:
 
     def known(
         self, sources: Iterable[SourceKey], live: Mapping[int, str] = MappingProxyType({})
-    ) -> dict[SourceKey, Known]:
+    ) -> dict[SourceKey, LedgerEntry]:
         """Return what is known of those source images that any restore has put into the store.
 
         An image that was restored, lost, and restored once more is a chain. The answer is the link whose image is
@@ -157,13 +157,13 @@ class Ledger:
             found = {key: self._link(db, key, live) for key in sources}
         return {key: known for key, known in found.items() if known is not None}
 
-    def _link(self, db: sqlite3.Connection, key: SourceKey, live: Mapping[int, str]) -> Known | None:
+    def _link(self, db: sqlite3.Connection, key: SourceKey, live: Mapping[int, str]) -> LedgerEntry | None:
         query = "SELECT target_id, source_file, target_file FROM images WHERE source_store = ? AND source_id = ?"
         (own,) = db.execute("SELECT hash FROM store").fetchone()
-        known: Known | None = None
+        known: LedgerEntry | None = None
         seen = {key}
         while (row := db.execute(query, key).fetchone()) is not None:
-            step = Known(*row)
+            step = LedgerEntry(*row)
             if known is not None:
                 # Where it had got another picture in between, nothing vouches for the picture.
                 is_linked = step.source_file == known.target_file
@@ -188,7 +188,7 @@ class Ledger:
             rows = {target_id: db.execute(query, (target_id, path)).fetchone() for target_id, path in live.items()}
         return {target_id: (row[0], row[1]) for target_id, row in rows.items() if row is not None}
 
-    def recognise(self, found: Mapping[SourceKey, Known]) -> None:
+    def recognise(self, found: Mapping[SourceKey, LedgerEntry]) -> None:
         """Write down which live images were found to have the content of source images: they need no second look."""
         rows = [(*key, known.source_file, known.target_id, known.target_file) for key, known in found.items()]
         with self._transaction() as db:
@@ -208,7 +208,7 @@ class Ledger:
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
-    def done(self, product_id: int, source: SourceKey, known: Known, *, is_new: bool = False) -> None:
+    def done(self, product_id: int, source: SourceKey, known: LedgerEntry, *, is_new: bool = False) -> None:
         """Write down, durably, what a source image has become; the product's intent is settled by that.
 
         Args:
@@ -330,14 +330,14 @@ class Ledger:
         """One thread at a time, all or nothing, on disk when it is left.
 
         Raises:
-            Stopped: the ledger cannot be written (a full disk): nothing may be written to the store then.
+            FatalError: the ledger cannot be written (a full disk): nothing may be written to the store then.
         """
         with self._lock:
             try:
                 with self._db:
                     yield self._db
             except sqlite3.Error as error:
-                raise Stopped(
+                raise FatalError(
                     f"The ledger cannot be used: {error}. Free the disk or mend state_dir, then run again. A restore "
                     "without its ledger still makes no duplicates."
                 ) from error

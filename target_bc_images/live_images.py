@@ -9,22 +9,22 @@ from functools import cached_property
 
 from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import FileUnavailable, SettingsError
-from bc_images.files import Downloader, FileStore, Refs, open_files
-from bc_images.files.http_download import Transfers
+from bc_images.files import Downloader, FileIndex, FileStore, open_files
+from bc_images.files.http_download import HttpDownloader
 from bc_images.files.inspection import Inspection
 from bc_images.files.media_type import HEAD, MAX_UPLOAD, sniff
 from bc_images.files.originals import Look, Originals
 from bc_images.files.similarity import Appearance, appearance
-from bc_images.files.store import FileLies
+from bc_images.files.store import CorruptFile
 from bc_images.settings import Settings
 from bc_images.singer.archive.rebuild import refs_or_rebuilt
 
-__all__ = ["Pictures"]
+__all__ = ["LiveImages"]
 
 _MOST_APPEARANCES = 10_000  # that are kept in memory
 
 
-class Pictures:
+class LiveImages:
     """Looks at live pictures through the file store: what it holds already is not downloaded again.
 
     Nothing is read, not even the list of what is held, before it is needed.
@@ -82,7 +82,7 @@ class Pictures:
 
     @cached_property
     def _originals(self) -> Originals:
-        transfers = Transfers(self._settings)
+        transfers = HttpDownloader(self._settings)
         self._cleanup.callback(transfers.close)
         return Originals(self._settings, transfers)
 
@@ -120,7 +120,7 @@ class Pictures:
                 size = files.size(digest) if files is not None else None
                 if files is not None and size is not None and size <= MAX_UPLOAD:
                     return appearance(files.read(digest))
-            except (FileUnavailable, FileLies):
+            except (FileUnavailable, CorruptFile):
                 continue
         return None
 
@@ -140,7 +140,7 @@ class Pictures:
                 record["file_sha256"], record["file_size"] = saved.sha256, saved.size
                 record["file_type"], record["file_source"] = saved.type, saved.source
 
-    def _refs(self, store_hash: str) -> Refs:
+    def _refs(self, store_hash: str) -> FileIndex:
         """Return the refs of a store; where these are gone, as the archives name the pictures; nothing is written."""
         if self._files is None:
             return self._passing.refs(store_hash)

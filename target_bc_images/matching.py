@@ -20,16 +20,16 @@ from target_bc_images.differences import KeptValue, Refusal
 __all__ = [
     "GONE",
     "NO_PICTURE",
-    "Knowledge",
-    "Known",
+    "LedgerEntry",
     "Mode",
     "Pair",
-    "Sameness",
+    "PictureMatch",
+    "PlanContext",
     "SourceKey",
     "Verdict",
+    "comparable_name",
     "in_doubt",
     "match",
-    "name_key",
     "same_content",
     "same_picture",
     "source_key",
@@ -38,7 +38,7 @@ __all__ = [
 Mode: TypeAlias = Literal["upsert", "create_only", "update_only", "mirror"]
 SourceKey: TypeAlias = tuple[str, int]
 """Which image a record describes: the store it was read from, and its id there."""
-Sameness: TypeAlias = Literal["same", "similar", "named", "other", "unreadable", "gone"]
+PictureMatch: TypeAlias = Literal["same", "similar", "named", "other", "unreadable", "gone"]
 """``similar`` and ``named`` are weaker than ``same``: the pictures look alike, or only their names are the same."""
 
 GONE = "the picture is gone from the store (HTTP 404)"
@@ -48,7 +48,7 @@ NO_PICTURE = "what the store serves is no picture"
 _LONGEST_NAME = 150  # characters of a name that are compared
 
 
-class Known(NamedTuple):
+class LedgerEntry(NamedTuple):
     """What the ledger says of a source image: the image it became, and the files on both sides.
 
     `source_file` is empty where that image has had another picture in between: then it proves nothing about pictures.
@@ -62,17 +62,17 @@ class Known(NamedTuple):
 class Verdict(NamedTuple):
     """What is wrong with a live picture that was read, and why."""
 
-    sameness: Sameness
+    sameness: PictureMatch
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
+class PlanContext:
     """What planning may rely on beside the records and the live images themselves."""
 
     store_hash: str  # of the store that is written to
     mode: Mode = "upsert"
-    known: dict[SourceKey, Known] = field(default_factory=dict)
+    known: dict[SourceKey, LedgerEntry] = field(default_factory=dict)
     created: dict[SourceKey, int] = field(default_factory=dict)  # the images that this run has created
     unfinished: set[SourceKey] = field(default_factory=set)  # created, and not as they should be yet, by any run
     claimed: dict[int, SourceKey] = field(default_factory=dict)  # live image id -> whose it is by the ledger
@@ -100,7 +100,7 @@ def source_key(record: Record) -> SourceKey:
     return record["store_hash"], record["id"]
 
 
-def name_key(image_file: str) -> str:
+def comparable_name(image_file: str) -> str:
     """Return what stays of a file's name wherever it has been: for comparing, not for showing.
 
     Beyond `stem`, WebDAV and the store itself reduce names to ASCII and cut long ones.
@@ -108,7 +108,7 @@ def name_key(image_file: str) -> str:
     return stem(re.sub(r"[^\x00-\x7f]", "-", image_file))[:_LONGEST_NAME] or "image"
 
 
-def match(wanted: Sequence[Record], live: Sequence[Record], facts: Knowledge) -> tuple[list[Pair], list[Record]]:
+def match(wanted: Sequence[Record], live: Sequence[Record], facts: PlanContext) -> tuple[list[Pair], list[Record]]:
     """Pair each record with its live image, if it has one; the second list is the images that no record claims."""
     matching = _Matching(wanted, live, facts)
     for stage in _STAGES:
@@ -122,7 +122,7 @@ def match(wanted: Sequence[Record], live: Sequence[Record], facts: Knowledge) ->
 class _Matching:
     """One matching on its way: which records and which live images are not paired yet."""
 
-    def __init__(self, wanted: Sequence[Record], live: Sequence[Record], facts: Knowledge) -> None:
+    def __init__(self, wanted: Sequence[Record], live: Sequence[Record], facts: PlanContext) -> None:
         self.facts = facts
         self.wanted = wanted
         self.free = {image["id"]: image for image in live}
@@ -231,7 +231,7 @@ def _by_id_and_name(matching: _Matching) -> None:
     matching.by_id(
         lambda record, image: (
             _equal(record, image, facts) is None
-            and name_key(image["image_file"]) in _names(record)
+            and comparable_name(image["image_file"]) in _names(record)
             and _is_unclaimed(record, image, facts)
         )
     )
@@ -241,7 +241,7 @@ def _by_name(matching: _Matching) -> None:
     facts = matching.facts
     named: dict[str, list[Record]] = defaultdict(list)
     for image in matching.free.values():
-        named[name_key(image["image_file"])].append(image)
+        named[comparable_name(image["image_file"])].append(image)
     matching.by_candidates(
         lambda record: [
             image
@@ -276,13 +276,13 @@ _STAGES = (
 )
 
 
-def _is_unclaimed(record: Record, image: Record, facts: Knowledge) -> bool:
+def _is_unclaimed(record: Record, image: Record, facts: PlanContext) -> bool:
     """Whether no other source is known to have become this image."""
     key = source_key(record)
     return facts.claimed.get(image["id"], key) == key
 
 
-def _may_be(record: Record, image: Record, facts: Knowledge) -> bool:
+def _may_be(record: Record, image: Record, facts: PlanContext) -> bool:
     """Whether a live image of the same content or name may be the one that a record describes.
 
     Not if the ledger has it as that of another source, unless the pictures are the same and the input, which has that
@@ -294,18 +294,18 @@ def _may_be(record: Record, image: Record, facts: Knowledge) -> bool:
         return not facts.is_partial and equal is True
     if not facts.is_partial or record["store_hash"] != facts.store_hash or image["id"] >= record["id"]:
         return True
-    return equal is True and name_key(image["image_file"]) in _names(record)
+    return equal is True and comparable_name(image["image_file"]) in _names(record)
 
 
 def _names(record: Record) -> set[str]:
     """Return the names under which a record's picture may have been sent: its own, or its digest."""
-    return {name_key(record["image_file"]), record.get("file_sha256") or ""} - {""}
+    return {comparable_name(record["image_file"]), record.get("file_sha256") or ""} - {""}
 
 
 # Is the live picture the wanted one?
 
 
-def _equal(record: Record, image: Record, facts: Knowledge) -> bool | None:
+def _equal(record: Record, image: Record, facts: PlanContext) -> bool | None:
     """Whether two pictures have the same bytes; None where nobody knows."""
     wanted, there = record.get("file_sha256"), facts.digests.get(image["image_file"])
     if wanted is None or there is None:
@@ -319,7 +319,7 @@ def _equal(record: Record, image: Record, facts: Knowledge) -> bool | None:
     return False if facts.sends_bytes or has_kept_its_id else None
 
 
-def _surely_same(record: Record, image: Record, facts: Knowledge) -> bool:
+def _surely_same(record: Record, image: Record, facts: PlanContext) -> bool:
     """Whether the live picture is known to be the wanted one: image paths never change their content."""
     if record["store_hash"] == facts.store_hash and record["image_file"] == image["image_file"]:
         return True
@@ -330,12 +330,12 @@ def _surely_same(record: Record, image: Record, facts: Knowledge) -> bool:
     return _equal(record, image, facts) is True
 
 
-def same_content(record: Record, image: Record, facts: Knowledge) -> bool:
+def same_content(record: Record, image: Record, facts: PlanContext) -> bool:
     """Whether both pictures have been read and have the same bytes."""
     return _equal(record, image, facts) is True
 
 
-def same_picture(record: Record, image: Record, facts: Knowledge) -> Sameness:
+def same_picture(record: Record, image: Record, facts: PlanContext) -> PictureMatch:
     """Whether the live picture is the wanted one; where no digest can tell, appearance and name do."""
     if verdict := facts.verdicts.get(image["image_file"]):
         return verdict.sameness
@@ -345,7 +345,7 @@ def same_picture(record: Record, image: Record, facts: Knowledge) -> Sameness:
         return "other"
     if (source_key(record), image["image_file"]) in facts.similar:
         return "similar"
-    if name_key(image["image_file"]) not in _names(record):
+    if comparable_name(image["image_file"]) not in _names(record):
         return "other"
     is_unknown = image["image_file"] in facts.unreadable and record.get("file_source") != "zoom"
     if is_unknown:
@@ -355,7 +355,7 @@ def same_picture(record: Record, image: Record, facts: Knowledge) -> Sameness:
 
 
 def in_doubt(
-    wanted: Sequence[Record], live: Sequence[Record], facts: Knowledge, *, all_free: bool = False
+    wanted: Sequence[Record], live: Sequence[Record], facts: PlanContext, *, all_free: bool = False
 ) -> list[Record]:
     """Return the live images whose digest would change what is decided: their pictures are worth a look.
 
@@ -379,6 +379,6 @@ def in_doubt(
     doubtful |= {
         image["image_file"]: image
         for image in unclaimed
-        if (unsure if all_free else name_key(image["image_file"]) in names)
+        if (unsure if all_free else comparable_name(image["image_file"]) in names)
     }
     return [image for path, image in doubtful.items() if path not in facts.digests and path not in facts.unreadable]

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from bc_images.bigcommerce.mapping import Record
 from bc_images.files.similarity import looks_same
 from target_bc_images.ledger import Intent, Ledger
-from target_bc_images.live_images import Pictures
-from target_bc_images.matching import Known, name_key
+from target_bc_images.live_images import LiveImages
+from target_bc_images.matching import LedgerEntry, comparable_name
 
 __all__ = ["RESOLUTION", "PendingCreates"]
 
@@ -33,7 +33,7 @@ class PendingCreates:
         undecided: those that earlier runs have left, and that may still be carried out; by product.
     """
 
-    def __init__(self, ledger: Ledger, pictures: Pictures, timeout: float, now: Callable[[], float]) -> None:
+    def __init__(self, ledger: Ledger, pictures: LiveImages, timeout: float, now: Callable[[], float]) -> None:
         self._ledger = ledger
         self._pictures = pictures
         self._timeout = timeout
@@ -61,12 +61,12 @@ class PendingCreates:
             f"Nothing more is written to the product. Run again after {until:%Y-%m-%d %H:%M:%S} UTC"
         )
 
-    def confirm(self, intent: Intent, images: Sequence[Record]) -> Known | None:
+    def confirm(self, intent: Intent, images: Sequence[Record]) -> LedgerEntry | None:
         """Recognise the image that was created without a reply, and write it down; None if it is not there."""
         image = self._find(intent, images)
         if image is None:
             return None
-        known = Known(image["id"], intent.source_file, image["image_file"])
+        known = LedgerEntry(image["id"], intent.source_file, image["image_file"])
         self._ledger.done(intent.product_id, intent.source, known, is_new=True)
         return known
 
@@ -83,7 +83,7 @@ class PendingCreates:
         named = [
             image
             for has_content, image in judged
-            if has_content is None and name_key(image["image_file"]) in intent.names
+            if has_content is None and comparable_name(image["image_file"]) in intent.names
         ]
         return next(iter([*same, *named]), None)
 

@@ -10,8 +10,8 @@ from bc_images.concurrency import ordered_map, workers
 from bc_images.errors import FileUnavailable
 from bc_images.files.similarity import appearance, looks_same
 from bc_images.sample import Sample
-from target_bc_images.live_images import Pictures
-from target_bc_images.matching import GONE, NO_PICTURE, Knowledge, Verdict
+from target_bc_images.live_images import LiveImages
+from target_bc_images.matching import GONE, NO_PICTURE, PlanContext, Verdict
 from target_bc_images.planning import INCOMPARABLE, RE_ENCODED, SIMILAR
 
 __all__ = ["PictureCheck"]
@@ -29,14 +29,14 @@ class PictureCheck:
         concurrency: how many are read at once.
     """
 
-    def __init__(self, pictures: Pictures, sample: Sample, total: int, concurrency: int) -> None:
+    def __init__(self, pictures: LiveImages, sample: Sample, total: int, concurrency: int) -> None:
         self._pictures = pictures
         self._sample = sample
         self._wanted = sample.of(total)
         self._left = total
         self._concurrency = concurrency
 
-    def check(self, pairs: Iterable[tuple[Record, Record | None]], facts: Knowledge) -> None:
+    def check(self, pairs: Iterable[tuple[Record, Record | None]], facts: PlanContext) -> None:
         """Note in `facts` what is wrong with the pictures of a sample of matched images.
 
         Raises:

@@ -16,11 +16,11 @@ from bc_images.concurrency import ordered_map, workers
 from bc_images.errors import FileUnavailable, NotFound, RequestRejected
 from bc_images.sample import Sample
 from target_bc_images.hints import Hints
-from target_bc_images.input import Inbox, Key
+from target_bc_images.input import Key, RestoreInput
 from target_bc_images.invalid import split
 from target_bc_images.ledger import Ledger
-from target_bc_images.live_images import Pictures
-from target_bc_images.matching import Knowledge, Mode, Pair, SourceKey, match, source_key
+from target_bc_images.live_images import LiveImages
+from target_bc_images.matching import Mode, Pair, PlanContext, SourceKey, match, source_key
 from target_bc_images.picture_check import PictureCheck
 from target_bc_images.planning import Action, ProductPlan, plan
 from target_bc_images.recognise import Recogniser
@@ -35,7 +35,7 @@ class Batch(NamedTuple):
     """The plans of as many products as one request reads, and what they were decided from."""
 
     plans: list[ProductPlan]
-    facts: Knowledge
+    facts: PlanContext
 
 
 class _Found(NamedTuple):
@@ -69,7 +69,7 @@ class Planner:
         options: Options,
         store: Store,
         ledger: Ledger,
-        pictures: Pictures,
+        pictures: LiveImages,
         check: Callable[[Record], None] | None = None,
         claimed: Mapping[int, SourceKey] = MappingProxyType({}),
         *,
@@ -89,10 +89,10 @@ class Planner:
         self._key: Key = "product_sku" if options.match_products_by == "sku" else "product_id"
         self.without_file_store = 0
         # Without a file store no picture can be kept, so none may be lost.
-        loses = not pictures.are_kept and check is not None and not options.allow_losing_files
+        loses = not pictures.are_kept and check is not None and not options.allow_data_loss
         self._saved: frozenset[str] | None = frozenset() if loses else None
 
-    def batches(self, inbox: Inbox, mode: Mode, sample: Sample | None = None) -> Iterator[Batch]:
+    def batches(self, inbox: RestoreInput, mode: Mode, sample: Sample | None = None) -> Iterator[Batch]:
         """Yield the plans for the whole input; in mode mirror, then those for products that the input empties.
 
         Args:
@@ -115,9 +115,9 @@ class Planner:
                 facts.invalid.update({each.id: each.invalid for each in products if each.invalid})
                 yield Batch([plan(each.id, [], each.images, facts) for each in products], facts)
 
-    def _facts(self, mode: Mode, inbox: Inbox) -> Knowledge:
+    def _facts(self, mode: Mode, inbox: RestoreInput) -> PlanContext:
         claimed = dict(self._claimed)
-        return Knowledge(
+        return PlanContext(
             self._own,
             mode,
             claimed=claimed,
@@ -126,7 +126,7 @@ class Planner:
             sends_bytes=self._pictures.are_kept,
         )
 
-    def _emptied(self, inbox: Inbox, seen: set[int]) -> Iterator[Product]:
+    def _emptied(self, inbox: RestoreInput, seen: set[int]) -> Iterator[Product]:
         """Yield the products that have images although the input, which speaks for them, has none."""
         for product in self._store.sweep():
             has_images = product.images or product.invalid
@@ -156,7 +156,7 @@ class Planner:
             rejected += [_rejected(record, reason) for record in records]
         return _Found(wanted, live, invalid, rejected)
 
-    def _batch(self, found: _Found, facts: Knowledge, check: PictureCheck | None) -> Batch:
+    def _batch(self, found: _Found, facts: PlanContext, check: PictureCheck | None) -> Batch:
         wanted, live, invalid, plans = found
         facts.invalid.update(invalid)
         self._look_up(wanted, live, facts)
@@ -168,7 +168,7 @@ class Planner:
         return Batch([*plans, *planned.values()], facts)
 
     @staticmethod
-    def _pairs(found: _Found, facts: Knowledge) -> Iterator[list[Pair]]:
+    def _pairs(found: _Found, facts: PlanContext) -> Iterator[list[Pair]]:
         """Yield each product's records with their live images."""
         for product_id in found.wanted:
             yield match(_readable(found.wanted, product_id, facts), found.live[product_id], facts)[0]
@@ -217,7 +217,7 @@ class Planner:
             rejected += [_rejected(record, reason) for record in records]
         return wanted, rejected
 
-    def _look_up(self, wanted: dict[int, list[Record]], live: dict[int, list[Record]], facts: Knowledge) -> None:
+    def _look_up(self, wanted: dict[int, list[Record]], live: dict[int, list[Record]], facts: PlanContext) -> None:
         """Ask ledger, file store and store about what does not simply match by id and path."""
         facts.before.update(self._ledger.remembered(wanted, self._store.now()))
         facts.unfinished.update(self._ledger.unfinished(wanted))
@@ -246,7 +246,7 @@ class Planner:
         facts.known.update(pairs)
 
     def _read_unlisted(
-        self, unclear: Sequence[int], wanted: dict[int, list[Record]], live: dict[int, list[Record]], facts: Knowledge
+        self, unclear: Sequence[int], wanted: dict[int, list[Record]], live: dict[int, list[Record]], facts: PlanContext
     ) -> None:
         """Ask by id for images that the ledger has and the list has not: lists may lag by minutes.
 
@@ -277,7 +277,7 @@ class Planner:
                     if image is not None:
                         live[product_id] = sorted([*live[product_id], image], key=itemgetter("id"))
 
-    def _refuse(self, plans: Iterable[ProductPlan], facts: Knowledge) -> set[int]:
+    def _refuse(self, plans: Iterable[ProductPlan], facts: PlanContext) -> set[int]:
         """Look at the pictures that would be sent; return the products that have some that cannot be."""
         check = self._check
         if check is None:
@@ -310,12 +310,12 @@ class Planner:
         return refused
 
 
-def _readable(wanted: Mapping[int, Sequence[Record]], product_id: int, facts: Knowledge) -> Sequence[Record]:
+def _readable(wanted: Mapping[int, Sequence[Record]], product_id: int, facts: PlanContext) -> Sequence[Record]:
     """Return the records of a product but for those whose images are there and cannot be read."""
     return split(wanted[product_id], facts.invalid.get(product_id, ()), facts).others
 
 
-def read_products(store: Store, ids: Sequence[int], facts: Knowledge) -> dict[int, list[Record]]:
+def read_products(store: Store, ids: Sequence[int], facts: PlanContext) -> dict[int, list[Record]]:
     """Return the images of those of the products that exist; those that cannot be read are noted in `facts`."""
     live: dict[int, list[Record]] = {}
     for product in store.products(ids):

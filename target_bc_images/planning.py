@@ -17,7 +17,7 @@ from bc_images.bigcommerce.mapping import InvalidImage, Record, changes
 from bc_images.schema import writable_fields
 from target_bc_images.differences import Difference, apply_known
 from target_bc_images.invalid import Split, split
-from target_bc_images.matching import Knowledge, Sameness, SourceKey, match, same_picture, source_key
+from target_bc_images.matching import PictureMatch, PlanContext, SourceKey, match, same_picture, source_key
 
 __all__ = ["MAX_IMAGES", "MOVED_BY_THE_STORE", "UNPROVEN", "Action", "ProductPlan", "Verb", "plan", "room_for"]
 
@@ -86,7 +86,7 @@ def plan(
     product_id: int,
     wanted: Sequence[Record],
     live: Sequence[Record],
-    facts: Knowledge,
+    facts: PlanContext,
     first: ProductPlan | None = None,
 ) -> ProductPlan:
     """Decide what makes the live images of a product the wanted ones.
@@ -123,7 +123,7 @@ def plan(
     return ProductPlan(product_id, wanted, ours, siblings, actions, writes)
 
 
-def _ours(live: Sequence[Record], first: ProductPlan, facts: Knowledge) -> Sequence[Record]:
+def _ours(live: Sequence[Record], first: ProductPlan, facts: PlanContext) -> Sequence[Record]:
     """Return the images that were there before, and those that have been created since."""
     sources = map(source_key, first.wanted)
     ids = {image["id"] for image in first.live} | {
@@ -149,7 +149,7 @@ def _decide(
     product_id: int,
     record: Record,
     image: Record | None,
-    facts: Knowledge,
+    facts: PlanContext,
     thumbnail: Record | None,
     live: Sequence[Record],
     *,
@@ -184,7 +184,7 @@ def _decide(
     return Action("keep", reason, product_id, record, image)
 
 
-def _other_picture(action: Action, picture: Sameness, facts: Knowledge) -> Action:
+def _other_picture(action: Action, picture: PictureMatch, facts: PlanContext) -> Action:
     """Decide about an image whose picture is not that of the backup, or may not be; `action` would replace it."""
     record, image = action.wanted or {}, action.live or {}
     verdict = facts.verdicts.get(image["image_file"])
@@ -199,7 +199,7 @@ def _other_picture(action: Action, picture: Sameness, facts: Knowledge) -> Actio
     return action._replace(reason=verdict.reason if verdict else reason)
 
 
-def _create(product_id: int, record: Record, facts: Knowledge, *, others_thumbnail: bool) -> Action:
+def _create(product_id: int, record: Record, facts: PlanContext, *, others_thumbnail: bool) -> Action:
     if facts.mode == "update_only":
         return Action("keep", "not in the store, and update_only creates nothing", product_id, record)
     fields = {name: record.get(name) for name in writable_fields()}
@@ -212,7 +212,7 @@ def _create(product_id: int, record: Record, facts: Knowledge, *, others_thumbna
 
 
 def _known(
-    record: Record, image: Record | None, fields: Mapping[str, Any], facts: Knowledge
+    record: Record, image: Record | None, fields: Mapping[str, Any], facts: PlanContext
 ) -> tuple[dict[str, Any], Sequence[Difference]]:
     """Take out of the fields of an image what the store is known not to take."""
     key = source_key(record)
@@ -221,7 +221,7 @@ def _known(
     return apply_known(fields, image, facts.refusals.get(key, {}), facts.kept_values.get(key, {}))
 
 
-def _leave(product_id: int, those: Split, facts: Knowledge) -> Iterator[Action]:
+def _leave(product_id: int, those: Split, facts: PlanContext) -> Iterator[Action]:
     """Leave the images alone that cannot be read; a mirror, which answers for all, names those of no record too."""
     for record, image in those.invalid:
         if facts.mode == "create_only":
@@ -245,7 +245,7 @@ def _beside(actions: Iterable[Action], unclaimed: Sequence[InvalidImage]) -> Ite
             yield action
 
 
-def _siblings(live: Sequence[Record], unclaimed: Sequence[Record], facts: Knowledge) -> Sequence[Record]:
+def _siblings(live: Sequence[Record], unclaimed: Sequence[Record], facts: PlanContext) -> Sequence[Record]:
     """Return the images that are not to change, as they are or, where a run was cut short, as they were before it."""
     if facts.mode == "mirror":
         return []
@@ -257,13 +257,13 @@ def _siblings(live: Sequence[Record], unclaimed: Sequence[Record], facts: Knowle
     return [{**image, **facts.before.get(image["id"], {})} for image in staying]
 
 
-def _unfinished(facts: Knowledge) -> set[int]:
+def _unfinished(facts: PlanContext) -> set[int]:
     """Return the images that restores have created and not finished: even create_only may change them."""
     return {facts.known[key].target_id for key in facts.unfinished if key in facts.known}
 
 
 def _put_back(
-    product_id: int, siblings: Sequence[Record], live: Sequence[Record], facts: Knowledge, *, moved_thumbnail: bool
+    product_id: int, siblings: Sequence[Record], live: Sequence[Record], facts: PlanContext, *, moved_thumbnail: bool
 ) -> Iterator[Action]:
     """Undo what the store did to images that are not to change, when their neighbours were written."""
     now = {image["id"]: image for image in live} if siblings else {}
@@ -287,7 +287,7 @@ def _put_back(
 # Refusing: what must not be done?
 
 
-def _permitted(action: Action, facts: Knowledge) -> Action:
+def _permitted(action: Action, facts: PlanContext) -> Action:
     """Turn what must not be written into a rejection with its reason."""
     if not action.writes:
         return action
@@ -297,12 +297,12 @@ def _permitted(action: Action, facts: Knowledge) -> Action:
     if verdict is not None and verdict.sameness == "gone":
         lost = None
     if reason is None and lost is not None and facts.saved is not None and lost not in facts.saved:
-        way = "it cannot be downloaded. Set allow_losing_files to do without" if facts.sends_bytes else _WAYS_TO_KEEP
+        way = "it cannot be downloaded. Set allow_data_loss to do without" if facts.sends_bytes else _WAYS_TO_KEEP
         reason = f"{action.action} would lose the present picture, of which no copy is kept ({lost}): {way}"
     return action if reason is None else action._replace(action="reject", reason=reason)
 
 
-_WAYS_TO_KEEP = "set files to have one, or allow_losing_files"
+_WAYS_TO_KEEP = "set file_store to have one, or allow_data_loss"
 
 
 def room_for(live: Sequence[Record]) -> int:
@@ -311,7 +311,7 @@ def room_for(live: Sequence[Record]) -> int:
 
 
 def _within_limit(
-    actions: Sequence[Action], room_now: int, unclaimed: Sequence[Record], facts: Knowledge
+    actions: Sequence[Action], room_now: int, unclaimed: Sequence[Record], facts: PlanContext
 ) -> list[Action]:
     """Reject the creates that would leave the product above the store's limit when everything is done.
 

@@ -14,7 +14,7 @@ from target_bc_images.matching import SourceKey, source_key
 from target_bc_images.planning import MOVED_BY_THE_STORE, Action, ProductPlan, Verb, room_for
 from target_bc_images.report import Status
 
-__all__ = ["MAX_WRITES", "Failure", "Job", "Outcome", "place"]
+__all__ = ["MAX_WRITES", "Failure", "Outcome", "ProductTask", "place"]
 
 TRIES = 6  # rounds without progress after which what is left of a product counts as failed
 MAX_WRITES = 2  # of one value that the store answers with a success and does not show
@@ -55,7 +55,7 @@ class _Write:
 
 
 @dataclass(slots=True)
-class Job:
+class ProductTask:
     """One product on its way from its first plan to the end state."""
 
     first: ProductPlan

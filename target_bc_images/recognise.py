@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 from bc_images.bigcommerce.mapping import Record
 from bc_images.files.similarity import looks_same
-from target_bc_images.live_images import Pictures
+from target_bc_images.live_images import LiveImages
 from target_bc_images.matching import (
-    Knowledge,
-    Known,
+    LedgerEntry,
+    PlanContext,
     SourceKey,
     in_doubt,
     match,
@@ -35,18 +35,18 @@ class Recogniser:
         facts: grows by what is found.
     """
 
-    def __init__(self, pictures: Pictures, facts: Knowledge) -> None:
+    def __init__(self, pictures: LiveImages, facts: PlanContext) -> None:
         self._pictures = pictures
         self._facts = facts
 
-    def compare(self, products: Sequence[Product]) -> dict[SourceKey, Known]:
+    def compare(self, products: Sequence[Product]) -> dict[SourceKey, LedgerEntry]:
         """Look at the pictures of products, the likeliest first; return which source images were found by content."""
         for all_free in (False, True):
             self._look([image for product in products for image in in_doubt(*product, self._facts, all_free=all_free)])
         for wanted, live in products:
             self._compare_appearance(wanted, live)
         return {
-            source_key(record): Known(image["id"], record["image_file"], image["image_file"])
+            source_key(record): LedgerEntry(image["id"], record["image_file"], image["image_file"])
             for wanted, live in products
             for record, image in match(wanted, live, self._facts)[0]
             if image is not None and same_content(record, image, self._facts)

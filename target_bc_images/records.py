@@ -17,12 +17,12 @@ from bc_images.bigcommerce.mapping import Record
 from bc_images.jsonl import shortened
 from bc_images.normalize import Normalizer, clashing
 
-__all__ = ["Judge"]
+__all__ = ["RecordValidator"]
 
 _MAX_ID = 2**63 - 1
 
 
-class Judge:
+class RecordValidator:
     """Tells whether records fit the schema of a stream: quickly for those that do, precisely for those that do not.
 
     Args:

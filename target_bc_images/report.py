@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Literal, Self, TypeAlias
 import orjson
 
 from bc_images.bigcommerce.mapping import Record
-from bc_images.errors import SettingsError, Stopped
+from bc_images.errors import FatalError, SettingsError
 from bc_images.private_files import create_private, make_private_folder
 from bc_images.regular_files import FileProblem, file_problem, open_output
 from bc_images.text import printable
@@ -264,7 +264,7 @@ class Report:
         """Put on disk what was taken down so far.
 
         Raises:
-            Stopped: there is no room for it.
+            FatalError: there is no room for it.
         """
         if self._file is not None:
             with self._in_words():
@@ -274,7 +274,7 @@ class Report:
         """Write the summary and put the file in its place, or forget it if it is not due.
 
         Raises:
-            Stopped: it cannot be written; an earlier one is left as it was.
+            FatalError: it cannot be written; an earlier one is left as it was.
         """
         try:
             if self.is_due and self._path is not None:
@@ -310,7 +310,7 @@ class Report:
             yield
         except OSError as error:
             self.is_due = False  # it lacks something
-            raise Stopped(f"The report {self._path} cannot be written: {error.strerror}. Free the disk.") from error
+            raise FatalError(f"The report {self._path} cannot be written: {error.strerror}. Free the disk.") from error
 
     def __enter__(self) -> Self:
         return self

@@ -12,18 +12,18 @@ from itertools import islice
 from pathlib import Path
 
 from bc_images.bigcommerce import PAGE, Store
-from bc_images.errors import SettingsError, SomeFailed, Stopped
+from bc_images.errors import FatalError, PartialFailure, SettingsError
 from bc_images.files import open_files
 from bc_images.files.locks import StoreLock
 from bc_images.files.upload import Uploader
 from bc_images.progress import Progress, Sample
 from bc_images.settings import Settings
 from bc_images.units import counted
-from target_bc_images.before_images import Undo
-from target_bc_images.executor import Apply
-from target_bc_images.input import Inbox, Key
+from target_bc_images.before_images import UndoWriter
+from target_bc_images.executor import Executor
+from target_bc_images.input import Key, RestoreInput
 from target_bc_images.ledger import Ledger
-from target_bc_images.live_images import Pictures
+from target_bc_images.live_images import LiveImages
 from target_bc_images.matching import Mode, SourceKey
 from target_bc_images.planner import Batch, Planner
 from target_bc_images.planning import Action
@@ -61,13 +61,13 @@ class Restore:
         self._options = options
         self._store = store
         self._stop = threading.Event()
-        self._files = open_files(settings.files) if settings.files else None
-        self._pictures = Pictures(settings, self._files)
+        self._files = open_files(settings.file_store) if settings.file_store else None
+        self._pictures = LiveImages(settings, self._files)
         self._uploader = Uploader(
             settings,
             files=self._files,
-            upload=options.upload,
-            files_url=options.files_url,
+            upload_method=options.upload_method,
+            file_store_public_url=options.file_store_public_url,
             webdav_username=settings.webdav_username,
             webdav_password=settings.webdav_password,
         )
@@ -84,7 +84,7 @@ class Restore:
         self._uploader.close()
         self._pictures.close()
 
-    def compare(self, inbox: Inbox) -> Iterator[Action]:
+    def compare(self, inbox: RestoreInput) -> Iterator[Action]:
         """Yield what would make the store the same as the whole input; writes nothing.
 
         Raises:
@@ -101,7 +101,7 @@ class Restore:
                         compared += sum(action.wanted is not None for action in plan.actions)
                         yield from plan.actions
 
-    def run(self, inbox: Inbox, report: Report) -> None:
+    def run(self, inbox: RestoreInput, report: Report) -> None:
         """Plan everything and, unless this is a dry run, apply it; `report` gets every action and its end.
 
         Raises:
@@ -123,7 +123,7 @@ class Restore:
         ):
             lock = None if options.dry_run else self._lock(cleanup)
             if options.on_error == "stop" and report.bad:
-                raise SomeFailed("A record was rejected, and on_error is stop: nothing was written.")
+                raise PartialFailure("A record was rejected, and on_error is stop: nothing was written.")
             planner = Planner(
                 options,
                 self._store,
@@ -134,7 +134,7 @@ class Restore:
                 tries_again=self.tries_again,
                 siblings=self.siblings,
             )
-            apply = Apply(
+            apply = Executor(
                 self._store,
                 ledger,
                 self._uploader,
@@ -164,11 +164,11 @@ class Restore:
                     report.batches += 1
                     report.add_all(batch.plans, "planned")
             else:
-                undo = Undo(options.state_dir, self._settings.store_hash, self._pictures)
+                undo = UndoWriter(options.state_dir, self._settings.store_hash, self._pictures)
                 cleanup.callback(undo.close)
                 self._write(Writer(self._store, apply, ledger, undo, report, self._stop), batches)
             if lock is not None and lock.lost is not None:
-                raise Stopped(lock.lost)
+                raise FatalError(lock.lost)
 
     def _lock(self, cleanup: ExitStack) -> StoreLock | None:
         """Let this be the only restore of the store; None where there is no file store to say so in."""
@@ -177,7 +177,7 @@ class Restore:
             return None
         return cleanup.enter_context(StoreLock(self._files.backend, self._settings.store_hash, self.stop))
 
-    def _progress(self, label: str, inbox: Inbox, records: Callable[[], int]) -> Progress:
+    def _progress(self, label: str, inbox: RestoreInput, records: Callable[[], int]) -> Progress:
         """Show how many records of the input have been looked at, while nothing is written."""
 
         def sample() -> Sample:
@@ -187,12 +187,12 @@ class Restore:
 
     def _write(self, writer: Writer, batches: Iterator[Batch]) -> None:
         try:
-            writer.write(batches, may_lose=self._options.allow_losing_files)
+            writer.write(batches, may_lose=self._options.allow_data_loss)
         finally:
             self.undo_path = writer.undo_path
             self.kept_all = self.kept_all or writer.kept_all
 
-    def _missing(self, inbox: Inbox, mode: Mode) -> list[Action]:
+    def _missing(self, inbox: RestoreInput, mode: Mode) -> list[Action]:
         """Reject the chosen products of which the input knows nothing: most likely another one was meant.
 
         A mirror is another matter: a whole input that lists no products speaks for all, and this one has no image.
@@ -202,7 +202,7 @@ class Restore:
             return []
         return [Action("reject", "the input has no image of this product", each) for each in inbox.without_images()]
 
-    def _unknown(self, inbox: Inbox) -> Iterator[Action]:
+    def _unknown(self, inbox: RestoreInput) -> Iterator[Action]:
         """Reject the chosen products that cannot be compared, because input or store know nothing of them."""
         missing = self._missing(inbox, "mirror")
         yield from missing
@@ -225,7 +225,7 @@ class Restore:
             yield ledger
 
     @contextmanager
-    def _accounted(self, inbox: Inbox, report: Report) -> Iterator[None]:
+    def _accounted(self, inbox: RestoreInput, report: Report) -> Iterator[None]:
         """From here on this is the run that the report is about: however it ends, it names every record.
 
         What a run that is stopped did not come to is named too, so that the report alone says what is left to do.
@@ -248,8 +248,8 @@ class Restore:
         """Pass on batches until one is not to be carried out.
 
         Raises:
-            SomeFailed: a record is rejected, and `on_error` is stop.
-            Stopped: the store has changed so much that a mirror would now delete more than it may.
+            PartialFailure: a record is rejected, and `on_error` is stop.
+            FatalError: the store has changed so much that a mirror would now delete more than it may.
         """
         deletes = 0
         for batch in batches:
@@ -259,12 +259,14 @@ class Restore:
             if self._options.on_error == "stop" and _count(batch)["reject"]:
                 report.batches += 1
                 report.add_all(batch.plans, "planned" if self._options.dry_run else "not reached")
-                raise SomeFailed("a record was rejected, and on_error is stop: nothing more was written.")
+                raise PartialFailure("a record was rejected, and on_error is stop: nothing more was written.")
             if deletes > (self._options.max_deletes or 0):
-                raise Stopped("The store changed while it was planned: there would be more deletes than max_deletes.")
+                raise FatalError(
+                    "The store changed while it was planned: there would be more deletes than max_deletes."
+                )
             yield batch
 
-    def _mirror_or_not(self, planner: Planner, inbox: Inbox, report: Report) -> Mode:
+    def _mirror_or_not(self, planner: Planner, inbox: RestoreInput, report: Report) -> Mode:
         """Plan the whole mirror first: deletes are counted before the first one, and none stands on a doubtful input.
 
         Raises:
@@ -308,9 +310,9 @@ def _warn_of_missing_files(planner: Planner) -> None:
     """Say how many saved pictures cannot be sent, for want of the setting that tells where they are."""
     if planner.without_file_store:
         logger.warning(
-            "%s to be created or replaced with a saved picture, but files is not set: without it, the store can only "
-            "fetch a picture from its old address, and has none for what was deleted. Set files to the file store of "
-            "the backup.",
+            "%s to be created or replaced with a saved picture, but file_store is not set: without it, the store can "
+            "only fetch a picture from its old address, and has none for what was deleted. Set file_store to the file "
+            "store of the backup.",
             counted(planner.without_file_store, "image"),
         )
 

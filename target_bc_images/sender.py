@@ -6,17 +6,17 @@ import threading
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
-from bc_images.bigcommerce import FromUrl, Source, Store
+from bc_images.bigcommerce import Source, Store, UrlSource
 from bc_images.bigcommerce.mapping import Record
-from bc_images.errors import OutcomeUnknown, RequestRejected, Stopped, UnexpectedResponse
+from bc_images.errors import FatalError, OutcomeUnknown, RequestRejected, UnexpectedResponse
 from bc_images.files.upload import Uploader
 from target_bc_images.differences import OMITTED, Refusal, replacements
 from target_bc_images.ledger import Intent, Ledger
-from target_bc_images.live_images import Pictures
-from target_bc_images.matching import Knowledge, Known, name_key
+from target_bc_images.live_images import LiveImages
+from target_bc_images.matching import LedgerEntry, PlanContext, comparable_name
 from target_bc_images.pending import PendingCreates
 from target_bc_images.planning import Action
-from target_bc_images.product_task import Job
+from target_bc_images.product_task import ProductTask
 
 __all__ = ["Sender"]
 
@@ -38,7 +38,7 @@ class Sender:
         store: Store,
         ledger: Ledger,
         uploader: Uploader,
-        pictures: Pictures,
+        pictures: LiveImages,
         pending: PendingCreates,
         *,
         stop: threading.Event | None = None,
@@ -50,7 +50,7 @@ class Sender:
         self._pending = pending
         self._stop_at_refusal = stop
 
-    def carry_out(self, action: Action, job: Job, facts: Knowledge) -> None:
+    def carry_out(self, action: Action, job: ProductTask, facts: PlanContext) -> None:
         """Carry out an action; a field that the store refuses does not cost the picture, nor the other fields.
 
         Raises:
@@ -69,7 +69,7 @@ class Sender:
                     raise
                 action = action._replace(fields=fields)
 
-    def _replaced(self, action: Action, error: RequestRejected, facts: Knowledge) -> dict[str, Any] | None:
+    def _replaced(self, action: Action, error: RequestRejected, facts: PlanContext) -> dict[str, Any] | None:
         """Return the fields to send after a refusal, and take down what it was about; None where it was not them."""
         replaced = replacements(action.fields, error, is_new=action.live is None)
         if replaced is None:
@@ -88,7 +88,7 @@ class Sender:
             self._stop_at_refusal.set()
         return fields
 
-    def _update_one_by_one(self, action: Action, job: Job, facts: Knowledge) -> None:
+    def _update_one_by_one(self, action: Action, job: ProductTask, facts: PlanContext) -> None:
         """Find out which field it is that the store refuses without saying so.
 
         Raises:
@@ -103,7 +103,7 @@ class Sender:
         if len(errors) == len(action.fields):
             raise errors[0]
 
-    def _request(self, action: Action, job: Job, facts: Knowledge) -> None:
+    def _request(self, action: Action, job: ProductTask, facts: PlanContext) -> None:
         image_id = action.live["id"] if action.live else 0
         if action.action == "delete":
             self._delete(action, job, image_id)
@@ -115,14 +115,14 @@ class Sender:
             job.wrote(action, action.fields, image)
             if action.live is not None and image["image_file"] == action.live["image_file"]:
                 return  # agreed to and not done, since a path never changes its content: planning will say so again
-            known = Known(image["id"], action.wanted["image_file"], image["image_file"])
+            known = LedgerEntry(image["id"], action.wanted["image_file"], image["image_file"])
             facts.known[action.subject] = known
             if action.live is None:
                 facts.created[action.subject] = image["id"]
                 facts.unfinished.add(action.subject)
             self._ledger.done(job.product_id, action.subject, known, is_new=action.live is None)
 
-    def _send(self, action: Action, wanted: Record, job: Job) -> Record:
+    def _send(self, action: Action, wanted: Record, job: ProductTask) -> Record:
         """Give an image its picture, by the first way that the store does not refuse."""
 
         def go(way: AbstractContextManager[Source]) -> Record:
@@ -143,16 +143,16 @@ class Sender:
                 raise RequestRejected(message, error.status, fields=error.fields) from error
             raise
 
-    def _create(self, action: Action, wanted: Record, source: Source, job: Job) -> Record:
-        sent = source.url if isinstance(source, FromUrl) else source.name
+    def _create(self, action: Action, wanted: Record, source: Source, job: ProductTask) -> Record:
+        sent = source.url if isinstance(source, UrlSource) else source.name
         intent = Intent(
             product_id=job.product_id,
             source=action.subject,
             source_file=wanted["image_file"],
-            names=frozenset(map(name_key, (sent, wanted["image_file"]))),
+            names=frozenset(map(comparable_name, (sent, wanted["image_file"]))),
             others=frozenset(image["id"] for image in job.images) | frozenset(job.created.values()),
             at=self._pending.now(),
-            sha256=None if isinstance(source, FromUrl) and not self._pictures.are_kept else wanted.get("file_sha256"),
+            sha256=None if isinstance(source, UrlSource) and not self._pictures.are_kept else wanted.get("file_sha256"),
         )
         self._ledger.intend(intent)
         try:
@@ -161,13 +161,13 @@ class Sender:
             is_answered = isinstance(error, OutcomeUnknown) and error.is_answered
             job.leave_pending(intent, self._pending.describe(intent), is_answered=is_answered)
             raise
-        except (RequestRejected, Stopped):  # refused, or never sent
+        except (RequestRejected, FatalError):  # refused, or never sent
             self._ledger.drop(intent)
             raise
         job.note_created(action, image["id"])
         return image
 
-    def _delete(self, action: Action, job: Job, image_id: int) -> None:
+    def _delete(self, action: Action, job: ProductTask, image_id: int) -> None:
         doomed = {each.live["id"] for each in job.todo if each.action == "delete" and each.live}
         if len(doomed) > 1 and doomed == {image["id"] for image in self._store.images(job.product_id)}:
             self._store.delete_all(job.product_id, doomed)

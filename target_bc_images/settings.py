@@ -49,17 +49,17 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "title": "Products",
         "description": "Restore only the images of these products (ids as in the backup). Default: all.",
     },
-    "upload": {
+    "upload_method": {
         "type": "string",
         "enum": ["auto", "multipart", "webdav", "url"],
         "default": "auto",
-        "title": "Upload",
+        "title": "Upload method",
         "description": "How picture bytes reach the store; auto takes the first way that can work.",
     },
-    "files_url": {
+    "file_store_public_url": {
         "type": "string",
         "title": "Public address of the file store",
-        "description": "Where the store can fetch the files itself, for upload: url.",
+        "description": "Where the store can fetch the files itself, for upload_method: url.",
     },
     "state_dir": {
         "type": "string",
@@ -72,17 +72,17 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "title": "Report",
         "description": "Path of a file that gets one JSON line an action, then a summary.",
     },
-    "plan_by_product": {
+    "report_by_product": {
         "type": "boolean",
         "default": False,
-        "title": "Plan by product",
+        "title": "Report by product",
         "description": "Show the summary per product as well.",
     },
-    "allow_losing_files": {
+    "allow_data_loss": {
         "type": "boolean",
         "default": False,
-        "title": "Allow losing files",
-        "description": "Without files: let replace and delete go on although the present pictures cannot be kept.",
+        "title": "Allow data loss",
+        "description": "Without file_store: let replace and delete go on although the present pictures cannot be kept.",
     },
     "pending_write_timeout": {
         "type": "integer",
@@ -122,12 +122,12 @@ class Options:
     dry_run: bool = False
     match_products_by: Literal["id", "sku"] | None = None
     product_ids: frozenset[int] | None = None
-    upload: Literal["auto", "multipart", "webdav", "url"] = "auto"
-    files_url: str | None = None
+    upload_method: Literal["auto", "multipart", "webdav", "url"] = "auto"
+    file_store_public_url: str | None = None
     state_dir: Path = Path()
     report: str | None = None
-    plan_by_product: bool = False
-    allow_losing_files: bool = False
+    report_by_product: bool = False
+    allow_data_loss: bool = False
     pending_write_timeout: int = 900
     check_pictures: Literal["off", "sample", "all"] = "off"
     on_error: Literal["continue", "stop"] = "continue"
@@ -151,6 +151,6 @@ class Options:
         options = cls(**values)
         if options.mode == "mirror" and options.max_deletes is None:
             raise SettingsError("mode mirror deletes images: set max_deletes to the most it may delete.")
-        if options.upload == "webdav" and not (config.get("webdav_username") and config.get("webdav_password")):
-            raise SettingsError("upload webdav needs webdav_username and webdav_password.")
+        if options.upload_method == "webdav" and not (config.get("webdav_username") and config.get("webdav_password")):
+            raise SettingsError("upload_method webdav needs webdav_username and webdav_password.")
         return options

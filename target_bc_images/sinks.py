@@ -9,10 +9,10 @@ import orjson
 from singer_sdk.exceptions import MissingKeyPropertiesError
 from singer_sdk.sinks import Sink
 
-from bc_images.errors import DamagedInput
+from bc_images.errors import InvalidInput
 from bc_images.jsonl import shortened
 from bc_images.normalize import stream_kind
-from target_bc_images.records import Judge
+from target_bc_images.records import RecordValidator
 
 if TYPE_CHECKING:
     from singer_sdk.sinks.core import BaseJSONSchemaValidator
@@ -61,7 +61,9 @@ class ImagesSink(ReadingSink):
 
     def setup(self) -> None:
         """Compare the columns of the stream with ours."""
-        self._judge = Judge("product_images", self.stream_name, self.original_schema["properties"], skus=self._skus)
+        self._judge = RecordValidator(
+            "product_images", self.stream_name, self.original_schema["properties"], skus=self._skus
+        )
 
     def process_record(self, record: dict[str, Any], context: Mapping[str, Any]) -> None:
         """Keep the record, or reject it with what is wrong."""
@@ -73,7 +75,7 @@ class ImagesSink(ReadingSink):
             version = context.get("version")
             self._inbox.add(fitting, version if type(version) is int else None)
         except (orjson.JSONEncodeError, RecursionError) as error:
-            raise DamagedInput("a RECORD that is nested too deeply. Check the tap or the file.") from error
+            raise InvalidInput("a RECORD that is nested too deeply. Check the tap or the file.") from error
         if fitting is not record and self._judge.ignored:
             self._warn(record, fitting)
 
@@ -105,7 +107,7 @@ class ProductsSink(ReadingSink):
 
     def setup(self) -> None:
         """Compare the columns of the stream with ours."""
-        self._judge = Judge("products", self.stream_name, self.original_schema["properties"], skus=self._skus)
+        self._judge = RecordValidator("products", self.stream_name, self.original_schema["properties"], skus=self._skus)
 
     def process_record(self, record: dict[str, Any], context: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Keep the product's id and SKU."""
@@ -115,7 +117,7 @@ class ProductsSink(ReadingSink):
         self._inbox.add_product(fitting)
 
 
-class KeyMissing(DamagedInput, MissingKeyPropertiesError):
+class KeyMissing(InvalidInput, MissingKeyPropertiesError):
     """A record lacks a key that its own SCHEMA declares: what made the stream is broken."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from bc_images.errors import SomeFailed
+from bc_images.errors import PartialFailure
 from bc_images.jsonl import shortened
 from bc_images.normalize import stream_kind
 
@@ -30,7 +30,7 @@ class StreamNames:
         """Take down a stream; one that `is_removed` by a stream map is there and counts for nothing.
 
         Raises:
-            SomeFailed: another one means the same.
+            PartialFailure: another one means the same.
         """
         kind = stream_kind(name)
         if kind is None:
@@ -39,7 +39,7 @@ class StreamNames:
         if is_removed or (other := self._by_kind.setdefault(kind, name)) == name:
             return
         without = json.dumps({name: None}, ensure_ascii=False)
-        raise SomeFailed(
+        raise PartialFailure(
             f"The streams {shortened(other)} and {shortened(name)} both mean {kind}: nothing was restored. Select one "
             f"of them in the tap, or leave one out: set stream_maps to {without}."
         )

@@ -28,12 +28,12 @@ from bc_images import jsonl, logs
 from bc_images.bigcommerce import open_store
 from bc_images.cli.exit import run_and_exit
 from bc_images.config import InputFile, checked, from_environment, settings_files
-from bc_images.errors import DamagedInput, SettingsError, SomeFailed
+from bc_images.errors import InvalidInput, PartialFailure, SettingsError
 from bc_images.normalize import deleted
 from bc_images.settings import PROPERTIES, REQUIRED, Settings
 from bc_images.singer.reader import LineReader
 from bc_images.units import counted
-from target_bc_images.input import Inbox
+from target_bc_images.input import RestoreInput
 from target_bc_images.report import Report
 from target_bc_images.restore import Restore
 from target_bc_images.settings import PROPERTIES as TARGET_PROPERTIES
@@ -52,11 +52,11 @@ PROG = "target-bc-images"
 PREFIX = "TARGET_BC_IMAGES_"
 
 
-class SchemaMissing(DamagedInput, RecordsWithoutSchemaException):
+class SchemaMissing(InvalidInput, RecordsWithoutSchemaException):
     """A message of a stream comes before its SCHEMA."""
 
 
-class ReaderGoneError(Exception):
+class OutputClosedError(Exception):
     """Nobody takes the STATE any more. No OSError: click would make exit code 1 of it, as if records had failed."""
 
 
@@ -118,9 +118,9 @@ class TargetBCImages(Target):
         self.max_parallelism = 1  # of the SDK's drain, where nothing waits
         self.store = open_store(self.settings)
         self.restore = Restore(self.settings, self.options, self.store)
-        self.inbox = Inbox(self.settings.store_hash, self.options.product_ids)
+        self.inbox = RestoreInput(self.settings.store_hash, self.options.product_ids)
         self.inbox.is_reshaped = self._reshapes
-        self.report = Report(self.options.report, by_product=self.options.plan_by_product)
+        self.report = Report(self.options.report, by_product=self.options.report_by_product)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check every setting, in our own words: the SDK's would show a secret of a wrong type."""
@@ -193,15 +193,15 @@ class TargetBCImages(Target):
         """Read the whole input and restore it.
 
         Raises:
-            DamagedInput: there is no message at all.
-            SomeFailed: there is no stream that this target understands.
+            InvalidInput: there is no message at all.
+            PartialFailure: there is no stream that this target understands.
         """
         counts = self.process_lines(file_input)
         if self.message_reader.is_empty:
-            raise DamagedInput("The input is empty: nothing was restored. See what the tap says.")
+            raise InvalidInput("The input is empty: nothing was restored. See what the tap says.")
         if not self.stream_names.has_images:
             reason = without_images([*self.mapper.stream_maps])
-            raise SomeFailed(f"{reason} Nothing was restored, and no STATE is passed on.")
+            raise PartialFailure(f"{reason} Nothing was restored, and no STATE is passed on.")
         if (self._is_undo or self.message_reader.is_truncated) and self.options.mode == "mirror":
             self.inbox.drop_unmarked()  # what may list a product in part must not delete from it
         self.logger.info("Read %d messages: %s.", counts.total(), dict(counts))
@@ -216,10 +216,10 @@ class TargetBCImages(Target):
         schema = message_dict.get("schema")
         properties = schema.get("properties") if isinstance(schema, dict) else None
         if not isinstance(message_dict.get("stream"), str) or not isinstance(properties, dict):
-            raise DamagedInput("a SCHEMA without stream, schema or properties. Check the tap or the file.")
+            raise InvalidInput("a SCHEMA without stream, schema or properties. Check the tap or the file.")
         keys = message_dict.get("key_properties") or []
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-            raise DamagedInput("a SCHEMA whose key_properties are no list of names. Check the tap or the file.")
+            raise InvalidInput("a SCHEMA whose key_properties are no list of names. Check the tap or the file.")
         self._check_depth(message_dict, "a SCHEMA")
         self._is_undo |= message_dict.get(jsonl.UNDO) is True
         if self._reshapes and schema is not None:  # stream maps want the keys among the properties
@@ -228,7 +228,7 @@ class TargetBCImages(Target):
         try:
             super()._process_schema_message(message_dict)
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # flattening goes through all of it
-            raise DamagedInput("a SCHEMA that is no JSON Schema. Check the tap or the file.") from error
+            raise InvalidInput("a SCHEMA that is no JSON Schema. Check the tap or the file.") from error
         for stream_map in self.mapper.stream_maps[message_dict["stream"]]:
             self.stream_names.add(stream_map.stream_alias, is_removed=isinstance(stream_map, RemoveRecordTransform))
 
@@ -240,7 +240,7 @@ class TargetBCImages(Target):
         """
         stream, record = message_dict.get("stream"), message_dict.get("record")
         if not isinstance(record, dict):
-            raise DamagedInput("a RECORD that holds no object. Check the tap or the file.")
+            raise InvalidInput("a RECORD that holds no object. Check the tap or the file.")
         mark = record.get("_sdc_deleted_at") or record.get("_SDC_DELETED_AT")
         if mark and deleted(mark):  # a loader has marked the row: the image had left the store
             self._need_schema(stream, "a RECORD")
@@ -265,17 +265,17 @@ class TargetBCImages(Target):
         stream, version = message_dict.get("stream"), message_dict.get("version")
         self._need_schema(stream, "an ACTIVATE_VERSION")
         if type(version) is not int:
-            raise DamagedInput("an ACTIVATE_VERSION without a version. Check the tap or the file.")
+            raise InvalidInput("an ACTIVATE_VERSION without a version. Check the tap or the file.")
         for mapped in self.mapper.stream_maps[str(stream)]:
             self.get_sink(mapped.stream_alias).activate_version(version)
 
     def _process_batch_message(self, message_dict: dict[str, Any]) -> None:  # noqa: ARG002
-        raise DamagedInput("a BATCH message, which this target does not read. Switch batches off in the tap.")
+        raise InvalidInput("a BATCH message, which this target does not read. Switch batches off in the tap.")
 
     def _process_state_message(self, message_dict: dict[str, Any]) -> None:
         """Keep the latest STATE, to be passed on when everything is done."""
         if not isinstance(message_dict.get("value"), dict):
-            raise DamagedInput("a STATE without a value. Check the tap or the file.")
+            raise InvalidInput("a STATE without a value. Check the tap or the file.")
         self._check_depth(message_dict, "a STATE")
         super()._process_state_message(message_dict)
 
@@ -283,7 +283,7 @@ class TargetBCImages(Target):
     def _check_depth(content: dict[str, Any], message: str) -> None:
         """Keep from the SDK, which recurses, what is nested without end."""
         if jsonl.is_deep(content):
-            raise DamagedInput(f"{message} that is nested too deeply. Check the tap or the file.")
+            raise InvalidInput(f"{message} that is nested too deeply. Check the tap or the file.")
 
     def _need_schema(self, stream: object, message: str) -> None:
         if not isinstance(stream, str) or stream not in self.mapper.stream_maps:
@@ -308,16 +308,16 @@ class TargetBCImages(Target):
             raise SystemExit(128 + self._signal)
         self._applying = False
         if self.restore.kept_all is not None:
-            raise SomeFailed(f"mirror deleted nothing, because {self.restore.kept_all}.")
+            raise PartialFailure(f"mirror deleted nothing, because {self.restore.kept_all}.")
         if self.report.bad:
-            raise SomeFailed(f"{self._how_many()}{self._where()}.")
+            raise PartialFailure(f"{self._how_many()}{self._where()}.")
         for stream, count in self._uncounted.items():
             self._sinks_active[stream].record_counter_metric.increment(count)
         if not self.options.dry_run:
             try:
                 super().process_endofpipe()
             except BrokenPipeError as error:
-                raise ReaderGoneError from error
+                raise OutputClosedError from error
 
     def _how_many(self) -> str:
         """Say how many records are still to be done."""
@@ -371,5 +371,5 @@ def main() -> None:
         _run,
         farewell="stopped by a signal. What was begun is finished and recorded; run again to go on.",
         bad_settings=(StreamMapConfigError, MapExpressionError),
-        reader_gone=(ReaderGoneError,),
+        reader_gone=(OutputClosedError,),
     )

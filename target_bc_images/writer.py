@@ -9,8 +9,8 @@ from dataclasses import replace
 from bc_images.bigcommerce import Store
 from bc_images.errors import AuthError, StoreSuspended
 from bc_images.units import counted
-from target_bc_images.before_images import Undo
-from target_bc_images.executor import Apply
+from target_bc_images.before_images import UndoWriter
+from target_bc_images.executor import Executor
 from target_bc_images.ledger import Ledger
 from target_bc_images.matching import SourceKey
 from target_bc_images.planner import Batch, read_products
@@ -37,7 +37,7 @@ class Writer:
     """
 
     def __init__(
-        self, store: Store, apply: Apply, ledger: Ledger, undo: Undo, report: Report, stop: threading.Event
+        self, store: Store, apply: Executor, ledger: Ledger, undo: UndoWriter, report: Report, stop: threading.Event
     ) -> None:
         self._store = store
         self._apply = apply
@@ -150,7 +150,7 @@ def is_refused_delete(action: Action) -> bool:
 def refusal(count: int) -> str:
     """Say why a mirror must not delete so many images."""
     what = "1 delete was refused" if count == 1 else f"{count} deletes were refused"
-    return f"{what}: no copy of the picture is kept (set files, or allow_losing_files)"
+    return f"{what}: no copy of the picture is kept (set file_store, or allow_data_loss)"
 
 
 def _writes(batch: Batch) -> list[Action]:

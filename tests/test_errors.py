@@ -49,7 +49,7 @@ def test_exported_names_are_sorted_and_complete() -> None:
 def test_exit_codes_are_those_documented(cls: type[errors.BcImagesError]) -> None:
     assert cls.exit_code in {1, 2, 3}
     assert (cls.exit_code == 2) == (cls is errors.SettingsError)
-    if issubclass(cls, errors.Stopped):
+    if issubclass(cls, errors.FatalError):
         assert cls.exit_code == 3
 
 

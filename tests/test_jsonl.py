@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from bc_images import jsonl
-from bc_images.errors import DamagedInput
+from bc_images.errors import InvalidInput
 
 packed = partial(gzip.compress, mtime=0)  # the same in every process of a run
 
@@ -75,7 +75,7 @@ def test_what_is_read(content: bytes) -> None:
     ],
 )
 def test_what_is_refused(content: bytes, reason: str) -> None:
-    with pytest.raises(DamagedInput) as refused:
+    with pytest.raises(InvalidInput) as refused:
         read(content)
     assert reason in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
@@ -83,7 +83,7 @@ def test_what_is_refused(content: bytes, reason: str) -> None:
 
 def test_a_path_is_named_as_it_is() -> None:
     for content in (b"\xff\xfe{", b"\x1f\x8b", b"x\n"):
-        with pytest.raises(DamagedInput, match=r"(^|Line 1 of )backups/b\.singer "):
+        with pytest.raises(InvalidInput, match=r"(^|Line 1 of )backups/b\.singer "):
             list(jsonl.messages(io.BytesIO(content), "backups/b.singer", "x."))
 
 
@@ -110,7 +110,7 @@ def test_a_number_beyond_all_measure_is_infinity_in_a_record(number: str) -> Non
         [message["record"] for message in read(f'{{"type": "RECORD", "record": {{"x": {number}}}}}'.encode())],
     )
     assert math.isinf(record["x"])
-    with pytest.raises(DamagedInput, match="Line 1 of the file is no JSON"):
+    with pytest.raises(InvalidInput, match="Line 1 of the file is no JSON"):
         read(f'{{"type": "STATE", "value": {number}}}\n'.encode())
 
 
@@ -122,7 +122,7 @@ def test_integers_are_what_they_are_in_any_other_line() -> None:
 
 
 def test_another_encoding_is_refused() -> None:
-    with pytest.raises(DamagedInput, match="Line 1 of the file is not UTF-8"):
+    with pytest.raises(InvalidInput, match="Line 1 of the file is not UTF-8"):
         read(b'{"type": "RECORD", "record": {"description": "M\xfcller"}}\n')
 
 
@@ -176,7 +176,7 @@ class TestUndo:
         assert len(read(self.HALF.replace(b'{"type"', b'{"undo":true,"type"', 1))) == 1
 
     def test_damage_in_the_middle_is_damage(self) -> None:
-        with pytest.raises(DamagedInput, match="Line 2 of the file is no JSON"):
+        with pytest.raises(InvalidInput, match="Line 2 of the file is no JSON"):
             read(b'{"undo":true,"type":"SCHEMA"}\n{"type":"REC\n' + GOOD)
 
 
@@ -186,7 +186,7 @@ def test_a_line_of_the_longest_length_is_read(monkeypatch: pytest.MonkeyPatch) -
     line = b'{"type":"' + b"x" * (3 * 2**20 - 12) + b'"}\n'
     assert len(line) == jsonl.MAX_LINE
     assert len(read(GOOD + line)) == 3
-    with pytest.raises(DamagedInput, match="Line 3 of the file is longer than 3 MiB: nothing was done"):
+    with pytest.raises(InvalidInput, match="Line 3 of the file is longer than 3 MiB: nothing was done"):
         read(GOOD + line.replace(b"x", b"xx", 1))
 
 
@@ -216,11 +216,11 @@ PEAK = """
 import sys
 from pathlib import Path
 from bc_images import jsonl
-from bc_images.errors import DamagedInput
+from bc_images.errors import InvalidInput
 try:
     for _ in jsonl.messages(sys.stdin.buffer, "the input", "x"):
         pass
-except DamagedInput as error:
+except InvalidInput as error:
     print(error)
 # Not ru_maxrss: that of a new process begins with the peak of the one that started it.
 (peak,) = (line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))

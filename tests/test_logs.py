@@ -53,6 +53,7 @@ LIBRARIES = ["azure.core.pipeline.policies.http_logging_policy", "asyncssh", "gc
 def test_libraries_are_heard_from_warning_on(configured: Configured, library: str, level: str) -> None:
     stream = configured(LOGLEVEL=level)
     logger = logging.getLogger(library)
+    logger.setLevel(logging.NOTSET)  # opening a file store silences some of them
     logger.debug("trivial")
     logger.info("daily work")
     logger.warning("careful")
@@ -150,7 +151,7 @@ def settings(tmp_path: Path) -> Path:
     """Settings for a store that does not answer."""
     path = tmp_path / "config.json"
     config = {"store_hash": "x", "access_token": TOKEN, "api_url": f"http://127.0.0.1:{unused_port()}"}
-    path.write_text(json.dumps({**config, "max_retries": 0, "files": str(tmp_path / "files")}))
+    path.write_text(json.dumps({**config, "max_retries": 0, "file_store": str(tmp_path / "files")}))
     return path
 
 
@@ -161,7 +162,7 @@ def settings(tmp_path: Path) -> Path:
         (["target-bc-images", "--config"], 3),
         (["bc-images", "shards", "--count", "2", "--config"], 3),
         (["target-bc-images", "--nonsense", "--config"], 2),
-        (["bc-images", "check", "--files", "/nowhere/at/all", "--nonsense"], 2),
+        (["bc-images", "check", "--file-store", "/nowhere/at/all", "--nonsense"], 2),
         (["bc-images", "nonsense"], 2),
         (["tap-singer-archive", "--config", "missing.json", "--config"], 2),
         (["destination-bc-images", "check", "--nonsense", "--config"], 2),

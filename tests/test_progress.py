@@ -38,10 +38,13 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
         backup = stage.backup()
         (tmp_path / "backup.singer").write_bytes(backup)
         (tmp_path / "config.json").write_text(json.dumps(stage.config))
-        shared = ("store_hash", "access_token", "api_url", "store_url", "files")
+        shared = ("store_hash", "access_token", "api_url", "store_url", "file_store")
         (tmp_path / "tap.json").write_text(json.dumps({name: stage.config[name] for name in shared}))
-        (tmp_path / "archive.json").write_text(json.dumps({"files": stage.config["files"]}))
-        keep(backup.splitlines(keepends=True), {"files": stage.config["files"], "name": "store", "require_whole": True})
+        (tmp_path / "archive.json").write_text(json.dumps({"file_store": stage.config["file_store"]}))
+        keep(
+            backup.splitlines(keepends=True),
+            {"file_store": stage.config["file_store"], "name": "store", "require_complete": True},
+        )
         sandbox.switch(latency_ms=50)
         yield stage
 

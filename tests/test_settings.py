@@ -38,7 +38,7 @@ def test_every_definition_is_valid_and_described() -> None:
 
 
 def test_null_means_not_given() -> None:
-    assert Settings.from_config({**GIVEN, "concurrency": None, "files": None}).concurrency == 8
+    assert Settings.from_config({**GIVEN, "concurrency": None, "file_store": None}).concurrency == 8
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_unusable_addresses_are_refused_and_not_shown(name: str, value: str) -> 
 
 
 def test_secrets_are_not_in_the_repr() -> None:
-    settings = Settings.from_config({**GIVEN, "files": f"s3://key:{SECRET}@bucket/x"})
+    settings = Settings.from_config({**GIVEN, "file_store": f"s3://key:{SECRET}@bucket/x"})
     assert SECRET not in repr(settings)
 
 

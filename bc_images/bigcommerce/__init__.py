@@ -10,7 +10,7 @@ from bc_images.bigcommerce.mapping import InvalidImage, Record
 from bc_images.bigcommerce.transport import Client
 from bc_images.settings import Settings
 
-__all__ = ["PAGE", "Found", "FromFile", "FromImport", "FromUrl", "Product", "Source", "Store", "open_store"]
+__all__ = ["PAGE", "FileSource", "Found", "Product", "Source", "Store", "UrlSource", "WebDavSource", "open_store"]
 
 PAGE = 250  # the most that one request returns, V2 and V3, products and images
 
@@ -40,14 +40,14 @@ class Found(dict[str, list[int]]):
 
 
 @dataclass(frozen=True, slots=True)
-class FromUrl:
+class UrlSource:
     """A picture that the store fetches itself from a public address of at most 255 characters."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
-class FromFile:
+class FileSource:
     """Picture bytes that are sent along; `open` gives them from the start, each time it is called."""
 
     name: str
@@ -55,13 +55,13 @@ class FromFile:
 
 
 @dataclass(frozen=True, slots=True)
-class FromImport:
+class WebDavSource:
     """A picture that already lies in the store's WebDAV folder ``product_images/import``."""
 
     name: str
 
 
-Source = FromUrl | FromFile | FromImport
+Source = UrlSource | FileSource | WebDavSource
 
 
 class Store(Protocol):
@@ -89,7 +89,7 @@ class Store(Protocol):
         """Yield every product with an id from `first` to `last`, in id order, with all its images.
 
         What exists during the whole sweep is yielded exactly once, whatever is added or deleted meanwhile. A sweep
-        that cannot see everything ends in one of the errors of `Stopped`, never early in silence.
+        that cannot see everything ends in one of the errors of `FatalError`, never early in silence.
         """
 
     def products(self, ids: Sequence[int]) -> Iterator[Product]:

@@ -17,7 +17,7 @@ import orjson
 
 from bc_images.bigcommerce import PAGE
 from bc_images.concurrency import workers
-from bc_images.tempfiles import Spool
+from bc_images.tempfiles import PageBuffer
 
 __all__ = ["Page", "sweep"]
 
@@ -56,10 +56,10 @@ def sweep(
     del page  # or it would be held until the end
     with workers(concurrency, "sweep") as executor:
         cuts = _cuts(executor, find_rank, after, before, left, concurrency)
-        spools: list[Spool] = []
+        spools: list[PageBuffer] = []
         try:
             for start, end in zip([after, *cuts], [*cuts, None], strict=True):
-                spools.append(Spool())
+                spools.append(PageBuffer())
                 executor.submit(_walk, fetch_page, start, before if end is None else end + 1, spools[-1])
             for spool in spools:
                 with closing(spool):
@@ -81,7 +81,7 @@ def _cuts(
     return sorted({cut for cut in found if cut is not None})
 
 
-def _walk(fetch_page: FetchPage, after: int, before: int | None, spool: Spool) -> None:
+def _walk(fetch_page: FetchPage, after: int, before: int | None, spool: PageBuffer) -> None:
     """Put every page of one range into its spool; an error is handed to the reader."""
     try:
         is_last = False

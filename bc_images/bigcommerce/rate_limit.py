@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-__all__ = ["LONGEST_WAIT", "Allowance", "RateBudget", "RateHeaders", "seconds_in"]
+__all__ = ["LONGEST_WAIT", "RateBudget", "RateHeaders", "RateWindow", "seconds_in"]
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def _number(headers: Mapping[str, str], name: str) -> float | None:
     return min(float(text), _MOST) if _NUMBER(text) else None
 
 
-class Allowance:
+class RateWindow:
     """What the store grants in the present window, as far as it is known; arithmetic only, no waiting.
 
     All times are readings of one monotonic clock, in seconds. The store writes its headers somewhere between the
@@ -160,7 +160,7 @@ class RateBudget:
     def __init__(
         self, reserve: float = 0.1, at_once: int | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._allowance = Allowance(reserve)
+        self._allowance = RateWindow(reserve)
         self._at_once = at_once
         self._clock = clock
         self._changed = threading.Condition()

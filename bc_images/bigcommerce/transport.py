@@ -36,10 +36,10 @@ from bc_images.bigcommerce.transport_errors import (
     too_many,
 )
 from bc_images.errors import (
+    FatalError,
     OutcomeUnknown,
     RequestRejected,
     SettingsError,
-    Stopped,
     StoreUnreachable,
     UnexpectedResponse,
 )
@@ -146,7 +146,7 @@ class Client:
             RequestRejected: 4xx, or it cannot be sent at all; `NotFound` for 404.
             OutcomeUnknown: not repeatable, and the store may have carried it out; or a write that is answered with a
                 success that is no JSON.
-            Stopped: any of its kinds; the run cannot go on.
+            FatalError: any of its kinds; the run cannot go on.
         """
         what = f"{method} {path}"
         request = requests.Request(method, self._base + path, params=params, json=json, data=data, files=files)
@@ -183,7 +183,7 @@ class Client:
             if outcome.overloaded:
                 self.budget.pause(pause)
             elif self.stop.wait(pause):
-                raise Stopped("Stopped while waiting to try again.")
+                raise FatalError("Stopped while waiting to try again.")
             failures += 1
 
     def _unreachable(self, what: str, failure: Failure, tries: int) -> StoreUnreachable:
@@ -206,7 +206,7 @@ class Client:
         told: RateHeaders | None = None
         try:
             if self.stop.is_set():
-                raise Stopped("Stopped before the request was sent.")
+                raise FatalError("Stopped before the request was sent.")
             with Exchange(self._exchanges, is_write=request.method != "GET") as exchange:
                 response = exchange.send(lambda: self._send(request))
                 self._reachability.has_answered = True

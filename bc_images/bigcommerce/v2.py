@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any
 
-from bc_images.bigcommerce import PAGE, Found, FromFile, FromUrl, Product, Source
+from bc_images.bigcommerce import PAGE, FileSource, Found, Product, Source, UrlSource
 from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v2, misfit, utc_from_rfc2822
 from bc_images.bigcommerce.pagination import read_pages
 from bc_images.bigcommerce.request_body import sendable
@@ -239,6 +239,6 @@ def _id_of(row: object) -> object:
 
 def _image_file(source: Source) -> str:
     """Return what V2 takes as ``image_file``: a public address, or a name in the import folder."""
-    if isinstance(source, FromFile):
+    if isinstance(source, FileSource):
         raise TypeError("V2 takes no picture bytes: upload them by WebDAV first and pass FromImport")
-    return source.url if isinstance(source, FromUrl) else source.name
+    return source.url if isinstance(source, UrlSource) else source.name

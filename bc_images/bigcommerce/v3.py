@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import quote
 
-from bc_images.bigcommerce import PAGE, Found, FromFile, FromUrl, Product, Source
+from bc_images.bigcommerce import PAGE, FileSource, Found, Product, Source, UrlSource
 from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v3, misfit, utc_from_iso
 from bc_images.bigcommerce.pagination import read_pages
 from bc_images.bigcommerce.range_scan import Page, sweep
@@ -29,7 +29,7 @@ from bc_images.bigcommerce.validation import (
     unreadable,
 )
 from bc_images.concurrency import ordered_map, workers
-from bc_images.errors import NotFound, OutcomeUnknown, RequestRejected, Stopped, UnexpectedResponse
+from bc_images.errors import FatalError, NotFound, OutcomeUnknown, RequestRejected, UnexpectedResponse
 
 __all__ = ["StoreV3"]
 
@@ -65,7 +65,7 @@ class StoreV3:
         path = "/v2/products/images/count"
         try:
             return count(self._client.get(path, retries=0), path)
-        except (RequestRejected, Stopped):
+        except (RequestRejected, FatalError):
             if self._client.stop.is_set():
                 raise
             return None  # harmless: whatever is wrong with token, address or network, V3 will say so itself
@@ -171,7 +171,7 @@ class StoreV3:
 
         Both may be repeated: the image has an id already.
         """
-        method = "POST" if isinstance(source, FromFile) else "PUT"
+        method = "POST" if isinstance(source, FileSource) else "PUT"
         answer = self._send(method, _image(product_id, image_id), source, fields, repeatable=True)
         return self._written(answer, product_id, image_id)
 
@@ -191,13 +191,13 @@ class StoreV3:
             self.delete(product_id, image_id)
 
     def _send(self, method: str, path: str, source: Source, fields: Mapping[str, Any], *, repeatable: bool) -> Any:
-        if isinstance(source, FromFile):
+        if isinstance(source, FileSource):
             with source.open() as opened:
                 parts = {"image_file": (source.name, opened, media_type(source.name))}
                 return self._client.request(method, path, repeatable=repeatable, data=form(fields), files=parts)
         # A file in the import folder is public: V3 fetches it like any other address.
         imported = f"{self.settings.store_url}/product_images/import/"
-        url = source.url if isinstance(source, FromUrl) else imported + quote(source.name)
+        url = source.url if isinstance(source, UrlSource) else imported + quote(source.name)
         return self._client.request(method, path, repeatable=repeatable, json={"image_url": url, **sendable(fields)})
 
     def _written(self, answer: Any, product_id: int, image_id: int) -> Record:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from bc_images import progress
-from bc_images.errors import DamagedInput
+from bc_images.errors import InvalidInput
 from bc_images.files.audit import Audit, Finding
 from bc_images.files.index import listed_on_disk
 from bc_images.files.store import open_files
@@ -40,13 +40,13 @@ def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sam
 
 @click.command()
 @click.option(
-    "--files",
-    "files_url",
+    "--file-store",
+    "file_store",
     required=True,
     metavar="URL",
-    envvar=["BC_IMAGES_FILES", "TAP_BC_IMAGES_FILES", "TARGET_BC_IMAGES_FILES"],
+    envvar=["BC_IMAGES_FILE_STORE", "TAP_BC_IMAGES_FILE_STORE", "TARGET_BC_IMAGES_FILE_STORE"],
     help="The file store: a folder or an fsspec URL such as s3://bucket/prefix. "
-    "Else BC_IMAGES_FILES, TAP_BC_IMAGES_FILES or TARGET_BC_IMAGES_FILES of the environment.",
+    "Else BC_IMAGES_FILE_STORE, TAP_BC_IMAGES_FILE_STORE or TARGET_BC_IMAGES_FILE_STORE of the environment.",
 )
 @click.option(
     "--sample", callback=_sample, metavar="N|P%", help="Re-hash only so many files, or such a share, chosen at random."
@@ -54,7 +54,7 @@ def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sam
 @click.option("--json", "as_json", is_flag=True, help="One JSON line for each finding, then one with the summary.")
 @click.argument("backups", nargs=-1, type=click.Path(path_type=Path), metavar="[BACKUP]...")
 @click.pass_context
-def check(ctx: click.Context, files_url: str, sample: Sample, as_json: bool, backups: tuple[Path, ...]) -> None:
+def check(ctx: click.Context, file_store: str, sample: Sample, as_json: bool, backups: tuple[Path, ...]) -> None:
     """Re-hash the file store and compare it with backups.
 
     BACKUP is a Singer file, plain or gzip; several count together. Without one, the file store's own refs say what
@@ -78,7 +78,7 @@ def check(ctx: click.Context, files_url: str, sample: Sample, as_json: bool, bac
         counts[finding.kind] += 1
         click.echo(_json(finding) if as_json else _text(finding))
 
-    with listed_on_disk(), Audit(open_files(files_url)) as audit:
+    with listed_on_disk(), Audit(open_files(file_store)) as audit:
         with _shown("listing files", "file", None, lambda: audit.files, lambda: audit.bytes):
             audit.list_files()
         if backups:
@@ -98,7 +98,7 @@ def check(ctx: click.Context, files_url: str, sample: Sample, as_json: bool, bac
                     tell(found)
         _summarise(audit, rehashed, counts, as_json=as_json)
     if unread:
-        raise DamagedInput(f"{' '.join(unread)} What these backups name was not looked for, and may count as orphaned.")
+        raise InvalidInput(f"{' '.join(unread)} What these backups name was not looked for, and may count as orphaned.")
     ctx.exit(1 if counts.keys() - {"rendition"} else 0)
 
 
@@ -106,13 +106,13 @@ def _read_backups(audit: Audit, backups: tuple[Path, ...]) -> list[str]:
     """Read every backup; return why some were not read.
 
     Raises:
-        DamagedInput: none was.
+        InvalidInput: none was.
     """
     unread: list[str] = []
     for backup in backups:
         try:
             audit.read_backup(backup)
-        except DamagedInput as error:
+        except InvalidInput as error:
             if len(unread) + 1 == len(backups):
                 raise
             unread.append(str(error))

@@ -18,7 +18,7 @@ from typing import NoReturn, TextIO
 
 import click
 
-from bc_images.errors import BcImagesError, SettingsError, SomeFailed, Stopped
+from bc_images.errors import BcImagesError, FatalError, PartialFailure, SettingsError
 from bc_images.logs import redact_last_resort, write_error
 from bc_images.redaction import keep_secret_arguments, keep_secret_proxies
 
@@ -26,7 +26,7 @@ __all__ = ["run_and_exit"]
 
 logger = logging.getLogger(__name__)
 
-READER_GONE = 128 + signal.SIGPIPE  # what a shell shows for a program that SIGPIPE ended
+EXIT_SIGPIPE = 128 + signal.SIGPIPE  # what a shell shows for a program that SIGPIPE ended
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
@@ -69,17 +69,17 @@ def run_and_exit(
     except bad_settings as error:
         code = tell(str(error), SettingsError.exit_code)
     except gone:
-        code = READER_GONE
+        code = EXIT_SIGPIPE
     except (click.Abort, KeyboardInterrupt):
         code = tell(farewell, 128 + signal.SIGINT)
     except SystemExit as leaving:
         # click makes exit code 1 of a broken pipe, and leaves a wrapper in the place of stdout.
-        code = leaving.code if sys.stdout is stdout else READER_GONE
+        code = leaving.code if sys.stdout is stdout else EXIT_SIGPIPE
         if code in {128 + signal.SIGTERM, 128 + signal.SIGINT}:
             tell(farewell, 0)
     except Exception as error:  # the last line of defence: a user never sees a traceback
         logger.debug("The traceback:", exc_info=True)
-        code = tell(_unexpected(error), Stopped.exit_code)
+        code = tell(_unexpected(error), FatalError.exit_code)
     sys.exit(_flush(stdout, stderr, code if isinstance(code, int) else 0, tell))
 
 
@@ -117,11 +117,11 @@ def _flush(stdout: TextIO | None, stderr: TextIO | None, code: int, tell: Callab
     What cannot be written is discarded: the interpreter would try again at its end, complain, and exit with 120.
     """
     sys.stdout, sys.stderr = stdout, stderr
-    error = None if code == READER_GONE else _flushed(stdout)
-    if error is not None and code in {0, SomeFailed.exit_code}:
+    error = None if code == EXIT_SIGPIPE else _flushed(stdout)
+    if error is not None and code in {0, PartialFailure.exit_code}:
         gone = isinstance(error, BrokenPipeError)
-        code = READER_GONE if gone else tell(_not_written(error), Stopped.exit_code)
-    if error is not None or code == READER_GONE:
+        code = EXIT_SIGPIPE if gone else tell(_not_written(error), FatalError.exit_code)
+    if error is not None or code == EXIT_SIGPIPE:
         _discard(stdout)
     if _flushed(stderr) is not None:  # nobody reads it: that changes nothing in what was done
         _discard(stderr)

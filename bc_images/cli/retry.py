@@ -14,7 +14,7 @@ import orjson
 
 from bc_images import jsonl, logs, schema
 from bc_images.config import settings_files
-from bc_images.errors import DamagedInput, SomeFailed
+from bc_images.errors import InvalidInput, PartialFailure
 from bc_images.regular_files import open_regular
 from target_bc_images.differences import Difference
 from target_bc_images.matching import SourceKey, source_key
@@ -54,16 +54,16 @@ def retry(report: str, configs: tuple[str, ...]) -> None:
         del left[None]
         try:
             target.listen(cast("IO[Any]", _messages(report, only)))
-        except SomeFailed as error:
+        except PartialFailure as error:
             if left:
-                raise SomeFailed(f"{error} {_what_is_left(left)}") from error
+                raise PartialFailure(f"{error} {_what_is_left(left)}") from error
             raise
         finally:
             for line in _unfinished(report):  # the new report may take the place of this one
                 if _obstacle(line, only) is not None:
                     target.report.carry_over(line)
         if left:
-            raise SomeFailed(_what_is_left(left))
+            raise PartialFailure(_what_is_left(left))
 
 
 def _adapt(options: Options) -> Options:
@@ -118,7 +118,7 @@ def _lines(report: str) -> Iterator[dict[str, Any]]:
     """Yield all lines.
 
     Raises:
-        DamagedInput: it is no report, or not a whole one.
+        InvalidInput: it is no report, or not a whole one.
     """
     row = dict[str, Any]()
     try:
@@ -129,12 +129,12 @@ def _lines(report: str) -> Iterator[dict[str, Any]]:
                     row["status"] = str.strip(row.get("status", ""))  # a TypeError where it is no text
                     _check_types(row)
                 except (orjson.JSONDecodeError, TypeError) as error:
-                    raise DamagedInput(f"Line {number} of {report} is no line of a report: {_ADVICE}") from error
+                    raise InvalidInput(f"Line {number} of {report} is no line of a report: {_ADVICE}") from error
                 yield row
     except OSError as error:
-        raise DamagedInput(f"The report {report} cannot be read ({error.strerror}): {_ADVICE}") from error
+        raise InvalidInput(f"The report {report} cannot be read ({error.strerror}): {_ADVICE}") from error
     if "summary" not in row:
-        raise DamagedInput(f"The report {report} ends before its summary: feed the whole input to the target again.")
+        raise InvalidInput(f"The report {report} ends before its summary: feed the whole input to the target again.")
 
 
 _TYPES: dict[str, type] = {

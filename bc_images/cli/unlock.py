@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from bc_images.errors import DamagedFiles
+from bc_images.errors import FileStoreError
 from bc_images.files.locks import Lock, StoreLock
 from bc_images.files.store import open_files
 from bc_images.text import printable
@@ -14,12 +14,13 @@ __all__ = ["unlock"]
 
 @click.command()
 @click.option(
-    "--files",
-    "files_url",
+    "--file-store",
+    "file_store",
     required=True,
     metavar="URL",
-    envvar=["BC_IMAGES_FILES", "TARGET_BC_IMAGES_FILES", "TAP_BC_IMAGES_FILES"],
-    help="The file store. Else BC_IMAGES_FILES, TARGET_BC_IMAGES_FILES or TAP_BC_IMAGES_FILES of the environment.",
+    envvar=["BC_IMAGES_FILE_STORE", "TARGET_BC_IMAGES_FILE_STORE", "TAP_BC_IMAGES_FILE_STORE"],
+    help="The file store. Else BC_IMAGES_FILE_STORE, TARGET_BC_IMAGES_FILE_STORE or TAP_BC_IMAGES_FILE_STORE of the "
+    "environment.",
 )
 @click.option(
     "--store-hash",
@@ -30,7 +31,7 @@ __all__ = ["unlock"]
 )
 @click.option("--all", "everything", is_flag=True, help="Remove the locks of restores that may still be running, too.")
 @click.pass_context
-def unlock(ctx: click.Context, files_url: str, store_hash: str, *, everything: bool) -> None:
+def unlock(ctx: click.Context, file_store: str, store_hash: str, *, everything: bool) -> None:
     """Remove the locks that ended restores have left behind.
 
     A lock is stale when its process has ended, or when it has not been renewed for 30 minutes; a restore removes stale
@@ -40,12 +41,12 @@ def unlock(ctx: click.Context, files_url: str, store_hash: str, *, everything: b
     Exit code 0: no lock is left. 1: locks of restores that may be running were kept. 2: wrong settings. 3: the file
     store is not usable.
     """
-    files = open_files(files_url)
+    files = open_files(file_store)
     files.must_exist()
     try:
         removed, kept = StoreLock(files.backend, store_hash).remove(everything=everything)
     except NotImplementedError as error:
-        raise DamagedFiles(f"The file store {files.label} is read-only: no lock was removed.") from error
+        raise FileStoreError(f"The file store {files.label} is read-only: no lock was removed.") from error
     for lock in removed:
         click.echo(f"removed: {_described(lock)}")
     for lock in kept:

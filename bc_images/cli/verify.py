@@ -18,7 +18,7 @@ import click
 import orjson
 
 from bc_images.config import from_environment, settings_files
-from bc_images.errors import DamagedInput, SettingsError, SomeFailed
+from bc_images.errors import InvalidInput, PartialFailure, SettingsError
 from bc_images.files import open_files
 from bc_images.files.backup import ADVICE, opened_backup
 from bc_images.sample import Sample
@@ -134,7 +134,7 @@ def differences(
 
     Raises:
         SettingsError: a file of settings is missing or damaged.
-        Stopped: the backup is damaged, or the store cannot be read.
+        FatalError: the backup is damaged, or the store cannot be read.
     """
     with ExitStack() as cleanup:
         scratch = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
@@ -152,17 +152,17 @@ def differences(
         target.message_reader.advice = ADVICE
         try:
             if archive:
-                target.message_reader.input_name, file = opened(open_files(target.settings.files), archive, at=at)
+                target.message_reader.input_name, file = opened(open_files(target.settings.file_store), archive, at=at)
                 target.process_lines(cast("IO[Any]", file))  # our reader reads bytes
             for path in backups:
                 with opened_backup(Path(path)) as file:
                     target.message_reader.input_name = path
                     target.process_lines(cast("IO[Any]", file))
-        except SomeFailed as error:  # two streams of one meaning: nothing was compared, so nothing differs
-            raise DamagedInput(str(error)) from error
+        except PartialFailure as error:  # two streams of one meaning: nothing was compared, so nothing differs
+            raise InvalidInput(str(error)) from error
         if not target.stream_names.has_images or not _says_something(target):
             streams = "" if target.stream_names.has_images else f" {without_images([*target.mapper.stream_maps])}"
-            raise DamagedInput(
+            raise InvalidInput(
                 f"The backup holds no image, and no mark of a complete sweep: name another one.{streams}"
             )
         target.report.is_due = True

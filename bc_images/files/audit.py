@@ -14,12 +14,12 @@ from typing import Any, Literal, Self
 
 from bc_images import jsonl
 from bc_images.concurrency import ordered_map
-from bc_images.errors import DamagedInput, FileUnavailable, SettingsError
+from bc_images.errors import FileUnavailable, InvalidInput, SettingsError
 from bc_images.files.backup import ADVICE, opened_backup
 from bc_images.files.index import DIGEST, OBJECTS, REFS, object_key, parse_ref
 from bc_images.files.inspection import refusal
 from bc_images.files.media_type import MAX_UPLOAD
-from bc_images.files.store import FileLies, FileStore
+from bc_images.files.store import CorruptFile, FileStore
 from bc_images.normalize import Normalizer, stream_kind
 from bc_images.regular_files import FileProblem
 from bc_images.sample import Sample
@@ -94,7 +94,7 @@ class Audit:
         """List what is stored.
 
         Raises:
-            DamagedFiles: there is no file store, or it cannot be listed.
+            FileStoreError: there is no file store, or it cannot be listed.
         """
         self._store.must_exist()
         backend = self._store.backend
@@ -146,7 +146,7 @@ class Audit:
         """Let every image record of a Singer file, plain or gzip, name its file.
 
         Raises:
-            DamagedInput: the file cannot be read, or a line is no Singer message.
+            InvalidInput: the file cannot be read, or a line is no Singer message.
         """
         self._db.execute("BEGIN")
         try:
@@ -158,12 +158,12 @@ class Audit:
 
     def _read(self, message: dict[str, Any], where: str, backup: str) -> None:
         if "type" not in message:
-            raise DamagedInput(f"{where} is no Singer message: {ADVICE}")
+            raise InvalidInput(f"{where} is no Singer message: {ADVICE}")
         if message["type"] != "RECORD" or stream_kind(str(message.get("stream"))) != "product_images":
             return
         record = message.get("record")
         if not isinstance(record, dict):
-            raise DamagedInput(f"{where}: the RECORD has no record.")
+            raise InvalidInput(f"{where}: the RECORD has no record.")
         self.records += 1
         digest = record.get("file_sha256")
         if not (isinstance(digest, str) and DIGEST.fullmatch(digest)):  # a warehouse may spell it in another way
@@ -199,7 +199,7 @@ class Audit:
         """Yield what the listings alone tell: missing, orphaned and too large files, renditions, no regular files.
 
         Raises:
-            DamagedFiles: the refs cannot be listed.
+            FileStoreError: the refs cannot be listed.
         """
         yield from self._unsaved()
         for digest, by in self._db.execute("SELECT sha256, by FROM nonsense"):
@@ -251,7 +251,7 @@ class Audit:
         """Read every file that was drawn; yield its length by the listing, and what is wrong with it.
 
         Raises:
-            DamagedFiles: the file store as a whole cannot be read.
+            FileStoreError: the file store as a whole cannot be read.
         """
         rows = self._db.execute("SELECT sha256, size, named, by FROM sample")
         with ThreadPoolExecutor(_READERS, "check") as executor:
@@ -263,7 +263,7 @@ class Audit:
         try:
             stored = self._store.inspect(digest)
             size = stored.size
-        except FileLies as error:
+        except CorruptFile as error:
             doubtful = named is not None and listed is not None and named != listed
             return listed or 0, Finding(
                 "damaged", key, f"has {listed:,} bytes, not {named:,}" if doubtful else error.what, by

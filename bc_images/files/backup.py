@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from bc_images.errors import DamagedInput
+from bc_images.errors import InvalidInput
 from bc_images.regular_files import open_input
 
 __all__ = ["ADVICE", "opened_backup"]
@@ -21,10 +21,10 @@ def opened_backup(path: Path) -> Iterator[BinaryIO]:
     """Open a backup, which may be a pipe; what reads it sees by itself whether it is gzip.
 
     Raises:
-        DamagedInput: it cannot be read, also while the context lasts.
+        InvalidInput: it cannot be read, also while the context lasts.
     """
     try:
         with open_input(path) as file:
             yield file
     except OSError as error:
-        raise DamagedInput(f"The backup {path} cannot be read ({error.strerror or error}): {ADVICE}") from error
+        raise InvalidInput(f"The backup {path} cannot be read ({error.strerror or error}): {ADVICE}") from error

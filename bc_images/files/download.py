@@ -14,11 +14,11 @@ from typing import Self, TypeAlias
 from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import FileUnavailable
 from bc_images.files.findings import Findings, name_of
-from bc_images.files.http_download import Gone, Transfers
-from bc_images.files.index import Refs, Saved
+from bc_images.files.http_download import Gone, HttpDownloader
+from bc_images.files.index import FileIndex, Saved
 from bc_images.files.media_type import MAX_UPLOAD
 from bc_images.files.originals import Originals
-from bc_images.files.store import FileLies, FileStore, Stored
+from bc_images.files.store import CorruptFile, FileStore, Stored
 from bc_images.settings import Settings
 
 __all__ = ["Downloader"]
@@ -59,13 +59,13 @@ class Downloader:
         *,
         verify: bool = False,
         recheck: float = 0.0,
-        read_refs: Callable[[], Refs] | None = None,
+        read_refs: Callable[[], FileIndex] | None = None,
     ) -> None:
         self._settings = settings
         self._store = files
         self._verify = verify
         self._recheck = recheck
-        self._transfers = Transfers(settings)
+        self._transfers = HttpDownloader(settings)
         self._originals = Originals(settings, self._transfers)
         # Twice the connections: while one half waits for the disk to be sure, the other half keeps the network busy.
         self._executor = ThreadPoolExecutor(2 * settings.concurrency, "files")
@@ -82,7 +82,7 @@ class Downloader:
         """Yield the same records in the same order with ``file_*`` set: durable, or null where it cannot be had.
 
         Raises:
-            DamagedFiles: the file store cannot be used.
+            FileStoreError: the file store cannot be used.
             StoreUnreachable: the store's host does not answer at all.
         """
         waiting: deque[tuple[Record, Saved | Future[_Result]]] = deque()
@@ -158,7 +158,7 @@ class Downloader:
     def _looks_again(self) -> bool:
         return self._recheck > 0 and random.random() < self._recheck  # noqa: S311 - nothing secret
 
-    def _save(self, refs: Refs, record: Record, saved: Saved | None) -> _Result:
+    def _save(self, refs: FileIndex, record: Record, saved: Saved | None) -> _Result:
         """Download a record's picture, in a thread of the pool.
 
         `saved` is what a ref knows: where that is no original, the original is asked for once more.
@@ -178,7 +178,7 @@ class Downloader:
             return fallback or error
         return self._keep(refs, image_file, stored, source, fallback.generation if fallback is not None else 0)
 
-    def _keep(self, refs: Refs, image_file: str, stored: Stored, source: str, generation: int) -> Saved:
+    def _keep(self, refs: FileIndex, image_file: str, stored: Stored, source: str, generation: int) -> Saved:
         saved = Saved(stored.sha256, stored.size, stored.type, source, stored.defect, generation)
         refs.put(image_file, saved)
         with self._lock:
@@ -186,7 +186,7 @@ class Downloader:
             self.bytes += saved.size
         return saved
 
-    def _look_again(self, refs: Refs, record: Record, saved: Saved) -> Saved:
+    def _look_again(self, refs: FileIndex, record: Record, saved: Saved) -> Saved:
         """Find out whether the store still serves what was saved; keep what it serves instead, and both."""
         image_file = record["image_file"]
         look = self._originals.look(image_file, saved.sha256)
@@ -212,7 +212,7 @@ class Downloader:
             return True
         try:
             self._store.verify(saved.sha256)
-        except (FileLies, FileUnavailable) as error:
+        except (CorruptFile, FileUnavailable) as error:
             logger.warning("%s", error)
             return False
         return True

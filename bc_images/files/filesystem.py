@@ -64,12 +64,12 @@ def open_filesystem(url: str, *, writable: bool) -> tuple[Any, str]:
 
     Raises:
         SettingsError: the URL is not valid, its library is not installed, or no backup can be kept there.
-        DamagedFiles: the server does not answer or refuses the login.
+        FileStoreError: the server does not answer or refuses the login.
     """
     schemes = schemes_of(url)
     if any(scheme in EXTRAS for scheme in schemes) and _names_a_key(url):
         raise SettingsError(
-            f"files: {schemes[-1]}:// takes no key or password in the address. Give them in the environment."
+            f"file_store: {schemes[-1]}:// takes no key or password in the address. Give them in the environment."
         )
     if password := re.search(r"://[^/:@]*:([^/]+)@", url):
         keep_secret(password[1], unquote(password[1]))
@@ -126,7 +126,7 @@ def _import(scheme: str) -> None:
 
 def _not_installed(scheme: str, error: Exception) -> str:
     """Name the package: ours, one that is known to be right, or what fsspec itself says. Never the scheme."""
-    message = f"files: {scheme}:// needs a library that is not installed."
+    message = f"file_store: {scheme}:// needs a library that is not installed."
     if extra := EXTRAS.get(scheme):
         return f"{message} Run: pip install 'bc-images[{extra}]'"
     if package := _PACKAGES.get(scheme):
@@ -139,12 +139,12 @@ def _unknown(scheme: str, known: list[str]) -> str:
     usual = "a folder, or an address with s3://, gs://, az://, sftp://, smb://, webdav://, ftp:// or file://"
     near = difflib.get_close_matches(scheme, known, n=1)
     hint = f" Did you mean {near[0]}://?" if near else ""
-    return f"files: {redact(scheme)[:60]}:// is not a known scheme.{hint} Give {usual}."
+    return f"file_store: {redact(scheme)[:60]}:// is not a known scheme.{hint} Give {usual}."
 
 
 def _not_writable(scheme: str, reason: str) -> str:
     return (
-        f"files: {scheme} is no place for a backup: {reason}. Nothing was read or written. "
+        f"file_store: {scheme} is no place for a backup: {reason}. Nothing was read or written. "
         "Give a folder, or an address such as s3://bucket/prefix or sftp://host/folder."
     )
 
@@ -154,11 +154,13 @@ def _refusal(url: str, scheme: str, error: Exception) -> Exception:
     kind = classify(error)
     if isinstance(error, TypeError) and (argument := _MISSING_ARGUMENT.search(str(error))):
         variable = f"FSSPEC_{scheme.upper()}_{argument[1].upper()}"
-        return SettingsError(f"files: {scheme}:// needs {argument[1]}: set the environment variable {variable}.")
+        return SettingsError(f"file_store: {scheme}:// needs {argument[1]}: set the environment variable {variable}.")
     if kind == "credentials" and isinstance(error, ValueError):  # nothing was sent: there are none
-        return SettingsError(f"files: cannot connect to {redact(url)}: {one_line(error)}. {variables(scheme)}".strip())
+        return SettingsError(
+            f"file_store: cannot connect to {redact(url)}: {one_line(error)}. {variables(scheme)}".strip()
+        )
     if isinstance(error, _INVALID) and kind in {"other", "missing"}:
-        return SettingsError(f"files: {one_line(error)}. Give a folder or an fsspec URL.")
+        return SettingsError(f"file_store: {one_line(error)}. Give a folder or an fsspec URL.")
     return storage_error(error, "connect to", display_name(url, ""), scheme, url)
 
 

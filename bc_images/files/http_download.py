@@ -21,12 +21,12 @@ from bc_images.bigcommerce.reachability import RETRIES
 from bc_images.bigcommerce.session import backoff, session
 from bc_images.bigcommerce.transport_errors import capped_wait, describe
 from bc_images.bigcommerce.transport_errors import failure as classified
-from bc_images.errors import BcImagesError, FileUnavailable, Stopped, StoreUnreachable
-from bc_images.files.url_policy import Addresses, Place, PublicOnly, place_of
+from bc_images.errors import BcImagesError, FatalError, FileUnavailable, StoreUnreachable
+from bc_images.files.url_policy import Place, PublicOnlyAdapter, UrlPolicy, origin_of
 from bc_images.redaction import redact
 from bc_images.settings import Settings
 
-__all__ = ["Gone", "Interrupted", "Transfers", "Tries"]
+__all__ = ["Gone", "HttpDownloader", "Interrupted", "RetryBudget"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Interrupted(BcImagesError):
         self.never_connected = never_connected
 
 
-class Tries:
+class RetryBudget:
     """How often one file may fail before it counts as unavailable."""
 
     def __init__(self, most: int) -> None:
@@ -77,16 +77,16 @@ class Tries:
             raise FileUnavailable(f"{failure}, {self.failed} times" if self._most else str(failure)) from failure
 
 
-class Transfers:
+class HttpDownloader:
     """Fetches files with at most ``concurrency`` connections at once; safe to share between threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._addresses = Addresses(settings)
+        self._addresses = UrlPolicy(settings)
         self._own = _settled(_anonymous(session(settings, settings.concurrency)), settings.store_url)
         self._strangers = _anonymous(session(settings, settings.concurrency))
         for scheme in ("http://", "https://"):
-            adapter = PublicOnly(pool_connections=4, pool_maxsize=settings.concurrency)
+            adapter = PublicOnlyAdapter(pool_connections=4, pool_maxsize=settings.concurrency)
             self._strangers.mount(scheme, adapter)
         self._exchanges = Exchanges(settings.request_timeout)
         self._places = threading.Semaphore(settings.concurrency)
@@ -104,13 +104,13 @@ class Transfers:
         self._own.close()
         self._strangers.close()
 
-    def pause(self, failure: Interrupted, tries: Tries, url: str) -> None:
+    def pause(self, failure: Interrupted, tries: RetryBudget, url: str) -> None:
         """Wait before the file at `url` is begun anew.
 
         Raises:
             FileUnavailable: it failed too often.
             StoreUnreachable: so did many before it, and the store's own host has answered to none.
-            Stopped: `close` was called.
+            FatalError: `close` was called.
         """
         try:
             tries.spend(failure)
@@ -121,12 +121,12 @@ class Transfers:
         seconds = max(failure.wait, backoff(tries.failed - 1))
         logger.info("%s: %s. Trying again in %.1f s.", redact(url), failure, seconds)
         if self._stop.wait(seconds):
-            raise Stopped("Stopped while waiting to try a picture again.")
+            raise FatalError("Stopped while waiting to try a picture again.")
 
     def fetch(
         self,
         url: str,
-        tries: Tries,
+        tries: RetryBudget,
         *,
         examine: Callable[[requests.Response], None] | None = None,
         auth: AuthBase | None = None,
@@ -209,12 +209,12 @@ class Transfers:
         raise FileUnavailable(f"it is redirected more than {MAX_REDIRECTS} times")
 
     def _send(self, url: str, headers: dict[str, str], auth: AuthBase | None) -> Exchange:
-        place = place_of(url)
+        place = origin_of(url)
         is_own = place in self._addresses.own
         if self._unanswered.get(place, 0) >= PATIENCE and not is_own:
             raise FileUnavailable(f"{place[0]} did not answer before and was not asked again")
         if self._stop.is_set():
-            raise Stopped("Stopped before a picture was asked for.")
+            raise FatalError("Stopped before a picture was asked for.")
         session_used = self._own if is_own else self._strangers
         exchange = Exchange(self._exchanges)
         try:
@@ -264,10 +264,10 @@ class Transfers:
             for chunk in exchange.read():
                 yield chunk
                 if self._stop.is_set():
-                    raise Stopped("Stopped while a picture was under way.")
+                    raise FatalError("Stopped while a picture was under way.")
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             if self._stop.is_set():
-                raise Stopped("Stopped while a picture was under way.") from error
+                raise FatalError("Stopped while a picture was under way.") from error
             raise Interrupted(describe(error)) from error
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from bc_images.errors import SettingsError, Stopped
+from bc_images.errors import FatalError, SettingsError
 from bc_images.files.inspection import DEFECTS
 from bc_images.files.media_type import EXTENSIONS
 
@@ -29,7 +29,7 @@ __all__ = [
     "DIGEST",
     "OBJECTS",
     "REFS",
-    "Refs",
+    "FileIndex",
     "Saved",
     "check_store_hash",
     "listed_on_disk",
@@ -164,18 +164,18 @@ def listed_on_disk() -> Iterator[None]:
     """Say in one line that a listing, kept in a temporary file of SQLite, finds no room.
 
     Raises:
-        Stopped: it does not.
+        FatalError: it does not.
     """
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise Stopped(
+        raise FatalError(
             f"What the file store holds cannot be listed in a temporary file: {error}. "
             "Make room for temporary files, or set TMPDIR."
         ) from error
 
 
-class Refs:
+class FileIndex:
     """The refs of one store, listed once and held in a nameless SQLite file: memory does not grow with the store.
 
     Safe to share between threads. A ref is believed only if its object is listed too, with the same length: else
@@ -186,8 +186,8 @@ class Refs:
         has_objects: whether there was a picture, of whatever store.
 
     Raises:
-        DamagedFiles: the file store cannot be listed.
-        Stopped: there is no room for the listing.
+        FileStoreError: the file store cannot be listed.
+        FatalError: there is no room for the listing.
     """
 
     def __init__(self, backend: Backend, store_hash: str) -> None:
@@ -248,8 +248,8 @@ class Refs:
         """Remember a file that is stored already.
 
         Raises:
-            DamagedFiles: the file store cannot be written.
-            Stopped: there is no room for it in the listing.
+            FileStoreError: the file store cannot be written.
+            FatalError: there is no room for it in the listing.
         """
         self._backend.mark(_key(self._store_hash, ref_name(image_file), saved))
         self.learn(image_file, saved)
@@ -258,7 +258,7 @@ class Refs:
         """Remember a file that is stored already for this run alone.
 
         Raises:
-            Stopped: there is no room for it in the listing.
+            FatalError: there is no room for it in the listing.
         """
         with self._lock, listed_on_disk():
             self._db.execute(

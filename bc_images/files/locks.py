@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from bc_images.errors import DamagedFiles, StoreLocked
+from bc_images.errors import FileStoreError, StoreLocked
 from bc_images.files.backends.base import Backend
 from bc_images.files.index import check_store_hash
 from bc_images.text import shortened
@@ -117,7 +117,7 @@ def read_locks(backend: Backend, store_hash: str) -> list[Lock]:
     An entry that is missing when it is read was renewed since it was listed, or removed: then all are listed again.
 
     Raises:
-        DamagedFiles: the file store is not readable.
+        FileStoreError: the file store is not readable.
     """
     locks: list[Lock] = []
     for _ in range(_LISTINGS):
@@ -151,7 +151,7 @@ class StoreLock:
     Raises:
         SettingsError: no store has such a hash.
         StoreLocked: on entering: another process is restoring to this store.
-        DamagedFiles: on entering: the file store is neither writable nor readable.
+        FileStoreError: on entering: the file store is neither writable nor readable.
     """
 
     def __init__(self, backend: Backend, store_hash: str, on_lost: Callable[[], None] = lambda: None) -> None:
@@ -169,7 +169,7 @@ class StoreLock:
     def __enter__(self) -> Self:
         try:
             self._acquire()
-        except (DamagedFiles, NotImplementedError) as error:
+        except (FileStoreError, NotImplementedError) as error:
             self._refuse_if_locked(self._others(), now=None)
             logger.warning(
                 "The file store takes no lock (%s): a restore of this store from another machine would not be seen.",
@@ -231,7 +231,7 @@ class StoreLock:
                 )
         if now is not None:
             for lock in locks:  # the writer of a stale entry that is still alive sees it missing, and stops
-                with suppress(DamagedFiles):
+                with suppress(FileStoreError):
                     self._backend.remove(lock.key)
 
     def _write(self) -> None:
@@ -252,7 +252,7 @@ class StoreLock:
             return
         try:
             self._backend.remove(self._key)
-        except DamagedFiles as error:
+        except FileStoreError as error:
             logger.warning("The lock %s was not removed: %s", self._key, error)
         self._key = None
 
@@ -269,7 +269,7 @@ class StoreLock:
                     return
                 self._write()
                 renewed = time.time(), time.monotonic()
-            except DamagedFiles as error:
+            except FileStoreError as error:
                 logger.warning("The lock of the store was not renewed: %s", error)
                 if elapsed > STALE_AFTER - 2 * RENEW_EVERY:
                     self._lose("it could not be renewed")

@@ -18,7 +18,7 @@ from requests.auth import AuthBase
 from bc_images.bigcommerce.session import DigestAuth
 from bc_images.errors import FileUnavailable
 from bc_images.files.alteration import Altered, conversion, is_cached, transformation
-from bc_images.files.http_download import Gone, Interrupted, Transfers, Tries
+from bc_images.files.http_download import Gone, HttpDownloader, Interrupted, RetryBudget
 from bc_images.files.media_type import HEAD, MAX_UPLOAD, sniff
 from bc_images.files.url_policy import original_url
 from bc_images.settings import Settings
@@ -74,7 +74,7 @@ class Originals:
         transfers: fetches.
     """
 
-    def __init__(self, settings: Settings, transfers: Transfers) -> None:
+    def __init__(self, settings: Settings, transfers: HttpDownloader) -> None:
         self._settings = settings
         self._transfers = transfers
         user, password = settings.webdav_username, settings.webdav_password
@@ -234,7 +234,7 @@ class Originals:
         Raises:
             _FromCache: without `out_of_cache`, it comes out of a cache.
         """
-        tries = Tries(self._settings.max_retries)
+        tries = RetryBudget(self._settings.max_retries)
         while True:
             heads: list[Response] = []
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from bc_images.errors import DamagedFiles
+from bc_images.errors import FileStoreError
 from bc_images.redaction import redact
 
 __all__ = ["classify", "error_chain", "one_line", "storage_error", "variables"]
@@ -101,7 +101,7 @@ _FAMILY = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
 _CONTAINER = {"s3": "bucket", "gs": "bucket", "az": "container"}
 
 
-def storage_error(error: BaseException, operation: str, label: str, scheme: str, url: str) -> DamagedFiles:
+def storage_error(error: BaseException, operation: str, label: str, scheme: str, url: str) -> FileStoreError:
     """Return the error to show for one of a library: the operation, the place, why, and what to do.
 
     Args:
@@ -115,17 +115,17 @@ def storage_error(error: BaseException, operation: str, label: str, scheme: str,
     place = f"the file store {label}{_container(scheme, url)}"
     if kind == "credentials":
         advice = variables(scheme) or "Check user, password or key, and the permissions of that user."
-        return DamagedFiles(f"Permission denied: cannot {operation} {place}: {_reason(error)}. {advice}")
+        return FileStoreError(f"Permission denied: cannot {operation} {place}: {_reason(error)}. {advice}")
     if kind == "network":
-        return DamagedFiles(
+        return FileStoreError(
             f"Cannot {operation} {place}: {_network_reason(error)} ({_host(error, url)}). "
             "Check the address and the network, then run again."
         )
     if kind == "missing":
         thing = _CONTAINER.get(_FAMILY.get(scheme, scheme), "folder")
-        return DamagedFiles(f"Cannot {operation} {place}: it does not exist. Create the {thing}, or check files.")
+        return FileStoreError(f"Cannot {operation} {place}: it does not exist. Create the {thing}, or check files.")
     advice = variables(scheme) if "400" in _codes(error) else ""  # S3 has no text for an expired token in some answers
-    return DamagedFiles(
+    return FileStoreError(
         f"Cannot {operation} {place}: {_reason(error)}. Check the address and the network. {advice}".strip()
     )
 

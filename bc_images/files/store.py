@@ -11,17 +11,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from bc_images.errors import DamagedFiles, FileUnavailable, SettingsError
+from bc_images.errors import FileStoreError, FileUnavailable, SettingsError
 from bc_images.files.backends.base import Backend
-from bc_images.files.backends.local import Folder
-from bc_images.files.index import OBJECTS, REFS, Refs, check_store_hash, object_key
+from bc_images.files.backends.local import LocalBackend
+from bc_images.files.index import OBJECTS, REFS, FileIndex, check_store_hash, object_key
 from bc_images.files.inspection import Inspection
 from bc_images.files.media_type import HEAD, sniff
 
-__all__ = ["FileLies", "FileStore", "Stored", "open_files"]
+__all__ = ["CorruptFile", "FileStore", "Stored", "open_files"]
 
 
-class FileLies(DamagedFiles):
+class CorruptFile(FileStoreError):
     """One stored file does not hold what its name says; the others may well be sound.
 
     Attributes:
@@ -55,14 +55,14 @@ def open_files(url: str, *, writable: bool = False) -> FileStore:
 
     Raises:
         SettingsError: the URL is not valid, the library for it is not installed, or no backup can be kept there.
-        DamagedFiles: the server does not answer or refuses the login.
+        FileStoreError: the server does not answer or refuses the login.
     """
     if not url.strip():
-        raise SettingsError("files is empty: give a folder or an fsspec URL such as s3://bucket/prefix.")
+        raise SettingsError("file_store is empty: give a folder or an fsspec URL such as s3://bucket/prefix.")
     if url.startswith(("file:", "local:")):
         parts = urlsplit(url)
         if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
-            raise SettingsError("files: after file: comes a whole path, as in file:///var/pictures.")
+            raise SettingsError("file_store: after file: comes a whole path, as in file:///var/pictures.")
         url = url2pathname(parts.path)
     if re.match(r"[A-Za-z][\w+.-]*(?:://|::)", url):
         # A folder does without fsspec, which takes a while to load.
@@ -70,13 +70,13 @@ def open_files(url: str, *, writable: bool = False) -> FileStore:
             from bc_images.files.web_folder import WebFolder
 
             return FileStore(WebFolder(url, writable=writable))
-        from bc_images.files.backends.fsspec import Bucket
+        from bc_images.files.backends.fsspec import FsspecBackend
 
-        return FileStore(Bucket(url, writable=writable))
+        return FileStore(FsspecBackend(url, writable=writable))
     try:
-        return FileStore(Folder(Path(url).expanduser()))
+        return FileStore(LocalBackend(Path(url).expanduser()))
     except (RuntimeError, ValueError) as error:  # ~nobody; a NUL
-        raise SettingsError(f"files: {error}. Give a folder.") from error
+        raise SettingsError(f"file_store: {error}. Give a folder.") from error
 
 
 class FileStore:
@@ -86,7 +86,7 @@ class FileStore:
         self.backend = backend
         self.label = backend.label
         self._lock = threading.Lock()
-        self._refs: dict[str, Refs] = {}
+        self._refs: dict[str, FileIndex] = {}
 
     def add(self, chunks: Iterable[bytes], expected_size: int | None = None) -> Stored:
         """Store a picture; when this returns, it is durable and its length has been verified.
@@ -97,7 +97,7 @@ class FileStore:
 
         Raises:
             FileUnavailable: there are no bytes, too few or too many, or they are no picture.
-            DamagedFiles: the file store cannot be written.
+            FileStoreError: the file store cannot be written.
         """
         pieces = iter(chunks)
         head = next(pieces, b"")  # before anything is created: most failures come with the first bytes
@@ -128,12 +128,12 @@ class FileStore:
 
         Raises:
             FileUnavailable: there is no such file.
-            DamagedFiles: it holds other bytes (`FileLies`), or the file store cannot be used.
+            FileStoreError: it holds other bytes (`CorruptFile`), or the file store cannot be used.
         """
         content = b"".join(self.chunks(digest))
         found = hashlib.sha256(content).hexdigest()
         if found != digest:
-            raise FileLies(object_key(digest), _other(found))
+            raise CorruptFile(object_key(digest), _other(found))
         return content
 
     def verify(self, digest: str) -> int:
@@ -141,7 +141,7 @@ class FileStore:
 
         Raises:
             FileUnavailable: there is no such file.
-            DamagedFiles: it holds other bytes (`FileLies`), or the file store cannot be used.
+            FileStoreError: it holds other bytes (`CorruptFile`), or the file store cannot be used.
         """
         return self.inspect(digest).size
 
@@ -150,7 +150,7 @@ class FileStore:
 
         Raises:
             FileUnavailable: there is no such file.
-            DamagedFiles: it holds other bytes (`FileLies`), or the file store cannot be used.
+            FileStoreError: it holds other bytes (`CorruptFile`), or the file store cannot be used.
         """
         found = hashlib.sha256()
         inspection = Inspection()
@@ -162,7 +162,7 @@ class FileStore:
             if len(head) < HEAD:
                 head += chunk
         if found.hexdigest() != digest:
-            raise FileLies(object_key(digest), _other(found.hexdigest()))
+            raise CorruptFile(object_key(digest), _other(found.hexdigest()))
         media_type = sniff(head[:HEAD], size) or ""
         return Stored(digest, size, media_type, inspection.defect(media_type))
 
@@ -171,7 +171,7 @@ class FileStore:
 
         Raises:
             FileUnavailable: there is no such file, or it is no digest.
-            DamagedFiles: it cannot be read (`FileLies`), or the file store cannot be used.
+            FileStoreError: it cannot be read (`CorruptFile`), or the file store cannot be used.
         """
         key = self._key(digest)
         try:
@@ -180,16 +180,18 @@ class FileStore:
             self.must_exist()  # else every single file would be said to be missing
             if isinstance(error, FileNotFoundError):
                 raise FileUnavailable(f"{key} is not in the file store {self.label}") from error
-            raise FileLies(key, f"cannot be read: {error.strerror or error}") from error
+            raise CorruptFile(key, f"cannot be read: {error.strerror or error}") from error
 
     def must_exist(self) -> None:
         """Make sure that there is a file store at all, where one is needed.
 
         Raises:
-            DamagedFiles: there is none, or it cannot be used.
+            FileStoreError: there is none, or it cannot be used.
         """
         if not self.backend.exists():
-            raise DamagedFiles(f"There is no file store at {self.label}. Check files, and that the place is mounted.")
+            raise FileStoreError(
+                f"There is no file store at {self.label}. Check file_store, and that the place is mounted."
+            )
 
     def size(self, digest: str) -> int | None:
         """Return a file's length in bytes, or None where it is not stored.
@@ -199,23 +201,23 @@ class FileStore:
         """
         return self.backend.size(self._key(digest))
 
-    def refs(self, store_hash: str) -> Refs:
+    def refs(self, store_hash: str) -> FileIndex:
         """Return the refs of a store; the first call lists them, which may take a while.
 
         Raises:
-            DamagedFiles: the file store cannot be listed.
+            FileStoreError: the file store cannot be listed.
         """
         check_store_hash(store_hash)
         with self._lock:
             if store_hash not in self._refs:
-                self._refs[store_hash] = Refs(self.backend, store_hash)
+                self._refs[store_hash] = FileIndex(self.backend, store_hash)
             return self._refs[store_hash]
 
     def has_refs(self) -> bool:
         """Whether there is a ref of any store.
 
         Raises:
-            DamagedFiles: the file store cannot be listed.
+            FileStoreError: the file store cannot be listed.
         """
         return bool(self.backend.folders(REFS))
 
@@ -223,7 +225,7 @@ class FileStore:
         """Find out, by a request or two, whether the file store can be used; one that is still to be made can.
 
         Raises:
-            DamagedFiles: it cannot.
+            FileStoreError: it cannot.
         """
         for top in (OBJECTS, REFS):
             self.backend.folders(top)

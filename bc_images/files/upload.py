@@ -11,16 +11,16 @@ from io import BytesIO
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from bc_images.bigcommerce import FromFile, FromImport, FromUrl, Source
+from bc_images.bigcommerce import FileSource, Source, UrlSource, WebDavSource
 from bc_images.bigcommerce.mapping import Record, file_name
 from bc_images.errors import FileUnavailable, RequestRejected, SettingsError
-from bc_images.files.http_download import Transfers
+from bc_images.files.http_download import HttpDownloader
 from bc_images.files.index import object_key
 from bc_images.files.inspection import Inspection, refusal
 from bc_images.files.media_type import EXTENSIONS, HEAD, MAX_UPLOAD, sniff
-from bc_images.files.store import FileLies, FileStore
-from bc_images.files.url_policy import Addresses, original_url
-from bc_images.files.webdav import Imports, WebDAV
+from bc_images.files.store import CorruptFile, FileStore
+from bc_images.files.url_policy import UrlPolicy, original_url
+from bc_images.files.webdav import UploadLog, WebDAV
 from bc_images.redaction import redact
 from bc_images.settings import Settings
 
@@ -37,14 +37,14 @@ class Uploader:
     """Gives each record its way into the store; safe to share between threads.
 
     ``auto`` takes the first of: multipart (V3), WebDAV (with a user and password), the public address of the file
-    store (with `files_url`), an address signed by the file store. A record without a digest, or a run without a file
-    store, is restored from the address that the record carries.
+    store (with `file_store_public_url`), an address signed by the file store. A record without a digest, or a run
+    without a file store, is restored from the address that the record carries.
 
     Args:
         settings: the target's.
         files: the file store, or None.
-        upload: ``auto``, ``multipart``, ``webdav`` or ``url``.
-        files_url: public address of the file store's top, or empty.
+        upload_method: ``auto``, ``multipart``, ``webdav`` or ``url``.
+        file_store_public_url: public address of the file store's top, or empty.
         webdav_username: user of the store's WebDAV, or empty.
         webdav_password: its password, or empty.
 
@@ -57,49 +57,53 @@ class Uploader:
         settings: Settings,
         *,
         files: FileStore | None,
-        upload: str = "auto",
-        files_url: str | None = "",
+        upload_method: str = "auto",
+        file_store_public_url: str | None = "",
         webdav_username: str | None = "",
         webdav_password: str | None = "",
     ) -> None:
         self._settings = settings
         self._files = files
-        self._addresses = Addresses(settings)
-        self._files_url = _public_address(files_url or "", self._addresses)
+        self._addresses = UrlPolicy(settings)
+        self._file_store_public_url = _public_address(file_store_public_url or "", self._addresses)
         has_user = bool(webdav_username and webdav_password)
         self._webdav = WebDAV(settings, webdav_username or "", webdav_password or "") if has_user else None
-        if upload == "multipart" and settings.api_version == "v2":
-            raise SettingsError("upload multipart needs api_version v3: V2 takes no picture bytes. Use webdav or url.")
-        if upload == "webdav" and self._webdav is None:
-            raise SettingsError("upload webdav needs webdav_username and webdav_password.")
-        self._way = self._chosen(upload)
+        if upload_method == "multipart" and settings.api_version == "v2":
+            raise SettingsError(
+                "upload_method multipart needs api_version v3: V2 takes no picture bytes. Use webdav or url."
+            )
+        if upload_method == "webdav" and self._webdav is None:
+            raise SettingsError("upload_method webdav needs webdav_username and webdav_password.")
+        self._way = self._chosen(upload_method)
         if files is not None:
-            self._announce(files, upload)
+            self._announce(files, upload_method)
         self._probing = threading.Lock()
-        self._transfers: Transfers | None = None  # to ask whether old addresses still have their pictures
+        self._transfers: HttpDownloader | None = None  # to ask whether old addresses still have their pictures
 
-    def _chosen(self, upload: str) -> str:
-        """Return the first way that `upload` allows, as `route` names it."""
-        if upload in {"multipart", "webdav"}:
-            return upload
-        if upload == "auto" and self._settings.api_version == "v3":
+    def _chosen(self, upload_method: str) -> str:
+        """Return the first way that `upload_method` allows, as `route` names it."""
+        if upload_method in {"multipart", "webdav"}:
+            return upload_method
+        if upload_method == "auto" and self._settings.api_version == "v3":
             return "multipart"
-        if upload == "auto" and self._webdav is not None:
+        if upload_method == "auto" and self._webdav is not None:
             return "webdav"
-        return "url" if self._files_url else "signed"
+        return "url" if self._file_store_public_url else "signed"
 
-    def _announce(self, files: FileStore, upload: str) -> None:
+    def _announce(self, files: FileStore, upload_method: str) -> None:
         """Say how saved pictures will go back, or that they cannot: before thousands of records are rejected for it.
 
         Only a warning, for a restore may have nothing to write but fields.
 
         Raises:
-            SettingsError: `upload` asks for an address, and there never is one.
+            SettingsError: `upload_method` asks for an address, and there never is one.
         """
         if self._way == "signed":
             signed = files.sign(_ANY_DIGEST, SIGNED_FOR)
-            if signed is None and upload == "url":
-                raise SettingsError("upload url needs files_url: this file store cannot sign addresses.")
+            if signed is None and upload_method == "url":
+                raise SettingsError(
+                    "upload_method url needs file_store_public_url: this file store cannot sign addresses."
+                )
             if signed is None or len(signed) > MAX_URL:
                 logger.warning(
                     "Saved pictures cannot go back with these settings: %s. %s. Records that need one are rejected.",
@@ -112,8 +116,9 @@ class Uploader:
     def _hint(self) -> str:
         """Say what to set where no address of a picture can be had."""
         if self._settings.api_version == "v3":
-            return "Set files_url, or upload to auto"
-        return "V2 takes no bytes: set webdav_username and webdav_password, or files_url, or use api_version v3"
+            return "Set file_store_public_url, or upload_method to auto"
+        ways = "set webdav_username and webdav_password, or file_store_public_url, or use api_version v3"
+        return f"V2 takes no bytes: {ways}"
 
     def close(self) -> None:
         """Wake every thread that waits and close the connections."""
@@ -152,16 +157,18 @@ class Uploader:
 
     def _is_gone(self, url: str) -> bool:
         with self._probing:
-            self._transfers = self._transfers or Transfers(self._settings)
+            self._transfers = self._transfers or HttpDownloader(self._settings)
         return self._transfers.is_gone(url)
 
     def without_bytes(self, record: Record) -> str:
         """Say why there are no bytes of a record that travels by its old address, and what to set if that helps."""
         if record.get("file_sha256"):
-            return "the saved picture cannot be sent, since files is not set (set it to the file store of the backup)"
+            return (
+                "the saved picture cannot be sent, since file_store is not set (set it to the file store of the backup)"
+            )
         return "the backup holds no picture of this image"
 
-    def ways(self, record: Record, imports: Imports) -> list[AbstractContextManager[Source]]:
+    def ways(self, record: Record, imports: UploadLog) -> list[AbstractContextManager[Source]]:
         """Return what to try, one after the other while the store refuses it: mostly `source` alone.
 
         A picture of which there are only links may still be served by one address and no more by the other.
@@ -174,37 +181,37 @@ class Uploader:
             FileUnavailable: the record carries no usable address.
         """
         if self.route(record) == "address":
-            return [nullcontext(FromUrl(url)) for url in self._carried(record)]
+            return [nullcontext(UrlSource(url)) for url in self._carried(record)]
         return [self.source(record, imports)]
 
-    def clear(self, names: Iterable[str], imports: Imports) -> None:
+    def clear(self, names: Iterable[str], imports: UploadLog) -> None:
         """Take away what an earlier run has left in the import folder of WebDAV."""
         if self._webdav is not None:
             for name in names:
                 self._webdav.remove(name, self._settings.max_retries, imports)
 
     @contextmanager
-    def source(self, record: Record, imports: Imports | None = None) -> Iterator[Source]:
+    def source(self, record: Record, imports: UploadLog | None = None) -> Iterator[Source]:
         """Yield what ``Store.create`` and ``replace`` take; what was put somewhere for it is removed afterwards.
 
         The bytes are re-hashed before they are sent anywhere.
 
         Raises:
             FileUnavailable, RequestRejected: as `check`.
-            Stopped: WebDAV cannot be used.
+            FatalError: WebDAV cannot be used.
         """
         route = self.route(record)
         if route == "address":
-            yield FromUrl(self._url(record))
+            yield UrlSource(self._url(record))
             return
         content, media_type = self._picture(record)
         if route == "multipart":
-            yield FromFile(_sent_name(record, media_type), lambda: BytesIO(content))
+            yield FileSource(_sent_name(record, media_type), lambda: BytesIO(content))
         elif route == "webdav" and self._webdav is not None:
             with self._webdav.holding(_ascii(_sent_name(record, media_type)), content, imports) as name:
-                yield FromImport(name)
+                yield WebDavSource(name)
         else:
-            yield FromUrl(self._url(record))
+            yield UrlSource(self._url(record))
 
     def _has_bytes(self, record: Record) -> bool:
         return self._files is not None and bool(record.get("file_sha256"))
@@ -219,7 +226,7 @@ class Uploader:
             raise RequestRejected(f"the picture has {size:,} bytes; the store takes {MAX_UPLOAD:,} at most")
         try:
             content = self._files.read(digest)
-        except FileLies as error:  # one bad file is no reason not to restore the others
+        except CorruptFile as error:  # one bad file is no reason not to restore the others
             raise FileUnavailable(str(error)) from error
         media_type = sniff(content[:HEAD], len(content))
         if media_type is None:
@@ -241,7 +248,7 @@ class Uploader:
         """
         route = self.route(record)
         if route == "url":
-            return _short(f"{self._files_url}/{object_key(record['file_sha256'])}")
+            return _short(f"{self._file_store_public_url}/{object_key(record['file_sha256'])}")
         if route == "signed":
             signed = self._files.sign(record["file_sha256"], SIGNED_FOR) if self._files else None
             if signed is None:
@@ -276,8 +283,8 @@ class Uploader:
         return original_url(Settings.default("store_url").replace("{store_hash}", store_hash), record["image_file"])
 
 
-def _public_address(url: str, addresses: Addresses) -> str:
-    """Check the setting ``files_url``; return it without a slash at its end.
+def _public_address(url: str, addresses: UrlPolicy) -> str:
+    """Check the setting ``file_store_public_url``; return it without a slash at its end.
 
     Raises:
         SettingsError: it is no public http(s) address.
@@ -290,10 +297,12 @@ def _public_address(url: str, addresses: Addresses) -> str:
     except ValueError:
         is_address = False
     if not is_address or not url.isprintable() or " " in url or parts.query or parts.fragment or "@" in parts.netloc:
-        raise SettingsError("files_url is no public http(s) address: give something like https://files.example.com.")
+        raise SettingsError(
+            "file_store_public_url is no public http(s) address: give something like https://files.example.com."
+        )
     if not addresses.is_reachable_by_store(url):
         raise SettingsError(
-            f"files_url leads to {parts.hostname}, a private address from which the store cannot fetch: "
+            f"file_store_public_url leads to {parts.hostname}, a private address from which the store cannot fetch: "
             "give one like https://files.example.com."
         )
     return url.rstrip("/")

@@ -23,7 +23,7 @@ from bc_images.errors import FileUnavailable
 from bc_images.redaction import redact
 from bc_images.settings import Settings
 
-__all__ = ["Addresses", "Place", "PublicOnly", "original_url", "place_of"]
+__all__ = ["Place", "PublicOnlyAdapter", "UrlPolicy", "origin_of", "original_url"]
 
 Place: TypeAlias = tuple[str, int]
 """A host, in small letters, and a port."""
@@ -54,23 +54,23 @@ def original_url(store_url: str, image_file: str) -> str:
     return f"{store_url}/product_images/{quote(image_file, errors='surrogatepass')}"
 
 
-def place_of(url: str) -> Place:
+def origin_of(url: str) -> Place:
     """Return where a valid http(s) address leads."""
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
 
 
-class Addresses:
+class UrlPolicy:
     """Judges addresses for a run; its `own` places are trusted wherever they are."""
 
     def __init__(self, settings: Settings) -> None:
         self._own_urls = [_in_ascii(url) for url in (settings.api_url, settings.store_url)]
-        self.own = {place_of(url) for url in self._own_urls}
+        self.own = {origin_of(url) for url in self._own_urls}
         self._public: dict[str, bool | None] = {}  # by host: None where the name does not resolve
 
     def is_public(self, url: str) -> bool:
         """Whether the host of a valid address is reachable from the internet; one that does not resolve may be."""
-        host, port = place_of(url)
+        host, port = origin_of(url)
         if host not in self._public:
             self._public[host] = _resolves_publicly(host, port)
         public = self._public[host]
@@ -90,7 +90,7 @@ class Addresses:
             FileUnavailable: it is no address that may be used.
         """
         encoded = _encoded(url)
-        if place_of(encoded) not in self.own and not self.is_public(encoded):
+        if origin_of(encoded) not in self.own and not self.is_public(encoded):
             raise FileUnavailable(f"{redact(url)[:200]} leads into a private network: it was not contacted")
         return encoded
 
@@ -101,8 +101,8 @@ class Addresses:
             FileUnavailable: it is no address that may be used.
         """
         encoded = _encoded(url)
-        host, _ = place_of(encoded)
-        if place_of(encoded) not in self.own and select_proxy(encoded, get_environ_proxies(encoded)):
+        host, _ = origin_of(encoded)
+        if origin_of(encoded) not in self.own and select_proxy(encoded, get_environ_proxies(encoded)):
             if (address := _literal(host)) is not None and not _is_public(address):
                 raise FileUnavailable(f"{redact(url)[:200]} leads into a private network: it was not contacted")
             return encoded
@@ -117,7 +117,7 @@ class _PublicConnection(Connection):
             raise FileUnavailable(f"{self.host} leads into a private network: nothing was sent")
 
 
-class PublicOnly(Adapter):
+class PublicOnlyAdapter(Adapter):
     """A requests adapter that connects to no private address."""
 
     connection = _PublicConnection

@@ -12,12 +12,12 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from bc_images.files.backends.base import CHUNK
-from bc_images.files.backends.fsspec import Bucket
+from bc_images.files.backends.fsspec import FsspecBackend
 
 __all__ = ["WebFolder"]
 
 
-class WebFolder(Bucket):
+class WebFolder(FsspecBackend):
     """The `Backend` of an http(s) URL.
 
     Raises:

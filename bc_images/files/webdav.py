@@ -23,11 +23,11 @@ from bc_images.bigcommerce.exchange import Exchange, Exchanges
 from bc_images.bigcommerce.reachability import Reachability
 from bc_images.bigcommerce.session import DigestAuth, backoff, session
 from bc_images.bigcommerce.transport_errors import Failure, capped_wait, failure, hopeless
-from bc_images.errors import AuthError, FileUnavailable, SettingsError, Stopped, StoreUnreachable, UnexpectedResponse
+from bc_images.errors import AuthError, FatalError, FileUnavailable, SettingsError, StoreUnreachable, UnexpectedResponse
 from bc_images.files.webdav_responses import LOCKED, Result, missing_digest, result
 from bc_images.settings import Settings
 
-__all__ = ["Imports", "WebDAV"]
+__all__ = ["UploadLog", "WebDAV"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _ABOUT_THE_FILE = {400, 403, 413, 414, 415, 422}  # its name, its length or its 
 _LONGEST = 200  # characters of a name before its suffixes: the stored path has 255 at most
 
 
-class Imports(Protocol):
+class UploadLog(Protocol):
     """Remembers, durably, which files may lie in the import folder: a run that is killed leaves them there."""
 
     def importing(self, name: str) -> None:
@@ -76,7 +76,7 @@ class WebDAV:
         self._session.close()
 
     @contextmanager
-    def holding(self, name: str, content: bytes, imports: Imports | None = None) -> Iterator[str]:
+    def holding(self, name: str, content: bytes, imports: UploadLog | None = None) -> Iterator[str]:
         """Keep a file in the import folder for as long as the context lasts; yields the name it has there.
 
         Raises:
@@ -93,7 +93,7 @@ class WebDAV:
             self._send("PUT", unique, content, retries)
         except (AuthError, UnexpectedResponse, _NeverSent):
             raise
-        except Stopped:
+        except FatalError:
             self.remove(unique, 0, imports)  # it may have arrived although no answer came
             raise
         try:
@@ -101,11 +101,11 @@ class WebDAV:
         finally:
             self.remove(unique, retries, imports)
 
-    def remove(self, name: str, retries: int, imports: Imports | None) -> None:
+    def remove(self, name: str, retries: int, imports: UploadLog | None) -> None:
         """Take a file away; what cannot be removed is litter, and no reason to call a finished upload a failure."""
         try:
             self._send("DELETE", name, None, retries)
-        except (FileUnavailable, Stopped) as error:
+        except (FileUnavailable, FatalError) as error:
             logger.warning("%s stays in the import folder of WebDAV: %s", name, error)
             return
         if imports is not None:
@@ -141,7 +141,7 @@ class WebDAV:
             pause = max(outcome.delay, backoff(failures))
             logger.info("%s %s/%s: %s. Trying again in %.1f s.", method, self._folder, name, outcome.reason, pause)
             if self._stop.wait(pause):
-                raise Stopped("Stopped while waiting to try WebDAV again.")
+                raise FatalError("Stopped while waiting to try WebDAV again.")
             failures += 1
 
     def _exchange(self, method: str, name: str, content: bytes | None) -> tuple[requests.Response, bytes]:
@@ -160,7 +160,7 @@ class WebDAV:
             )
             return response, exchange.discard()
 
-    def _refusal(self, method: str, answer: Result, response: requests.Response) -> FileUnavailable | Stopped:
+    def _refusal(self, method: str, answer: Result, response: requests.Response) -> FileUnavailable | FatalError:
         """Return the error that a refusal means: to this file, or to every one that would come after it."""
         status = answer.status
         if answer.is_foreign:

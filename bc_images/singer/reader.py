@@ -11,7 +11,7 @@ from typing import IO, Any
 from singer_sdk.singerlib.encoding.base import GenericSingerReader
 
 from bc_images import jsonl
-from bc_images.errors import DamagedInput
+from bc_images.errors import InvalidInput
 
 __all__ = ["LineReader"]
 
@@ -26,7 +26,7 @@ class LineReader(GenericSingerReader[bytes]):
         is_truncated: the input is an undo file that ends in the middle of a line.
 
     Raises:
-        DamagedInput: it cannot be read, or a line is no message that Singer knows.
+        InvalidInput: it cannot be read, or a line is no message that Singer knows.
     """
 
     input_name = "the input"
@@ -60,7 +60,7 @@ class LineReader(GenericSingerReader[bytes]):
                 raise self.invalid(number, "is no Singer message") from error
             try:
                 callback(message)
-            except DamagedInput as error:
+            except InvalidInput as error:
                 raise type(error)(f"Line {number} of {self.input_name}: {error}") from error
             counts[kind] += 1
         self.is_empty = self.is_empty and not counts
@@ -69,6 +69,6 @@ class LineReader(GenericSingerReader[bytes]):
     def _note_truncated(self) -> None:
         self.is_truncated = True
 
-    def invalid(self, number: int, what: str) -> DamagedInput:
+    def invalid(self, number: int, what: str) -> InvalidInput:
         """Return the error for a line."""
-        return DamagedInput(f"Line {number} of {self.input_name} {what}: {self.advice}")
+        return InvalidInput(f"Line {number} of {self.input_name} {what}: {self.advice}")

@@ -12,14 +12,14 @@ from singer_sdk.singerlib.encoding.base import GenericSingerWriter, SingerMessag
 from singer_sdk.singerlib.encoding.simple import Message
 from singer_sdk.singerlib.json import serialize_json
 
-from bc_images.errors import Stopped
+from bc_images.errors import FatalError
 
-__all__ = ["BufferedWriter", "Envelope", "ReaderGoneError"]
+__all__ = ["BufferedWriter", "Envelope", "OutputClosedError"]
 
 _BUFFER = 1 << 16  # bytes: what a pipe holds
 
 
-class ReaderGoneError(Exception):
+class OutputClosedError(Exception):
     """Whoever read our output has closed it (``tap | head``): nobody is left to write for."""
 
 
@@ -84,8 +84,8 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
         """Write what is buffered; nothing any more after an error or `leave`, for what came before it is lost.
 
         Raises:
-            ReaderGoneError: the output was closed by its reader.
-            Stopped: the output cannot be written (a full disk).
+            OutputClosedError: the output was closed by its reader.
+            FatalError: the output cannot be written (a full disk).
         """
         block, self._buffer = self._buffer, bytearray()
         if self._closed or not block:
@@ -96,8 +96,8 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
         except OSError as error:
             self._closed = True
             if isinstance(error, BrokenPipeError):
-                raise ReaderGoneError from error
-            raise Stopped(f"The output cannot be written: {error.strerror or error}.") from error
+                raise OutputClosedError from error
+            raise FatalError(f"The output cannot be written: {error.strerror or error}.") from error
         finally:
             self.writing = False
         if self._exit_code is not None:

@@ -64,7 +64,7 @@ def ask_meltano(*arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def place_of(number: str) -> dict[str, str]:
+def origin_of(number: str) -> dict[str, str]:
     """Return the variables that let a Meltano run beside others of the same plugins.
 
     Meltano keeps the catalog and the state of a run in one file for each plugin, whoever else is running. So every
@@ -109,7 +109,7 @@ def load(job: str, shard: dict[str, Any]) -> str:
     """
     bounds = {f"TAP_BC_IMAGES_{name.upper()}": str(shard[name]) for name in shard if name.startswith("product_id")}
     suffix = f"--state-id-suffix=shard-{shard['number']}"
-    meltano("run", "--full-refresh", suffix, job, **bounds, **place_of(shard["number"]))
+    meltano("run", "--full-refresh", suffix, job, **bounds, **origin_of(shard["number"]))
     return str(shard["began"])
 
 

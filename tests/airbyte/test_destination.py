@@ -24,14 +24,14 @@ def store() -> Iterator[SandboxServer]:
 
 @pytest.fixture
 def destination(store: SandboxServer, tmp_path: Path) -> Connector:
-    return Connector("destination-bc-images", store, tmp_path, files="files", report="report.jsonl")
+    return Connector("destination-bc-images", store, tmp_path, file_store="files", report="report.jsonl")
 
 
 class Backup:
     """All that the source said of a store, and the catalog it was asked with."""
 
     def __init__(self, store: SandboxServer, folder: Path, **told: Any) -> None:
-        source = Connector("source-bc-images", store, folder, files="files")
+        source = Connector("source-bc-images", store, folder, file_store="files")
         self.catalog = configured(source("discover").only("CATALOG"), **told)
         self.said = source("read", catalog=self.catalog)
         assert self.said.code == 0
@@ -60,7 +60,7 @@ def test_spec_and_check(destination: Connector) -> None:
     assert destination("check").only("CONNECTION_STATUS") == {"status": "SUCCEEDED"}
     assert not (destination.folder / "report.jsonl").exists(), "a check leaves nothing behind"
     assert not (destination.folder / ".bc_images").exists()
-    for wrong in ({"access_token": "nope"}, {"mode": "mirror"}, {"upload": "webdav"}):
+    for wrong in ({"access_token": "nope"}, {"mode": "mirror"}, {"upload_method": "webdav"}):
         other = Connector.__new__(Connector)
         other.prog, other.folder, other.settings = destination.prog, destination.folder, destination.settings | wrong
         assert other("check").only("CONNECTION_STATUS")["status"] == "FAILED"

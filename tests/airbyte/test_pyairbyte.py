@@ -111,7 +111,7 @@ def test_through_pyairbyte(tmp_path: Path) -> None:
             "access_token": "sandbox-token",
             "api_url": store.url,
             "store_url": store.url,
-            "files": str(tmp_path / "files"),
+            "file_store": str(tmp_path / "files"),
         }
         airbyte = PyAirbyte(tmp_path, settings)
         try:

@@ -47,7 +47,7 @@ def test_spec_is_a_form_with_its_secrets_marked(source: Connector) -> None:
     assert secrets == ["access_token", "webdav_password"]
     assert [field["order"] for field in form["properties"].values()] == list(range(len(form["properties"])))
     assert {"title", "description", "type"} <= form["properties"]["concurrency"].keys()
-    assert "secret" not in json.dumps(form["properties"]["files"])
+    assert "secret" not in json.dumps(form["properties"]["file_store"])
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_spec_is_a_form_with_its_secrets_marked(source: Connector) -> None:
         ({"api_url": "http://127.0.0.1:9", "max_retries": 0}, "refused"),
         ({"concurrency": 0}, "concurrency"),
         ({"store_hsah": "x"}, "store_hsah"),
-        ({"files": "no-such://place"}, "no-such"),
+        ({"file_store": "no-such://place"}, "no-such"),
     ],
 )
 def test_check_says_what_is_wrong(source: Connector, wrong: dict[str, Any], word: str) -> None:
@@ -208,7 +208,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 
 def test_pictures_that_cannot_be_had_make_a_stream_incomplete(source: Connector, store: SandboxServer) -> None:
-    source.settings["files"] = "files"
+    source.settings["file_store"] = "files"
     catalog = configured(catalog_of(source))
     store.faults("5" * 99, match="^GET /product_images/.*view-1")
     source.settings["max_retries"] = 0

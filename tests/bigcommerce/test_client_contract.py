@@ -15,13 +15,13 @@ import pytest
 import requests
 from requests.auth import HTTPDigestAuth
 
-from bc_images.bigcommerce import FromFile, FromImport, FromUrl, Source, open_store
+from bc_images.bigcommerce import FileSource, Source, UrlSource, WebDavSource, open_store
 from bc_images.errors import (
     AuthError,
+    FatalError,
     NotFound,
     OutcomeUnknown,
     RequestRejected,
-    Stopped,
     StoreUnreachable,
     UnexpectedResponse,
 )
@@ -46,8 +46,8 @@ def connection(
     opened.store.close()
 
 
-def from_file(name: str = "pixel.png") -> FromFile:
-    return FromFile(name, lambda: BytesIO(PICTURE))
+def from_file(name: str = "pixel.png") -> FileSource:
+    return FileSource(name, lambda: BytesIO(PICTURE))
 
 
 # Reading
@@ -258,7 +258,7 @@ def test_find_a_sku_that_two_products_carry(connection: Connection) -> None:
 # Writing
 
 
-def dav_import(connection: Connection, name: str) -> FromImport:
+def dav_import(connection: Connection, name: str) -> WebDavSource:
     answer = requests.put(
         f"{connection.sandbox.url}/dav/product_images/import/{name}",
         data=PICTURE,
@@ -266,13 +266,13 @@ def dav_import(connection: Connection, name: str) -> FromImport:
         timeout=10,
     )
     assert answer.status_code in {201, 204}
-    return FromImport(name)
+    return WebDavSource(name)
 
 
 def sources(connection: Connection) -> dict[str, Source]:
     """One source of each kind that the version takes."""
     found: dict[str, Source] = {
-        "url": FromUrl(connection.url_of(connection.images()[0])),
+        "url": UrlSource(connection.url_of(connection.images()[0])),
         "import": dav_import(connection, "from import.png"),
     }
     return found | ({"file": from_file()} if connection.version == "v3" else {})
@@ -386,13 +386,13 @@ def test_writes_to_what_does_not_exist(connection: Connection) -> None:
         with pytest.raises(NotFound):
             connection.store.update(missing, 999_999, {"description": "x"})
     with pytest.raises(NotFound):
-        connection.store.create(999_999, FromUrl(connection.url_of(connection.images()[0])), {})
+        connection.store.create(999_999, UrlSource(connection.url_of(connection.images()[0])), {})
 
 
 def test_a_picture_that_cannot_be_fetched_is_rejected_in_the_stores_words(connection: Connection) -> None:
     address = f"{connection.sandbox.url}/product_images/nothing.jpg?signature=hunter2"
     with pytest.raises(RequestRejected, match=r"HTTP 4\d\d: \w") as caught:
-        connection.store.create(connection.product_ids()[0], FromUrl(address), {})
+        connection.store.create(connection.product_ids()[0], UrlSource(address), {})
     assert caught.value.status in {400, 422}
     assert "hunter2" not in str(caught.value)
 
@@ -418,7 +418,7 @@ def test_a_create_that_was_put_off_is_sent_again(connection: Connection, fault: 
     connection.sandbox.switch(fault_retry_after=0, fault_reset_ms=20)
     product_id = connection.product_ids()[0]
     connection.sandbox.faults(fault * 3, match="^POST /stores")
-    connection.store.create(product_id, FromUrl(connection.url_of(connection.images()[0])), {})
+    connection.store.create(product_id, UrlSource(connection.url_of(connection.images()[0])), {})
     assert len(connection.images(product_id)) == 4
 
 
@@ -427,7 +427,7 @@ def test_a_create_of_unknown_outcome_is_said_to_be_one(connection: Connection, f
     product_id = connection.product_ids()[0]
     connection.sandbox.faults(fault, match="^POST /stores")
     with pytest.raises(OutcomeUnknown, match=f"^POST .*/{product_id}/images"):
-        connection.store.create(product_id, FromUrl(connection.url_of(connection.images()[0])), {})
+        connection.store.create(product_id, UrlSource(connection.url_of(connection.images()[0])), {})
     assert len(connection.images(product_id)) == 3 + WRITE_UNKNOWN[fault]
 
 
@@ -450,8 +450,8 @@ def test_other_writes_are_repeated(connection: Connection, fault: str) -> None:
     assert live[second["id"]]["image_file"] != second["image_file"]
 
 
-@pytest.mark.parametrize(("fault", "kind"), [("s", Stopped), ("7", StoreUnreachable), ("h", UnexpectedResponse)])
-def test_some_faults_end_the_run(connection: Connection, fault: str, kind: type[Stopped]) -> None:
+@pytest.mark.parametrize(("fault", "kind"), [("s", FatalError), ("7", StoreUnreachable), ("h", UnexpectedResponse)])
+def test_some_faults_end_the_run(connection: Connection, fault: str, kind: type[FatalError]) -> None:
     connection.renew(600 if connection.version == "v3" else 12, 1)
     connection.sandbox.faults(f"..{fault}")
     with pytest.raises(kind):
@@ -493,7 +493,7 @@ def test_closing_wakes_a_sweep_that_waits_for_the_quota(connection: Connection) 
     def read() -> None:
         try:
             list(connection.store.sweep())
-        except Stopped as error:
+        except FatalError as error:
             errors.append(error)
 
     reader = threading.Thread(target=read)

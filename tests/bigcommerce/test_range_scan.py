@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from bc_images.bigcommerce.pagination import read_pages
 from bc_images.bigcommerce.range_scan import Page, sweep
 from bc_images.concurrency import ordered_map, workers
-from bc_images.errors import AuthError, Stopped, StoreUnreachable, UnexpectedResponse
-from bc_images.tempfiles import Spool
+from bc_images.errors import AuthError, FatalError, StoreUnreachable, UnexpectedResponse
+from bc_images.tempfiles import PageBuffer
 
 PAGE = 250
 
@@ -263,7 +263,7 @@ def test_nothing_is_asked_for_before_the_first_product_is_wanted() -> None:
 
 def test_pages_come_out_in_order_while_they_go_in() -> None:
     pages = [os.urandom(length) for length in (0, 1, 100_000, 3, 0, 65_536)]
-    spool = Spool()
+    spool = PageBuffer()
 
     def write() -> None:
         for page in pages:
@@ -278,7 +278,7 @@ def test_pages_come_out_in_order_while_they_go_in() -> None:
 
 
 def test_the_writers_error_comes_after_its_pages() -> None:
-    spool = Spool()
+    spool = PageBuffer()
     spool.put(b"1")
     spool.finish(AuthError("no"))
     pages = iter(spool)
@@ -288,7 +288,7 @@ def test_the_writers_error_comes_after_its_pages() -> None:
 
 
 def test_a_closed_spool_takes_no_more() -> None:
-    spool = Spool()
+    spool = PageBuffer()
     spool.close()
     spool.put(b"1")
     spool.finish()
@@ -297,15 +297,15 @@ def test_a_closed_spool_takes_no_more() -> None:
 
 def test_a_temporary_folder_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    with pytest.raises(Stopped, match=r"temporary folder .*missing cannot hold .*No such file.*TMPDIR"):
-        Spool()
+    with pytest.raises(FatalError, match=r"temporary folder .*missing cannot hold .*No such file.*TMPDIR"):
+        PageBuffer()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is full")
 def test_a_full_disk_ends_the_sweep_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.TemporaryFile", lambda buffering: Path("/dev/full").open("r+b", buffering))  # noqa: SIM115
     shelf = Shelf(set(range(1, 2001)))
-    with pytest.raises(Stopped, match=r"No space left on device\. Free some space"):
+    with pytest.raises(FatalError, match=r"No space left on device\. Free some space"):
         shelf.swept(4)
 
 

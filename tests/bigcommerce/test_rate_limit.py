@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bc_images.bigcommerce.rate_limit import LONGEST_WAIT, Allowance, RateBudget, RateHeaders
+from bc_images.bigcommerce.rate_limit import LONGEST_WAIT, RateBudget, RateHeaders, RateWindow
 
 GOOD = {
     "X-Rate-Limit-Requests-Quota": "150",
@@ -114,7 +114,7 @@ class SimulatedStore:
 
 
 def simulate(
-    store: SimulatedStore, allowance: Allowance, workers: int, requests: int, latency: Iterator[float], lost: float
+    store: SimulatedStore, allowance: RateWindow, workers: int, requests: int, latency: Iterator[float], lost: float
 ) -> float:
     """Send `requests` as soon as the allowance permits; return the time of the last answer."""
     dice = random.Random(0)
@@ -180,7 +180,7 @@ def test_a_sole_user_is_never_refused(
     quota: int, window: float, aligned: bool, workers: int, reserve: float, slowest: float, lost: float, seed: int
 ) -> None:
     store = SimulatedStore(quota, window, aligned)
-    simulate(store, Allowance(reserve), workers, min(5 * quota, 200), latencies(seed, slowest * window), lost)
+    simulate(store, RateWindow(reserve), workers, min(5 * quota, 200), latencies(seed, slowest * window), lost)
     assert store.refused == 0
     granted = max(1, quota - int(quota * reserve))
     assert max(store.used_by_us.values()) <= granted
@@ -208,12 +208,12 @@ def test_headers_that_are_missing_switch_nothing_off(
             return replace(super().answer(now), **gone)
 
     store = Careless(quota, 1.0, aligned)
-    simulate(store, Allowance(reserve), workers, min(5 * quota, 200), latencies(seed, 0.02), 0.0)
+    simulate(store, RateWindow(reserve), workers, min(5 * quota, 200), latencies(seed, 0.02), 0.0)
     assert store.refused == 0
 
 
 def test_a_window_whose_end_is_never_told_ends_when_one_may() -> None:
-    allowance = Allowance(0.0)
+    allowance = RateWindow(0.0)
     allowance.learn(now=0.1, sent=0.0, told=RateHeaders(10, 0, None, 30.0))
     assert allowance.seconds_to_wait(0.1, under_way=0) > 29
     assert allowance.seconds_to_wait(30.2, under_way=0) == 0
@@ -233,7 +233,7 @@ def test_all_that_is_granted_is_used_while_it_is_the_bound(
     quota: int, aligned: bool, workers: int, reserve: float, seed: int
 ) -> None:
     store = SimulatedStore(quota, 1.0, aligned)
-    simulate(store, Allowance(reserve), workers, 6 * quota, latencies(seed, 0.5 / quota / 2), 0.0)
+    simulate(store, RateWindow(reserve), workers, 6 * quota, latencies(seed, 0.5 / quota / 2), 0.0)
     assert store.refused == 0
     full = sorted(store.used_by_us.items())[1:-1]  # the first is begun late where windows are aligned
     assert {used for _, used in full} == {quota - int(quota * reserve)}
@@ -243,11 +243,11 @@ def test_all_that_is_granted_is_used_while_it_is_the_bound(
 @given(quota=st.integers(1, 60), aligned=st.booleans(), reserve=st.sampled_from([0.0, 0.1, 0.99]), seed=SEEDS)
 def test_other_apps_are_survived(quota: int, aligned: bool, reserve: float, seed: int) -> None:
     store = SimulatedStore(quota, 1.0, aligned, others=random.Random(seed))
-    simulate(store, Allowance(reserve), 8, 200, latencies(seed, 0.02), 0.05)
+    simulate(store, RateWindow(reserve), 8, 200, latencies(seed, 0.02), 0.05)
 
 
 def test_the_reserve_is_left_once_others_have_eaten_the_rest() -> None:
-    allowance = Allowance(0.1)
+    allowance = RateWindow(0.1)
     allowance.learn(now=0.1, sent=0.0, told=RateHeaders(100, 11, 10.0, 30.0))
     assert allowance.seconds_to_wait(0.1, under_way=0) == 0
     assert allowance.seconds_to_wait(0.1, under_way=1) > 9
@@ -257,14 +257,14 @@ def test_the_reserve_is_left_once_others_have_eaten_the_rest() -> None:
 
 
 def test_answers_out_of_order_do_not_raise_the_count() -> None:
-    allowance = Allowance(0.0)
+    allowance = RateWindow(0.0)
     for left in (7, 9, 8):
         allowance.learn(now=0.1, sent=0.0, told=RateHeaders(10, left, 20.0, 30.0))
     assert allowance.left == 7
 
 
 def test_an_answer_of_the_window_before_says_nothing_of_this_one() -> None:
-    allowance = Allowance(0.0)
+    allowance = RateWindow(0.0)
     allowance.learn(now=0.1, sent=0.0, told=RateHeaders(10, 5, 0.9, 1.0))
     assert allowance.seconds_to_wait(1.1, under_way=1) == 0  # the next window has begun
     allowance.learn(now=1.2, sent=0.8, told=RateHeaders(10, 4, 0.1, 1.0))

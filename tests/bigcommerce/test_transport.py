@@ -21,11 +21,11 @@ from bc_images.bigcommerce.transport_errors import too_many
 from bc_images.errors import (
     AuthError,
     BcImagesError,
+    FatalError,
     NotFound,
     OutcomeUnknown,
     RequestRejected,
     SettingsError,
-    Stopped,
     StoreSuspended,
     StoreUnreachable,
     UnexpectedResponse,
@@ -456,7 +456,7 @@ def test_a_waiting_request_ends_when_the_client_is_closed() -> None:
         assert seen.wait(10)
         client.close()
         for future in waiting:
-            with pytest.raises(Stopped, match=r"^Stopped"):
+            with pytest.raises(FatalError, match=r"^Stopped"):
                 future.result(timeout=30)
 
 
@@ -473,7 +473,7 @@ def test_a_retry_ends_when_the_client_is_closed(monkeypatch: pytest.MonkeyPatch)
         waiting = executor.submit(client.get, PATH)
         assert asked.wait(10)
         client.close()
-        with pytest.raises(Stopped):
+        with pytest.raises(FatalError):
             waiting.result(timeout=30)
 
 
@@ -481,7 +481,7 @@ def test_a_closed_client_sends_nothing() -> None:
     with serving(in_turn(says({}))) as server:
         client = Client(settings(server.url))
         client.close()
-        with pytest.raises(Stopped):
+        with pytest.raises(FatalError):
             client.get(PATH)
     assert not server.requests
 

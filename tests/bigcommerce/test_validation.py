@@ -7,15 +7,15 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from bc_images.bigcommerce import FromUrl, Store, open_store
+from bc_images.bigcommerce import Store, UrlSource, open_store
 from bc_images.bigcommerce.transport import Client
-from bc_images.errors import BcImagesError, NotFound, OutcomeUnknown, RequestRejected, Stopped, UnexpectedResponse
+from bc_images.errors import BcImagesError, FatalError, NotFound, OutcomeUnknown, RequestRejected, UnexpectedResponse
 from bigcommerce_sandbox import SandboxServer
 from tests.support.scripted_server import Reply, Request, Server, says, serving, settings
 from tests.support.store_client import Connection
 
 Json: TypeAlias = Any
-ONE = FromUrl("https://pictures.example/1.jpg")
+ONE = UrlSource("https://pictures.example/1.jpg")
 
 
 @pytest.fixture(autouse=True)
@@ -488,7 +488,7 @@ def test_a_write_whose_answer_does_not_fit(version: str) -> None:
             store.update(1, 7, {"sort_order": 1})
         assert caught.value.is_answered
         with pytest.raises(OutcomeUnknown, match="product 1, image 7: sort_order is 'first'"):
-            store.replace(1, 7, FromUrl("https://a.example/a.png"), {})
+            store.replace(1, 7, UrlSource("https://a.example/a.png"), {})
 
 
 @pytest.mark.parametrize("version", ["v2", "v3"])
@@ -498,7 +498,7 @@ def test_a_success_that_is_not_the_image(version: str, body: bytes) -> None:
     with serving(lambda request: Reply(200, body, kind)) as server:
         store = open_store(settings(server.url, api_version=version, max_retries=10))
         with pytest.raises(OutcomeUnknown) as created:
-            store.create(1, FromUrl("https://a.example/a.png"), {})
+            store.create(1, UrlSource("https://a.example/a.png"), {})
         assert (created.value.is_answered, len(server.requests)) == (True, 1)
         if body != b"null":  # which V2 and V3 take for an empty one: they look at the image
             with pytest.raises(OutcomeUnknown) as updated:
@@ -633,7 +633,7 @@ def test_v3_without_v2_has_no_count(reply: Reply) -> None:
 def test_v3_a_count_that_was_stopped_is_no_missing_count() -> None:
     store = open_store(settings("http://127.0.0.1:1"))
     store.close()
-    with pytest.raises(Stopped):
+    with pytest.raises(FatalError):
         store.count_images()
 
 

@@ -53,7 +53,7 @@ def check(place: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 
     def run(*arguments: str | Path, files: str | None = place) -> Ended:
         monkeypatch.setattr(
-            sys, "argv", ["bc-images", "check", *([f"--files={files}"] if files else []), *map(str, arguments)]
+            sys, "argv", ["bc-images", "check", *([f"--file-store={files}"] if files else []), *map(str, arguments)]
         )
         monkeypatch.setattr(logging.getLogger(), "handlers", [])  # the command attaches its own
         monkeypatch.setattr(logging.getLogger(), "level", logging.WARNING)
@@ -285,13 +285,13 @@ def test_a_sample_that_is_none(check: Check, sample: str) -> None:
 
 
 def test_settings(check: Check, monkeypatch: pytest.MonkeyPatch, place: str, files: FileStore) -> None:
-    for name in ("BC_IMAGES_FILES", "TAP_BC_IMAGES_FILES", "TARGET_BC_IMAGES_FILES"):
+    for name in ("BC_IMAGES_FILE_STORE", "TAP_BC_IMAGES_FILE_STORE", "TARGET_BC_IMAGES_FILE_STORE"):
         monkeypatch.delenv(name, raising=False)
     assert check(files=None).code == 2
     assert check(files="").code == 2
     assert check(files="carrierpigeon://loft").code == 2
     stock(files, 1)
-    for name in ("TARGET_BC_IMAGES_FILES", "TAP_BC_IMAGES_FILES", "BC_IMAGES_FILES"):
+    for name in ("TARGET_BC_IMAGES_FILE_STORE", "TAP_BC_IMAGES_FILE_STORE", "BC_IMAGES_FILE_STORE"):
         monkeypatch.setenv(name, place)
         assert check(files=None).code == 0
         monkeypatch.delenv(name)
@@ -373,7 +373,7 @@ def test_a_bar_is_shown_on_a_terminal(tmp_path: Path) -> None:
     files = open_files(str(tmp_path / "files"))
     for seed in range(3):
         files.add([png(50_000, seed)])
-    command: list[str | Path] = [BIN / "bc-images", "check", "--json", "--files", str(tmp_path / "files")]
+    command: list[str | Path] = [BIN / "bc-images", "check", "--json", "--file-store", str(tmp_path / "files")]
     shown = terminal.run(command)
     assert "re-hashing" in shown.screen
     assert "3 of 3 files (100 %), 150.0 kB" in shown.screen

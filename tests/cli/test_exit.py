@@ -37,11 +37,14 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Call]]
         backup = stage.backup()
         (folder / "backup.singer").write_bytes(backup)
         list(stage.records())
-        shared = ("store_hash", "access_token", "api_url", "store_url", "files")
+        shared = ("store_hash", "access_token", "api_url", "store_url", "file_store")
         config = _json(folder / "config.json", {name: stage.config[name] for name in shared})
         target = _json(folder / "target.json", {**stage.config, "report": str(folder / "report.jsonl")})
-        archive = _json(folder / "archive.json", {"files": stage.config["files"]})
-        keep(backup.splitlines(keepends=True), {"files": stage.config["files"], "name": "store", "require_whole": True})
+        archive = _json(folder / "archive.json", {"file_store": stage.config["file_store"]})
+        keep(
+            backup.splitlines(keepends=True),
+            {"file_store": stage.config["file_store"], "name": "store", "require_complete": True},
+        )
         (folder / "files" / "sha256" / "stray").write_bytes(b"x")
         airbyte_config = {**json.loads(Path(config).read_text()), "state_dir": str(folder / "airbyte")}
         airbyte = _json(folder / "airbyte.json", airbyte_config)
@@ -63,7 +66,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Call]]
             "verify": Call(
                 ["bc-images", "verify", "--all", "--config", target, "--backup", str(folder / "backup.singer")]
             ),
-            "check": Call(["bc-images", "check", "--files", stage.config["files"]]),
+            "check": Call(["bc-images", "check", "--file-store", stage.config["file_store"]]),
             "shards": Call(["bc-images", "shards", "--count", "2", "--config", config]),
             "retry --help": Call(["bc-images", "retry", "--help"]),
             "--help": Call(["bc-images", "--help"]),

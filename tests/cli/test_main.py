@@ -75,6 +75,6 @@ def test_stopped_while_a_backup_is_read(tmp_path: Path, signum: signal.Signals) 
             return False
         return True
 
-    with running(["check", "--files", str(files), str(backup)], is_read) as process:
+    with running(["check", "--file-store", str(files), str(backup)], is_read) as process:
         stopped(process, signum)
     os.close(pipe)

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from bc_images.cli.verify import verify
-from bc_images.errors import SettingsError, Stopped
+from bc_images.errors import FatalError, SettingsError
 from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
 from tests.support.commands import run
 from tests.support.target import kept_signals
@@ -26,7 +26,7 @@ def config(tmp_path: Path) -> Iterator[Path]:
     settings = tmp_path / "config.json"
     with SandboxServer(products=2, images=2) as store:
         here = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": store.url, "store_url": store.url}
-        settings.write_text(json.dumps({**here, "files": str(tmp_path / "files")}))
+        settings.write_text(json.dumps({**here, "file_store": str(tmp_path / "files")}))
         most_lost_first = sorted(
             ((lost, name, day) for name, days in ARCHIVES.items() for day, lost in days.items()), reverse=True
         )
@@ -62,7 +62,7 @@ def test_name_and_time_are_those_of_the_tap(config: Path) -> None:
 def test_what_is_said_on_the_command_line_wins(config: Path) -> None:
     elsewhere = {"TAP_SINGER_ARCHIVE_NAME": "nowhere", "TAP_SINGER_ARCHIVE_AT": "2020-01-01"}
     assert lost(config, "--archive", "shop1", "--at", "2025-01-10", **elsewhere) == ARCHIVES["shop1"]["20250110"]
-    with pytest.raises(Stopped, match="no whole archive that is not later than 2020"):
+    with pytest.raises(FatalError, match="no whole archive that is not later than 2020"):
         lost(config, "--archive", "shop1", **elsewhere)
 
 

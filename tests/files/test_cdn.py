@@ -218,7 +218,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[S
                 "api_url": sandbox.url,
                 "store_url": sandbox.url,
                 "api_version": request.param,
-                "files": str(tmp_path / "files"),
+                "file_store": str(tmp_path / "files"),
                 "max_retries": 1,
             },
         )
@@ -228,7 +228,7 @@ def backed_up(config: dict[str, Any], **more: Any) -> tuple[list[Record], Downlo
     given = Settings.from_config(config | more)
     with (
         closing(open_store(given)) as store,
-        closing(open_files(given.files)) as files,
+        closing(open_files(given.file_store)) as files,
         Downloader(given, files) as downloader,
     ):
         found = list(downloader.fill(image for product in store.sweep() for image in product.images))
@@ -334,7 +334,7 @@ def test_a_cdn_that_alters_pictures_without_saying_so(
     assert {record["file_source"] for record in records} == {"original"}
     assert lies(sandbox, records) == []
     assert sum("without saying so" in each.getMessage() for each in caplog.records) == 1
-    assert {key.rpartition("/")[2] for key in keys(open_files(config["files"]), "sha256")} == {
+    assert {key.rpartition("/")[2] for key in keys(open_files(config["file_store"]), "sha256")} == {
         record["file_sha256"] for record in records
     }
 

@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from bc_images.bigcommerce.mapping import Record
-from bc_images.errors import DamagedFiles, Stopped, StoreUnreachable
+from bc_images.errors import FatalError, FileStoreError, StoreUnreachable
 from bc_images.files import Downloader, FileStore, Saved, open_files
 from bc_images.files import http_download as transfer_module
 from bc_images.files import url_policy as addresses_module
-from bc_images.files.backends.local import Folder
+from bc_images.files.backends.local import LocalBackend
 from tests.support.file_host import Answer, Host, closed_port, content, cut, drip, hang_up, hold, raw, status
 from tests.support.file_stores import keys, record_of, settings_for
 from tests.support.pictures import KINDS, MEDIA_TYPES, picture, png
@@ -652,18 +652,18 @@ def test_a_broken_file_store_stops_the_run(
 ) -> None:
     for number in range(50):
         host.on(f"/product_images/{number}.png", content(png(2000, number)))
-    real, calls = Folder.stage, []
+    real, calls = LocalBackend.stage, []
 
-    def full(folder: Folder) -> Any:
+    def full(folder: LocalBackend) -> Any:
         calls.append(1)
         if len(calls) > 5:
-            raise DamagedFiles("The file store is full.")
+            raise FileStoreError("The file store is full.")
         return real(folder)
 
-    monkeypatch.setattr(Folder, "stage", full)
+    monkeypatch.setattr(LocalBackend, "stage", full)
     seen: list[Record] = []
     records = (record_of(f"{number}.png", id=number) for number in range(50))
-    with Downloader(settings_for(host.url), files) as downloader, pytest.raises(DamagedFiles, match="is full"):
+    with Downloader(settings_for(host.url), files) as downloader, pytest.raises(FileStoreError, match="is full"):
         seen.extend(downloader.fill(records))  # keeps what came before the error
     assert len(seen) <= 5
     for record in seen:  # what went out before is sound
@@ -675,7 +675,7 @@ def test_closing_ends_waiting_and_running_downloads(files: FileStore, host: Host
     host.on("/product_images/drip.png", drip(BODY, 0.01, over))
     downloader = Downloader(settings_for(host.url), files)
     threading.Timer(0.3, downloader.close).start()
-    with pytest.raises(Stopped, match="Stopped while"):
+    with pytest.raises(FatalError, match="Stopped while"):
         list(downloader.fill([record_of("drip.png"), record_of(IMAGE_FILE)]))
 
 

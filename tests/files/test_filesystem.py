@@ -16,7 +16,7 @@ import fsspec
 import pytest
 from fsspec.registry import _registry, known_implementations
 
-from bc_images.errors import DamagedFiles, SettingsError
+from bc_images.errors import FileStoreError, SettingsError
 from bc_images.files import open_files
 from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
 from tests.support.commands import run
@@ -64,7 +64,7 @@ def test_the_package_of_a_scheme_is_named(url: str, package: str) -> None:
 @pytest.mark.usefixtures("without_libraries")
 def test_no_scheme_is_named_as_a_package(scheme: str) -> None:
     """Anybody can register a package under a name that nobody has."""
-    done = run("bc-images", "check", "--files", f"{scheme}://127.0.0.1:1/x")
+    done = run("bc-images", "check", "--file-store", f"{scheme}://127.0.0.1:1/x")
     assert done.returncode in {2, 3}
     (line,) = done.stderr.decode().splitlines()
     assert f"pip install {scheme} " not in f"{line} "
@@ -75,7 +75,7 @@ def test_no_scheme_is_named_as_a_package(scheme: str) -> None:
     ("url", "hint"), [("carrierpigeon://loft/3", "Give a folder"), ("sftpp://host/x", "Did you mean sftp://?")]
 )
 def test_an_unknown_scheme_is_one_line_that_lists_what_is_meant(url: str, hint: str, tmp_path: Path) -> None:
-    done = run("bc-images", "check", "--files", url)
+    done = run("bc-images", "check", "--file-store", url)
     (line,) = done.stderr.decode().splitlines()
     assert done.returncode == 2
     assert "is not a known scheme" in line
@@ -101,9 +101,9 @@ def test_a_backup_to_nowhere_is_refused(place: str, tmp_path: Path) -> None:
     with SandboxServer(products=1, images=1) as sandbox:
         common = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
         tap = tmp_path / "tap.json"
-        tap.write_text(json.dumps({**common, "files": place}))
+        tap.write_text(json.dumps({**common, "file_store": place}))
         archive = tmp_path / "archive.json"
-        archive.write_text(json.dumps({"files": place}))
+        archive.write_text(json.dumps({"file_store": place}))
         for done in (
             run("tap-bc-images", "--config", tap),
             run("target-singer-archive", "--config", archive, stdin=b'{"type": "STATE", "value": {}}\n'),
@@ -129,7 +129,7 @@ def test_a_backup_to_nowhere_is_refused(place: str, tmp_path: Path) -> None:
 )
 def test_what_ends_with_the_process_is_refused_for_reading_too(place: str, command: list[str], tmp_path: Path) -> None:
     config = tmp_path / "config.json"
-    settings = {"files": place}
+    settings = {"file_store": place}
     if "bc" in command[0]:
         settings |= {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": "http://127.0.0.1:9"}
         settings |= {"state_dir": str(tmp_path)}
@@ -199,18 +199,18 @@ def test_a_server_that_is_not_there_is_no_wrong_setting(
     fsspec.register_implementation("smblike", _SMB, clobber=True)
     monkeypatch.setattr(_SMB, "error", error)
     monkeypatch.setattr(_SMB, "cause", cause)
-    done = run("bc-images", "check", "--files", "smblike://user:secret-word@nas.example:1445/share/x")
+    done = run("bc-images", "check", "--file-store", "smblike://user:secret-word@nas.example:1445/share/x")
     (line,) = done.stderr.decode().splitlines()
     assert done.returncode == 3
     assert "nas.example:1445" in line
     assert "secret-word" not in line
-    with pytest.raises(DamagedFiles, match=expected):
+    with pytest.raises(FileStoreError, match=expected):
         open_files("smblike://user:secret-word@nas.example:1445/share/x")
 
 
 def test_an_ftp_server_that_is_not_there(tmp_path: Path) -> None:
     port = closed_port()
-    done = run("bc-images", "check", "--files", f"ftp://127.0.0.1:{port}/pictures")
+    done = run("bc-images", "check", "--file-store", f"ftp://127.0.0.1:{port}/pictures")
     assert done.returncode == 3
     assert f"connection refused (127.0.0.1:{port})" in done.stderr.decode()
 
@@ -279,7 +279,7 @@ def test_wrong_credentials_of_s3(status: int, code: str, monkeypatch: pytest.Mon
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
     with refusing(status, f"<Error><Code>{code}</Code><Message>Not with that.</Message></Error>") as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        done = run("bc-images", "check", "--files", "s3://shoe-pictures/2026")
+        done = run("bc-images", "check", "--file-store", "s3://shoe-pictures/2026")
     (line,) = done.stderr.decode().splitlines()
     assert done.returncode == 3
     assert "Permission denied: cannot " in line
@@ -293,7 +293,7 @@ def test_wrong_credentials_of_s3(status: int, code: str, monkeypatch: pytest.Mon
 def test_missing_credentials_of_s3(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
-    done = run("bc-images", "check", "--files", "s3://shoe-pictures/2026")
+    done = run("bc-images", "check", "--file-store", "s3://shoe-pictures/2026")
     (line,) = done.stderr.decode().splitlines()
     assert done.returncode == 3
     assert "Unable to locate credentials" in line
@@ -320,7 +320,7 @@ def test_an_error_of_a_library_is_reported_once_without_its_traceback(content: b
     (tmp_path / "sha256" / "ab" / digest).write_bytes(content)
     (tmp_path / "refs" / "abc").mkdir(parents=True)
     (tmp_path / "refs" / "abc" / f"x.png={digest}=9=png=original").touch()
-    done = run("bc-images", "check", "--files", f"noisyfs://{tmp_path}")
+    done = run("bc-images", "check", "--file-store", f"noisyfs://{tmp_path}")
     assert done.returncode == (3 if content else 1)
     assert len(done.stderr.splitlines()) == (1 if content else 0)
     assert b"Traceback" not in done.stderr

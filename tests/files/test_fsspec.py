@@ -12,7 +12,7 @@ from typing import IO, Any
 import fsspec
 import pytest
 
-from bc_images.errors import DamagedFiles
+from bc_images.errors import FileStoreError
 from bc_images.files import FileStore, Saved, open_files
 from bc_images.files.index import object_key
 from tests.support.file_host import closed_port
@@ -104,7 +104,7 @@ def test_a_refused_write(s3: str, gateway: Gateway, method: str) -> None:
     files.add([picture("png")])
     for status, code, words in REFUSALS:
         gateway.refuse[method] = (status, code)
-        with pytest.raises(DamagedFiles, match=words) as caught:
+        with pytest.raises(FileStoreError, match=words) as caught:
             files.add([picture("gif")])
         assert "\n" not in str(caught.value)
         assert "secret" not in str(caught.value)
@@ -120,9 +120,9 @@ def test_a_refused_read(s3: str, gateway: Gateway) -> None:
     stored = files.add([picture("png")])
     for status, code, words in REFUSALS:
         gateway.refuse["GET"] = (status, code)
-        with pytest.raises(DamagedFiles, match=words):
+        with pytest.raises(FileStoreError, match=words):
             files.read(stored.sha256)
-        with pytest.raises(DamagedFiles, match=words):
+        with pytest.raises(FileStoreError, match=words):
             files.refs("abc")
     gateway.refuse.clear()
     assert files.read(stored.sha256) == picture("png")
@@ -133,15 +133,15 @@ def test_a_refused_ref(s3: str, gateway: Gateway) -> None:
     stored = files.add([picture("png")])
     refs = files.refs("abc")
     gateway.refuse["PUT"] = (403, "AccessDenied")
-    with pytest.raises(DamagedFiles, match="Permission denied: cannot"):
+    with pytest.raises(FileStoreError, match="Permission denied: cannot"):
         refs.put("a/b.png", Saved(stored.sha256, stored.size, stored.type, "original"))
     assert refs.get("a/b.png") is None
 
 
 def test_a_bucket_that_is_not_there(s3: str) -> None:
-    with pytest.raises(DamagedFiles, match="Create the bucket"):
+    with pytest.raises(FileStoreError, match="Create the bucket"):
         open_files("s3://no-such-bucket/x").add([picture("png")])
-    with pytest.raises(DamagedFiles, match="Create the bucket"):
+    with pytest.raises(FileStoreError, match="Create the bucket"):
         open_files("s3://no-such-bucket/x").refs("abc").put("a/b.png", Saved("0" * 64, 9, "image/png", "original"))
 
 
@@ -157,7 +157,7 @@ def test_a_bucket_that_is_deleted_while_it_is_listed(s3: str, monkeypatch: pytes
         return found
 
     monkeypatch.setattr(fs, "ls", last)
-    with pytest.raises(DamagedFiles, match="Create the bucket"):
+    with pytest.raises(FileStoreError, match="Create the bucket"):
         files.refs("abc")
 
 
@@ -167,7 +167,7 @@ def test_a_bucket_that_is_deleted_meanwhile(s3: str) -> None:
     fs = fsspec.filesystem("s3")
     fs.rm(s3.split("/")[2], recursive=True)  # with all that is in it
     assert not fs.exists(s3.split("/")[2])
-    with pytest.raises(DamagedFiles, match="There is no file store at s3://"):
+    with pytest.raises(FileStoreError, match="There is no file store at s3://"):
         files.read(stored.sha256)
 
 
@@ -177,7 +177,7 @@ def test_nobody_listens(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     fs = fsspec.get_filesystem_class("s3")
     fs.clear_instance_cache()
     monkeypatch.setattr(fs, "retries", 1)
-    with pytest.raises(DamagedFiles, match=r"Cannot list .*connection refused \(127\.0\.0\.1:\d+\)"):
+    with pytest.raises(FileStoreError, match=r"Cannot list .*connection refused \(127\.0\.0\.1:\d+\)"):
         open_files(s3).refs("abc")
     fs.clear_instance_cache()
 
@@ -225,13 +225,13 @@ def lossy(tmp_path: Path) -> FileStore:
 
 
 def test_a_store_that_cuts_in_silence(lossy: FileStore) -> None:
-    with pytest.raises(DamagedFiles, match=r"kept \d+ of \d+ bytes"):
+    with pytest.raises(FileStoreError, match=r"kept \d+ of \d+ bytes"):
         lossy.add([picture("png")])
 
 
 def test_a_store_that_changes_bytes_in_silence(lossy: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lossy, "damage", "change")
-    with pytest.raises(DamagedFiles, match="holds other bytes than were sent"):
+    with pytest.raises(FileStoreError, match="holds other bytes than were sent"):
         lossy.add([picture("png")])
 
 
@@ -291,7 +291,7 @@ def test_a_file_system_without_atomic_puts(tmp_path: Path) -> None:
 def test_no_room_for_collecting(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     files = open_files(s3)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    with pytest.raises(DamagedFiles, match=r"cannot be collected in .*set TMPDIR"):
+    with pytest.raises(FileStoreError, match=r"cannot be collected in .*set TMPDIR"):
         files.add([picture("png")])
     if Path("/dev/full").exists():
 
@@ -300,6 +300,6 @@ def test_no_room_for_collecting(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
         monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
         monkeypatch.setattr(Path, "unlink", lambda _path: None)
-        with pytest.raises(DamagedFiles, match=r"cannot be collected in /dev/full: No space left"):
+        with pytest.raises(FileStoreError, match=r"cannot be collected in /dev/full: No space left"):
             files.add([png(200_000)])
     monkeypatch.undo()

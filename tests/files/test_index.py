@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bc_images.errors import SettingsError, Stopped
+from bc_images.errors import FatalError, SettingsError
 from bc_images.files import FileStore, Saved, open_files
 from bc_images.files.index import object_key, parse_ref, ref_name
 from tests.support.file_stores import Tamper, everywhere, keys
@@ -189,12 +189,12 @@ def test_no_room_for_the_listing(files: FileStore, full_disk: None) -> None:
         for number in range(1000):
             refs.put(f"a/{number}.png", saved)
 
-    with pytest.raises(Stopped, match=r"cannot be listed in a temporary file: .*full\. Make room .* set TMPDIR"):
+    with pytest.raises(FatalError, match=r"cannot be listed in a temporary file: .*full\. Make room .* set TMPDIR"):
         fill()
     files.close()
     for number in range(100):
         files.backend.mark(f"refs/abc/b/{number}.png={saved.sha256}={saved.size}=png=original")
-    with pytest.raises(Stopped, match="set TMPDIR"):
+    with pytest.raises(FatalError, match="set TMPDIR"):
         files.refs("abc")
 
 

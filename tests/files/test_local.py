@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bc_images.errors import DamagedFiles, SettingsError
+from bc_images.errors import FileStoreError, SettingsError
 from bc_images.files import Saved, open_files
 from bc_images.files.backends import local as folder_module
 from bc_images.files.index import object_key
@@ -41,7 +41,7 @@ def test_a_full_disk(small_disk: Path) -> None:
     files = open_files(str(small_disk / "files"))
     first = files.add([png(100_000, 1)])
     content = png(2_000_000)
-    with pytest.raises(DamagedFiles, match=r"is full .*Make room"):
+    with pytest.raises(FileStoreError, match=r"is full .*Make room"):
         files.add([content[start : start + 10_000] for start in range(0, len(content), 10_000)])
     assert keys(files) == {object_key(first.sha256)}
     assert files.read(first.sha256) == png(100_000, 1)
@@ -53,9 +53,9 @@ def test_a_read_only_disk(small_disk: Path) -> None:
     files = open_files(str(small_disk / "files"))
     stored = files.add([picture("png")])
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(DamagedFiles, match=r"read-only.*Mount it writable"):
+    with pytest.raises(FileStoreError, match=r"read-only.*Mount it writable"):
         files.add([picture("gif")])
-    with pytest.raises(DamagedFiles, match="read-only"):
+    with pytest.raises(FileStoreError, match="read-only"):
         files.refs("abc").put("a/b.png", Saved(stored.sha256, stored.size, stored.type, "original"))
     again = open_files(str(small_disk / "files"))  # what is there can still be used
     assert again.read(stored.sha256) == picture("png")
@@ -96,7 +96,7 @@ def test_every_refusal_is_one_clear_line(
     files.add([picture("gif")])
     before = keys(files)
     fail(monkeypatch, call, number)
-    with pytest.raises(DamagedFiles, match=words) as caught:
+    with pytest.raises(FileStoreError, match=words) as caught:
         files.add([picture("png")])
     monkeypatch.undo()
     assert "\n" not in str(caught.value)
@@ -111,7 +111,7 @@ def test_a_disk_that_fails_at_any_fsync_never_shows_a_doubtful_file(
     files = open_files(str(tmp_path / "files"))
     files.add([picture("gif")])
     fail(monkeypatch, "fsync", errno.EIO, after)
-    with pytest.raises(DamagedFiles):
+    with pytest.raises(FileStoreError):
         files.add([picture("png")])
     monkeypatch.undo()
     for key in keys(files):
@@ -135,7 +135,7 @@ def test_a_disk_that_loses_bytes_in_silence(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(os, "write", lossy)
     files = open_files(str(tmp_path))
-    with pytest.raises(DamagedFiles, match=r"kept \d+ of \d+ bytes"):
+    with pytest.raises(FileStoreError, match=r"kept \d+ of \d+ bytes"):
         files.add([picture("png")])
     assert keys(files) == set()
 
@@ -174,12 +174,12 @@ def test_permission_is_lost(tmp_path: Path) -> None:
     script = (  # everything is imported as root: the other user may not be able to look where the packages lie
         "import os, sys\n"
         "from bc_images.files import open_files\n"
-        "from bc_images.errors import DamagedFiles\n"
+        "from bc_images.errors import FileStoreError\n"
         "if not os.geteuid(): os.setgid(65534); os.setuid(65534)\n"
         "files = open_files(sys.argv[1])\n"
         "assert files.read(sys.argv[2])\n"
         "try: files.add([b'GIF89a' + bytes(50)])\n"
-        "except DamagedFiles as error: print(error)\n"
+        "except FileStoreError as error: print(error)\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "files"), stored.sha256]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
@@ -199,9 +199,9 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path, path: str) -> None:
 def test_a_file_that_takes_the_place_of_the_folder_later(tmp_path: Path) -> None:
     files = open_files(str(tmp_path / "files"))
     (tmp_path / "files").write_text("no folder")
-    with pytest.raises(DamagedFiles, match="is no folder"):
+    with pytest.raises(FileStoreError, match="is no folder"):
         files.add([picture("png")])
-    with pytest.raises(DamagedFiles, match="is no folder"):
+    with pytest.raises(FileStoreError, match="is no folder"):
         files.refs("abc")
 
 
@@ -215,7 +215,7 @@ def test_a_disk_that_is_no_longer_there(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(folder_module, "open_regular", gone)
     monkeypatch.setattr(Path, "stat", gone)
-    with pytest.raises(DamagedFiles, match=r"The file store .* cannot be used: Stale file handle|no file store"):
+    with pytest.raises(FileStoreError, match=r"The file store .* cannot be used: Stale file handle|no file store"):
         files.read(stored.sha256)
 
 
@@ -225,7 +225,7 @@ def test_one_unreadable_file_is_not_the_end_of_the_file_store(tmp_path: Path) ->
     path = tmp_path / object_key(stored.sha256)
     path.unlink()
     path.mkdir()
-    with pytest.raises(DamagedFiles, match="cannot be read"):
+    with pytest.raises(FileStoreError, match="cannot be read"):
         files.read(stored.sha256)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bc_images.errors import DamagedFiles, StoreLocked
+from bc_images.errors import FileStoreError, StoreLocked
 from bc_images.files import FileStore, locks, open_files
 from bc_images.files.locks import LockHolder, StoreLock, read_locks
 from tests.support import commands
@@ -194,7 +194,7 @@ def test_a_lock_that_cannot_be_renewed_is_lost(files: FileStore, monkeypatch: py
     lost = threading.Event()
 
     def unreachable(*_: Any) -> None:
-        raise DamagedFiles("The network is down.")
+        raise FileStoreError("The network is down.")
 
     with StoreLock(files.backend, STORE, lost.set) as lock:
         monkeypatch.setattr(files.backend, "size", unreachable)
@@ -210,7 +210,7 @@ def test_a_read_only_file_store_takes_no_lock_and_says_so(
     key = locked_by(files, replace(elsewhere, renewed=LockHolder.current().renewed))
 
     def read_only() -> Iterator[None]:
-        raise DamagedFiles("The file store is read-only.")
+        raise FileStoreError("The file store is read-only.")
 
     monkeypatch.setattr(files.backend, "stage", read_only)
     with pytest.raises(StoreLocked), StoreLock(files.backend, STORE):
@@ -222,7 +222,7 @@ def test_a_read_only_file_store_takes_no_lock_and_says_so(
 
 class TestUnlock:
     def unlock(self, files: FileStore, *options: str) -> tuple[int, str]:
-        done = commands.run("bc-images", "unlock", "--files", files.label, "--store-hash", STORE, *options)
+        done = commands.run("bc-images", "unlock", "--file-store", files.label, "--store-hash", STORE, *options)
         return done.returncode, done.stdout.decode() + done.stderr.decode()
 
     @pytest.fixture
@@ -252,5 +252,5 @@ class TestUnlock:
         assert not (tmp_path / "nowhere").exists()
 
     def test_a_store_hash_that_leads_elsewhere(self, files: FileStore) -> None:
-        done = commands.run("bc-images", "unlock", "--files", files.label, "--store-hash", "../sha256")
+        done = commands.run("bc-images", "unlock", "--file-store", files.label, "--store-hash", "../sha256")
         assert done.returncode == 2

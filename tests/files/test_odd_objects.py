@@ -65,7 +65,7 @@ def sandbox() -> Iterator[SandboxServer]:
 def config(sandbox: SandboxServer, tmp_path: Path) -> Path:
     path = tmp_path / "config.json"
     settings = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
-    path.write_text(json.dumps({**settings, "files": str(tmp_path / "files")}))
+    path.write_text(json.dumps({**settings, "file_store": str(tmp_path / "files")}))
     return path
 
 
@@ -105,7 +105,7 @@ def test_check_names_each_and_reads_the_rest(config: Path, tmp_path: Path) -> No
     backup, places = damaged(config)
     (tmp_path / "backup.singer").write_bytes(backup)
     for arguments in ([], [tmp_path / "backup.singer"]):
-        done = run("bc-images", "check", "--files", str(tmp_path / "files"), *arguments)
+        done = run("bc-images", "check", "--file-store", str(tmp_path / "files"), *arguments)
         assert done.returncode == 1, done.stderr
         lines = done.stdout.decode().splitlines()
         for kind, digest in places.items():
@@ -124,7 +124,7 @@ def test_a_backup_that_is_no_file_does_not_keep_the_others_from_being_checked(
     MAKE[kind](tmp_path / "odd")
     for order in (["odd", "backup.singer"], ["backup.singer", "odd"]):
         paths = [tmp_path / name for name in order]
-        done = run("bc-images", "check", "--files", str(tmp_path / "files"), *paths)
+        done = run("bc-images", "check", "--file-store", str(tmp_path / "files"), *paths)
         assert done.returncode == 3
         assert f"{len(places)} damaged, 0 missing" in done.stdout.decode()
         assert "/odd cannot be read" in done.stderr.decode()
@@ -190,7 +190,7 @@ def test_a_directory_in_the_place_of_a_ref(config: Path, tmp_path: Path) -> None
     done = run("tap-bc-images", "--config", config)
     assert done.returncode == 0
     assert f"{ref.name} in the file store is a directory" in done.stderr.decode()
-    done = run("bc-images", "check", "--files", str(tmp_path / "files"))
+    done = run("bc-images", "check", "--file-store", str(tmp_path / "files"))
     assert done.returncode == 1
     assert f"{ref.name}  is a directory" in done.stdout.decode()
 
@@ -198,7 +198,7 @@ def test_a_directory_in_the_place_of_a_ref(config: Path, tmp_path: Path) -> None
 @kinds
 def test_an_archive_that_is_no_file_is_passed_over(kind: str, tmp_path: Path) -> None:
     config = tmp_path / "archive.json"
-    config.write_text(json.dumps({"files": str(tmp_path / "files")}))
+    config.write_text(json.dumps({"file_store": str(tmp_path / "files")}))
     message = b'{"type": "SCHEMA", "stream": "things", "schema": {}, "key_properties": []}\n'
     message += b'{"type": "ACTIVATE_VERSION", "stream": "things", "version": 1}\n'
     assert run("target-singer-archive", "--config", config, stdin=message).returncode == 0
@@ -206,7 +206,7 @@ def test_an_archive_that_is_no_file_is_passed_over(kind: str, tmp_path: Path) ->
     MAKE[kind](tmp_path / "files" / "archives" / "store" / newest)
     done = run("tap-singer-archive", "--config", config)
     assert (done.returncode, done.stdout) == (0, message)
-    config.write_text(json.dumps({"files": str(tmp_path / "files"), "archive": newest}))
+    config.write_text(json.dumps({"file_store": str(tmp_path / "files"), "archive": newest}))
     done = run("tap-singer-archive", "--config", config)
     assert done.returncode == 3
     assert newest in done.stderr.decode()
@@ -244,7 +244,7 @@ def test_an_input_that_is_no_file_is_named(
     if option != "--config" and words != ["check"]:
         arguments += ["--config", settings]
     if words == ["check"] and name == "bc-images":
-        arguments += ["--files", str(tmp_path / "files")]
+        arguments += ["--file-store", str(tmp_path / "files")]
     if words == ["read"] and option == "--state":
         (tmp_path / "catalog.json").write_text('{"streams": []}')
         arguments += ["--catalog", tmp_path / "catalog.json"]
@@ -307,7 +307,7 @@ def test_a_pipe_that_another_process_writes_to_is_read(config: Path, tmp_path: P
 
     writer = threading.Thread(target=write)
     writer.start()
-    done = run("bc-images", "check", "--files", str(tmp_path / "files"), fifo)
+    done = run("bc-images", "check", "--file-store", str(tmp_path / "files"), fifo)
     writer.join()
     assert done.returncode == 0, done.stderr
     assert b"0 damaged, 0 missing, 0 orphaned" in done.stdout
@@ -316,7 +316,7 @@ def test_a_pipe_that_another_process_writes_to_is_read(config: Path, tmp_path: P
 @pytest.mark.parametrize(
     "command",
     [
-        ["bc-images", "check", "--files", "files", "odd"],
+        ["bc-images", "check", "--file-store", "files", "odd"],
         ["bc-images", "verify", "--backup", "odd"],
         ["tap-bc-images", "--config", "odd"],
         ["tap-bc-images", "--state", "odd"],

@@ -94,7 +94,7 @@ def test_the_commands_bring_every_byte_back(version: str, tmp_path: Path) -> Non
             "api_url": sandbox.url,
             "store_url": sandbox.url,
         }
-        shared |= {"api_version": version, "files": str(files), "max_retries": 0}
+        shared |= {"api_version": version, "file_store": str(files), "max_retries": 0}
 
         def back_up() -> tuple[Done, dict[int, str | None]]:
             config.write_text(json.dumps(shared))
@@ -111,7 +111,7 @@ def test_the_commands_bring_every_byte_back(version: str, tmp_path: Path) -> Non
         assert digests == {**wanted, empty: None}
         backup = tmp_path / "backup.singer"
         backup.write_bytes(first.stdout)
-        checked = run("bc-images", "check", "--files", files, backup)
+        checked = run("bc-images", "check", "--file-store", files, backup)
         assert checked.returncode == 1
         assert [line[:1] for line in checked.stdout.splitlines()[:-2]] == [b"-", b"x"]
 
@@ -127,7 +127,7 @@ def test_the_commands_bring_every_byte_back(version: str, tmp_path: Path) -> Non
         assert second.returncode == 0, second.stderr
         too_long = hashlib.sha256(hopeless["too-long.png"]).hexdigest()
         assert again == {order: digest for order, digest in digests.items() if digest not in {None, too_long}}
-        assert run("bc-images", "check", "--files", files, backup).stdout == checked.stdout
+        assert run("bc-images", "check", "--file-store", files, backup).stdout == checked.stdout
 
 
 @pytest.mark.parametrize("mounts", [False, True])
@@ -136,14 +136,14 @@ def test_a_file_store_that_is_not_there_ends_the_restore(mounts: bool, tmp_path:
     with SandboxServer(products=3, images=2) as sandbox:
         config, files, report = tmp_path / "config.json", tmp_path / "files", tmp_path / "report.jsonl"
         shared = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
-        config.write_text(json.dumps(shared | {"files": str(files)}))
+        config.write_text(json.dumps(shared | {"file_store": str(files)}))
         backup = run("tap-bc-images", "--config", config).stdout
         for image in sandbox.dump()["images"]:
             sandbox.delete_image(image["id"])
         files.rename(tmp_path / "moved")
         if mounts:
             files.mkdir()
-        more = {"files": str(files), "report": str(report), "state_dir": str(tmp_path / "state")}
+        more = {"file_store": str(files), "report": str(report), "state_dir": str(tmp_path / "state")}
         config.write_text(json.dumps(shared | more))
         done = run("target-bc-images", "--config", config, stdin=backup)
         assert done.returncode == 3

@@ -12,10 +12,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from bc_images.errors import DamagedFiles, FileUnavailable, SettingsError
+from bc_images.errors import FileStoreError, FileUnavailable, SettingsError
 from bc_images.files import FileStore, Saved, open_files
 from bc_images.files.index import object_key
-from bc_images.files.store import FileLies
+from bc_images.files.store import CorruptFile
 from tests.support.file_stores import Tamper, everywhere, keys
 from tests.support.move_filesystem import Elsewhere
 from tests.support.pictures import KINDS, MEDIA_TYPES, picture, png
@@ -112,7 +112,7 @@ def test_a_file_store_that_is_not_there_is_not_one_without_files(place: str) -> 
     if "://" not in place:
         Path(place).mkdir()
     for look in (open_files(place).read, open_files(place).verify):
-        with pytest.raises(DamagedFiles, match="There is no file store at"):
+        with pytest.raises(FileStoreError, match="There is no file store at"):
             look("0" * 64)
 
 
@@ -127,9 +127,9 @@ def test_a_file_store_that_vanishes_meanwhile(files: FileStore, place: str) -> N
     else:
         Path(place).rename(f"{place}.moved")
         Path(place).mkdir()
-    with pytest.raises(DamagedFiles, match="There is no file store at") as caught:
+    with pytest.raises(FileStoreError, match="There is no file store at") as caught:
         files.read(digests[1])
-    assert not isinstance(caught.value, FileLies)
+    assert not isinstance(caught.value, CorruptFile)
 
 
 @everywhere
@@ -150,7 +150,7 @@ def test_a_flipped_bit_is_noticed(files: FileStore, tamper: Tamper, where: int) 
     damaged[where] ^= 1
     tamper(object_key(stored.sha256), bytes(damaged))
     for look in (files.read, files.verify):
-        with pytest.raises(FileLies, match=r"is damaged.*bc-images check"):
+        with pytest.raises(CorruptFile, match=r"is damaged.*bc-images check"):
             look(stored.sha256)
 
 
@@ -159,7 +159,7 @@ def test_a_flipped_bit_is_noticed(files: FileStore, tamper: Tamper, where: int) 
 def test_a_changed_length_is_noticed(files: FileStore, tamper: Tamper, change: bytes) -> None:
     stored = files.add([picture("png")])
     tamper(object_key(stored.sha256), change)
-    with pytest.raises(DamagedFiles, match="is damaged"):
+    with pytest.raises(FileStoreError, match="is damaged"):
         files.read(stored.sha256)
 
 
@@ -218,7 +218,7 @@ def test_no_address(url: str) -> None:
 
 
 def test_an_unknown_scheme() -> None:
-    with pytest.raises(SettingsError, match=r"files: .*carrierpigeon"):
+    with pytest.raises(SettingsError, match=r"file_store: .*carrierpigeon"):
         open_files("carrierpigeon://loft/3")
 
 
@@ -274,7 +274,7 @@ def test_a_password_in_an_address_is_never_shown() -> None:
     fsspec.register_implementation("talkative", Talkative, clobber=True)
     files = open_files("talkative://user:pass%20word%21x@example.invalid/files")
     assert "word" not in files.label
-    with pytest.raises(DamagedFiles, match=r"with password \*\*\* failed: \*\*\*") as caught:
+    with pytest.raises(FileStoreError, match=r"with password \*\*\* failed: \*\*\*") as caught:
         files.refs("abc").put("a/b.png", Saved("0" * 64, 9, "image/png", "original"))
     assert "word%21" not in str(caught.value)
 

@@ -13,14 +13,14 @@ import pytest
 import requests
 from PIL import Image
 
-from bc_images.bigcommerce import FromFile, FromImport, FromUrl, Store, open_store
+from bc_images.bigcommerce import FileSource, Store, UrlSource, WebDavSource, open_store
 from bc_images.bigcommerce.mapping import Record, file_name, stem
 from bc_images.errors import (
     AuthError,
+    FatalError,
     FileUnavailable,
     RequestRejected,
     SettingsError,
-    Stopped,
     StoreUnreachable,
     UnexpectedResponse,
 )
@@ -110,7 +110,7 @@ def test_every_way_brings_the_same_bytes(
     record = saved(files, picture(kind), f"c/123/front-view__36562.{kind}")
     host.on(f"/{object_key(record['file_sha256'])}", content(picture(kind)))
     settings = settings_of(sandbox, api_version=version)
-    uploader = Uploader(settings, files=files, upload=upload, files_url=host.url, **DAV)
+    uploader = Uploader(settings, files=files, upload_method=upload, file_store_public_url=host.url, **DAV)
     assert uploader.route(record) == route
     image = create(open_store(settings), sandbox, uploader, record)
     assert image["sha256"] == record["file_sha256"]
@@ -134,14 +134,14 @@ def test_replacing(sandbox: SandboxServer, files: FileStore, version: str) -> No
 def test_auto_takes_the_first_that_can_work(sandbox: SandboxServer, files: FileStore) -> None:
     record = saved(files, picture("png"))
     v2, v3 = settings_of(sandbox, api_version="v2"), settings_of(sandbox)
-    assert Uploader(v3, files=files, files_url="https://f.example.com", **DAV).route(record) == "multipart"
-    assert Uploader(v2, files=files, files_url="https://f.example.com", **DAV).route(record) == "webdav"
-    assert Uploader(v2, files=files, files_url="https://f.example.com").route(record) == "url"
+    assert Uploader(v3, files=files, file_store_public_url="https://f.example.com", **DAV).route(record) == "multipart"
+    assert Uploader(v2, files=files, file_store_public_url="https://f.example.com", **DAV).route(record) == "webdav"
+    assert Uploader(v2, files=files, file_store_public_url="https://f.example.com").route(record) == "url"
     assert Uploader(v3, files=None).route(record) == "address"
     assert Uploader(v3, files=files).route(record_of("a/b.png")) == "address"
 
 
-WAYS = r"set webdav_username and webdav_password, or files_url, or use api_version v3"
+WAYS = r"set webdav_username and webdav_password, or file_store_public_url, or use api_version v3"
 
 
 def test_v2_without_any_way_says_what_to_do(
@@ -159,9 +159,9 @@ def test_v2_without_any_way_says_what_to_do(
 @pytest.mark.parametrize("version", ["v2", "v3"])
 def test_an_address_that_there_never_is(sandbox: SandboxServer, files: FileStore, version: str) -> None:
     sandbox.clear_requests()
-    with pytest.raises(SettingsError, match="upload url needs files_url"):
-        Uploader(settings_of(sandbox, api_version=version), files=files, upload="url", **DAV)
-    Uploader(settings_of(sandbox, api_version=version), files=None, upload="url")  # the records carry their own
+    with pytest.raises(SettingsError, match="upload_method url needs file_store_public_url"):
+        Uploader(settings_of(sandbox, api_version=version), files=files, upload_method="url", **DAV)
+    Uploader(settings_of(sandbox, api_version=version), files=None, upload_method="url")  # the records carry their own
     assert sandbox.requests() == []
 
 
@@ -170,8 +170,8 @@ def test_an_address_that_there_never_is(sandbox: SandboxServer, files: FileStore
     [
         ("v3", {}, "multipart"),
         ("v2", DAV, "webdav"),
-        ("v2", {"files_url": "https://f.example.com"}, "url"),
-        ("v3", {"upload": "url", "files_url": "https://f.example.com"}, "url"),
+        ("v2", {"file_store_public_url": "https://f.example.com"}, "url"),
+        ("v3", {"upload_method": "url", "file_store_public_url": "https://f.example.com"}, "url"),
     ],
 )
 def test_the_way_is_said(
@@ -188,7 +188,9 @@ def test_the_way_is_said(
     assert caplog.messages == [f"Saved pictures go back by {way}."]
 
 
-@pytest.mark.parametrize("form", [{"files_url": None, "webdav_username": None, "webdav_password": None}, {}])
+@pytest.mark.parametrize(
+    "form", [{"file_store_public_url": None, "webdav_username": None, "webdav_password": None}, {}]
+)
 def test_settings_that_are_not_set(sandbox: SandboxServer, form: dict[str, Any]) -> None:
     Uploader(settings_of(sandbox), files=None, **form)
 
@@ -196,13 +198,13 @@ def test_settings_that_are_not_set(sandbox: SandboxServer, form: dict[str, Any])
 @pytest.mark.parametrize(
     ("version", "given", "words"),
     [
-        ("v2", {"upload": "multipart"}, "needs api_version v3"),
-        ("v3", {"upload": "webdav"}, "webdav_username"),
-        ("v3", {"upload": "webdav", "webdav_username": "x"}, "webdav_password"),
-        ("v3", {"files_url": "ftp://example.com"}, "files_url"),
-        ("v3", {"files_url": "https://example.com/?x=1"}, "files_url"),
-        ("v3", {"files_url": "https://a:b@example.com/"}, "files_url"),
-        ("v3", {"files_url": "example.com"}, "files_url"),
+        ("v2", {"upload_method": "multipart"}, "needs api_version v3"),
+        ("v3", {"upload_method": "webdav"}, "webdav_username"),
+        ("v3", {"upload_method": "webdav", "webdav_username": "x"}, "webdav_password"),
+        ("v3", {"file_store_public_url": "ftp://example.com"}, "file_store_public_url"),
+        ("v3", {"file_store_public_url": "https://example.com/?x=1"}, "file_store_public_url"),
+        ("v3", {"file_store_public_url": "https://a:b@example.com/"}, "file_store_public_url"),
+        ("v3", {"file_store_public_url": "example.com"}, "file_store_public_url"),
         ("v3", {"webdav_username": "größe", "webdav_password": "x"}, "not ASCII"),
         ("v3", {"webdav_username": "a\r\nX-Evil: 1", "webdav_password": "x"}, "line break"),
     ],
@@ -224,7 +226,7 @@ def test_a_signed_address(sandbox: SandboxServer, s3: str, caplog: pytest.LogCap
     image = create(open_store(settings), sandbox, uploader, record)
     assert image["sha256"] == record["file_sha256"]
     with uploader.source(record) as source:
-        assert isinstance(source, FromUrl)
+        assert isinstance(source, UrlSource)
         assert source.url.startswith("http://127.0.0.1:")
         assert "Signature=" in source.url
 
@@ -234,9 +236,10 @@ def test_a_signed_address_that_is_too_long(
     sandbox: SandboxServer, s3: str, caplog: pytest.LogCaptureFixture, version: str, upload: str
 ) -> None:
     files = open_files(f"{s3}/{'deep/' * 20}")
-    uploader = Uploader(settings_of(sandbox, api_version=version), files=files, upload=upload)
+    uploader = Uploader(settings_of(sandbox, api_version=version), files=files, upload_method=upload)
     assert re.search(
-        r"cannot go back .*: the address has \d{3} characters and .* 255\. .*[Ss]et .*files_url", caplog.text
+        r"cannot go back .*: the address has \d{3} characters and .* 255\. .*[Ss]et .*file_store_public_url",
+        caplog.text,
     )
     assert "Signature" not in caplog.text
     sandbox.clear_requests()
@@ -278,12 +281,12 @@ def test_the_name_that_is_sent(
     uploader = Uploader(settings, files=files, **DAV)
     with uploader.source(record) as source:
         if version == "v3":
-            assert isinstance(source, FromFile)
+            assert isinstance(source, FileSource)
             assert source.name == sent
             assert source.open().read() == picture(kind)
             assert source.open().read() == picture(kind)  # from the start, each time
         else:
-            assert isinstance(source, FromImport)
+            assert isinstance(source, WebDavSource)
             assert re.fullmatch(r"[A-Za-z0-9_.-]+", source.name)
             assert len(source.name) <= 240
             if sent.isascii() and len(sent) < 200:
@@ -296,8 +299,8 @@ def test_two_uploads_of_one_name_do_not_meet(sandbox: SandboxServer, files: File
     uploader = Uploader(settings_of(sandbox, api_version="v2"), files=files, **DAV)
     one, other = saved(files, picture("png")), saved(files, picture("png", 1))
     with uploader.source(one) as first, uploader.source(other) as second:
-        assert isinstance(first, FromImport)
-        assert isinstance(second, FromImport)
+        assert isinstance(first, WebDavSource)
+        assert isinstance(second, WebDavSource)
         assert first.name != second.name
         assert len(imports(sandbox)) == 2
     assert imports(sandbox) == []
@@ -435,7 +438,7 @@ def test_without_bytes_the_store_fetches_what_the_record_names(
     wanted = record_of("a/b c.png", **record)
     uploader.check(wanted)
     with uploader.source(wanted) as source:
-        assert source == FromUrl(address.format(sandbox=sandbox.url))
+        assert source == UrlSource(address.format(sandbox=sandbox.url))
 
 
 @pytest.mark.parametrize("store_hash", ["x.evil.example.com/", "a b", "a/../b"])
@@ -453,8 +456,13 @@ def test_the_limit_of_255_characters(
     start = "https://files.example.com/"
     if saves:
         record = saved(files, picture("png"))
-        files_url = start + "x" * (length - len(start) - len(f"/{object_key(record['file_sha256'])}"))
-        uploader = Uploader(settings_of(sandbox, api_version=version), files=files, upload="url", files_url=files_url)
+        file_store_public_url = start + "x" * (length - len(start) - len(f"/{object_key(record['file_sha256'])}"))
+        uploader = Uploader(
+            settings_of(sandbox, api_version=version),
+            files=files,
+            upload_method="url",
+            file_store_public_url=file_store_public_url,
+        )
     else:
         record = record_of("a/b.png", zoom_url=(start + "x" * 300)[:length])
         uploader = Uploader(settings_of(sandbox, api_version=version), files=None)
@@ -462,7 +470,7 @@ def test_the_limit_of_255_characters(
     if length == 255:
         uploader.check(record)
         with uploader.source(record) as source:
-            assert isinstance(source, FromUrl)
+            assert isinstance(source, UrlSource)
             assert len(source.url) == 255
     else:
         with pytest.raises(FileUnavailable, match="has 256 characters and the store takes 255"):
@@ -473,7 +481,7 @@ def test_the_limit_of_255_characters(
 @everywhere
 def test_a_file_store_that_is_gone_is_no_fault_of_the_record(sandbox: SandboxServer, place: str) -> None:
     uploader = Uploader(settings_of(sandbox), files=open_files(place))
-    with pytest.raises(Stopped, match="There is no file store at"):
+    with pytest.raises(FatalError, match="There is no file store at"):
         uploader.check(record_of("a/b.png", file_sha256="0" * 64))
 
 
@@ -572,7 +580,7 @@ def test_a_file_that_webdav_does_not_take_is_no_fault_of_the_others(
             pytest.fail("nothing was uploaded")
         host.otherwise = status(201)
     with elsewhere.source(record) as source:
-        assert isinstance(source, FromImport)
+        assert isinstance(source, WebDavSource)
 
 
 @pytest.mark.parametrize("code", [401, 403])
@@ -623,7 +631,7 @@ def test_litter_that_cannot_be_removed_is_named(
 
 def test_bytes_can_be_opened_by_requests(sandbox: SandboxServer, files: FileStore) -> None:
     with Uploader(settings_of(sandbox), files=files).source(saved(files, picture("png"))) as source:
-        assert isinstance(source, FromFile)
+        assert isinstance(source, FileSource)
         assert isinstance(source.open(), BytesIO)
 
 

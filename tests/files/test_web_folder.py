@@ -86,7 +86,7 @@ def files(tmp_path: Path) -> FileStore:
 
 
 def test_a_sound_file_store_gives_no_alarm(server: str, files: FileStore) -> None:
-    done = run("bc-images", "check", "--files", f"{server}/my%20files/")
+    done = run("bc-images", "check", "--file-store", f"{server}/my%20files/")
     assert (done.returncode, done.stderr) == (0, b""), done.stdout.decode()
     assert f"{len(NAMES)} files ({2000 * len(NAMES):,} bytes)" in done.stdout.decode()
     refs = open_files(f"{server}/my%20files").refs("abc")
@@ -101,7 +101,7 @@ def test_what_is_wrong_is_found_all_the_same(server: str, files: FileStore, tmp_
     cut.write_bytes(cut.read_bytes()[:-1])
     (tmp_path / "my files" / "sha256" / "ab").mkdir(exist_ok=True)
     (tmp_path / "my files" / "sha256" / "ab" / "notes.txt").write_text("no picture")
-    done = run("bc-images", "check", "--files", f"{server}/my%20files")
+    done = run("bc-images", "check", "--file-store", f"{server}/my%20files")
     lines = done.stdout.decode().splitlines()
     assert done.returncode == 1
     assert {line.split()[0] for line in lines[:-1]} == {"!", "-", "+"}
@@ -111,6 +111,6 @@ def test_what_is_wrong_is_found_all_the_same(server: str, files: FileStore, tmp_
 def test_no_file_store_there(server: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for path in ("empty", "missing"):
-        done = run("bc-images", "check", "--files", f"{server}/{path}")
+        done = run("bc-images", "check", "--file-store", f"{server}/{path}")
         assert done.returncode == 3
         assert b"There is no file store at http://" in done.stderr

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bc_images.bigcommerce import FromImport
+from bc_images.bigcommerce import WebDavSource
 from bc_images.errors import AuthError, StoreUnreachable, UnexpectedResponse
 from bc_images.files import FileStore
 from bc_images.files.upload import Uploader
@@ -92,7 +92,7 @@ def test_what_confirms_nothing_is_no_success(
 def test_what_confirms_is_a_success(host: Host, files: FileStore, elsewhere: Uploader, given: Any) -> None:
     host.otherwise = given
     with elsewhere.source(saved(files, picture("png"))) as source:
-        assert isinstance(source, FromImport)
+        assert isinstance(source, WebDavSource)
         host.otherwise = status(204)
 
 

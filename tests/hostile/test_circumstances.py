@@ -305,9 +305,9 @@ def test_a_picture_that_is_replaced_after_a_check(stage: Stage, change: str) -> 
     backup = stage.records()
     before = stage.state()
     data = stage.backup()
-    assert commands.run("bc-images", "check", f"--files={stage.config['files']}").returncode == 0
+    assert commands.run("bc-images", "check", f"--file-store={stage.config['file_store']}").returncode == 0
     lost = next(record for record in backup if record["product_id"] == SECOND)
-    (path,) = Path(stage.config["files"], "sha256").rglob(f"*{lost['file_sha256'][2:]}*")
+    (path,) = Path(stage.config["file_store"], "sha256").rglob(f"*{lost['file_sha256'][2:]}*")
     content = path.read_bytes()
     path.chmod(0o600)
     changed = {
@@ -347,7 +347,7 @@ def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def check(files: str) -> None:
-    ended = commands.run("bc-images", "check", f"--files={files}")
+    ended = commands.run("bc-images", "check", f"--file-store={files}")
     assert ended.returncode == 0, ended
 
 
@@ -372,13 +372,13 @@ def test_two_taps_and_a_target_on_one_file_store(tmp_path: Path, place: str, req
     files = str(tmp_path / "files") if place == "folder" else request.getfixturevalue("bucket")
     with SandboxServer(products=30, images=3) as first, SandboxServer(products=5, images=3) as second:
         stage = Stage(second, tmp_path)
-        stage.config["files"] = files
+        stage.config["file_store"] = files
         before, backup = stage.state(), tmp_path / "backup.singer"
         backup.write_bytes(stage.backup())
         lose_everything(stage)
         second.switch(latency_ms=10)
         first.switch(latency_ms=10)
-        config = tap.settings(first.url, files=files)
+        config = tap.settings(first.url, file_store=files)
         taps = [start_tap(config, tmp_path, name) for name in ("one", "two")]
         assert killable_process.wait_until(lambda: len(first.requests()) > 0)
         path = tmp_path / "target.json"
@@ -408,7 +408,7 @@ def test_a_tap_that_is_killed_leaves_a_file_store_that_the_next_run_completes(
             mine = f"{files}/{number}"
             sandbox.clear_requests()
             sandbox.switch(latency_ms=5)
-            process, _ = start_tap({**config, "files": mine}, tmp_path, f"killed-{number}")
+            process, _ = start_tap({**config, "file_store": mine}, tmp_path, f"killed-{number}")
             wanted = dice.randrange(2, 60)
             while len(sandbox.requests()) < wanted and process.poll() is None:
                 time.sleep(0.002)
@@ -417,7 +417,7 @@ def test_a_tap_that_is_killed_leaves_a_file_store_that_the_next_run_completes(
             process.kill()
             process.wait(killable_process.LONG)
             sandbox.switch(latency_ms=0)
-            output = tap.sync({**config, "files": mine})
+            output = tap.sync({**config, "file_store": mine})
             assert {record["id"]: record["file_sha256"] for record in output.records()} == images
             check(mine)
     assert killed > 6, "most of them ended before they could be killed"
@@ -438,7 +438,7 @@ def test_no_process_shows_a_secret(stage3: Stage, command: str, way: str) -> Non
     stage3.sandbox.faults("P", match=PATH)
     path = stage3.folder / "config.json"
     variables, arguments = {}, ["--config", str(path)]
-    names = ("store_hash", "api_url", "store_url", "files", "webdav_username")
+    names = ("store_hash", "api_url", "store_url", "file_store", "webdav_username")
     config = {name: stage3.config[name] for name in names} | secrets
     path.write_text(json.dumps(config), encoding="utf-8")
     if way == "environment":

@@ -17,10 +17,10 @@ import pytest
 
 from bc_images.bigcommerce import exchange
 from bc_images.bigcommerce.mapping import Record
-from bc_images.errors import FileUnavailable, SettingsError, Stopped, StoreUnreachable, UnexpectedResponse
+from bc_images.errors import FatalError, FileUnavailable, SettingsError, StoreUnreachable, UnexpectedResponse
 from bc_images.files import Downloader, FileStore, open_files
 from bc_images.files.upload import Uploader
-from bc_images.files.url_policy import Addresses, _is_public
+from bc_images.files.url_policy import UrlPolicy, _is_public
 from bc_images.files.webdav import WebDAV
 from tests.support.file_host import Answer, Host, content, cut
 from tests.support.file_stores import record_of, settings_for
@@ -127,7 +127,7 @@ def test_a_webdav_without_end_is_left(script: Script, status: bytes | None) -> N
         has_status = script in {DRIPS[name] for name in HEADLESS}
         is_page = script in {DRIPS[name] for name in PAGES}
         is_stored = status is None and not has_status and not is_page
-        with nullcontext() if is_stored else pytest.raises((Stopped, FileUnavailable)):
+        with nullcontext() if is_stored else pytest.raises((FatalError, FileUnavailable)):
             webdav._send("PUT", "x.png", b"x" * 100_000, 1)
         assert len(server.requests) <= 4
 
@@ -145,7 +145,7 @@ def test_a_flood_in_a_webdav_challenge_is_not_read(monkeypatch: pytest.MonkeyPat
 
     with peer(flood) as server:
         webdav = WebDAV(settings_for(server.url, max_retries=0), "user", "password")
-        with pytest.raises((Stopped, StoreUnreachable, UnexpectedResponse)):
+        with pytest.raises((FatalError, StoreUnreachable, UnexpectedResponse)):
             webdav._send("PUT", "x.png", b"x", 0)
     assert sent < 64 * 2**20
 
@@ -356,7 +356,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 )
 def test_a_name_is_judged_by_all_its_addresses(resolve: Callable[..., None], addresses: tuple[str, ...]) -> None:
     resolve("cdn.example", *addresses)
-    judge = Addresses(settings_for("http://127.0.0.1:1"))
+    judge = UrlPolicy(settings_for("http://127.0.0.1:1"))
     for check in (judge.judge, judge.judge_before_contact):
         with pytest.raises(FileUnavailable, match="private network"):
             check("http://cdn.example/x.png")
@@ -364,7 +364,7 @@ def test_a_name_is_judged_by_all_its_addresses(resolve: Callable[..., None], add
 
 def test_a_name_of_public_addresses_may_be_used(resolve: Callable[..., None]) -> None:
     resolve("cdn.example", "8.8.8.8", "2a00:1450:4001::1")
-    judge = Addresses(settings_for("http://127.0.0.1:1"))
+    judge = UrlPolicy(settings_for("http://127.0.0.1:1"))
     assert judge.judge("http://cdn.example/x.png") == "http://cdn.example/x.png"
     assert judge.judge("http://unknown.example/x.png") == "http://unknown.example/x.png"  # the store may know it
 
@@ -373,7 +373,7 @@ STORE = "https://shop.example"
 
 
 @pytest.mark.parametrize(
-    "files_url",
+    "file_store_public_url",
     [
         "http://10.0.0.1/files",
         "http://localhost:9000",
@@ -384,17 +384,24 @@ STORE = "https://shop.example"
         "http://nas/files",
     ],
 )
-def test_a_private_files_url_is_refused(resolve: Callable[..., None], files_url: str, files: FileStore) -> None:
+def test_a_private_file_store_public_url_is_refused(
+    resolve: Callable[..., None], file_store_public_url: str, files: FileStore
+) -> None:
     resolve("inner.example", "192.168.1.5")
     settings = settings_for("http://127.0.0.1:1", api_version="v2", store_url=STORE, api_url="https://api.example.com")
-    with pytest.raises(SettingsError, match=r"files_url leads to .*, a private address"):
-        Uploader(settings, files=files, upload="url", files_url=files_url)
+    with pytest.raises(SettingsError, match=r"file_store_public_url leads to .*, a private address"):
+        Uploader(settings, files=files, upload_method="url", file_store_public_url=file_store_public_url)
     # The store of a sandbox is on this machine, and can fetch from it.
-    Uploader(settings_for("http://127.0.0.1:1", api_version="v2"), files=files, upload="url", files_url=files_url)
+    Uploader(
+        settings_for("http://127.0.0.1:1", api_version="v2"),
+        files=files,
+        upload_method="url",
+        file_store_public_url=file_store_public_url,
+    )
 
 
 @pytest.mark.parametrize(
-    "files_url",
+    "file_store_public_url",
     [
         "https://me:hunter2@files.example/",
         "https://hunter2@files.example",
@@ -404,7 +411,13 @@ def test_a_private_files_url_is_refused(resolve: Callable[..., None], files_url:
         "https://files.example/\nhunter2",
     ],
 )
-def test_a_files_url_that_is_none_is_refused_without_being_shown(files_url: str, files: FileStore) -> None:
-    with pytest.raises(SettingsError, match="files_url is no public") as caught:
-        Uploader(settings_for("http://127.0.0.1:1", api_version="v2"), files=files, files_url=files_url)
+def test_a_file_store_public_url_that_is_none_is_refused_without_being_shown(
+    file_store_public_url: str, files: FileStore
+) -> None:
+    with pytest.raises(SettingsError, match="file_store_public_url is no public") as caught:
+        Uploader(
+            settings_for("http://127.0.0.1:1", api_version="v2"),
+            files=files,
+            file_store_public_url=file_store_public_url,
+        )
     assert "hunter2" not in str(caught.value)

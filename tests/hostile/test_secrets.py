@@ -98,11 +98,11 @@ def test_a_secret_where_anything_else_belongs_is_not_shown(arguments: list[str],
     assert SECRET not in ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize("name", ["api_url", "store_url", "files_url"])
+@pytest.mark.parametrize("name", ["api_url", "store_url", "file_store_public_url"])
 @pytest.mark.parametrize("address", ["http://user:{}@host", "https://{}@api.bigcommerce.com", "https://:{}@[::1"])
 def test_no_address_carries_credentials(name: str, address: str, tmp_path: Path) -> None:
     config = {"store_hash": "abc", "access_token": "a-token", name: address.format(SECRET)}
-    command = "target-bc-images" if name == "files_url" else "tap-bc-images"
+    command = "target-bc-images" if name == "file_store_public_url" else "tap-bc-images"
     if command == "target-bc-images":
         config["state_dir"] = str(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -78,7 +78,7 @@ def test_the_target_and_verify(sandbox: SandboxServer, tmp_path: Path, name: str
     backup = tmp_path / "backup.singer"
     backup.write_bytes(lines)
     files = tmp_path / "files"
-    with configured(tmp_path, sandbox.url, match_products_by=matching, files=str(files)) as config:
+    with configured(tmp_path, sandbox.url, match_products_by=matching, file_store=str(files)) as config:
         for dry_run in (True, False):
             path = tmp_path / "target.json"
             path.write_text(json.dumps({**json.loads(config.read_text()), "dry_run": dry_run}))
@@ -90,7 +90,7 @@ def test_the_target_and_verify(sandbox: SandboxServer, tmp_path: Path, name: str
         shown(compared.stdout, compared.stderr)
     (files / "sha256").mkdir(parents=True, exist_ok=True)
     for options in ([], ["--json"]):
-        checked = commands.run("bc-images", "check", "--files", str(files), *options, backup)
+        checked = commands.run("bc-images", "check", "--file-store", str(files), *options, backup)
         shown(checked.stdout, checked.stderr)
 
 
@@ -130,9 +130,9 @@ def test_names_of_files_and_locks_in_the_file_store(tmp_path: Path) -> None:
     entry = {"host": HOSTILE, "machine": "m", "pid": 1, "started": HOSTILE, "renewed": "2026-01-01T00:00:00+00:00"}
     (locks / "0-1.json").write_text(json.dumps(entry))
     for options in ([], ["--json"]):
-        done = commands.run("bc-images", "check", "--files", str(tmp_path), *options)
+        done = commands.run("bc-images", "check", "--file-store", str(tmp_path), *options)
         assert "owned" in shown(done.stdout, done.stderr)
-    done = commands.run("bc-images", "unlock", "--files", str(tmp_path), "--store-hash", STORE_HASH)
+    done = commands.run("bc-images", "unlock", "--file-store", str(tmp_path), "--store-hash", STORE_HASH)
     assert "owned" in shown(done.stdout, done.stderr)
 
 
@@ -140,11 +140,11 @@ def test_names_of_files_and_locks_in_the_file_store(tmp_path: Path) -> None:
     "arguments",
     [
         ["bc-images", "{}"],
-        ["bc-images", "check", "--files", "{}"],
-        ["bc-images", "check", "--files", "x://{}"],
+        ["bc-images", "check", "--file-store", "{}"],
+        ["bc-images", "check", "--file-store", "x://{}"],
         ["bc-images", "verify", "--backup", "{}"],
         ["bc-images", "retry", "{}"],
-        ["bc-images", "check", "--sample", "{}", "--files", "x"],
+        ["bc-images", "check", "--sample", "{}", "--file-store", "x"],
         ["tap-bc-images", "--config", "{}"],
         ["tap-bc-images", "--state", "{}"],
         ["tap-bc-images", "--{}"],

@@ -177,7 +177,7 @@ class TestMeltanoInAContainer:
         assert f'pip install "{MELTANO}"' in self.text
 
     def test_backups_are_kept_in_the_volume(self) -> None:
-        (files,) = re.findall(r"^ +BC_IMAGES_FILES=(\S+) ", self.text, re.MULTILINE)
+        (files,) = re.findall(r"^ +BC_IMAGES_FILE_STORE=(\S+) ", self.text, re.MULTILINE)
         (volume,) = re.findall(r"^VOLUME (\S+)$", self.text, re.MULTILINE)
         assert PurePosixPath("/project", files).is_relative_to(volume)
         (mount,) = pod("bc-images-backup")["containers"][0]["volumeMounts"]

@@ -391,7 +391,7 @@ def test_an_environment_for_each_store(tmp_path: Path, warehouse: Postgres) -> N
                 "TAP_BC_IMAGES_API_URL": store.url,
                 "TAP_BC_IMAGES_STORE_URL": store.url,
                 "TAP_BC_IMAGES_STREAM_MAPS": json.dumps(maps),
-                "BC_IMAGES_FILES": theirs["env"]["BC_IMAGES_FILES"].replace("s3://my-backups", "output"),
+                "BC_IMAGES_FILE_STORE": theirs["env"]["BC_IMAGES_FILE_STORE"].replace("s3://my-backups", "output"),
             }
             environments.append(theirs)
             counts[store_hash] = products * 2

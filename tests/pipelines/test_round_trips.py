@@ -111,7 +111,7 @@ def test_through_duckdb(project: Project, store: SandboxServer, tmp_path: Path, 
     project.environment |= VERSIONS[version]
     make_odd(store)
     before = looks(store)
-    project.run("warehouse-duckdb", TAP_BC_IMAGES_FILES="output/files")
+    project.run("warehouse-duckdb", TAP_BC_IMAGES_FILE_STORE="output/files")
     wreck(store, seed=3)
     assert looks(store) != before
 
@@ -129,7 +129,7 @@ def test_through_duckdb(project: Project, store: SandboxServer, tmp_path: Path, 
         "access_token": "sandbox-token",
         "api_url": store.url,
         "store_url": store.url,
-        "files": "output/files",
+        "file_store": "output/files",
     }
     (project.folder / "target.json").write_text(json.dumps(settings))
     target: list[Path | str] = [Path(sys.executable).parent / "target-bc-images", "--config", "target.json"]

@@ -13,7 +13,7 @@ import pytest
 from bc_images.cli.demo import warehouse
 from bc_images.cli.demo.compare import differences
 from bc_images.cli.demo.stage import Stage
-from bc_images.errors import DamagedInput, SettingsError, Stopped
+from bc_images.errors import FatalError, InvalidInput, SettingsError
 
 BIN = Path(sys.executable).parent
 
@@ -57,21 +57,21 @@ def test_every_difference_is_seen(tmp_path: Path, after: list[dict[str, object]]
 
 def test_nothing_is_proved_about_an_image_without_its_file(tmp_path: Path) -> None:
     path = backup(tmp_path / "backup", {"file_sha256": None})
-    with pytest.raises(DamagedInput, match="came without its file"):
+    with pytest.raises(InvalidInput, match="came without its file"):
         differences(path, path)
 
 
 class TestStage:
     def test_a_command_that_fails_ends_the_demo(self, tmp_path: Path) -> None:
-        with Stage(tmp_path / "demo", keep=[]) as stage, pytest.raises(Stopped, match="ended with exit code 7"):
+        with Stage(tmp_path / "demo", keep=[]) as stage, pytest.raises(FatalError, match="ended with exit code 7"):
             stage.run("exit 7")
 
     def test_a_pipe_fails_where_any_part_fails(self, tmp_path: Path) -> None:
-        with Stage(tmp_path / "demo", keep=[]) as stage, pytest.raises(Stopped, match="exit code 1"):
+        with Stage(tmp_path / "demo", keep=[]) as stage, pytest.raises(FatalError, match="exit code 1"):
             stage.run("false | true")
 
     def test_a_server_that_ends_at_once_is_told(self, tmp_path: Path) -> None:
-        with Stage(tmp_path / "demo", keep=[]) as stage, pytest.raises(Stopped, match="ended at once"):
+        with Stage(tmp_path / "demo", keep=[]) as stage, pytest.raises(FatalError, match="ended at once"):
             stage.serve("false", "http://127.0.0.1:9/")
 
     def test_a_server_ends_with_the_stage(self, tmp_path: Path) -> None:

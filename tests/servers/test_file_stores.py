@@ -60,16 +60,16 @@ class Stage:
         self.env: Environment = {**clean, **env}
         common = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
         self.config = folder / "config.json"
-        self.config.write_text(json.dumps({**common, "files": files}))
+        self.config.write_text(json.dumps({**common, "file_store": files}))
         self.target = folder / "target.json"
-        self.target.write_text(json.dumps({**common, "files": files, "state_dir": str(folder / "state")}))
+        self.target.write_text(json.dumps({**common, "file_store": files, "state_dir": str(folder / "state")}))
 
     def __call__(self, *command: str | Path, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         words = [str(self.programs / str(command[0])), *map(str, command[1:])]
         return subprocess.run(words, input=data, env=self.env, capture_output=True, timeout=120)
 
     def check(self) -> subprocess.CompletedProcess[bytes]:
-        return self("bc-images", "check", "--files", self.files)
+        return self("bc-images", "check", "--file-store", self.files)
 
     def pictures(self) -> list[Any]:
         """What a restore must bring back."""

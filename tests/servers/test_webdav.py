@@ -11,7 +11,7 @@ import pytest
 import requests
 from requests.auth import HTTPDigestAuth
 
-from bc_images.bigcommerce import FromImport
+from bc_images.bigcommerce import WebDavSource
 from bc_images.errors import AuthError
 from bc_images.files import FileStore, Saved, open_files
 from bc_images.files import webdav as webdav_module
@@ -46,7 +46,7 @@ def test_a_file_is_there_for_as_long_as_it_is_needed(server: Apache, files: File
     sender = uploader(server.url, files)
     for content in (picture("png"), png(3_000_000)):
         with sender.source(saved(files, content)) as source:
-            assert isinstance(source, FromImport)
+            assert isinstance(source, WebDavSource)
             (path,) = server.imports.iterdir()
             assert path.read_bytes() == content
         assert list(server.imports.iterdir()) == []
@@ -98,6 +98,6 @@ def test_a_file_store_that_apache_lists(server: Apache) -> None:
     for number, name in enumerate(["a/1.png", "größe und &mehr.png", "x%20y.png", "plain#1?.png"]):
         stored = made.add([png(2000, number)])
         made.refs("abc").put(name, Saved(stored.sha256, stored.size, stored.type, "original"))
-    done = run("bc-images", "check", "--files", f"{server.url}/my%20files")
+    done = run("bc-images", "check", "--file-store", f"{server.url}/my%20files")
     assert (done.returncode, done.stderr) == (0, b""), done.stdout.decode()
     assert b"4 files (8,000 bytes)" in done.stdout

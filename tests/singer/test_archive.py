@@ -32,7 +32,7 @@ def text(*messages: dict[str, Any]) -> bytes:
 
 def run(command: str, folder: Path, stdin: bytes = b"", **settings: Any) -> Done:
     config = folder / "config.json"
-    config.write_text(json.dumps({"files": str(folder / "files"), **settings}))
+    config.write_text(json.dumps({"file_store": str(folder / "files"), **settings}))
     done = commands.run(command, "--config", config, stdin=stdin)
     assert b"Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) <= 2
@@ -88,7 +88,7 @@ def test_a_record_after_the_mark_takes_it_back(tmp_path: Path) -> None:
 
 
 def test_taps_without_a_mark_may_be_archived_on_request(tmp_path: Path) -> None:
-    assert keep(tmp_path, text(SCHEMA, RECORD, STATE), require_whole=False).returncode == 0
+    assert keep(tmp_path, text(SCHEMA, RECORD, STATE), require_complete=False).returncode == 0
     assert give(tmp_path).stdout == text(SCHEMA, RECORD)
 
 
@@ -115,7 +115,7 @@ def test_damaged_input_leaves_no_archive(tmp_path: Path, broken: bytes, word: by
 
 
 def test_a_signal_leaves_no_archive(tmp_path: Path) -> None:
-    environment = {**os.environ, "TARGET_SINGER_ARCHIVE_FILES": str(tmp_path / "files")}
+    environment = {**os.environ, "TARGET_SINGER_ARCHIVE_FILE_STORE": str(tmp_path / "files")}
     process = subprocess.Popen(
         [BIN / "target-singer-archive"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     )
@@ -180,7 +180,7 @@ def test_a_point_in_time(history: Path, at: str | None, day: str) -> None:
         ({"archive": "../../x.singer.gz"}, 2, b"archive"),
         ({"archive": "x.singer.gz"}, 3, b"no archive x"),
         ({"archive": "x.singer.gz", "at": "2025-01-01"}, 2, b"one of them"),
-        ({"files": ""}, 2, b"files is missing"),
+        ({"file_store": ""}, 2, b"file_store is missing"),
         ({"folders": "x"}, 2, b"Unknown setting"),
     ],
 )
@@ -201,7 +201,11 @@ def test_a_damaged_archive_says_so(history: Path, cut: int) -> None:
 
 
 def test_settings_come_from_the_environment_too(history: Path) -> None:
-    environment = {**os.environ, "TAP_SINGER_ARCHIVE_FILES": str(history / "files"), "TAP_SINGER_ARCHIVE_NAME": "store"}
+    environment = {
+        **os.environ,
+        "TAP_SINGER_ARCHIVE_FILE_STORE": str(history / "files"),
+        "TAP_SINGER_ARCHIVE_NAME": "store",
+    }
     done = subprocess.run([BIN / "tap-singer-archive"], env=environment, capture_output=True, check=True)
     assert len(done.stdout.splitlines()) == 3
 

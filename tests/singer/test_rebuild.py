@@ -28,7 +28,7 @@ def sandbox() -> Iterator[SandboxServer]:
 def config(sandbox: SandboxServer, tmp_path: Path) -> Path:
     path = tmp_path / "config.json"
     settings = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
-    path.write_text(json.dumps({**settings, "files": str(tmp_path / "files")}))
+    path.write_text(json.dumps({**settings, "file_store": str(tmp_path / "files")}))
     return path
 
 
@@ -37,7 +37,7 @@ def back_up(config: Path, *, archive: bool = True) -> Done:
     assert done.returncode == 0, done.stderr
     if archive:
         settings = config.with_name("archive.json")
-        settings.write_text(json.dumps({"files": str(config.parent / "files"), "name": "night"}))
+        settings.write_text(json.dumps({"file_store": str(config.parent / "files"), "name": "night"}))
         assert run("target-singer-archive", "--config", settings, stdin=done.stdout).returncode == 0
     return done
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from singer_sdk.singerlib import ActivateVersionMessage, RecordMessage, SchemaMessage, StateMessage
 
-from bc_images.errors import Stopped
-from bc_images.singer.writer import BufferedWriter, Envelope, ReaderGoneError
+from bc_images.errors import FatalError
+from bc_images.singer.writer import BufferedWriter, Envelope, OutputClosedError
 
 
 class Pipe(io.RawIOBase):
@@ -108,7 +108,7 @@ def test_an_in_memory_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "raised"), [(BrokenPipeError(), ReaderGoneError), (OSError(28, "No space left on device"), Stopped)]
+    ("error", "raised"), [(BrokenPipeError(), OutputClosedError), (OSError(28, "No space left on device"), FatalError)]
 )
 def test_nothing_more_is_written_after_an_error(pipe: Pipe, error: OSError, raised: type[Exception]) -> None:
     writer = BufferedWriter()

@@ -27,8 +27,8 @@ from PIL import Image
 from requests.structures import CaseInsensitiveDict
 
 from bc_images import config, jsonl, redaction, schema
-from bc_images.bigcommerce import FromUrl, Store, body, transport_errors
-from bc_images.bigcommerce.rate_limit import Allowance, RateHeaders
+from bc_images.bigcommerce import Store, UrlSource, body, transport_errors
+from bc_images.bigcommerce.rate_limit import RateHeaders, RateWindow
 from bc_images.bigcommerce.session import DigestAuth, UnusableChallenge
 from bc_images.bigcommerce.store_clock import StoreClock
 from bc_images.bigcommerce.transport import Client
@@ -37,7 +37,7 @@ from bc_images.bigcommerce.v3 import StoreV3
 from bc_images.cli import retry
 from bc_images.errors import BcImagesError
 from bc_images.files import alteration, http_download, inspection, media_type
-from bc_images.files.index import Refs
+from bc_images.files.index import FileIndex
 from bc_images.files.locks import LockHolder, StoreLock, read_locks
 from bc_images.files.webdav import WebDAV
 from bc_images.settings import Settings
@@ -46,7 +46,7 @@ from bc_images.singer.archive.store import Archives
 from bc_images_airbyte.destination import configured_streams
 from bc_images_airbyte.reader import AirbyteReader, Stream
 from bc_images_airbyte.source import singer_catalog, singer_state
-from tap_bc_images.bookmarks import Changes, FullSweep
+from tap_bc_images.bookmarks import Changes, FullTableProgress
 from tap_bc_images.catalog import read_catalog
 from tap_bc_images.inputs import check_state, read_state
 from tap_bc_images.settings import Options as TapOptions
@@ -192,8 +192,8 @@ def _all(name: str, *values: Any) -> Callable[[Store], object]:
 
 
 _WRITES: list[Callable[[Store], object]] = [
-    lambda store: store.create(2, FromUrl("https://example.com/a.png"), {"sort_order": 1}),
-    lambda store: store.replace(2, 1, FromUrl("https://example.com/a.png"), {"sort_order": 1}),
+    lambda store: store.create(2, UrlSource("https://example.com/a.png"), {"sort_order": 1}),
+    lambda store: store.replace(2, 1, UrlSource("https://example.com/a.png"), {"sort_order": 1}),
     lambda store: store.update(2, 1, {"description": "text"}),
     lambda store: store.delete(2, 1),
     lambda store: store.image(2, 1),
@@ -210,7 +210,7 @@ def _compressed(data: bytes) -> None:
 def _rate_limit(data: bytes) -> None:
     _, headers, _ = _response(data)
     told = RateHeaders.read(headers)
-    allowance = Allowance(0.1)
+    allowance = RateWindow(0.1)
     if told is not None:
         allowance.learn(1.0, 0.5, told)
         allowance.lost(2.0)
@@ -306,7 +306,7 @@ class _Backend:
 
 
 def _refs(data: bytes) -> None:
-    refs = Refs(cast("Any", _Backend(keys=tuple(os.fsdecode(line) for line in data.split(b"\n")))), "sandbox")
+    refs = FileIndex(cast("Any", _Backend(keys=tuple(os.fsdecode(line) for line in data.split(b"\n")))), "sandbox")
     refs.get("a/b.png")
     refs.close()
 
@@ -390,7 +390,7 @@ def _state(data: bytes) -> None:
     bookmarks = check_state(read_state(_text(data))).get("bookmarks", {})
     options = TapOptions.from_config({"product_id_min": 5})
     for bookmark in bookmarks.values():
-        sweep = FullSweep.begin(bookmark, "sandbox", options, 1_700_000_000_000)
+        sweep = FullTableProgress.begin(bookmark, "sandbox", options, 1_700_000_000_000)
         assert sweep.first > 0
         changes = Changes(bookmark, "sandbox", options)
         changes.hold_against("2025-01-01T00:00:00+00:00")
@@ -564,7 +564,7 @@ _TAP = {
     "start_date": "2024-01-01",
     "product_id_min": 1,
     "recheck_files": "5%",
-    "files": "/files",
+    "file_store": "/files",
     "api_url": "https://api.bigcommerce.com",
     "allow_other_api_host": True,
     "store_url": "https://store-{store_hash}.example.com",
@@ -583,7 +583,7 @@ _TARGET = {
     "state_dir": "/state",
     "report": "report.jsonl",
     "upload": "url",
-    "files_url": "https://files.example.com",
+    "file_store_public_url": "https://files.example.com",
 }
 _RATE = (
     b"200\r\nX-Rate-Limit-Requests-Quota: 450\r\nX-Rate-Limit-Requests-Left: 449\r\nX-Rate-Limit-Time-Reset-Ms: 15000"

@@ -103,7 +103,7 @@ class Stage:
             "api_url": sandbox.url,
             "store_url": sandbox.url,
             "api_version": api_version,
-            "files": str(folder / "files") if files else "",
+            "file_store": str(folder / "files") if files else "",
             "state_dir": str(self.state_dir),
             "report": str(self.report),
             "webdav_username": DAV_USERNAME,
@@ -121,9 +121,9 @@ class Stage:
         settings = self.settings
         with closing(open_store(settings)) as store:
             found = [image for product in store.sweep() for image in product.images]
-        if not (files and settings.files):
+        if not (files and settings.file_store):
             return found
-        with closing(open_files(settings.files)) as kept, Downloader(settings, kept) as downloader:
+        with closing(open_files(settings.file_store)) as kept, Downloader(settings, kept) as downloader:
             return list(downloader.fill(found))
 
     def backup(self, *, files: bool = True) -> bytes:

@@ -14,7 +14,7 @@ from singer_sdk.singerlib import Catalog
 from bc_images.errors import SettingsError
 from bc_images.schema import load
 from bigcommerce_sandbox import SandboxServer
-from tap_bc_images.sync import SweepStream
+from tap_bc_images.sync import CatalogStream
 from tap_bc_images.tap import TapBCImages
 from tests.support.tap import Output, catalog_of, settings, stored, sync
 
@@ -284,7 +284,7 @@ class TestPlainWay:
     def both_ways(self, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], catalog: Any) -> tuple[Output, Output]:
         quick = sync(config, catalog=catalog)
         with monkeypatch.context() as patched:
-            patched.setattr(SweepStream, "_is_plain", lambda _: False)
+            patched.setattr(CatalogStream, "_is_plain", lambda _: False)
             slow = sync(config, catalog=catalog)
         return quick, slow
 
@@ -313,7 +313,7 @@ class TestPlainWay:
         def plain(**more: Any) -> bool:
             tap = TapBCImages(config=settings(sandbox.url, **more))
             stream = tap.streams["product_images"]
-            assert isinstance(stream, SweepStream)
+            assert isinstance(stream, CatalogStream)
             return stream._is_plain()
 
         assert plain()

@@ -1,4 +1,4 @@
-"""The tap with ``files`` set: records carry the digest of a file that is there."""
+"""The tap with ``file_store`` set: records carry the digest of a file that is there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from bc_images.files.backends.base import Entry
-from bc_images.files.backends.local import Folder
+from bc_images.files.backends.local import LocalBackend
 from bigcommerce_sandbox import SandboxServer
 from tap_bc_images.tap import TapBCImages
 from tests.support.exit_checks import check, running, stopped
@@ -28,7 +28,7 @@ ORIGINALS = "GET /product_images/"
 def store(sandbox: SandboxServer, tmp_path: Path) -> dict[str, Any]:
     """Settings for a store of 24 images, with a folder for their files."""
     sandbox.reset(products=8, images=3)
-    return settings(sandbox.url, files=str(tmp_path / "files"))
+    return settings(sandbox.url, file_store=str(tmp_path / "files"))
 
 
 def downloads(sandbox: SandboxServer) -> int:
@@ -67,16 +67,16 @@ def test_the_sweep_begins_while_the_file_store_is_listed(
     """A listing of millions takes minutes; only a look whether it can be listed at all comes before."""
     sync(store)
     sandbox.clear_requests()
-    listing, waited = Folder.listing, []
+    listing, waited = LocalBackend.listing, []
 
-    def late(folder: Folder, prefix: str) -> Iterator[Entry]:
+    def late(folder: LocalBackend, prefix: str) -> Iterator[Entry]:
         until = time.monotonic() + 10
         while time.monotonic() < until and not any("/products" in each["path"] for each in sandbox.requests()):
             time.sleep(0.01)
         waited.append(time.monotonic() < until)
         yield from listing(folder, prefix)
 
-    monkeypatch.setattr(Folder, "listing", late)
+    monkeypatch.setattr(LocalBackend, "listing", late)
     with redirect_stdout(io.TextIOWrapper(io.BytesIO())):
         TapBCImages.invoke(config=cast(Any, SimpleNamespace(config=store)))
     assert waited == [True]
@@ -164,7 +164,7 @@ def test_a_file_store_that_cannot_be_used(
 ) -> None:
     (tmp_path / "a-file").write_text("", encoding="utf-8")
     (tmp_path / "loop").symlink_to("loop")
-    ended = run(config=store | {"files": files.format(tmp=tmp_path)}, folder=tmp_path)
+    ended = run(config=store | {"file_store": files.format(tmp=tmp_path)}, folder=tmp_path)
     check(ended, code, "nosuch" if "://" in files else files.rpartition("/")[2])
     assert ended.out == ""
     assert not sandbox.requests()

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bc_images.bigcommerce import FromFile, Store
+from bc_images.bigcommerce import FileSource, Store
 from bigcommerce_sandbox import SandboxServer
 from bigcommerce_sandbox.flags import SWITCHES
 from tap_bc_images import streams
@@ -24,7 +24,7 @@ Image = dict[str, Any]
 Edit = tuple[str, int, int]
 """What is done, to the image at which place of the store, and a number that the edit makes something of."""
 
-FILE = FromFile("new.png", lambda: io.BytesIO(PICTURE))
+FILE = FileSource("new.png", lambda: io.BytesIO(PICTURE))
 
 
 def create(store: Store, image: Image, number: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bc_images.errors import SomeFailed, StoreSuspended, UnexpectedResponse
+from bc_images.errors import PartialFailure, StoreSuspended, UnexpectedResponse
 from bigcommerce_sandbox import SandboxServer
 from tap_bc_images.tap import TapBCImages
 from tests.support.invalid_rows import INFORMATION, INVALID, Override
@@ -43,7 +43,7 @@ class TestImages:
         assert error.startswith("Left out, since it cannot be a record: product 102, image ")
         assert problem in error
         assert not warnings(caplog)  # it counts as seen
-        with pytest.raises(SomeFailed, match="1 image of the store cannot be read as records") as failed:
+        with pytest.raises(PartialFailure, match="1 image of the store cannot be read as records") as failed:
             tap.check_complete()
         assert problem in str(failed.value)
 

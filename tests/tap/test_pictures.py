@@ -25,7 +25,7 @@ FIRST = 101
 def store(sandbox: SandboxServer, tmp_path: Path) -> dict[str, Any]:
     """Settings for a store of 24 images, with a folder for their files."""
     sandbox.reset(products=8, images=3)
-    return settings(sandbox.url, files=str(tmp_path / "files"))
+    return settings(sandbox.url, file_store=str(tmp_path / "files"))
 
 
 def jpeg(size: tuple[int, int] = (60, 40), colour: str = "red") -> bytes:
@@ -118,7 +118,7 @@ def test_columns_that_a_restore_needs(
 def test_columns_that_a_stream_map_takes_away(
     sandbox: SandboxServer, store: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    sync(store | {"stream_maps": {"product_images": {"sort_order": "__NULL__"}}, "files": ""})
+    sync(store | {"stream_maps": {"product_images": {"sort_order": "__NULL__"}}, "file_store": ""})
     (line,) = (each.getMessage() for each in caplog.records if "A restore needs columns" in each.getMessage())
     assert "left out: sort_order. " in line
 
@@ -175,7 +175,7 @@ def test_what_is_gone_or_changed_is_named(
     records = {record["id"]: record for record in ended.output.records()}
     changed = [number for number in records if records[number] != first[number]]
     assert changed == ([] if how == "lost" else [image["id"]])
-    files = open_files(store["files"])
+    files = open_files(store["file_store"])
     assert files.size(image["sha256"]) == image["size"], "what was saved before stays"
     if how == "changed":
         assert records[image["id"]]["file_size"] == len(jpeg())

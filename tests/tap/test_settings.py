@@ -31,7 +31,7 @@ VALUES: dict[str, Any] = {
     "request_timeout": 2.5,
     "max_retries": 1,
     "rate_limit_reserve": 0.25,
-    "files": "s3://bucket/prefix",
+    "file_store": "s3://bucket/prefix",
     "webdav_username": "owner@example.com",
     "webdav_password": "a-password",
     "user_agent": "nightly",

@@ -91,7 +91,7 @@ def test_settings_from_the_environment(stage3: Stage) -> None:
     backup = stage3.backup()
     stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
     stage3.sandbox.clear_requests()
-    names = ("store_hash", "access_token", "api_url", "store_url", "files", "report")
+    names = ("store_hash", "access_token", "api_url", "store_url", "file_store", "report")
     given = {f"TARGET_BC_IMAGES_{name.upper()}": str(stage3.config[name]) for name in names}
     more = environment(**given, TARGET_BC_IMAGES_DRY_RUN="true", TARGET_BC_IMAGES_PRODUCT_IDS=f"[{FIRST}]")
     ended = subprocess.run([COMMAND], input=backup, env=more, cwd=stage3.folder, capture_output=True, timeout=LONG)
@@ -119,11 +119,17 @@ class TestBadSettings:
             ({"mode": "replace"}, "mode: 'replace' is not one of"),
             ({"max_deletes": -1}, "max_deletes: -1 is less than the minimum of 0"),
             ({"max_delete": 1}, "Unknown setting 'max_delete': did you mean max_deletes?"),
-            ({"upload": "webdav", "webdav_password": ""}, "upload webdav needs webdav_username and webdav_password"),
-            ({"upload": "multipart", "api_version": "v2"}, "upload multipart needs api_version v3"),
+            (
+                {"upload_method": "webdav", "webdav_password": ""},
+                "upload_method webdav needs webdav_username and webdav_password",
+            ),
+            ({"upload_method": "multipart", "api_version": "v2"}, "upload_method multipart needs api_version v3"),
             ({"product_ids": [1, "2"]}, "product_ids: '2' is not of type 'integer'"),
-            ({"files_url": "ftp://files.example.com"}, "files_url is no public http(s) address"),
-            ({"files": "nonsense://x"}, "files"),
+            (
+                {"file_store_public_url": "ftp://files.example.com"},
+                "file_store_public_url is no public http(s) address",
+            ),
+            ({"file_store": "nonsense://x"}, "file_store"),
             ({"match_products_by": "name"}, "match_products_by: 'name' is not one of"),
             ({"access_token": "sandbox\ntoken"}, "access_token holds a blank, a line break"),
             ({"access_token": 5}, "access_token is not valid"),

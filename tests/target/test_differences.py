@@ -76,7 +76,7 @@ def upload(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str,
     """The settings of one way a picture can go; its file store is served where the store fetches it."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(tmp_path / "files"))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield {"upload": request.param, "files_url": f"http://127.0.0.1:{server.server_port}"}
+        yield {"upload_method": request.param, "file_store_public_url": f"http://127.0.0.1:{server.server_port}"}
         server.shutdown()
 
 
@@ -121,7 +121,7 @@ class TestRefused:
         backup = stage.backup(files=False)
         stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
         stage.sandbox.switch(description_max=255)
-        run = stage.restore(backup, files="")
+        run = stage.restore(backup, file_store="")
         assert (run.code, run.actions) == (1, [("create", "done")])
         assert LONG[:255] in [image["description"] for image in stage.images(FIRST)]
 

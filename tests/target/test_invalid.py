@@ -103,7 +103,7 @@ def test_a_mirror_never_deletes_it(stage: Stage, kind: str) -> None:
     backup = stage.backup()
     extra = stage.sandbox.add_image(SECOND, picture(3), "extra.png")
     stage.sandbox.override("images", extra, **INVALID[kind][0])
-    run = stage.restore(backup, mode="mirror", max_deletes=10, allow_losing_files=True)
+    run = stage.restore(backup, mode="mirror", max_deletes=10, allow_data_loss=True)
     assert run.code == 1
     assert stage.writes() == []
     assert any(image["id"] == extra for image in stage.images(SECOND))

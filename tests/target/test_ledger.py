@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bc_images.errors import SettingsError, Stopped
+from bc_images.errors import FatalError, SettingsError
 from bigcommerce_sandbox import SandboxServer
 from target_bc_images.ledger import Intent, Ledger
-from target_bc_images.matching import Known
+from target_bc_images.matching import LedgerEntry
 from tests.support import killable_process
 from tests.support.full_disk import no_file_longer_than
 from tests.support.target import Stage
@@ -37,27 +37,29 @@ class TestBook:
         ledger.close()
         ledger = Ledger(tmp_path, "sandbox")
         assert ledger.open_intents() == [INTENT, other]
-        ledger.done(FIRST, SOURCE, Known(12, "x", "y"))
+        ledger.done(FIRST, SOURCE, LedgerEntry(12, "x", "y"))
         ledger.drop(other)
         assert ledger.open_intents() == []
-        assert ledger.known([SOURCE, ("other", 2)]) == {SOURCE: Known(12, "x", "y")}
+        assert ledger.known([SOURCE, ("other", 2)]) == {SOURCE: LedgerEntry(12, "x", "y")}
         ledger.close()
 
     def test_a_chain_of_restores_ends_where_the_image_is_now(self, tmp_path: Path) -> None:
         ledger = Ledger(tmp_path, "sandbox")
-        ledger.done(FIRST, ("shop", 5), Known(9, "a", "b"))  # restored, lost, backed up as 9 before, restored again
-        ledger.done(FIRST, ("sandbox", 9), Known(12, "b", "c"))
-        ledger.done(FIRST, ("sandbox", 12), Known(15, "other", "d"))  # with another picture by then
+        ledger.done(
+            FIRST, ("shop", 5), LedgerEntry(9, "a", "b")
+        )  # restored, lost, backed up as 9 before, restored again
+        ledger.done(FIRST, ("sandbox", 9), LedgerEntry(12, "b", "c"))
+        ledger.done(FIRST, ("sandbox", 12), LedgerEntry(15, "other", "d"))  # with another picture by then
         assert ledger.known([("shop", 5), ("sandbox", 9), ("sandbox", 12)]) == {
-            ("shop", 5): Known(15, "", "d"),
-            ("sandbox", 9): Known(15, "", "d"),
-            ("sandbox", 12): Known(15, "other", "d"),
+            ("shop", 5): LedgerEntry(15, "", "d"),
+            ("sandbox", 9): LedgerEntry(15, "", "d"),
+            ("sandbox", 12): LedgerEntry(15, "other", "d"),
         }
-        ledger.done(FIRST, ("sandbox", 12), Known(15, "c", "d"))
-        assert ledger.known([("shop", 5)]) == {("shop", 5): Known(15, "a", "d")}
-        ledger.done(FIRST, ("sandbox", 15), Known(9, "d", "b"))  # a store that was reset: a chain without an end
-        assert ledger.known([("shop", 5)]) == {("shop", 5): Known(9, "a", "b")}
-        assert ledger.known([("shop", 5)], {12: "c"}) == {("shop", 5): Known(12, "a", "c")}
+        ledger.done(FIRST, ("sandbox", 12), LedgerEntry(15, "c", "d"))
+        assert ledger.known([("shop", 5)]) == {("shop", 5): LedgerEntry(15, "a", "d")}
+        ledger.done(FIRST, ("sandbox", 15), LedgerEntry(9, "d", "b"))  # a store that was reset: a chain without an end
+        assert ledger.known([("shop", 5)]) == {("shop", 5): LedgerEntry(9, "a", "b")}
+        assert ledger.known([("shop", 5)], {12: "c"}) == {("shop", 5): LedgerEntry(12, "a", "c")}
         assert ledger.claimed({9: "b", 12: "c", 15: "another file", 99: "x"}) == {
             9: ("sandbox", 15),
             12: ("sandbox", 9),
@@ -193,7 +195,7 @@ class TestLost:
 
 def test_a_write_that_fails_is_an_error_of_the_whole_run(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, "sandbox")
-    with no_file_longer_than(4096), pytest.raises(Stopped, match="Free the disk or mend state_dir"):
+    with no_file_longer_than(4096), pytest.raises(FatalError, match="Free the disk or mend state_dir"):
         ledger.intend(INTENT)
     ledger.close()
 

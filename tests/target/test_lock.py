@@ -44,7 +44,7 @@ def test_a_second_restore_with_another_state_dir_is_refused(stage: Stage, tmp_pa
     assert stage.state() == before
     third = stage.restore(backup.read_bytes(), **elsewhere)
     assert (third.code, stage.state()) == (0, before)
-    assert not read_locks(open_files(stage.config["files"]).backend, STORE_HASH)
+    assert not read_locks(open_files(stage.config["file_store"]).backend, STORE_HASH)
 
 
 def test_the_lock_of_a_killed_restore_does_not_stand_in_the_way(stage3: Stage, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_the_lock_of_a_killed_restore_does_not_stand_in_the_way(stage3: Stage, t
     assert killable_process.wait_for_request(stage3.sandbox, len(stage3.sandbox.requests()) + 4, first)
     killable_process.kill(first)
     killable_process.settled(stage3.sandbox)
-    backend = open_files(stage3.config["files"]).backend
+    backend = open_files(stage3.config["file_store"]).backend
     assert read_locks(backend, STORE_HASH)
     assert stage3.restore(backup.read_bytes()).code in {0, 1}
     assert not read_locks(backend, STORE_HASH)
@@ -66,7 +66,7 @@ def test_the_lock_of_a_killed_restore_does_not_stand_in_the_way(stage3: Stage, t
 
 def test_a_plan_takes_no_lock_and_is_not_refused(stage3: Stage) -> None:
     backup = stage3.backup()
-    with StoreLock(open_files(stage3.config["files"]).backend, STORE_HASH):
+    with StoreLock(open_files(stage3.config["file_store"]).backend, STORE_HASH):
         assert stage3.restore(backup, dry_run=True).code == 0
         assert stage3.restore(backup).code == 3
 
@@ -85,7 +85,7 @@ def test_a_restore_whose_lock_is_removed_stops_and_says_so(stage3: Stage, monkey
 
 
 def test_without_a_file_store_it_is_said_what_is_not_protected(stage3: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    assert stage3.restore(stage3.backup(files=False), files="").code == 0
+    assert stage3.restore(stage3.backup(files=False), file_store="").code == 0
     assert "a restore of this store from elsewhere would not be seen" in caplog.text
 
 

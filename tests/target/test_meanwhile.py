@@ -99,7 +99,7 @@ class TestImagesThatComeInMeanwhile:
                 stage.sandbox.add_image(FIRST, picture(10 + number), f"new-{number}.png")
 
         at_first_write(come_in)
-        run = stage.restore(backup, mode="mirror", max_deletes=1, allow_losing_files=loses)
+        run = stage.restore(backup, mode="mirror", max_deletes=1, allow_data_loss=loses)
         assert (run.code, run.actions) == (0, [("delete", "done"), ("update", "done")])
         names = [image["image_file"] for image in stage.images(FIRST)]
         assert sum("new-" in name for name in names) == 3
@@ -251,7 +251,7 @@ class TestSkus:
         shop = {**one, "store_hash": "shop", "product_sku": "COPY", "is_thumbnail": False}
         for number, order in ((1, 5), (2, 6)):
             data = singer(head(), row({**shop, "id": number, "sort_order": order}))
-            assert stage.restore(data, match_products_by="sku", files="").code == 0
+            assert stage.restore(data, match_products_by="sku", file_store="").code == 0
         assert [image["sort_order"] for image in stage.images(product)] == [5, 6]
 
 
@@ -259,10 +259,10 @@ class TestWithoutFiles:
     def test_another_picture_under_the_same_id_is_seen(self, stage: Stage) -> None:
         """There is no file store any more; the backup still tells the digests."""
         backup = stage.backup()
-        assert stage.restore(backup, files="").actions == []
+        assert stage.restore(backup, file_store="").actions == []
         other_picture(stage)
         there = stage.state()
-        run = stage.restore(backup, files="")
+        run = stage.restore(backup, file_store="")
         assert (run.code, run.actions) == (1, [("reject", "rejected")])
         assert "replace would lose the present picture" in run.rows[0]["reason"]
         assert stage.state() == there
@@ -277,10 +277,10 @@ class TestWithoutFiles:
         for dry_run in (True, False):
             stage.sandbox.clear_requests()
             caplog.clear()
-            run = stage.restore(backup, files="", dry_run=dry_run)
+            run = stage.restore(backup, file_store="", dry_run=dry_run)
             assert (run.code, run.actions, stage.writes()) == (1, [("reject", "rejected")] * 3, [])
-            assert "files is not set (set it to the file store of the backup)" in run.rows[0]["reason"]
-            assert "3 images to be created or replaced with a saved picture, but files is not set" in caplog.text
+            assert "file_store is not set (set it to the file store of the backup)" in run.rows[0]["reason"]
+            assert "3 images to be created or replaced with a saved picture, but file_store is not set" in caplog.text
             assert "(and 2 more like this)" in run.err
         assert stage.state() == there
 
@@ -291,18 +291,18 @@ class TestWithoutFiles:
         backup = stage.backup(files=False)
         stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
         for dry_run in (True, False):
-            run = stage.restore(backup, files=files and str(stage.folder / files), dry_run=dry_run)
+            run = stage.restore(backup, file_store=files and str(stage.folder / files), dry_run=dry_run)
             assert (run.code, run.actions) == (1, [("reject", "rejected")])
             reason = next(each["reason"] for each in run.rows if each["status"] == "rejected")
             assert reason == "the backup holds no picture of this image, and its old address answers that it is gone"
-            assert "files is not set" not in caplog.text
+            assert "file_store is not set" not in caplog.text
 
     def test_an_address_that_the_store_cannot_fetch(self, stage: Stage) -> None:
         """Nobody knows before: it is the failure of the run, and says what the backup lacks."""
         backup = stage.backup(files=False)
         stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
         stage.sandbox.faults("5" * 50, match="GET /(product_images|stencil|cdn)|GET .*[.]")
-        run = stage.restore(backup, files="")
+        run = stage.restore(backup, file_store="")
         assert (run.code, run.actions) == (1, [("create", "failed")])
         assert run.failed["error"].startswith("the backup holds no picture of this image, and its old address does not")
 
@@ -313,10 +313,10 @@ class TestWithoutFiles:
         before = [shape[:3] for shape in stage.state()[FIRST]]
         for image in stage.images(FIRST):
             stage.sandbox.delete_image(image["id"])
-        run = stage.restore(backup, files="")
+        run = stage.restore(backup, file_store="")
         assert (run.code, run.actions) == (0, [("create", "done")] * 3)
         assert [shape[:3] for shape in stage.state()[FIRST]] == before
-        assert stage.restore(backup, files="").actions == []
+        assert stage.restore(backup, file_store="").actions == []
 
 
 class TestLitter:

@@ -261,8 +261,10 @@ class TestMirrorRefuses:
         stage3.sandbox.delete_product(FIRST)
         records = [each for each in map(orjson.loads, backup.splitlines()) if each["type"] != "RECORD" or
                    each["record"]["product_id"] != FIRST]  # fmt: skip
-        reason = "mirror deleted nothing, because 3 deletes were refused: no copy of the picture is kept (set files"
-        run = self.check(stage3, singer(*records), 1, reason, files="")
+        reason = (
+            "mirror deleted nothing, because 3 deletes were refused: no copy of the picture is kept (set file_store"
+        )
+        run = self.check(stage3, singer(*records), 1, reason, file_store="")
         assert run.actions == [("reject", "rejected")] * 3 + [("update", "done")]
         assert "records were rejected" not in run.err.rpartition("mirror deleted nothing")[2]
         extra = {image["id"]: image["image_file"] for image in stage3.images(THIRD) if "extra" in image["image_file"]}
@@ -271,7 +273,7 @@ class TestMirrorRefuses:
             assert (
                 f"image {image_id}: delete would lose the present picture, of which no copy is kept ({path})" in run.err
             )
-        run = stage3.restore(singer(*records), mode="mirror", max_deletes=3, files="", allow_losing_files=True)
+        run = stage3.restore(singer(*records), mode="mirror", max_deletes=3, file_store="", allow_data_loss=True)
         assert run.code == 0
         assert run.actions == [("delete", "done")] * 3
 
@@ -282,7 +284,7 @@ class TestMirrorRefuses:
         stage3.sandbox.set_image(one["id"], content=picture(9), filename="else.png")
         stage3.sandbox.set_image(two["id"], description="overwritten")
         before = stage3.sandbox.original(stage3.images(FIRST)[0]["image_file"])
-        run = stage3.restore(singer(head(), *map(row, records)), files="")
+        run = stage3.restore(singer(head(), *map(row, records)), file_store="")
         assert run.actions == [("reject", "rejected"), ("update", "done")]
         assert stage3.sandbox.original(stage3.images(FIRST)[0]["image_file"]) == before
 
@@ -448,7 +450,7 @@ class TestReport:
     def test_the_table(self, stage3: Stage) -> None:
         backup = stage3.backup()
         damage(stage3)
-        run = stage3.restore(backup, plan_by_product=True)
+        run = stage3.restore(backup, report_by_product=True)
         rows = [line.split() for line in run.err.splitlines()]
         assert ["action", "done", "kept"] in rows
         assert ["create", "1", "-"] in rows

@@ -68,14 +68,14 @@ class TestPacked:
         verifier = Verifier(stage3)
         verifier.backup.write_bytes(pack(verifier.backup.read_bytes()))
         assert verifier()[0] == 0
-        ended = commands.run("bc-images", "check", f"--files={stage3.config['files']}", verifier.backup)
+        ended = commands.run("bc-images", "check", f"--file-store={stage3.config['file_store']}", verifier.backup)
         assert (ended.returncode, b"0 missing" in ended.stdout) == (0, True)
 
     @pytest.mark.parametrize("pack", PACKED)
     def test_an_archive_is_made_of_it_and_given_back(self, stage3: Stage, pack: Callable[[bytes], bytes]) -> None:
         data = stage3.backup()
         config = stage3.folder / "archive.json"
-        config.write_text(json.dumps({"files": stage3.config["files"]}))
+        config.write_text(json.dumps({"file_store": stage3.config["file_store"]}))
         assert commands.run("target-singer-archive", "--config", config, stdin=pack(data)).returncode == 0
         back = commands.run("tap-singer-archive", "--config", config)
         assert back.stdout.splitlines() == [line for line in data.splitlines() if b'"STATE"' not in line]
@@ -95,7 +95,7 @@ class TestUnreadable:
         verifier = Verifier(stage3)
         verifier.backup.write_bytes(spoil(verifier.backup.read_bytes()))
         code, (line,) = verifier()
-        ended = commands.run("bc-images", "check", f"--files={stage3.config['files']}", verifier.backup)
+        ended = commands.run("bc-images", "check", f"--file-store={stage3.config['file_store']}", verifier.backup)
         for exit_code, said in ((code, line), (ended.returncode, ended.stderr.decode())):
             assert exit_code == 3
             assert str(verifier.backup) in said
@@ -168,7 +168,7 @@ class TestNesting:
     @pytest.mark.parametrize("levels", [DEEP, 100_000])
     def test_other_commands(self, stage3: Stage, levels: int) -> None:
         verifier, config = Verifier(stage3), stage3.folder / "archive.json"
-        config.write_text(json.dumps({"files": stage3.config["files"]}))
+        config.write_text(json.dumps({"file_store": stage3.config["file_store"]}))
         for what, message in self.messages(levels).items():
             data = singer(head(), head("x")) + message + b"\n"
             verifier.backup.write_bytes(data)
@@ -176,7 +176,7 @@ class TestNesting:
             assert code == 3, what
             assert len(lines[-1]) < 500
             archived = commands.run("target-singer-archive", "--config", config, stdin=data)
-            checked = commands.run("bc-images", "check", f"--files={stage3.config['files']}", verifier.backup)
+            checked = commands.run("bc-images", "check", f"--file-store={stage3.config['file_store']}", verifier.backup)
             for ended in (archived, checked):
                 assert ended.returncode in {0, 1, 3}
                 assert b"bug" not in ended.stderr
@@ -240,7 +240,7 @@ class TestCharactersAndNumbers:
         verifier = Verifier(stage3)
         verifier.backup.write_bytes(data)
         assert verifier()[0] == 0
-        ended = commands.run("bc-images", "check", f"--files={stage3.config['files']}", verifier.backup)
+        ended = commands.run("bc-images", "check", f"--file-store={stage3.config['file_store']}", verifier.backup)
         assert (ended.returncode, b"a broken character, read as U+FFFD" in ended.stderr) == (0, True)
 
     @pytest.mark.parametrize("number", [b"1e999", b"-Infinity", b"9" * 400])
@@ -325,7 +325,7 @@ class TestUndo:
         assert stage3.restore(path.read_bytes()).code == 0
         assert stage3.state() == before
         assert Verifier(stage3)(backup=path)[0] == 0
-        ended = commands.run("bc-images", "check", f"--files={stage3.config['files']}", path)
+        ended = commands.run("bc-images", "check", f"--file-store={stage3.config['file_store']}", path)
         assert ended.returncode in {0, 1}
         assert b"everything before it counts" in ended.stderr
 

@@ -21,7 +21,7 @@ from bc_images.bigcommerce.v2 import StoreV2
 from bc_images.bigcommerce.v3 import StoreV3
 from bigcommerce_sandbox import SandboxServer
 from target_bc_images import executor
-from target_bc_images.executor import Apply
+from target_bc_images.executor import Executor
 from tests.support import killable_process
 from tests.support.target import Stage, picture
 
@@ -240,7 +240,7 @@ class TestAnotherRun:
         lost = stage.images(FIRST)[:2]
         contents = [stage.sandbox.original(image["image_file"]) or b"" for image in lost]
         lose(stage, 0, 1)
-        run_batch = Apply.run
+        run_batch = Executor.run
 
         def later(self: Any, batch: Any) -> Iterator[Any]:
             for image, content in zip(lost, contents, strict=True):
@@ -248,7 +248,7 @@ class TestAnotherRun:
                 stage.sandbox.add_image(FIRST, content, "x.jpg", **fields)
             yield from run_batch(self, batch)
 
-        monkeypatch.setattr(Apply, "run", later)
+        monkeypatch.setattr(Executor, "run", later)
         run = stage.restore(backup)
         assert run.code == 0, run.err
         assert creates(stage) == 0

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pytest
 
 from bc_images.bigcommerce.mapping import Record
-from target_bc_images.matching import Knowledge, Known, Mode, in_doubt
+from target_bc_images.matching import LedgerEntry, Mode, PlanContext, in_doubt
 from target_bc_images.planning import MAX_IMAGES, NO_FILE, ProductPlan, plan
 from tests.support.records import STORE, record
 
@@ -17,7 +17,7 @@ A, B = "a" * 64, "b" * 64
 
 def decided(wanted: list[Record], live: list[Record], **facts: Any) -> list[tuple[str, int | None, int | None, Record]]:
     """Plan product 1 and return (action, wanted id, live id, fields) of every action."""
-    planned = plan(1, wanted, live, Knowledge(STORE, **facts))
+    planned = plan(1, wanted, live, PlanContext(STORE, **facts))
     return [
         (a.action, a.wanted["id"] if a.wanted else None, a.live["id"] if a.live else None, dict(a.fields))
         for a in planned.actions
@@ -26,7 +26,7 @@ def decided(wanted: list[Record], live: list[Record], **facts: Any) -> list[tupl
 
 def planned_before(live: list[Record], wanted: list[Record] | None = None) -> ProductPlan:
     """Return the plan of a run that begins with these images, of which it is to leave all as they are."""
-    return plan(1, wanted or [], live, Knowledge(STORE))
+    return plan(1, wanted or [], live, PlanContext(STORE))
 
 
 def test_an_equal_image_is_kept() -> None:
@@ -66,13 +66,13 @@ def test_ids_of_another_store_never_match() -> None:
 
 
 def test_the_ledger_finds_what_a_restore_has_created() -> None:
-    known = {(STORE, 1): Known(9, record(1)["image_file"], "z/999/else__99999.jpg")}
+    known = {(STORE, 1): LedgerEntry(9, record(1)["image_file"], "z/999/else__99999.jpg")}
     live = record(9, image_file="z/999/else__99999.jpg", sort_order=1)
     assert decided([record(1)], [live], known=known) == [("keep", 1, 9, {})]
 
 
 def test_the_ledger_does_not_vouch_for_another_file_of_the_source() -> None:
-    known = {(STORE, 1): Known(9, "a/001/older__11111.jpg", "z/999/else__99999.jpg")}
+    known = {(STORE, 1): LedgerEntry(9, "a/001/older__11111.jpg", "z/999/else__99999.jpg")}
     live = record(9, image_file="z/999/else__99999.jpg", sort_order=1)
     assert decided([record(1)], [live], known=known)[0][:3] == ("replace", 1, 9)
 
@@ -197,35 +197,35 @@ def test_the_limit_of_the_store_is_kept() -> None:
 
 def test_planning_again_puts_moved_siblings_back() -> None:
     sibling = record(5, sort_order=3)
-    first = plan(1, [record(1)], [sibling], Knowledge(STORE))
+    first = plan(1, [record(1)], [sibling], PlanContext(STORE))
     assert [a.action for a in first.actions] == ["create"]
     created = record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg")
-    known = {(STORE, 1): Known(9, record(1)["image_file"], created["image_file"])}
+    known = {(STORE, 1): LedgerEntry(9, record(1)["image_file"], created["image_file"])}
     moved = [created, record(5, sort_order=4)]
-    again = plan(1, [record(1)], moved, Knowledge(STORE, known=known), first)
+    again = plan(1, [record(1)], moved, PlanContext(STORE, known=known), first)
     assert [(a.action, a.fields) for a in again.actions if a.writes] == [("update", {"sort_order": 3})]
 
 
 def test_planning_again_finds_nothing_when_the_store_took_everything() -> None:
-    known = {(STORE, 1): Known(9, record(1)["image_file"], "b/222/picture-1__20202.jpg")}
+    known = {(STORE, 1): LedgerEntry(9, record(1)["image_file"], "b/222/picture-1__20202.jpg")}
     live = [record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg"), record(5)]
-    again = plan(1, [record(1)], live, Knowledge(STORE, known=known), planned_before([record(5)], [record(1)]))
+    again = plan(1, [record(1)], live, PlanContext(STORE, known=known), planned_before([record(5)], [record(1)]))
     assert not again.writes
 
 
 def test_what_somebody_writes_into_a_sibling_meanwhile_is_not_ours_to_undo() -> None:
     moved = record(5, sort_order=6, description="new")
     first = planned_before([record(1), record(5)], [record(1)])
-    again = plan(1, [record(1)], [record(1), moved], Knowledge(STORE), first)
+    again = plan(1, [record(1)], [record(1), moved], PlanContext(STORE), first)
     assert [(a.action, a.fields) for a in again.writes] == [("update", {"sort_order": 5})]
 
 
 def test_a_sibling_that_lost_the_thumbnail_to_the_backup_does_not_get_it_back() -> None:
     before = planned_before([record(1), record(5, is_thumbnail=True)], [record(1)])
     live = [record(1, is_thumbnail=True), record(5)]
-    assert not plan(1, [record(1, is_thumbnail=True)], live, Knowledge(STORE), before).writes
+    assert not plan(1, [record(1, is_thumbnail=True)], live, PlanContext(STORE), before).writes
     wanted, live = [record(1)], [record(1, is_thumbnail=True), record(5)]
-    again = plan(1, wanted, live, Knowledge(STORE), before)
+    again = plan(1, wanted, live, PlanContext(STORE), before)
     assert [(a.subject[1], a.fields) for a in again.writes] == [
         (1, {"is_thumbnail": False}),
         (5, {"is_thumbnail": True}),
@@ -234,29 +234,29 @@ def test_a_sibling_that_lost_the_thumbnail_to_the_backup_does_not_get_it_back() 
 
 def test_a_deleted_sibling_is_not_ours_to_bring_back() -> None:
     first = planned_before([record(1), record(5)], [record(1)])
-    assert not plan(1, [record(1)], [record(1)], Knowledge(STORE), first).writes
+    assert not plan(1, [record(1)], [record(1)], PlanContext(STORE), first).writes
 
 
 def test_siblings_are_known_as_they_were_before_a_run_that_was_cut_short() -> None:
-    facts = Knowledge(STORE, before={5: {"sort_order": 5, "is_thumbnail": False}})
+    facts = PlanContext(STORE, before={5: {"sort_order": 5, "is_thumbnail": False}})
     first = plan(1, [record(1)], [record(1), record(5, sort_order=7)], facts)
     assert [(a.subject[1], a.fields) for a in first.writes] == [(5, {"sort_order": 5})]
 
 
 def test_create_only_puts_back_even_what_the_backup_knows() -> None:
-    first = plan(1, [record(1), record(2)], [record(2)], Knowledge(STORE, mode="create_only"))
-    known = {(STORE, 1): Known(9, record(1)["image_file"], "b/222/picture-1__20202.jpg")}
+    first = plan(1, [record(1), record(2)], [record(2)], PlanContext(STORE, mode="create_only"))
+    known = {(STORE, 1): LedgerEntry(9, record(1)["image_file"], "b/222/picture-1__20202.jpg")}
     live = [record(2, sort_order=3), record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg")]
-    facts = Knowledge(STORE, mode="create_only", known=known)
+    facts = PlanContext(STORE, mode="create_only", known=known)
     again = plan(1, first.wanted, live, facts, first)
     assert [(a.subject[1], a.fields) for a in again.writes] == [(2, {"sort_order": 2})]
 
 
 def test_create_only_takes_the_thumbnail_from_nobody() -> None:
     wanted, live = [record(1, is_thumbnail=True)], [record(2, is_thumbnail=True)]
-    (create,) = plan(1, wanted, live, Knowledge(STORE, "create_only")).writes
+    (create,) = plan(1, wanted, live, PlanContext(STORE, "create_only")).writes
     assert create.fields["is_thumbnail"] is False
-    (create,) = plan(1, wanted, [record(2)], Knowledge(STORE, "create_only")).writes
+    (create,) = plan(1, wanted, [record(2)], PlanContext(STORE, "create_only")).writes
     assert create.fields["is_thumbnail"] is True
 
 
@@ -316,7 +316,7 @@ class TestUnreadable:
 
     def test_path_and_ledger_need_no_look(self) -> None:
         wanted = record(1, file_sha256=A)
-        known = {(STORE, 1): Known(1, wanted["image_file"], self.live["image_file"])}
+        known = {(STORE, 1): LedgerEntry(1, wanted["image_file"], self.live["image_file"])}
         assert decided([wanted], [self.live], **self.facts, known=known) == [("keep", 1, 1, {})]
 
     def test_a_rendition_could_not_be_compared_anyway(self) -> None:
@@ -327,23 +327,23 @@ class TestMeanwhile:
     """What has come in since the first plan is left alone when planning again."""
 
     def test_it_is_not_deleted(self) -> None:
-        facts = Knowledge(STORE, "mirror")
+        facts = PlanContext(STORE, "mirror")
         first = plan(1, [record(1)], [record(1), record(2)], facts)
         again = plan(1, [record(1)], [record(1), record(2), record(3)], facts, first)
         assert [(a.action, a.subject[1]) for a in again.writes] == [("delete", 2)]
 
     def test_it_is_not_taken_for_what_was_lost(self) -> None:
-        first = plan(1, [record(1, "front")], [], Knowledge(STORE))
-        again = plan(1, [record(1, "front")], [record(2, "front")], Knowledge(STORE), first)
+        first = plan(1, [record(1, "front")], [], PlanContext(STORE))
+        again = plan(1, [record(1, "front")], [record(2, "front")], PlanContext(STORE), first)
         assert [(a.action, a.live) for a in again.writes] == [("create", None)]
 
     def test_it_counts_for_the_limit(self) -> None:
-        first = plan(1, [record(1)], [], Knowledge(STORE))
+        first = plan(1, [record(1)], [], PlanContext(STORE))
         live = [record(number) for number in range(2, MAX_IMAGES + 2)]
-        assert [a.action for a in plan(1, [record(1)], live, Knowledge(STORE), first).actions] == ["reject"]
+        assert [a.action for a in plan(1, [record(1)], live, PlanContext(STORE), first).actions] == ["reject"]
 
     def test_deletes_can_be_left_for_later(self) -> None:
-        facts = Knowledge(STORE, "mirror", deletes=False)
+        facts = PlanContext(STORE, "mirror", deletes=False)
         assert not plan(1, [record(1)], [record(1), record(2)], facts).writes
 
 
@@ -351,7 +351,7 @@ class TestRefusals:
     """What must not be written is a rejection with its reason, now and whenever planning is done again."""
 
     def test_what_cannot_be_sent(self) -> None:
-        facts = Knowledge(STORE, refused={(STORE, 1): "no bytes"})
+        facts = PlanContext(STORE, refused={(STORE, 1): "no bytes"})
         actions = plan(1, [record(1), record(2)], [], facts).actions
         assert [(a.action, a.reason) for a in actions] == [
             ("reject", "no bytes"),
@@ -362,21 +362,21 @@ class TestRefusals:
     def test_a_picture_without_a_copy_is_not_lost(self, mode: Mode) -> None:
         live = [record(1, image_file="k/777/else__33333.jpg"), record(2)]
         wanted = [record(1)]
-        free = [a.action for a in plan(1, wanted, live, Knowledge(STORE, mode)).actions]
+        free = [a.action for a in plan(1, wanted, live, PlanContext(STORE, mode)).actions]
         assert free == ["replace", "delete"][: 1 + (mode == "mirror")]
-        nothing = plan(1, wanted, live, Knowledge(STORE, mode, saved=frozenset())).actions
+        nothing = plan(1, wanted, live, PlanContext(STORE, mode, saved=frozenset())).actions
         assert {a.action for a in nothing} == {"reject"}
         assert all("would lose the present picture" in a.reason for a in nothing)
-        saved = plan(1, wanted, live, Knowledge(STORE, mode, saved={live[0]["image_file"]})).actions
+        saved = plan(1, wanted, live, PlanContext(STORE, mode, saved={live[0]["image_file"]})).actions
         assert [a.action for a in saved] == ["replace", "reject"][: 1 + (mode == "mirror")]
 
     def test_an_update_loses_nothing(self) -> None:
-        facts = Knowledge(STORE, saved=frozenset())
+        facts = PlanContext(STORE, saved=frozenset())
         assert plan(1, [record(1)], [record(1, description="x")], facts).actions[0].action == "update"
 
     def test_a_refused_create_takes_no_place(self) -> None:
         wanted = [record(number) for number in range(1, MAX_IMAGES + 2)]
-        actions = plan(1, wanted, [], Knowledge(STORE, refused={(STORE, 1): "no"})).actions
+        actions = plan(1, wanted, [], PlanContext(STORE, refused={(STORE, 1): "no"})).actions
         assert [a.action for a in actions].count("create") == MAX_IMAGES
 
 
@@ -384,23 +384,23 @@ class TestInDoubt:
     """Which live pictures are worth a download before planning."""
 
     def test_none_where_path_or_ledger_decide(self) -> None:
-        known = {(STORE, 2): Known(9, record(2)["image_file"], record(9)["image_file"])}
+        known = {(STORE, 2): LedgerEntry(9, record(2)["image_file"], record(9)["image_file"])}
         wanted = [record(1, file_sha256=A), record(2, file_sha256=A)]
-        assert in_doubt(wanted, [record(1), record(9)], Knowledge(STORE, known=known)) == []
+        assert in_doubt(wanted, [record(1), record(9)], PlanContext(STORE, known=known)) == []
 
     def test_a_new_path_under_an_old_id(self) -> None:
         live = record(1, image_file="k/777/picture-1__33333.jpg")
-        assert in_doubt([record(1, file_sha256=A)], [live], Knowledge(STORE)) == [live]
+        assert in_doubt([record(1, file_sha256=A)], [live], PlanContext(STORE)) == [live]
 
     def test_all_candidates_by_name(self) -> None:
         live = [record(8, "front"), record(9, "front"), record(10, "back")]
         wanted = [record(1, "front", file_sha256=A)]
-        assert {image["id"] for image in in_doubt(wanted, live, Knowledge(STORE))} == {8, 9}
+        assert {image["id"] for image in in_doubt(wanted, live, PlanContext(STORE))} == {8, 9}
 
     def test_none_without_a_wanted_digest(self) -> None:
-        assert in_doubt([record(1, "front")], [record(9, "front")], Knowledge(STORE)) == []
+        assert in_doubt([record(1, "front")], [record(9, "front")], PlanContext(STORE)) == []
 
     def test_none_that_is_known(self) -> None:
         live = record(9, "front")
-        facts = Knowledge(STORE, digests={live["image_file"]: A})
+        facts = PlanContext(STORE, digests={live["image_file"]: A})
         assert in_doubt([record(1, "front", file_sha256=A)], [live], facts) == []

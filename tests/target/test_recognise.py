@@ -65,7 +65,7 @@ class TestOtherNames:
         assert downloads(stage) == []
 
     def test_without_a_file_store_digests_still_tell(self, stage: Stage) -> None:
-        assert stage.restore(self.backup, files="").actions == []
+        assert stage.restore(self.backup, file_store="").actions == []
 
     def test_records_by_hand_find_them_too(self, stage: Stage) -> None:
         """An input that does not say that it is complete."""
@@ -310,4 +310,4 @@ def test_a_record_without_digest_is_matched_by_name(stage: Stage) -> None:
     records = stage.records(files=False)
     for image in stage.images(FIRST):
         upload_again(stage, image, image["image_file"].rpartition("/")[2])
-    assert stage.restore(singer(schema_line(), *map(row, records)), files="").actions == []
+    assert stage.restore(singer(schema_line(), *map(row, records)), file_store="").actions == []

@@ -86,10 +86,10 @@ def test_what_is_restored_without_files_comes_from_the_address_that_the_record_c
     gone, other = stage.images(FIRST)[:2]
     records[0]["zoom_url"] = f"{stage.sandbox.url}/product_images/{other['image_file']}"
     stage.sandbox.delete_image(gone["id"])
-    run = stage.restore(singer(head(), *map(row, records)), files="")
+    run = stage.restore(singer(head(), *map(row, records)), file_store="")
     assert run.code == 0, run.err
     assert [shape[3] for shape in stage.state()[FIRST]].count(digest(stage, other)) == 2
-    assert stage.restore(singer(head(), *map(row, records)), files="").actions == []
+    assert stage.restore(singer(head(), *map(row, records)), file_store="").actions == []
 
 
 def test_an_address_that_no_longer_serves_is_one_rejected_record(stage: Stage) -> None:
@@ -97,7 +97,7 @@ def test_an_address_that_no_longer_serves_is_one_rejected_record(stage: Stage) -
     for image in stage.images(FIRST)[:2]:
         stage.sandbox.delete_image(image["id"])
     stage.sandbox.set_image(stage.images(SECOND)[0]["id"], description="overwritten")
-    run = stage.restore(backup, files="")
+    run = stage.restore(backup, file_store="")
     assert run.code == 1
     assert run.actions == [("reject", "rejected"), ("reject", "rejected"), ("update", "done")]
     assert "its old address answers that it is gone" in next(

@@ -15,7 +15,7 @@ import pytest
 from bc_images import schema
 from bc_images.bigcommerce.mapping import Record
 from bc_images.normalize import deleted, stream_kind
-from target_bc_images.records import Judge
+from target_bc_images.records import RecordValidator
 from tests.support.target import Run, Stage, end, head, row, singer, state
 
 FIRST, SECOND = 101, 102
@@ -323,5 +323,5 @@ def test_clean_records_are_not_looked_at_twice() -> None:
     """What the tap writes passes as it is: the very object."""
     record = dict.fromkeys(COLUMNS) | {"store_hash": "abc", "id": 1, "product_id": 2, "image_file": "a/b.png"}
     record |= {"is_thumbnail": True, "sort_order": 0}
-    judge = Judge("product_images", "product_images", schema.load("product_images")["properties"], skus=False)
+    judge = RecordValidator("product_images", "product_images", schema.load("product_images")["properties"], skus=False)
     assert judge.fitting(record) is record

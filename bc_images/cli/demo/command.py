@@ -16,7 +16,7 @@ import bigcommerce_sandbox.server  # noqa: F401 - without the extra, end here an
 from bc_images.cli.demo import warehouse
 from bc_images.cli.demo.compare import differences, records
 from bc_images.cli.demo.stage import BIN, Stage
-from bc_images.errors import SomeFailed, Stopped
+from bc_images.errors import FatalError, PartialFailure
 from bigcommerce_sandbox.constants import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN
 
 __all__ = ["demo"]
@@ -69,7 +69,7 @@ def demo(folder: Path, port: int, products: int, images: int) -> None:
             "V2 + WebDAV": act.disaster(
                 "v2",
                 seed=2,
-                target={"upload": "webdav", "webdav_username": DAV_USERNAME, "webdav_password": DAV_PASSWORD},
+                target={"upload_method": "webdav", "webdav_username": DAV_USERNAME, "webdav_password": DAV_PASSWORD},
             ),
         }
         _end(stage, outcomes, time.monotonic() - began)
@@ -114,25 +114,25 @@ class Act:
         """Back up, wreck, plan, restore and compare; return how many actions of each kind the restore took.
 
         Raises:
-            SomeFailed: the store is not what it was.
+            PartialFailure: the store is not what it was.
         """
         stage = self.stage
         stage.heading(f"{version.upper()}: back up, pictures included")
-        stage.write(f"tap-{version}.json", self.settings(version, files="files"))
+        stage.write(f"tap-{version}.json", self.settings(version, file_store="files"))
         stage.run(f"tap-bc-images --config tap-{version}.json > backup-{version}.singer")
         before = stage.folder / f"backup-{version}.singer"
         saved = records(before)
         digests = {record["file_sha256"] for record in saved}
         stage.say(f"{len(saved)} images in {before.name}, {len(digests)} different files in files/.")
         if len(saved) != self.expected:
-            raise Stopped(f"The store has {self.expected} images and the backup {len(saved)}.")
+            raise FatalError(f"The store has {self.expected} images and the backup {len(saved)}.")
 
         stage.heading(f"{version.upper()}: a bad day")
         stage.say("Pictures are deleted, text and order overwritten. The store keeps no copy of what is deleted.")
         stage.run(f"{BIN}/python -m bc_images.cli.demo.damage {self.url} --api-version {version} --seed {seed}")
 
         stage.heading(f"{version.upper()}: the plan")
-        settings = self.settings(version, files="files", **target)
+        settings = self.settings(version, file_store="files", **target)
         stage.write(f"plan-{version}.json", {**settings, "dry_run": True, "report": f"plan-{version}.jsonl"})
         stage.run(f"target-bc-images --config plan-{version}.json < backup-{version}.singer")
 
@@ -154,19 +154,19 @@ class Act:
             self.stage.say(line)
         self.stage.say(f"{len(records(after))} images, {len(lines)} differences.")
         if lines:
-            raise SomeFailed(f"The restored store differs from its backup in {len(lines)} images.")
+            raise PartialFailure(f"The restored store differs from its backup in {len(lines)} images.")
 
 
 def _repaired(report: Path) -> dict[str, int]:
     """Return the summary of a restore: its report's last line.
 
     Raises:
-        Stopped: nothing had to be repaired, so that the demo has shown nothing.
+        FatalError: nothing had to be repaired, so that the demo has shown nothing.
     """
     last = report.read_bytes().splitlines()[-1]
     summary: dict[str, int] = orjson.loads(last)["summary"]
     if not (summary["create"] and summary["update"]):
-        raise Stopped(f"{report.name} tells of no picture put back, or of no text: the damage was none.")
+        raise FatalError(f"{report.name} tells of no picture put back, or of no text: the damage was none.")
     return summary
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from bc_images.errors import DamagedInput
+from bc_images.errors import InvalidInput
 
 __all__ = ["differences", "images", "records"]
 
@@ -30,12 +30,12 @@ def images(backup: Path) -> dict[int, Counter[Image]]:
     """Return the images of each product.
 
     Raises:
-        DamagedInput: an image without the bytes of its picture: nothing could be proved about it.
+        InvalidInput: an image without the bytes of its picture: nothing could be proved about it.
     """
     found: defaultdict[int, Counter[Image]] = defaultdict(Counter)
     for record in records(backup):
         if not record["file_sha256"]:
-            raise DamagedInput(f"{backup.name}: image {record['id']} came without its file.")
+            raise InvalidInput(f"{backup.name}: image {record['id']} came without its file.")
         found[record["product_id"]][
             record["sort_order"], record["is_thumbnail"], record["description"] or "", record["file_sha256"]
         ] += 1

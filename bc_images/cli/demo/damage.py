@@ -21,7 +21,7 @@ MIXED_UP = 10  # products whose first picture becomes that of another product
 SHUFFLED = 20  # products whose thumbnail and orders change
 
 
-class Vandal:
+class Corrupter:
     """Calls the API of one version by hand: an independent voice, it knows nothing of our client."""
 
     def __init__(self, url: str, version: str) -> None:
@@ -76,7 +76,7 @@ class Vandal:
         return response.json() if response.content else None
 
 
-def wreck(vandal: Vandal, seed: int) -> None:
+def wreck(vandal: Corrupter, seed: int) -> None:
     """Do the damage; the same seed does the same to the same store."""
     dice = random.Random(seed)  # noqa: S311 - no secret
     stock = vandal.images()
@@ -104,7 +104,7 @@ def wreck(vandal: Vandal, seed: int) -> None:
 @click.option("--seed", type=int, default=1, show_default=True, help="Another seed, other victims.")
 def main(url: str, api_version: str, seed: int) -> None:
     """Wreck the images of the sandbox store at URL."""
-    vandal = Vandal(url, api_version)
+    vandal = Corrupter(url, api_version)
     wreck(vandal, seed)
     for what, count in vandal.done.items():
         click.echo(f"{count:6} {what}")

@@ -16,7 +16,7 @@ import orjson
 import requests
 from rich.console import Console
 
-from bc_images.errors import SettingsError, Stopped
+from bc_images.errors import FatalError, SettingsError
 
 __all__ = ["Stage"]
 
@@ -100,7 +100,7 @@ class Stage:
         """Show a command, and run it; its output goes where ours goes.
 
         Raises:
-            Stopped: it ended with another exit code than 0.
+            FatalError: it ended with another exit code than 0.
         """
         self.show(command)
         self._finish(command, subprocess.run(self._bash(command), cwd=self.folder, env=self._env, check=False))
@@ -109,7 +109,7 @@ class Stage:
         """Run a command without showing it, and return its standard output.
 
         Raises:
-            Stopped: it ended with another exit code than 0.
+            FatalError: it ended with another exit code than 0.
         """
         done = subprocess.run(
             self._bash(command), cwd=self.folder, env=self._env, check=False, stdout=subprocess.PIPE, text=True
@@ -121,7 +121,7 @@ class Stage:
         """Show a command, start it in the background, and wait until `url` answers.
 
         Raises:
-            Stopped: it ended, or did not answer in time.
+            FatalError: it ended, or did not answer in time.
         """
         self.show(f"{command} &")
         server = subprocess.Popen(
@@ -131,14 +131,16 @@ class Stage:
         deadline = time.monotonic() + START_UP
         while time.monotonic() < deadline:
             if server.poll() is not None:
-                raise Stopped(f"`{command}` ended at once, with exit code {server.returncode}: see its message above.")
+                raise FatalError(
+                    f"`{command}` ended at once, with exit code {server.returncode}: see its message above."
+                )
             try:
                 requests.get(url, timeout=1)
             except requests.RequestException:
                 time.sleep(0.05)
             else:
                 return
-        raise Stopped(f"`{command}` did not answer within {START_UP:.0f} seconds.")
+        raise FatalError(f"`{command}` did not answer within {START_UP:.0f} seconds.")
 
     @staticmethod
     def _bash(command: str) -> list[str]:
@@ -147,4 +149,4 @@ class Stage:
     @staticmethod
     def _finish(command: str, done: subprocess.CompletedProcess[Any]) -> None:
         if done.returncode:
-            raise Stopped(f"`{command}` ended with exit code {done.returncode}: see its message above.")
+            raise FatalError(f"`{command}` ended with exit code {done.returncode}: see its message above.")

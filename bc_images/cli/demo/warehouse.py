@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from bc_images.cli.demo.stage import Stage
-from bc_images.errors import SettingsError, Stopped
+from bc_images.errors import FatalError, SettingsError
 
 __all__ = ["FOLDER", "ask", "count", "install"]
 
@@ -27,7 +27,7 @@ def install(stage: Stage) -> None:
 
     Raises:
         SettingsError: this Python is newer than the pinned DuckDB.
-        Stopped: the installation failed; it is begun anew the next time.
+        FatalError: the installation failed; it is begun anew the next time.
     """
     if sys.version_info[:2] > NEWEST:
         raise SettingsError(f"The demo's warehouse needs Python 3.11 to {NEWEST[0]}.{NEWEST[1]}: use one of these.")
@@ -51,10 +51,10 @@ def count(stage: Stage, table: str, wanted: int) -> None:
     """Compare the rows of a table with the records that were sent.
 
     Raises:
-        Stopped: the loader lost rows, or made some up.
+        FatalError: the loader lost rows, or made some up.
     """
     script = SQL.replace("rows.sql(sys.argv[1]).show()", f"print(rows.table('{table}').count('*').fetchone()[0])")
     rows = int(stage.read(f"{FOLDER}/bin/python -c {shlex.quote(script)}"))
     if rows != wanted:
-        raise Stopped(f"The warehouse has {rows} rows in {table}, and {wanted} records were sent: rows were lost.")
+        raise FatalError(f"The warehouse has {rows} rows in {table}, and {wanted} records were sent: rows were lost.")
     stage.say(f"Every record arrived: {rows} rows in {table}.")

@@ -37,7 +37,7 @@ class Staging(Protocol):
         """Append bytes.
 
         Raises:
-            DamagedFiles: nothing can be written.
+            FileStoreError: nothing can be written.
         """
 
     def commit(self, key: str, size: int) -> None:
@@ -51,12 +51,12 @@ class Staging(Protocol):
 
         Raises:
             FileUnavailable: something else stands in its place that cannot be replaced, as a directory.
-            DamagedFiles: it could not be stored whole.
+            FileStoreError: it could not be stored whole.
         """
 
 
 class Backend(Protocol):
-    """Objects by key. Safe to share between threads; every failure but absence is `DamagedFiles`."""
+    """Objects by key. Safe to share between threads; every failure but absence is `FileStoreError`."""
 
     label: str
     """How messages call the place; no credentials."""

@@ -17,21 +17,21 @@ from pathlib import Path
 from typing import IO, Any
 
 from bc_images.concurrency import ordered_map
-from bc_images.errors import DamagedFiles, FileUnavailable
+from bc_images.errors import FileStoreError, FileUnavailable
 from bc_images.files.backends.base import CHUNK, Entry
 from bc_images.files.filesystem import EXTRAS, display_name, open_filesystem, schemes_of
 from bc_images.files.index import OBJECTS, REFS
 from bc_images.files.storage_errors import storage_error
 from bc_images.regular_files import FileProblem, NotRegularFile
 
-__all__ = ["Bucket"]
+__all__ = ["FsspecBackend"]
 
 _PUT_IS_ATOMIC = frozenset(EXTRAS)
 _PIECE = 16 * CHUNK  # bytes asked for at a time: nearly every picture comes in one request
 _LISTERS = 8  # folders listed at once, where the library can
 
 
-class Bucket:
+class FsspecBackend:
     """The `Backend` of an fsspec URL.
 
     Args:
@@ -40,7 +40,7 @@ class Bucket:
 
     Raises:
         SettingsError: the URL is not valid, its library is not installed, or no backup can be kept there.
-        DamagedFiles: the server does not answer or refuses the login.
+        FileStoreError: the server does not answer or refuses the login.
     """
 
     has_other_types = True
@@ -96,7 +96,7 @@ class Bucket:
             try:
                 with self._explained("read", absence=True), self._turn:
                     piece: bytes = self._fs.cat_file(self._path(key), start=at, end=at + _PIECE)
-            except DamagedFiles:
+            except FileStoreError:
                 if self.size(key) == 0:  # of nothing, no part can be asked for
                     return
                 raise
@@ -182,10 +182,12 @@ class Bucket:
                     self._put_and_move(local, key, md5)
             info = self._info(key)
             if (kept := info["size"]) != size:
-                raise DamagedFiles(f"{self.label} kept {kept} of {size} bytes of {key}. Run again; check the disk.")
+                raise FileStoreError(f"{self.label} kept {kept} of {size} bytes of {key}. Run again; check the disk.")
             if self._etag_is_md5 and _md5(info) not in {None, md5}:
                 if self._md5_of(key) != md5:
-                    raise DamagedFiles(f"{self.label} holds other bytes than were sent as {key}. Run bc-images check.")
+                    raise FileStoreError(
+                        f"{self.label} holds other bytes than were sent as {key}. Run bc-images check."
+                    )
                 self._etag_is_md5 = False
 
     def _put_and_move(self, local: str, key: str, md5: bytes) -> None:
@@ -253,11 +255,11 @@ class Bucket:
         """
         try:
             yield
-        except (DamagedFiles, FileUnavailable, NotRegularFile):
+        except (FileStoreError, FileUnavailable, NotRegularFile):
             raise
         except NotImplementedError as error:
             message = f"Cannot {operation} the file store {self.label}: its library does not support that."
-            raise DamagedFiles(f"{message} Name another place in files.") from error
+            raise FileStoreError(f"{message} Name another place in files.") from error
         except Exception as error:
             if absence and isinstance(error, FileNotFoundError):
                 raise
@@ -267,7 +269,7 @@ class Bucket:
 class _BucketStaging:
     """A temporary file on this machine on its way into the bucket."""
 
-    def __init__(self, bucket: Bucket, opened: IO[bytes]) -> None:
+    def __init__(self, bucket: FsspecBackend, opened: IO[bytes]) -> None:
         self._bucket = bucket
         self._opened = opened
         self._md5 = hashlib.md5(usedforsecurity=False)
@@ -288,7 +290,7 @@ class _BucketStaging:
         except OSError as error:
             raise _no_room(self._opened.name, error) from error
         if collected != size:
-            raise DamagedFiles(f"{self._opened.name} kept {collected} of {size} bytes. Check this machine's disk.")
+            raise FileStoreError(f"{self._opened.name} kept {collected} of {size} bytes. Check this machine's disk.")
         self._bucket.put(self._opened.name, key, size, self._md5.digest())
 
 
@@ -300,8 +302,8 @@ def _problem(info: dict[str, Any]) -> FileProblem | None:
     return kinds.get(info["type"], FileProblem.SPECIAL)
 
 
-def _no_room(place: str, error: OSError) -> DamagedFiles:
-    return DamagedFiles(f"Pictures cannot be collected in {place}: {error.strerror}. Make room there, or set TMPDIR.")
+def _no_room(place: str, error: OSError) -> FileStoreError:
+    return FileStoreError(f"Pictures cannot be collected in {place}: {error.strerror}. Make room there, or set TMPDIR.")
 
 
 def _md5(info: dict[str, Any]) -> bytes | None:

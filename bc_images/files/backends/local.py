@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bc_images.errors import DamagedFiles, FileUnavailable, SettingsError
+from bc_images.errors import FileStoreError, FileUnavailable, SettingsError
 from bc_images.files.backends.base import CHUNK, Entry
 from bc_images.files.index import OBJECTS, REFS
 from bc_images.private_files import make_private_folder
 from bc_images.regular_files import FileProblem, file_problem, open_regular
 
-__all__ = ["Folder"]
+__all__ = ["LocalBackend"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _DAY = 86_400  # seconds
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # the latter on Windows alone
 
 
-class Folder:
+class LocalBackend:
     """The `Backend` of a local path; the folder is made when it is first written to.
 
     Raises:
@@ -36,7 +36,7 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         if _is_no_folder(root):
-            raise SettingsError(f"files: {root} is no folder. Give a folder or an fsspec URL.")
+            raise SettingsError(f"file_store: {root} is no folder. Give a folder or an fsspec URL.")
         self.root = root
         self.label = str(root)
         self._durable: set[Path] = set()  # folders whose own names are known to be on the disk
@@ -219,7 +219,7 @@ class Folder:
         try:
             yield
         except OSError as error:
-            raise DamagedFiles(self.explain(error)) from error
+            raise FileStoreError(self.explain(error)) from error
 
     def explain(self, error: OSError) -> str:
         """Say in one line why the folder cannot be used and what to do."""
@@ -238,7 +238,7 @@ class Folder:
 class _FolderStaging:
     """A temporary file on its way to its final name."""
 
-    def __init__(self, folder: Folder, descriptor: int, path: Path, *, private: bool) -> None:
+    def __init__(self, folder: LocalBackend, descriptor: int, path: Path, *, private: bool) -> None:
         self._folder = folder
         self._private = private
         self._descriptor: int | None = descriptor
@@ -251,7 +251,7 @@ class _FolderStaging:
             while view:
                 view = view[os.write(self._open(), view) :]
         except OSError as error:
-            raise DamagedFiles(self._folder.explain(error)) from error
+            raise FileStoreError(self._folder.explain(error)) from error
 
     def commit(self, key: str, size: int) -> None:
         """Make the bytes durable, then the name."""
@@ -260,7 +260,7 @@ class _FolderStaging:
             os.fsync(self._open())
             written = os.fstat(self._open()).st_size
             if written != size:
-                raise DamagedFiles(
+                raise FileStoreError(
                     f"The file store {self._folder.label} kept {written} of {size} bytes. Check the disk."
                 )
             os.close(self._open())
@@ -275,7 +275,7 @@ class _FolderStaging:
                 self._path = None
             self._folder.sync(target.parent)
         except OSError as error:
-            raise DamagedFiles(self._folder.explain(error)) from error
+            raise FileStoreError(self._folder.explain(error)) from error
 
     def discard(self) -> None:
         """Remove what was not committed. What cannot be removed harms nobody: `check` names it."""

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 def _run(settings: dict[str, Any]) -> None:
     if settings.get("at") and settings.get("archive"):
         raise SettingsError("at and archive both say which archive is meant: give one of them.")
-    archives = Archives(open_files(settings["files"]), settings["name"])
+    archives = Archives(open_files(settings["file_store"]), settings["name"])
     archive = settings.get("archive") or archives.newest(settings.get("at"))
     logger.info("reading %s/%s", archives.label, archive)
     out = sys.stdout.buffer

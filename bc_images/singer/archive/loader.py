@@ -14,7 +14,7 @@ import orjson
 
 from bc_images import jsonl
 from bc_images.cli.exit import run_and_exit
-from bc_images.errors import DamagedInput, SomeFailed
+from bc_images.errors import InvalidInput, PartialFailure
 from bc_images.files import open_files
 from bc_images.progress import Progress, Sample
 from bc_images.singer.archive.settings import LOADER, command, run_command
@@ -42,27 +42,27 @@ class _Seen:
         """Look at one message.
 
         Raises:
-            DamagedInput: it is none.
+            InvalidInput: it is none.
         """
         try:
             kind = message["type"]
             if kind == "STATE":
                 self.state = message["value"]
                 if jsonl.is_deep(message):
-                    raise DamagedInput(f"Line {number} of the input is nested too deeply: {_ADVICE}")
+                    raise InvalidInput(f"Line {number} of the input is nested too deeply: {_ADVICE}")
                 return
             stream = message["stream"]
         except KeyError as error:
-            raise DamagedInput(f"Line {number} of the input is no Singer message: {_ADVICE}") from error
+            raise InvalidInput(f"Line {number} of the input is no Singer message: {_ADVICE}") from error
         if not isinstance(kind, str) or not isinstance(stream, str):
-            raise DamagedInput(f"Line {number} of the input is no Singer message: {_ADVICE}")
+            raise InvalidInput(f"Line {number} of the input is no Singer message: {_ADVICE}")
         if kind not in _KNOWN:
             kind = jsonl.shortened(kind)
-            raise DamagedInput(
+            raise InvalidInput(
                 f"Line {number} of the input is a {kind}, which cannot be kept in an archive: switch it off in the tap."
             )
         if kind == "RECORD" and stream not in self._whole:
-            raise DamagedInput(f"Line {number} of the input: a RECORD of {stream} before its SCHEMA. Check the tap.")
+            raise InvalidInput(f"Line {number} of the input: a RECORD of {stream} before its SCHEMA. Check the tap.")
         self.records += kind == "RECORD"
         self._whole[stream] = kind == "ACTIVATE_VERSION"
 
@@ -80,10 +80,10 @@ def keep(source: BinaryIO | Iterable[bytes], settings: dict[str, Any]) -> str | 
     """Archive Singer messages; return the STATE to be passed on, as JSON.
 
     Raises:
-        DamagedInput: the input is damaged; there is no archive.
-        SomeFailed: it was no whole sweep; what came is kept as incomplete.
+        InvalidInput: the input is damaged; there is no archive.
+        PartialFailure: it was no whole sweep; what came is kept as incomplete.
     """
-    archives = Archives(open_files(settings["files"], writable=True), settings["name"])
+    archives = Archives(open_files(settings["file_store"], writable=True), settings["name"])
     seen = _Seen()
     with (
         archives.create(datetime.now(UTC)) as writer,
@@ -92,21 +92,21 @@ def keep(source: BinaryIO | Iterable[bytes], settings: dict[str, Any]) -> str | 
         for number, line, message in jsonl.messages(source, "the input", _ADVICE):
             seen.add(number, message)
             writer.write(line if line.endswith(b"\n") else line + b"\n")
-        return _finish(archives, writer, seen, require_whole=settings["require_whole"])
+        return _finish(archives, writer, seen, require_complete=settings["require_complete"])
 
 
-def _finish(archives: Archives, writer: Writer, seen: _Seen, *, require_whole: bool) -> str | None:
+def _finish(archives: Archives, writer: Writer, seen: _Seen, *, require_complete: bool) -> str | None:
     if not seen.streams:
-        raise DamagedInput("The input holds no stream: no archive was made. Check the tap and its selection.")
-    whole = seen.is_whole or not require_whole
+        raise InvalidInput("The input holds no stream: no archive was made. Check the tap and its selection.")
+    whole = seen.is_whole or not require_complete
     if not whole and not seen.records:
-        raise DamagedInput("The input ended before its first record: no archive was made. See what the tap says.")
+        raise InvalidInput("The input ended before its first record: no archive was made. See what the tap says.")
     name = writer.commit(whole=whole)
     logger.info("%s in %s/%s", counted(seen.records, "record"), archives.label, name)
     if not whole:
-        raise SomeFailed(
+        raise PartialFailure(
             f"The input was no whole sweep, so that {name} is no backup of the store. Run again; if the tap sends no "
-            "ACTIVATE_VERSION on purpose, switch require_whole off."
+            "ACTIVATE_VERSION on purpose, switch require_complete off."
         )
     return None if seen.state is None else orjson.dumps(seen.state).decode()
 

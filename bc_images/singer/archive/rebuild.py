@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bc_images.errors import BcImagesError, SettingsError
-from bc_images.files import FileStore, Refs, Saved
+from bc_images.files import FileIndex, FileStore, Saved
 from bc_images.files.media_type import EXTENSIONS
 from bc_images.singer.archive.store import FOLDER, Archives
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 _SOURCES = {"original", "cdn", "zoom"}
 
 
-def refs_or_rebuilt(files: FileStore, store_hash: str, *, write: bool) -> Refs:
+def refs_or_rebuilt(files: FileStore, store_hash: str, *, write: bool) -> FileIndex:
     """Return the refs of a store; where there is none but pictures are stored, as the newest archives name them.
 
     Args:
@@ -27,8 +27,8 @@ def refs_or_rebuilt(files: FileStore, store_hash: str, *, write: bool) -> Refs:
         write: whether the rebuilt refs are written into the file store; else they are known to this run alone.
 
     Raises:
-        DamagedFiles: the file store cannot be listed or written.
-        Stopped: there is no room for the listing.
+        FileStoreError: the file store cannot be listed or written.
+        FatalError: there is no room for the listing.
     """
     refs = files.refs(store_hash)
     if refs.were_listed or not refs.has_objects:

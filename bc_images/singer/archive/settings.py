@@ -20,8 +20,8 @@ __all__ = ["EXTRACTOR", "LOADER", "command", "run_command", "values"]
 Properties = dict[str, dict[str, Any]]
 
 _COMMON: Properties = {
-    "files": {
-        **{name: value for name, value in SHARED["files"].items() if name != "default"},
+    "file_store": {
+        **{name: value for name, value in SHARED["file_store"].items() if name != "default"},
         "description": "File store: a folder or an fsspec URL such as s3://bucket/prefix. Archives are kept in it "
         "under archives/, beside the pictures.",
     },
@@ -35,7 +35,7 @@ _COMMON: Properties = {
 
 LOADER: Properties = {
     **_COMMON,
-    "require_whole": {
+    "require_complete": {
         "type": "boolean",
         "default": True,
         "title": "Require a whole sweep",
@@ -70,7 +70,7 @@ def command(prog: str, help_text: str, properties: Properties, run: Callable[[di
     @click.option("--format", "_format", type=click.Choice(["json"]), default="json", help="Format of --about.")
     def run_it(configs: tuple[str, ...], *, about: bool, _format: str) -> None:
         if about:
-            settings = {"type": "object", "properties": properties, "required": ["files"]}
+            settings = {"type": "object", "properties": properties, "required": ["file_store"]}
             click.echo(json.dumps({"name": prog, "description": help_text, "settings": settings}, indent=2))
             return
         run(values(prog, configs, properties))
@@ -96,6 +96,8 @@ def values(prog: str, configs: tuple[str, ...], properties: Properties) -> dict[
     """
     given = {**settings_files(configs), **from_environment(_prefix(prog), properties, os.environ)}
     settings = checked(given, {"type": "object", "properties": properties})
-    if not settings.get("files"):
-        raise SettingsError("The setting files is missing: give a folder or an fsspec URL such as s3://bucket/prefix.")
+    if not settings.get("file_store"):
+        raise SettingsError(
+            "The setting file_store is missing: give a folder or an fsspec URL such as s3://bucket/prefix."
+        )
     return settings

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
 from bc_images import jsonl
-from bc_images.errors import DamagedInput, SettingsError, Stopped
+from bc_images.errors import FatalError, InvalidInput, SettingsError
 from bc_images.files import FileStore
 from bc_images.files.backends.base import Staging
 
@@ -75,21 +75,21 @@ class Archives:
 
         Raises:
             SettingsError: `at` is neither.
-            Stopped: there is no such archive.
+            FatalError: there is no such archive.
         """
         end = _end(at) if at else None
         found = [each for each in self.list() if each.is_whole and (end is None or each[: len(end)] < end)]
         if not found:
             when = f" that is not later than {at}" if at else ""
-            raise Stopped(f"There is no whole archive{when} in {self.label}: make one with target-singer-archive.")
+            raise FatalError(f"There is no whole archive{when} in {self.label}: make one with target-singer-archive.")
         return found[-1]
 
     def messages(self, archive: str) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
         """Yield number, text and content of every message of an archive.
 
         Raises:
-            DamagedInput: it is not there, or damaged.
-            DamagedFiles: the file store cannot be used.
+            InvalidInput: it is not there, or damaged.
+            FileStoreError: the file store cannot be used.
         """
         return jsonl.messages(self.open(archive), f"the archive {archive}", "take another archive.")
 
@@ -97,8 +97,8 @@ class Archives:
         """Return an archive as a file.
 
         Raises:
-            DamagedInput: it is not there, or damaged.
-            DamagedFiles: the file store cannot be used.
+            InvalidInput: it is not there, or damaged.
+            FileStoreError: the file store cannot be used.
         """
         if "/" in archive or not archive.endswith(WHOLE):
             raise SettingsError(f"archive is {archive!r}: give the name of one, such as 20250131T020000Z{WHOLE}.")
@@ -108,11 +108,11 @@ class Archives:
         try:
             yield from jsonl.inflated(self._backend.chunks(f"{self._folder}/{archive}"))
         except FileNotFoundError as error:
-            raise DamagedInput(f"There is no archive {archive} in {self.label}.") from error
+            raise InvalidInput(f"There is no archive {archive} in {self.label}.") from error
         except OSError as error:
-            raise DamagedInput(f"The archive {archive} cannot be read: {error.strerror or error}.") from error
+            raise InvalidInput(f"The archive {archive} cannot be read: {error.strerror or error}.") from error
         except (zlib.error, EOFError) as error:
-            raise DamagedInput(f"The archive {archive} is damaged ({error}): take another one.") from error
+            raise InvalidInput(f"The archive {archive} is damaged ({error}): take another one.") from error
 
     @contextmanager
     def create(self, began: datetime) -> Iterator[Writer]:
