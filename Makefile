@@ -1,6 +1,6 @@
 # Everything that is run here, by developers and by CI. A machine needs Python 3.11 or newer and make, nothing else.
 #
-#   make demo                        back up, wreck and restore a store, from nothing, in two minutes
+#   make demo                        back up, damage and restore a store, from nothing, in two minutes
 #   make test                        the quick suite
 #   make test PYTHON=python3.13 VENV=.venv-3.13    the same on another Python
 
@@ -51,7 +51,7 @@ $(STAMP): requirements.lock pyproject.toml
 $(DEMO_STAMP): requirements-demo.lock pyproject.toml
 	$(call install_from,requirements-demo.lock)
 
-demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO_STAMP))  ## back up, wreck and restore a whole store, and prove it
+demo: $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO_STAMP))  ## back up, damage and restore a store, and prove it
 	@$(BIN)/bc-images demo
 
 lint: $(STAMP)  ## ruff and mypy --strict
@@ -69,7 +69,7 @@ test: $(STAMP)  ## the quick suite
 test-slow: $(STAMP)  ## what takes longer: real databases, Meltano, crashes by the hundred
 	$(PYTEST) -m slow $(PYTEST_ARGS)
 
-bench: $(STAMP)  ## measure speed and memory against floors and peers
+bench: $(STAMP)  ## measure speed and memory against the theoretical least and other tools
 	$(BIN)/python -m benchmarks
 
 docs: $(STAMP)  ## write the parts of the documentation that are made from the code

@@ -30,7 +30,7 @@ PROJECT = Path(os.environ.get("MELTANO_PROJECT_ROOT", "."))
 ENVIRONMENT = os.environ.get("MELTANO_ENVIRONMENT", "prod")
 SHARDS = int(os.environ.get("BC_IMAGES_SHARDS", "4"))
 WAREHOUSE = os.environ.get("BC_IMAGES_WAREHOUSE", "")
-FAN_OUT = {"warehouse"}  # not the backup: an archive is one whole sweep
+FAN_OUT = {"warehouse"}  # not the backup: an archive is one full sync
 POOL = "bigcommerce"
 RETRY = {"retries": 2, "retry_delay": timedelta(minutes=5)}
 
