@@ -31,31 +31,31 @@ class Arrivals:
     Args:
         store: the store.
         ledger: is told whose the images are.
-        pictures: reads live pictures.
-        facts: those of the batch.
-        jobs: all products of the batch, in the order in which they are worked on.
+        live_images: reads live pictures.
+        context: those of the batch.
+        tasks: all products of the batch, in the order in which they are worked on.
     """
 
     def __init__(
-        self, store: Store, ledger: Ledger, pictures: LiveImages, facts: PlanContext, jobs: Sequence[ProductTask]
+        self, store: Store, ledger: Ledger, live_images: LiveImages, context: PlanContext, tasks: Sequence[ProductTask]
     ) -> None:
         self._store = store
         self._ledger = ledger
-        self._facts = facts
-        self._recogniser = Recogniser(pictures, facts)
-        self._ahead = [job.product_id for job in jobs if _creates(job)]
+        self._context = context
+        self._recogniser = Recogniser(live_images, context)
+        self._ahead = [task.product_id for task in tasks if _creates(task)]
         self._read: dict[int, Sequence[Record]] = {}
         self._reading = threading.Lock()
         self._recognising = threading.Lock()
 
-    def before_first_create(self, job: ProductTask) -> None:
+    def before_first_create(self, task: ProductTask) -> None:
         """Read the product once more if something is to be created for the first time, and take over what came in."""
-        images = self._images(job.product_id)
+        images = self._images(task.product_id)
         if images is not None:
-            job.images = images
-            if self._facts.invalid.get(job.product_id):  # one may have come in, or become so
-                job.todo = list(plan(job.product_id, job.first.wanted, images, self._facts, job.first).writes)
-            self.adopt(job)
+            task.images = images
+            if self._context.invalid.get(task.product_id):  # one may have come in, or become so
+                task.todo = list(plan(task.product_id, task.first.desired, images, self._context, task.first).writes)
+            self.adopt(task)
 
     def _images(self, product_id: int) -> Sequence[Record] | None:
         """Return what is live now; None if nothing is to be created, or if it was asked for before."""
@@ -65,36 +65,36 @@ class Arrivals:
                 at = self._ahead.index(product_id)
                 chunk = self._ahead[at : at + count]
                 del self._ahead[at : at + count]
-                read = read_products(self._store, chunk, self._facts)
+                read = read_products(self._store, chunk, self._context)
                 self._read |= {each: read.get(each, []) for each in chunk}
             return self._read.pop(product_id, None)
 
-    def adopt(self, job: ProductTask) -> None:
+    def adopt(self, task: ProductTask) -> None:
         """Take the images that have come in for those that would be created, where they show the same pictures."""
-        facts = self._facts
-        expected = {image["id"] for image in job.first.live} | {*job.created.values()} | {*job.adopted.values()}
-        arrived = [image for image in job.images if image["id"] not in expected]
-        missing = _creates(job)
+        context = self._context
+        expected = {image["id"] for image in task.first.existing} | {*task.created.values()} | {*task.adopted.values()}
+        arrived = [image for image in task.images if image["id"] not in expected]
+        missing = _creates(task)
         if not arrived or not missing:
             return
         with self._recognising:
-            facts.claimed.update(self._ledger.claimed({image["id"]: image["image_file"] for image in arrived}))
+            context.owner_of.update(self._ledger.owner_of({image["id"]: image["image_file"] for image in arrived}))
             self._recogniser.compare([(missing, arrived)])
             found = {
                 source_key(record): LedgerEntry(image["id"], record["image_file"], image["image_file"])
-                for record, image in match(missing, arrived, facts)[0]
-                if image is not None and _is_wanted(record, image, facts)
+                for record, image in match(missing, arrived, context)[0]
+                if image is not None and _shows_same_picture(record, image, context)
             }
             self._ledger.recognise(found)
-            facts.known.update(found)
-            job.adopted.update({key: known.target_id for key, known in found.items()})
-            job.todo = list(plan(job.product_id, job.first.wanted, job.images, facts, job.first).writes)
+            context.entries.update(found)
+            task.adopted.update({key: known.target_id for key, known in found.items()})
+            task.todo = list(plan(task.product_id, task.first.desired, task.images, context, task.first).writes)
 
 
-def _creates(job: ProductTask) -> list[Record]:
-    return [action.wanted for action in job.todo if action.action == "create" and action.wanted is not None]
+def _creates(task: ProductTask) -> list[Record]:
+    return [action.desired for action in task.todo if action.type == "create" and action.desired is not None]
 
 
-def _is_wanted(record: Record, image: Record, facts: PlanContext) -> bool:
-    is_similar = (source_key(record), image["image_file"]) in facts.similar
-    return is_similar or same_picture(record, image, facts) == "same"
+def _shows_same_picture(record: Record, image: Record, context: PlanContext) -> bool:
+    is_similar = (source_key(record), image["image_file"]) in context.similar
+    return is_similar or same_picture(record, image, context) == "same"

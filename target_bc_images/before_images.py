@@ -31,23 +31,23 @@ class UndoWriter:
     Args:
         state_dir: the folder, which exists.
         store_hash: the store that is written to.
-        pictures: keeps the pictures, where there is a file store.
+        live_images: keeps the pictures, where there is a file store.
     """
 
-    def __init__(self, state_dir: Path, store_hash: str, pictures: LiveImages) -> None:
+    def __init__(self, state_dir: Path, store_hash: str, live_images: LiveImages) -> None:
         now = datetime.now(UTC)
         self.path = state_dir / f"undo-{now:%Y%m%dT%H%M%S.%f}Z.singer"
         self._store_hash = store_hash
         self._version = int(now.timestamp() * 1000)
-        self._pictures = pictures
+        self._live_images = live_images
         self._file: BinaryIO | None = None
 
     @property
-    def needed(self) -> bool:
+    def is_written(self) -> bool:
         """Whether anything was written down."""
         return self._file is not None
 
-    def keep(self, plans: Sequence[ProductPlan]) -> set[str]:
+    def save(self, plans: Sequence[ProductPlan]) -> set[str]:
         """Write down the present images of the products that are about to change.
 
         Returns:
@@ -57,13 +57,13 @@ class UndoWriter:
             FatalError: the file cannot be written, so nothing may be changed.
         """
         changing = [each for each in plans if each.writes]
-        endangered = [
-            action.live
+        at_risk = [
+            action.existing
             for each in changing
             for action in each.writes
-            if action.live is not None and action.action in {"replace", "delete"}
+            if action.existing is not None and action.type in {"replace", "delete"}
         ]
-        copies = self._pictures.copies(endangered) if endangered else []
+        copies = self._live_images.back_up(at_risk) if at_risk else []
         if changing:
             try:
                 self._write(changing, {image["id"]: image for image in copies})
@@ -82,9 +82,14 @@ class UndoWriter:
                 _line(file, type="SCHEMA", stream=stream, **{UNDO: True}, **head)
         for each in plans:
             sku = _sku(each)
-            product = {"store_hash": self._store_hash, "id": each.product_id, "sku": sku, "image_count": len(each.live)}
+            product = {
+                "store_hash": self._store_hash,
+                "id": each.product_id,
+                "sku": sku,
+                "image_count": len(each.existing),
+            }
             _line(file, type="RECORD", stream="products", record=product)
-            for image in each.live:
+            for image in each.existing:
                 record = {**copies.get(image["id"], image), "product_sku": sku}
                 _line(file, type="RECORD", stream="product_images", record=record)
         # After every batch: cut short by a crash, the file still says that it is whole as far as it goes.
@@ -102,7 +107,7 @@ class UndoWriter:
 
 def _sku(plan: ProductPlan) -> str | None:
     """Return the product's SKU, by which an undo finds it again where the restore did; V2 does not tell it."""
-    return next((image["product_sku"] for image in (*plan.live, *plan.wanted) if image.get("product_sku")), None)
+    return next((image["product_sku"] for image in (*plan.existing, *plan.desired) if image.get("product_sku")), None)
 
 
 def _line(file: BinaryIO, **message: Any) -> None:

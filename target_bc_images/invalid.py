@@ -20,32 +20,32 @@ class Split(NamedTuple):
 
     invalid: list[tuple[Record, InvalidImage]]  # what these records describe is one of the invalid images
     others: Sequence[Record]
-    unclaimed: list[InvalidImage]  # no record is known to describe these: any that is not found may do so
+    unmatched: list[InvalidImage]  # no record is known to describe these: any that is not found may do so
 
 
-def split(wanted: Sequence[Record], invalid: Sequence[InvalidImage], facts: PlanContext) -> Split:
+def split(desired: Sequence[Record], invalid: Sequence[InvalidImage], context: PlanContext) -> Split:
     """Find the records whose images are in the store and cannot be read."""
     if not invalid:
-        return Split([], wanted, [])
-    found: dict[int, InvalidImage] = {}  # place in `wanted` -> image
-    unclaimed = []
+        return Split([], desired, [])
+    found: dict[int, InvalidImage] = {}  # index in `desired` -> image
+    unmatched = []
     for image in invalid:
-        place = next((n for n, record in enumerate(wanted) if n not in found and _is(record, image, facts)), None)
-        if place is None:
-            unclaimed.append(image)
+        index = next((n for n, record in enumerate(desired) if n not in found and _is(record, image, context)), None)
+        if index is None:
+            unmatched.append(image)
         else:
-            found[place] = image
+            found[index] = image
     return Split(
-        [(wanted[place], image) for place, image in sorted(found.items())],
-        [record for place, record in enumerate(wanted) if place not in found],
-        unclaimed,
+        [(desired[index], image) for index, image in sorted(found.items())],
+        [record for index, record in enumerate(desired) if index not in found],
+        unmatched,
     )
 
 
-def _is(record: Record, image: InvalidImage, facts: PlanContext) -> bool:
+def _is(record: Record, image: InvalidImage, context: PlanContext) -> bool:
     """Whether a record surely describes an invalid image: by its path, or else by the id as far as that is a proof."""
-    is_own = record["store_hash"] == facts.store_hash
-    known = facts.known.get(source_key(record))
+    is_own = record["store_hash"] == context.store_hash
+    known = context.entries.get(source_key(record))
     if image.image_file is not None:
         is_own_path = is_own and image.image_file == record["image_file"]
         return is_own_path or (known is not None and image.image_file == known.target_file)

@@ -29,7 +29,7 @@ from target_bc_images.matching import LedgerEntry, SourceKey
 
 __all__ = ["Intent", "Ledger"]
 
-_REMEMBERED = 24 * 3600  # seconds
+_SIBLINGS_KEPT = 24 * 3600  # seconds
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS store (hash TEXT NOT NULL);
@@ -87,12 +87,12 @@ class Ledger:
 
     def __init__(self, state_dir: Path | None, store_hash: str) -> None:
         self._lock = threading.Lock()
-        self._holder: Path | None = None
+        self._lock_path: Path | None = None
         if state_dir is None:
             self._db = sqlite3.connect(":memory:", check_same_thread=False)
         else:
-            self._db = _hold(state_dir, store_hash)
-            self._holder = _holder(state_dir, store_hash)
+            self._db = _acquire_lock(state_dir, store_hash)
+            self._lock_path = _lock_file(state_dir, store_hash)
         self._prepare(store_hash, state_dir)
 
     def _prepare(self, store_hash: str, state_dir: Path | None) -> None:
@@ -137,12 +137,12 @@ class Ledger:
     def close(self) -> None:
         """Let the next run have the ledger."""
         with self._lock:
-            if self._holder is not None:
-                self._holder.unlink(missing_ok=True)
+            if self._lock_path is not None:
+                self._lock_path.unlink(missing_ok=True)
             self._db.close()
 
-    def known(
-        self, sources: Iterable[SourceKey], live: Mapping[int, str] = MappingProxyType({})
+    def entries(
+        self, sources: Iterable[SourceKey], existing: Mapping[int, str] = MappingProxyType({})
     ) -> dict[SourceKey, LedgerEntry]:
         """Return what is known of those source images that any restore has put into the store.
 
@@ -151,13 +151,13 @@ class Ledger:
 
         Args:
             sources: the images of the backup.
-            live: the paths of images that are in the store now, by their ids.
+            existing: the paths of images that are in the store now, by their ids.
         """
         with self._transaction() as db:
-            found = {key: self._link(db, key, live) for key in sources}
+            found = {key: self._link(db, key, existing) for key in sources}
         return {key: known for key, known in found.items() if known is not None}
 
-    def _link(self, db: sqlite3.Connection, key: SourceKey, live: Mapping[int, str]) -> LedgerEntry | None:
+    def _link(self, db: sqlite3.Connection, key: SourceKey, existing: Mapping[int, str]) -> LedgerEntry | None:
         query = "SELECT target_id, source_file, target_file FROM images WHERE source_store = ? AND source_id = ?"
         (own,) = db.execute("SELECT hash FROM store").fetchone()
         known: LedgerEntry | None = None
@@ -170,22 +170,22 @@ class Ledger:
                 step = step._replace(source_file=known.source_file if is_linked else "")
             known = step
             key = own, known.target_id
-            if live.get(known.target_id) == known.target_file or key in seen:
+            if existing.get(known.target_id) == known.target_file or key in seen:
                 break
             seen.add(key)
         return known
 
-    def claimed(self, live: Mapping[int, str]) -> dict[int, SourceKey]:
+    def owner_of(self, existing: Mapping[int, str]) -> dict[int, SourceKey]:
         """Return, for those images that restores have put into the store, whose they are.
 
         Only for images that still have the file that they were given: the store may have reused an id.
 
         Args:
-            live: the paths of images that are in the store now, by their ids.
+            existing: the paths of images that are in the store now, by their ids.
         """
         query = "SELECT source_store, source_id FROM images WHERE target_id = ? AND target_file = ?"
         with self._transaction() as db:
-            rows = {target_id: db.execute(query, (target_id, path)).fetchone() for target_id, path in live.items()}
+            rows = {target_id: db.execute(query, (target_id, path)).fetchone() for target_id, path in existing.items()}
         return {target_id: (row[0], row[1]) for target_id, row in rows.items() if row is not None}
 
     def recognise(self, found: Mapping[SourceKey, LedgerEntry]) -> None:
@@ -194,7 +194,7 @@ class Ledger:
         with self._transaction() as db:
             db.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)", rows)
 
-    def intend(self, intent: Intent) -> None:
+    def begin(self, intent: Intent) -> None:
         """Write down, durably, that an image is about to be created."""
         row = (
             intent.product_id,
@@ -208,7 +208,7 @@ class Ledger:
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
-    def done(self, product_id: int, source: SourceKey, known: LedgerEntry, *, is_new: bool = False) -> None:
+    def commit(self, product_id: int, source: SourceKey, known: LedgerEntry, *, is_new: bool = False) -> None:
         """Write down, durably, what a source image has become; the product's intent is settled by that.
 
         Args:
@@ -224,7 +224,7 @@ class Ledger:
                 db.execute("INSERT OR REPLACE INTO unfinished VALUES (?, ?, ?)", (*source, product_id))
             db.execute("DELETE FROM intents WHERE product_id = ?", (product_id,))
 
-    def drop(self, intent: Intent) -> None:
+    def abort(self, intent: Intent) -> None:
         """Forget an intent: the image was not created."""
         with self._transaction() as db:
             db.execute("DELETE FROM intents WHERE product_id = ?", (intent.product_id,))
@@ -253,7 +253,7 @@ class Ledger:
         with self._transaction() as db:
             return [name for (name,) in db.execute("SELECT name FROM imports ORDER BY name")]
 
-    def remember(self, siblings: Mapping[int, Iterable[Record]], now: float) -> None:
+    def save_siblings(self, siblings: Mapping[int, Iterable[Record]], now: float) -> None:
         """Write down, durably, how images that the store may move are before the first write; by product.
 
         Args:
@@ -268,8 +268,8 @@ class Ledger:
         with self._transaction() as db:
             db.executemany("INSERT OR REPLACE INTO siblings VALUES (?, ?, ?, ?, ?)", rows)
 
-    def remembered(self, product_ids: Iterable[int], now: float) -> dict[int, Record]:
-        """Return, by image id, what `remember` took down of products that no run has finished since.
+    def load_siblings(self, product_ids: Iterable[int], now: float) -> dict[int, Record]:
+        """Return, by image id, what `save_siblings` saved down of products that no run has finished since.
 
         Not for ever: what somebody changes after an interrupted run is not for a later one to undo.
 
@@ -278,14 +278,14 @@ class Ledger:
             now: unix seconds, by the store's clock.
         """
         query = "SELECT image_id, sort_order, is_thumbnail FROM siblings WHERE product_id = ? AND at > ?"
-        since = now - _REMEMBERED
+        since = now - _SIBLINGS_KEPT
         with self._transaction() as db:
             if db.execute("SELECT 1 FROM siblings LIMIT 1").fetchone() is None:
                 return {}
             rows = [row for product_id in product_ids for row in db.execute(query, (product_id, since))]
         return {image: {"sort_order": order, "is_thumbnail": bool(thumbnail)} for image, order, thumbnail in rows}
 
-    def forget(self, product_ids: Iterable[int]) -> None:
+    def clear_siblings(self, product_ids: Iterable[int]) -> None:
         """Drop what is written down of products that are finished: how siblings were, and which images are new."""
         rows = [(product_id,) for product_id in product_ids]
         with self._transaction() as db:
@@ -347,18 +347,18 @@ def _path(state_dir: Path | None, store_hash: str) -> Path:
     return (state_dir or Path()) / f"ledger-{store_hash}.sqlite"
 
 
-def _holder(state_dir: Path, store_hash: str) -> Path:
-    return state_dir / f"ledger-{store_hash}.holder"
+def _lock_file(state_dir: Path, store_hash: str) -> Path:
+    return state_dir / f"ledger-{store_hash}.lock"
 
 
-def _hold(state_dir: Path, store_hash: str) -> sqlite3.Connection:
+def _acquire_lock(state_dir: Path, store_hash: str) -> sqlite3.Connection:
     """Open the ledger for this process alone. The lock is the file system's and dies with the process."""
     path = _path(state_dir, store_hash)
     try:
         make_private_folder(state_dir)
         with suppress(FileExistsError):  # or SQLite would create it, for all to read
             create_private(path).close()
-        for file in (path, _holder(state_dir, store_hash)):
+        for file in (path, _lock_file(state_dir, store_hash)):
             if (problem := file_problem(file)) not in {None, FileProblem.BROKEN_LINK}:
                 raise SettingsError(f"{file} {problem}. Move it away, or set state_dir to another folder.")
         db = sqlite3.connect(path, timeout=0, check_same_thread=False)
@@ -370,19 +370,23 @@ def _hold(state_dir: Path, store_hash: str) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous = FULL")
         db.execute("BEGIN EXCLUSIVE")
         db.execute("COMMIT")
-        who = {"pid": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"}
-        write_private(_holder(state_dir, store_hash), json.dumps(who).encode())
+        owner = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        }
+        write_private(_lock_file(state_dir, store_hash), json.dumps(owner).encode())
     except (OSError, sqlite3.Error) as error:
         db.close()
-        raise SettingsError(_refusal(path, _holder(state_dir, store_hash), error)) from error
+        raise SettingsError(_refusal(path, _lock_file(state_dir, store_hash), error)) from error
     return db
 
 
-def _refusal(path: Path, holder: Path, error: Exception) -> str:
+def _refusal(path: Path, lock_path: Path, error: Exception) -> str:
     if getattr(error, "sqlite_errorname", "") in {"SQLITE_BUSY", "SQLITE_LOCKED"}:
         try:
-            who = json.loads(holder.read_text(encoding="utf-8"))
-            words = f"process {who['pid']} on {who['host']} (since {who['since']})"
+            owner = json.loads(lock_path.read_text(encoding="utf-8"))
+            words = f"process {owner['pid']} on {owner['host']} (since {owner['since']})"
         except (OSError, ValueError, KeyError):
             words = "another process"
         return f"{words} is restoring to this store with this state_dir: wait for it, or stop it. Nothing was written."

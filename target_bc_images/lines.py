@@ -30,10 +30,10 @@ def change_line(action: Action, *, sign: str | None = None, verb: bool = False, 
         verb: say of what is to be created or deleted that it is.
         width: characters that the line may have, or None for any number.
     """
-    image = action.wanted or action.live
+    image = action.desired or action.existing
     if image is None:
-        return _fitted(f"{sign or SIGNS[action.action]} product {action.product_id}: {_sentence(action.reason)}", width)
-    head = f"{sign or SIGNS[action.action]} "
+        return _fitted(f"{sign or SIGNS[action.type]} product {action.product_id}: {_sentence(action.reason)}", width)
+    head = f"{sign or SIGNS[action.type]} "
     sku = printable(str(image.get("product_sku") or "")) or f"product {action.product_id}"
     file = printable(str(image.get("image_file") or ""))
     ids = f"  (product {action.product_id}, image {printable(str(image.get('id')))})"
@@ -63,24 +63,24 @@ def difference_text(difference: Difference, length: int = _VALUE) -> str:
 
 
 def _details(action: Action, length: int, *, verb: bool) -> Iterator[str]:
-    if action.action in {"create", "delete"}:
+    if action.type in {"create", "delete"}:
         if verb:
-            yield action.action
+            yield action.type
         return
-    if action.action in {"replace", "reject"}:
+    if action.type in {"replace", "reject"}:
         yield _sentence(action.reason)
-    elif action.action == "keep" and action.wanted is not None and action.live is None:
+    elif action.type == "keep" and action.desired is not None and action.existing is None:
         yield _sentence(action.reason)  # it is not there, and may not be created
-    elif action.action == "keep" and action.reason in UNPROVEN:
+    elif action.type == "keep" and action.reason in UNPROVEN:
         yield _sentence(action.reason)
-    if action.live is not None and action.action != "reject":
+    if action.existing is not None and action.type != "reject":
         yield from _changes(action, length)
 
 
 def _changes(action: Action, length: int) -> Iterator[str]:
-    live: dict[str, Any] = action.live or {}
+    existing: dict[str, Any] = action.existing or {}
     for name, value in action.fields.items():
-        yield f"{name}: {_value(as_sent(live.get(name)), length)} -> {_value(value, length)}"
+        yield f"{name}: {_value(as_sent(existing.get(name)), length)} -> {_value(value, length)}"
     shown: Sequence[Difference] = action.differences
     yield from (difference_text(each._replace(error=None), length) for each in shown)
 

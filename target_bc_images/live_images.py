@@ -41,12 +41,12 @@ class LiveImages:
         self._appearances: dict[str, Appearance | None] = {}  # by digest
 
     @property
-    def are_kept(self) -> bool:
+    def has_file_store(self) -> bool:
         """Whether there is a file store."""
         return self._files is not None
 
     @cached_property
-    def _passing(self) -> FileStore:
+    def _scratch_store(self) -> FileStore:
         """What is only compared: it may not need a file store that can be written, and is gone in the end."""
         folder = self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="bc-images-"))
         files = open_files(folder)
@@ -54,10 +54,10 @@ class LiveImages:
         return files
 
     @cached_property
-    def _looker(self) -> Downloader:
-        return self._cleanup.enter_context(Downloader(self._settings, self._passing))
+    def _scratch_downloader(self) -> Downloader:
+        return self._cleanup.enter_context(Downloader(self._settings, self._scratch_store))
 
-    def look(self, images: Iterable[Record]) -> tuple[dict[str, str], set[str]]:
+    def digests(self, images: Iterable[Record]) -> tuple[dict[str, str], set[str]]:
         """Read the originals of images; the file store stays as it is.
 
         Returns:
@@ -73,7 +73,7 @@ class LiveImages:
                 digests[image["image_file"]] = saved.sha256
             else:
                 unknown.append(dict(image))
-        for image in self._looker.fill(unknown):
+        for image in self._scratch_downloader.fill(unknown):
             if image["file_source"] in {"original", "cdn"}:
                 digests[image["image_file"]] = image["file_sha256"]
                 if image["file_source"] == "cdn":
@@ -86,7 +86,7 @@ class LiveImages:
         self._cleanup.callback(transfers.close)
         return Originals(self._settings, transfers)
 
-    def live(self, image_file: str, expected: str | None) -> Look:
+    def inspect(self, image_file: str, expected: str | None) -> Look:
         """Read the picture at a path, whatever is known of it; nothing is kept.
 
         Args:
@@ -95,7 +95,7 @@ class LiveImages:
         """
         return self._originals.look(image_file, expected)
 
-    def live_content(self, image_file: str) -> tuple[bytes, str | None]:
+    def content(self, image_file: str) -> tuple[bytes, str | None]:
         """Return the bytes at a path, and what is wrong with them (a key of `DEFECTS`).
 
         Raises:
@@ -115,7 +115,7 @@ class LiveImages:
         return self._appearances[digest]
 
     def _appearance(self, digest: str) -> Appearance | None:
-        for files in (self._files, self._passing):
+        for files in (self._files, self._scratch_store):
             try:
                 size = files.size(digest) if files is not None else None
                 if files is not None and size is not None and size <= MAX_UPLOAD:
@@ -124,7 +124,7 @@ class LiveImages:
                 continue
         return None
 
-    def find(self, records: Iterable[Record]) -> None:
+    def fill_from_index(self, records: Iterable[Record]) -> None:
         """Give records that came without a digest the file that an earlier backup has saved under their path.
 
         A warehouse is mostly loaded without the pictures, and an image path never changes its content.
@@ -143,10 +143,10 @@ class LiveImages:
     def _refs(self, store_hash: str) -> FileIndex:
         """Return the refs of a store; where these are gone, as the archives name the pictures; nothing is written."""
         if self._files is None:
-            return self._passing.refs(store_hash)
+            return self._scratch_store.refs(store_hash)
         return refs_or_rebuilt(self._files, store_hash, write=False)
 
-    def copies(self, images: Iterable[Record]) -> list[Record]:
+    def back_up(self, images: Iterable[Record]) -> list[Record]:
         """Keep the pictures of images; return the images with ``file_*`` set for those whose picture could be had.
 
         Each has been read and re-hashed by then: these are the only copies of what is about to be overwritten.
@@ -154,18 +154,18 @@ class LiveImages:
         """
         if self._files is None:
             return []
-        wanted = [dict(image) for image in images]
-        for image in wanted:
-            self._take_over(image["image_file"], self._files)
+        desired = [dict(image) for image in images]
+        for image in desired:
+            self._adopt(image["image_file"], self._files)
         with Downloader(self._settings, self._files, verify=True) as keeper:
-            return list(keeper.fill(wanted))
+            return list(keeper.fill(desired))
 
-    def _take_over(self, image_file: str, files: FileStore) -> None:
+    def _adopt(self, image_file: str, files: FileStore) -> None:
         """Keep what was downloaded to be compared, so that it is not downloaded twice."""
         store_hash = self._settings.store_hash
-        saved = self._passing.refs(store_hash).get(image_file)
+        saved = self._scratch_store.refs(store_hash).get(image_file)
         if saved is not None:
-            files.add(self._passing.chunks(saved.sha256), saved.size)
+            files.add(self._scratch_store.chunks(saved.sha256), saved.size)
             files.refs(store_hash).put(image_file, saved)
 
     def close(self) -> None:

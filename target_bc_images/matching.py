@@ -28,8 +28,8 @@ __all__ = [
     "SourceKey",
     "Verdict",
     "comparable_name",
-    "in_doubt",
     "match",
+    "needs_digest",
     "same_content",
     "same_picture",
     "source_key",
@@ -38,7 +38,7 @@ __all__ = [
 Mode: TypeAlias = Literal["upsert", "create_only", "update_only", "mirror"]
 SourceKey: TypeAlias = tuple[str, int]
 """Which image a record describes: the store it was read from, and its id there."""
-PictureMatch: TypeAlias = Literal["same", "similar", "named", "other", "unreadable", "gone"]
+PictureMatch: TypeAlias = Literal["same", "similar", "named", "other", "unknown", "gone"]
 """``similar`` and ``named`` are weaker than ``same``: the pictures look alike, or only their names are the same."""
 
 GONE = "the picture is gone from the store (HTTP 404)"
@@ -62,7 +62,7 @@ class LedgerEntry(NamedTuple):
 class Verdict(NamedTuple):
     """What is wrong with a live picture that was read, and why."""
 
-    sameness: PictureMatch
+    match: PictureMatch
     reason: str
 
 
@@ -72,23 +72,25 @@ class PlanContext:
 
     store_hash: str  # of the store that is written to
     mode: Mode = "upsert"
-    known: dict[SourceKey, LedgerEntry] = field(default_factory=dict)
+    entries: dict[SourceKey, LedgerEntry] = field(default_factory=dict)
     created: dict[SourceKey, int] = field(default_factory=dict)  # the images that this run has created
     unfinished: set[SourceKey] = field(default_factory=set)  # created, and not as they should be yet, by any run
-    claimed: dict[int, SourceKey] = field(default_factory=dict)  # live image id -> whose it is by the ledger
+    owner_of: dict[int, SourceKey] = field(default_factory=dict)  # live image id -> whose it is by the ledger
     digests: dict[str, str] = field(default_factory=dict)  # live image_file -> sha256, where it is known
     altered: set[str] = field(default_factory=set)  # live image_files of which only a copy altered by a CDN can be read
     unreadable: set[str] = field(default_factory=set)  # live image_files that cannot be read
     similar: set[tuple[SourceKey, str]] = field(default_factory=set)  # other bytes than live image_file, and alike
     invalid: dict[int, Sequence[InvalidImage]] = field(default_factory=dict)  # product id -> images without a record
     verdicts: dict[str, Verdict] = field(default_factory=dict)  # live image_file -> what is wrong with its picture
-    before: dict[int, Record] = field(default_factory=dict)  # image id -> fields, before a run that was cut short
-    refused: dict[SourceKey, str] = field(default_factory=dict)  # what must not or cannot be written, and why
+    previous_fields: dict[int, Record] = field(
+        default_factory=dict
+    )  # image id -> fields, before a run that was cut short
+    rejections: dict[SourceKey, str] = field(default_factory=dict)  # what must not or cannot be written, and why
     refusals: dict[SourceKey, dict[str, Refusal]] = field(default_factory=dict)  # by field; of this run
     kept_values: dict[SourceKey, dict[str, KeptValue]] = field(default_factory=dict)  # by field; of all runs
-    saved: Collection[str] | None = None  # the live image_files that may be lost, being kept elsewhere; None: any
+    backed_up: Collection[str] | None = None  # the live image_files that may be lost, being kept elsewhere; None: any
     deletes: bool = True  # whether a mirror deletes now, or once all else is done
-    is_partial: bool = False  # the input may lack records of images that are as they should be
+    input_is_partial: bool = False  # the input may lack records of images that are as they should be
     sends_bytes: bool = True  # what is created has the bytes of the backup, and not those of some address
 
 
@@ -108,52 +110,55 @@ def comparable_name(image_file: str) -> str:
     return stem(re.sub(r"[^\x00-\x7f]", "-", image_file))[:_LONGEST_NAME] or "image"
 
 
-def match(wanted: Sequence[Record], live: Sequence[Record], facts: PlanContext) -> tuple[list[Pair], list[Record]]:
+def match(
+    desired: Sequence[Record], existing: Sequence[Record], context: PlanContext
+) -> tuple[list[Pair], list[Record]]:
     """Pair each record with its live image, if it has one; the second list is the images that no record claims."""
-    matching = _Matching(wanted, live, facts)
+    matching = _Matching(desired, existing, context)
     for stage in _STAGES:
         if not matching.free or not matching.open:
             break
         stage(matching)
-    pairs = [(record, matching.found.get(place)) for place, record in enumerate(wanted)]
+    pairs = [(record, matching.found.get(index)) for index, record in enumerate(desired)]
     return pairs, list(matching.free.values())
 
 
 class _Matching:
     """One matching on its way: which records and which live images are not paired yet."""
 
-    def __init__(self, wanted: Sequence[Record], live: Sequence[Record], facts: PlanContext) -> None:
-        self.facts = facts
-        self.wanted = wanted
-        self.free = {image["id"]: image for image in live}
-        self.found: dict[int, Record] = {}  # place in `wanted` -> live image
+    def __init__(self, desired: Sequence[Record], existing: Sequence[Record], context: PlanContext) -> None:
+        self.context = context
+        self.desired = desired
+        self.free = {image["id"]: image for image in existing}
+        self.found: dict[int, Record] = {}  # index in `desired` -> live image
         # An image id of another store means nothing here.
-        self.own = [record["store_hash"] == facts.store_hash for record in wanted]
+        self.own = [record["store_hash"] == context.store_hash for record in desired]
         self._in_order: list[int] | None = None
 
     @property
     def open(self) -> bool:
-        return len(self.found) < len(self.wanted)
+        return len(self.found) < len(self.desired)
 
-    def unmatched(self) -> list[int]:
+    def unpaired(self) -> list[int]:
         """Return the places of the records that have no image yet, in the order in which images are created."""
         if self._in_order is None:
             by_order = sorted(
-                range(len(self.wanted)), key=lambda place: (self.wanted[place]["sort_order"], self.wanted[place]["id"])
+                range(len(self.desired)),
+                key=lambda index: (self.desired[index]["sort_order"], self.desired[index]["id"]),
             )
             self._in_order = by_order
-        return [place for place in self._in_order if place not in self.found]
+        return [index for index in self._in_order if index not in self.found]
 
-    def pair(self, place: int, image: Record) -> None:
-        self.found[place] = self.free.pop(image["id"])
+    def pair(self, index: int, image: Record) -> None:
+        self.found[index] = self.free.pop(image["id"])
 
     def by_id(self, fits: Callable[[Record, Record], bool]) -> None:
         """Pair records with the images that have their ids, where `fits` agrees."""
-        for place, record in enumerate(self.wanted):
-            if place not in self.found and self.own[place]:
+        for index, record in enumerate(self.desired):
+            if index not in self.found and self.own[index]:
                 image = self.free.get(record["id"])
                 if image is not None and fits(record, image):
-                    self.pair(place, image)
+                    self.pair(index, image)
 
     def by_candidates(self, candidates: Callable[[Record], Iterable[Record]]) -> None:
         """Pair records with the likeliest of their candidates.
@@ -161,17 +166,17 @@ class _Matching:
         Those that agree in all fields go first: a restore that was cut short finds what it had created.
         """
         for exact in (True, False):
-            for place in self.unmatched():
-                record = self.wanted[place]
+            for index in self.unpaired():
+                record = self.desired[index]
                 ranked = [
-                    (image["id"] != record["id"] or not self.own[place], len(differing), image["id"])
+                    (image["id"] != record["id"] or not self.own[index], len(differing), image["id"])
                     for image in candidates(record)
                     if image["id"] in self.free
                     for differing in [changes(record, image)]
                     if not (exact and differing)
                 ]
                 if ranked:
-                    self.pair(place, self.free[min(ranked)[2]])
+                    self.pair(index, self.free[min(ranked)[2]])
 
 
 def _by_path(matching: _Matching) -> None:
@@ -183,62 +188,65 @@ def _by_ledger(matching: _Matching) -> None:
 
     First where the ledger proves the picture too; then where it had another one in between.
     """
-    facts = matching.facts
+    context = matching.context
     for proven in (True, False):
-        for place, record in enumerate(matching.wanted):
+        for index, record in enumerate(matching.desired):
             key = source_key(record)
-            known = facts.known.get(key)
+            known = context.entries.get(key)
             image = matching.free.get(known.target_id) if known is not None else None
-            if place in matching.found or known is None or image is None:
+            if index in matching.found or known is None or image is None:
                 continue
-            is_it = image["image_file"] == known.target_file or facts.created.get(key) == image["id"]
+            is_it = image["image_file"] == known.target_file or context.created.get(key) == image["id"]
             if is_it and (not proven or known.source_file == record["image_file"]):
-                matching.pair(place, image)
+                matching.pair(index, image)
 
 
 def _by_id_and_content(matching: _Matching) -> None:
-    matching.by_id(lambda record, image: _equal(record, image, matching.facts) is True)
+    matching.by_id(lambda record, image: _equal(record, image, matching.context) is True)
 
 
 def _by_content(matching: _Matching) -> None:
-    facts = matching.facts
+    context = matching.context
     images: dict[str, list[Record]] = defaultdict(list)
     for image in matching.free.values():
-        if digest := facts.digests.get(image["image_file"]):
+        if digest := context.digests.get(image["image_file"]):
             images[digest].append(image)
     if images:
         matching.by_candidates(
             lambda record: [
-                image for image in images.get(record.get("file_sha256") or "", ()) if _may_be(record, image, facts)
+                image
+                for image in images.get(record.get("file_sha256") or "", ())
+                if _is_candidate(record, image, context)
             ]
         )
 
 
 def _by_appearance(matching: _Matching) -> None:
-    facts = matching.facts
-    if facts.similar:
+    context = matching.context
+    if context.similar:
         matching.by_candidates(
             lambda record: [
                 image
                 for image in matching.free.values()
-                if (source_key(record), image["image_file"]) in facts.similar and _may_be(record, image, facts)
+                if (source_key(record), image["image_file"]) in context.similar
+                and _is_candidate(record, image, context)
             ]
         )
 
 
 def _by_id_and_name(matching: _Matching) -> None:
-    facts = matching.facts
+    context = matching.context
     matching.by_id(
         lambda record, image: (
-            _equal(record, image, facts) is None
+            _equal(record, image, context) is None
             and comparable_name(image["image_file"]) in _names(record)
-            and _is_unclaimed(record, image, facts)
+            and not _is_owned_by_other(record, image, context)
         )
     )
 
 
 def _by_name(matching: _Matching) -> None:
-    facts = matching.facts
+    context = matching.context
     named: dict[str, list[Record]] = defaultdict(list)
     for image in matching.free.values():
         named[comparable_name(image["image_file"])].append(image)
@@ -247,21 +255,21 @@ def _by_name(matching: _Matching) -> None:
             image
             for name in _names(record)
             for image in named.get(name, ())
-            if _equal(record, image, facts) is None and _may_be(record, image, facts)
+            if _equal(record, image, context) is None and _is_candidate(record, image, context)
         ]
     )
 
 
 def _by_id_alone(matching: _Matching) -> None:
     """Pair what is left with the image of the same id, or of the ledger's: it was given another picture."""
-    facts = matching.facts
-    matching.by_id(lambda record, image: _is_unclaimed(record, image, facts))
-    for place in matching.unmatched():
-        record = matching.wanted[place]
-        known = facts.known.get(source_key(record))
+    context = matching.context
+    matching.by_id(lambda record, image: not _is_owned_by_other(record, image, context))
+    for index in matching.unpaired():
+        record = matching.desired[index]
+        known = context.entries.get(source_key(record))
         image = matching.free.get(known.target_id) if known is not None else None
-        if image is not None and _is_unclaimed(record, image, facts):
-            matching.pair(place, image)
+        if image is not None and not _is_owned_by_other(record, image, context):
+            matching.pair(index, image)
 
 
 _STAGES = (
@@ -276,23 +284,23 @@ _STAGES = (
 )
 
 
-def _is_unclaimed(record: Record, image: Record, facts: PlanContext) -> bool:
-    """Whether no other source is known to have become this image."""
+def _is_owned_by_other(record: Record, image: Record, context: PlanContext) -> bool:
+    """Whether another source is known to have become this image."""
     key = source_key(record)
-    return facts.claimed.get(image["id"], key) == key
+    return context.owner_of.get(image["id"], key) != key
 
 
-def _may_be(record: Record, image: Record, facts: PlanContext) -> bool:
+def _is_candidate(record: Record, image: Record, context: PlanContext) -> bool:
     """Whether a live image of the same content or name may be the one that a record describes.
 
     Not if the ledger has it as that of another source, unless the pictures are the same and the input, which has that
     source no more, speaks for all. Nor, where records of neighbours may be missing, if it is older than the image that
     the record was read from, since ids only rise; unless both name and content say that the store counts anew.
     """
-    equal = _equal(record, image, facts)
-    if not _is_unclaimed(record, image, facts):
-        return not facts.is_partial and equal is True
-    if not facts.is_partial or record["store_hash"] != facts.store_hash or image["id"] >= record["id"]:
+    equal = _equal(record, image, context)
+    if _is_owned_by_other(record, image, context):
+        return not context.input_is_partial and equal is True
+    if not context.input_is_partial or record["store_hash"] != context.store_hash or image["id"] >= record["id"]:
         return True
     return equal is True and comparable_name(image["image_file"]) in _names(record)
 
@@ -305,80 +313,80 @@ def _names(record: Record) -> set[str]:
 # Is the live picture the wanted one?
 
 
-def _equal(record: Record, image: Record, facts: PlanContext) -> bool | None:
+def _equal(record: Record, image: Record, context: PlanContext) -> bool | None:
     """Whether two pictures have the same bytes; None where nobody knows."""
-    wanted, there = record.get("file_sha256"), facts.digests.get(image["image_file"])
-    if wanted is None or there is None:
+    expected, actual = record.get("file_sha256"), context.digests.get(image["image_file"])
+    if expected is None or actual is None:
         return None
-    if wanted == there:
+    if expected == actual:
         return True
     # A rendition, or a copy that a CDN has altered, never is its original to the byte.
-    if record.get("file_source") in {"zoom", "cdn"} or image["image_file"] in facts.altered:
+    if record.get("file_source") in {"zoom", "cdn"} or image["image_file"] in context.altered:
         return None
-    has_kept_its_id = record["store_hash"] == facts.store_hash and record["id"] == image["id"]
-    return False if facts.sends_bytes or has_kept_its_id else None
+    has_kept_its_id = record["store_hash"] == context.store_hash and record["id"] == image["id"]
+    return False if context.sends_bytes or has_kept_its_id else None
 
 
-def _surely_same(record: Record, image: Record, facts: PlanContext) -> bool:
+def _known_same(record: Record, image: Record, context: PlanContext) -> bool:
     """Whether the live picture is known to be the wanted one: image paths never change their content."""
-    if record["store_hash"] == facts.store_hash and record["image_file"] == image["image_file"]:
+    if record["store_hash"] == context.store_hash and record["image_file"] == image["image_file"]:
         return True
     key = source_key(record)
-    known = facts.known.get(key)
+    known = context.entries.get(key)
     if known is not None and known[1:] == (record["image_file"], image["image_file"]):
         return True
-    return _equal(record, image, facts) is True
+    return _equal(record, image, context) is True
 
 
-def same_content(record: Record, image: Record, facts: PlanContext) -> bool:
+def same_content(record: Record, image: Record, context: PlanContext) -> bool:
     """Whether both pictures have been read and have the same bytes."""
-    return _equal(record, image, facts) is True
+    return _equal(record, image, context) is True
 
 
-def same_picture(record: Record, image: Record, facts: PlanContext) -> PictureMatch:
+def same_picture(record: Record, image: Record, context: PlanContext) -> PictureMatch:
     """Whether the live picture is the wanted one; where no digest can tell, appearance and name do."""
-    if verdict := facts.verdicts.get(image["image_file"]):
-        return verdict.sameness
-    if _surely_same(record, image, facts):
+    if verdict := context.verdicts.get(image["image_file"]):
+        return verdict.match
+    if _known_same(record, image, context):
         return "same"
-    if _equal(record, image, facts) is False:
+    if _equal(record, image, context) is False:
         return "other"
-    if (source_key(record), image["image_file"]) in facts.similar:
+    if (source_key(record), image["image_file"]) in context.similar:
         return "similar"
     if comparable_name(image["image_file"]) not in _names(record):
         return "other"
-    is_unknown = image["image_file"] in facts.unreadable and record.get("file_source") != "zoom"
+    is_unknown = image["image_file"] in context.unreadable and record.get("file_source") != "zoom"
     if is_unknown:
-        return "unreadable"
-    is_comparable = record.get("file_source") not in {"zoom", "cdn"} and image["image_file"] not in facts.altered
+        return "unknown"
+    is_comparable = record.get("file_source") not in {"zoom", "cdn"} and image["image_file"] not in context.altered
     return "same" if is_comparable else "named"
 
 
-def in_doubt(
-    wanted: Sequence[Record], live: Sequence[Record], facts: PlanContext, *, all_free: bool = False
+def needs_digest(
+    desired: Sequence[Record], existing: Sequence[Record], context: PlanContext, *, all_free: bool = False
 ) -> list[Record]:
     """Return the live images whose digest would change what is decided: their pictures are worth a look.
 
     Args:
-        wanted: the backup's records of a product.
-        live: its images.
-        facts: what is known.
+        desired: the backup's records of a product.
+        existing: its images.
+        context: what is known.
         all_free: every image that no record claims, where a record would be created or replaced; else only the
             likeliest, by id and name.
     """
-    pairs, unclaimed = match(wanted, live, facts)
+    pairs, unmatched = match(desired, existing, context)
     unsure = [
         (record, image)
         for record, image in pairs
-        if record.get("file_sha256") and not (image is not None and _surely_same(record, image, facts))
+        if record.get("file_sha256") and not (image is not None and _known_same(record, image, context))
     ]
     if all_free:
-        unsure = [pair for pair in unsure if pair[1] is None or same_picture(pair[0], pair[1], facts) == "other"]
+        unsure = [pair for pair in unsure if pair[1] is None or same_picture(pair[0], pair[1], context) == "other"]
     names = {name for record, _ in unsure for name in _names(record)}
     doubtful = {image["image_file"]: image for _, image in unsure if image is not None}
     doubtful |= {
         image["image_file"]: image
-        for image in unclaimed
+        for image in unmatched
         if (unsure if all_free else comparable_name(image["image_file"]) in names)
     }
-    return [image for path, image in doubtful.items() if path not in facts.digests and path not in facts.unreadable]
+    return [image for path, image in doubtful.items() if path not in context.digests and path not in context.unreadable]

@@ -26,16 +26,16 @@ class PendingCreates:
     Args:
         ledger: where they are written down.
         now: returns the present time in unix seconds, by the store's clock: another run goes on with it.
-        pictures: reads the pictures of images that have come in.
+        live_images: reads the pictures of images that have come in.
         timeout: seconds for which the store may still carry out a request whose reply was lost.
 
     Attributes:
         undecided: those that earlier runs have left, and that may still be carried out; by product.
     """
 
-    def __init__(self, ledger: Ledger, pictures: LiveImages, timeout: float, now: Callable[[], float]) -> None:
+    def __init__(self, ledger: Ledger, live_images: LiveImages, timeout: float, now: Callable[[], float]) -> None:
         self._ledger = ledger
-        self._pictures = pictures
+        self._live_images = live_images
         self._timeout = timeout
         self.now = now
         self._reading = threading.Lock()
@@ -49,7 +49,7 @@ class PendingCreates:
         """Return for how many seconds more the store may still carry it out; 0 if not any more."""
         now = self.now()
         if intent.at > now + RESOLUTION:  # the clock was put back: count from here
-            self._ledger.intend(intent._replace(at=now))
+            self._ledger.begin(intent._replace(at=now))
             return self._timeout
         return max(0.0, self._timeout - max(0.0, now - intent.at))
 
@@ -67,7 +67,7 @@ class PendingCreates:
         if image is None:
             return None
         known = LedgerEntry(image["id"], intent.source_file, image["image_file"])
-        self._ledger.done(intent.product_id, intent.source, known, is_new=True)
+        self._ledger.commit(intent.product_id, intent.source, known, is_new=True)
         return known
 
     def _find(self, intent: Intent, images: Sequence[Record]) -> Record | None:
@@ -75,7 +75,7 @@ class PendingCreates:
         arrivals = [image for image in images if image["id"] not in intent.others]
         if not arrivals:
             return None
-        owners = self._ledger.claimed({image["id"]: image["image_file"] for image in arrivals})
+        owners = self._ledger.owner_of({image["id"]: image["image_file"] for image in arrivals})
         arrivals = [image for image in arrivals if owners.get(image["id"], intent.source) == intent.source]
         with self._reading:
             judged = [(self._has_content(intent, image), image) for image in arrivals]
@@ -91,8 +91,8 @@ class PendingCreates:
         """Whether an image shows the picture that was sent; None where nobody knows."""
         if intent.sha256 is None:
             return None
-        digest = self._pictures.look([image])[0].get(image["image_file"])
+        digest = self._live_images.digests([image])[0].get(image["image_file"])
         if digest is None or digest == intent.sha256:
             return None if digest is None else True
-        sent, there = self._pictures.appearance(intent.sha256), self._pictures.appearance(digest)
+        sent, there = self._live_images.appearance(intent.sha256), self._live_images.appearance(digest)
         return None if sent is None or there is None else looks_same(sent, there)

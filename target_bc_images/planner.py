@@ -35,14 +35,14 @@ class Batch(NamedTuple):
     """The plans of as many products as one request reads, and what they were decided from."""
 
     plans: list[ProductPlan]
-    facts: PlanContext
+    context: PlanContext
 
 
 class _Found(NamedTuple):
     """What the input wants of some products, what they have, and the records that have no product."""
 
-    wanted: dict[int, list[Record]]
-    live: dict[int, list[Record]]
+    desired: dict[int, list[Record]]
+    existing: dict[int, list[Record]]
     invalid: dict[int, Sequence[InvalidImage]]
     rejected: list[ProductPlan]
 
@@ -54,9 +54,9 @@ class Planner:
         options: the target's own settings.
         store: the store.
         ledger: what restores have done so far.
-        pictures: looks at live pictures.
-        check: raises `FileUnavailable` or `RequestRejected` for a record whose picture cannot be sent.
-        claimed: live images that are known to be those of sources that the input does not have, by their ids.
+        live_images: looks at live pictures.
+        check_sendable: raises `FileUnavailable` or `RequestRejected` for a record whose picture cannot be sent.
+        owner_of: live images that are known to be those of sources that the input does not have, by their ids.
         tries_again: plan to write, too, what the store has not taken before.
         siblings: records of the input that are no backup's: images of the store itself that a run has left moved.
 
@@ -69,9 +69,9 @@ class Planner:
         options: Options,
         store: Store,
         ledger: Ledger,
-        pictures: LiveImages,
-        check: Callable[[Record], None] | None = None,
-        claimed: Mapping[int, SourceKey] = MappingProxyType({}),
+        live_images: LiveImages,
+        check_sendable: Callable[[Record], None] | None = None,
+        owner_of: Mapping[int, SourceKey] = MappingProxyType({}),
         *,
         tries_again: bool = False,
         siblings: Collection[SourceKey] = (),
@@ -81,16 +81,16 @@ class Planner:
         self._hints = Hints(store)
         self._own = store.settings.store_hash
         self._ledger = ledger
-        self._pictures = pictures
-        self._check = check
-        self._claimed = claimed
+        self._live_images = live_images
+        self._check_sendable = check_sendable
+        self._owner_of = owner_of
         self._tries_again = tries_again
         self._siblings = siblings
         self._key: Key = "product_sku" if options.match_products_by == "sku" else "product_id"
         self.without_file_store = 0
         # Without a file store no picture can be kept, so none may be lost.
-        loses = not pictures.are_kept and check is not None and not options.allow_data_loss
-        self._saved: frozenset[str] | None = frozenset() if loses else None
+        loses = not live_images.has_file_store and check_sendable is not None and not options.allow_data_loss
+        self._backed_up: frozenset[str] | None = frozenset() if loses else None
 
     def batches(self, inbox: RestoreInput, mode: Mode, sample: Sample | None = None) -> Iterator[Batch]:
         """Yield the plans for the whole input; in mode mirror, then those for products that the input empties.
@@ -101,32 +101,32 @@ class Planner:
             sample: of how many live images the picture is read that needs not be read to plan.
         """
         concurrency = self._store.settings.concurrency
-        check = PictureCheck(self._pictures, sample, inbox.count, concurrency) if sample is not None else None
+        check = PictureCheck(self._live_images, sample, inbox.count, concurrency) if sample is not None else None
         seen: set[int] = set()
         self.without_file_store = 0
         with workers(1, "read ahead") as executor:  # the next batch is read while this one is worked on
             for found in ordered_map(executor, self._read, _chunks(inbox.groups(self._key)), 2):
                 if mode == "mirror":
-                    seen.update(found.wanted)
-                yield self._batch(found, self._facts(mode, inbox), check)
+                    seen.update(found.desired)
+                yield self._batch(found, self._context(mode, inbox), check)
         if mode == "mirror":
-            for products in _chunks(self._emptied(inbox, seen)):
-                facts = self._facts(mode, inbox)
-                facts.invalid.update({each.id: each.invalid for each in products if each.invalid})
-                yield Batch([plan(each.id, [], each.images, facts) for each in products], facts)
+            for products in _chunks(self._products_missing_from_input(inbox, seen)):
+                context = self._context(mode, inbox)
+                context.invalid.update({each.id: each.invalid for each in products if each.invalid})
+                yield Batch([plan(each.id, [], each.images, context) for each in products], context)
 
-    def _facts(self, mode: Mode, inbox: RestoreInput) -> PlanContext:
-        claimed = dict(self._claimed)
+    def _context(self, mode: Mode, inbox: RestoreInput) -> PlanContext:
+        owner_of = dict(self._owner_of)
         return PlanContext(
             self._own,
             mode,
-            claimed=claimed,
-            saved=self._saved,
-            is_partial=not inbox.is_whole,
-            sends_bytes=self._pictures.are_kept,
+            owner_of=owner_of,
+            backed_up=self._backed_up,
+            input_is_partial=not inbox.is_whole,
+            sends_bytes=self._live_images.has_file_store,
         )
 
-    def _emptied(self, inbox: RestoreInput, seen: set[int]) -> Iterator[Product]:
+    def _products_missing_from_input(self, inbox: RestoreInput, seen: set[int]) -> Iterator[Product]:
         """Yield the products that have images although the input, which speaks for them, has none."""
         for product in self._store.sweep():
             has_images = product.images or product.invalid
@@ -135,61 +135,61 @@ class Planner:
 
     def _read(self, groups: Sequence[list[Record]]) -> _Found:
         """Find the products in the store, and read them."""
-        wanted, rejected = self._find_products(groups)
-        live: dict[int, list[Record]] = {}
+        desired, rejected = self._find_products(groups)
+        existing: dict[int, list[Record]] = {}
         invalid: dict[int, Sequence[InvalidImage]] = {}
-        for product in self._store.products(list(wanted)):
-            live[product.id] = product.images
+        for product in self._store.products(list(desired)):
+            existing[product.id] = product.images
             if product.invalid:
                 invalid[product.id] = product.invalid
-        for product_id, images in live.items():  # V2 lists images without the SKU of their product
+        for product_id, images in existing.items():  # V2 lists images without the SKU of their product
             if images and images[0]["product_sku"] is None:
-                sku = next((each["product_sku"] for each in wanted[product_id] if each.get("product_sku")), None)
+                sku = next((each["product_sku"] for each in desired[product_id] if each.get("product_sku")), None)
                 for image in images:
                     image["product_sku"] = sku
-        missing = {product_id: wanted.pop(product_id) for product_id in sorted(wanted.keys() - live.keys())}
-        hints = self._hints.moved(missing, live) if self._key == "product_id" else {}
+        missing = {product_id: desired.pop(product_id) for product_id in sorted(desired.keys() - existing.keys())}
+        hints = self._hints.moved(missing, existing) if self._key == "product_id" else {}
         for product_id, records in missing.items():
             reason = f"there is no product {product_id} in the store"
             if product_id in hints:
                 reason += f"; {hints[product_id]}"
             rejected += [_rejected(record, reason) for record in records]
-        return _Found(wanted, live, invalid, rejected)
+        return _Found(desired, existing, invalid, rejected)
 
-    def _batch(self, found: _Found, facts: PlanContext, check: PictureCheck | None) -> Batch:
-        wanted, live, invalid, plans = found
-        facts.invalid.update(invalid)
-        self._look_up(wanted, live, facts)
-        if check is not None and facts.mode != "create_only":
-            check.check(chain.from_iterable(self._pairs(found, facts)), facts)
-        planned = {each: plan(each, records, live[each], facts) for each, records in wanted.items()}
-        for product_id in self._refuse(planned.values(), facts):
-            planned[product_id] = plan(product_id, wanted[product_id], live[product_id], facts)
-        return Batch([*plans, *planned.values()], facts)
+    def _batch(self, found: _Found, context: PlanContext, check: PictureCheck | None) -> Batch:
+        desired, existing, invalid, plans = found
+        context.invalid.update(invalid)
+        self._load_context(desired, existing, context)
+        if check is not None and context.mode != "create_only":
+            check.check(chain.from_iterable(self._pairs(found, context)), context)
+        planned = {each: plan(each, records, existing[each], context) for each, records in desired.items()}
+        for product_id in self._reject_unsendable(planned.values(), context):
+            planned[product_id] = plan(product_id, desired[product_id], existing[product_id], context)
+        return Batch([*plans, *planned.values()], context)
 
     @staticmethod
-    def _pairs(found: _Found, facts: PlanContext) -> Iterator[list[Pair]]:
+    def _pairs(found: _Found, context: PlanContext) -> Iterator[list[Pair]]:
         """Yield each product's records with their live images."""
-        for product_id in found.wanted:
-            yield match(_readable(found.wanted, product_id, facts), found.live[product_id], facts)[0]
+        for product_id in found.desired:
+            yield match(_readable_records(found.desired, product_id, context), found.existing[product_id], context)[0]
 
     def _find_products(self, groups: Sequence[list[Record]]) -> tuple[dict[int, list[Record]], list[ProductPlan]]:
         """Find the product in the store for each record; the second list rejects those that have none."""
         if self._key == "product_sku":
             return self._by_sku(groups)
-        wanted: dict[int, list[Record]] = defaultdict(list)
+        desired: dict[int, list[Record]] = defaultdict(list)
         rejected = []
         any_store = self._options.match_products_by == "id"
         for record in chain.from_iterable(groups):
             if any_store or record["store_hash"] == self._own:
-                wanted[record["product_id"]].append(record)
+                desired[record["product_id"]].append(record)
             else:
                 reason = "set match_products_by to sku (or id) to restore it here"
                 rejected.append(_rejected(record, f"is from the store {record['store_hash']}: {reason}"))
-        return wanted, rejected
+        return desired, rejected
 
     def _by_sku(self, groups: Sequence[list[Record]]) -> tuple[dict[int, list[Record]], list[ProductPlan]]:
-        wanted: dict[int, list[Record]] = {}
+        desired: dict[int, list[Record]] = {}
         rejected = []
         skus = {records[0]["product_sku"] for records in groups if records[0].get("product_sku")}
         found = self._store.find(skus) if skus else Found(())
@@ -203,7 +203,7 @@ class Planner:
             }
             unclear = [number for number in ids if number in found.invalid]
             if len(ids) == 1 and len(sources) <= 1 and not unclear:
-                wanted[ids[0]] = records
+                desired[ids[0]] = records
                 continue
             if unclear:
                 what = f"product {unclear[0]} may have the SKU {short(sku)}, and may not"
@@ -215,38 +215,44 @@ class Planner:
             elif sku and not ids and (hint := self._hints.similar(sku)):
                 reason += f"; {hint}"
             rejected += [_rejected(record, reason) for record in records]
-        return wanted, rejected
+        return desired, rejected
 
-    def _look_up(self, wanted: dict[int, list[Record]], live: dict[int, list[Record]], facts: PlanContext) -> None:
+    def _load_context(
+        self, desired: dict[int, list[Record]], existing: dict[int, list[Record]], context: PlanContext
+    ) -> None:
         """Ask ledger, file store and store about what does not simply match by id and path."""
-        facts.before.update(self._ledger.remembered(wanted, self._store.now()))
-        facts.unfinished.update(self._ledger.unfinished(wanted))
+        context.previous_fields.update(self._ledger.load_siblings(desired, self._store.now()))
+        context.unfinished.update(self._ledger.unfinished(desired))
         if not self._tries_again:
-            facts.kept_values.update(self._ledger.kept_values(map(source_key, chain.from_iterable(wanted.values()))))
+            context.kept_values.update(self._ledger.kept_values(map(source_key, chain.from_iterable(desired.values()))))
         unclear = []
-        for product_id, records in wanted.items():
-            paths = {image["id"]: image["image_file"] for image in live[product_id]}
+        for product_id, records in desired.items():
+            paths = {image["id"]: image["image_file"] for image in existing[product_id]}
             differing = [
                 record
                 for record in records
                 if record["store_hash"] != self._own or paths.get(record["id"]) != record["image_file"]
             ]
             if differing:
-                facts.known.update(self._ledger.known(map(source_key, differing), paths))
-                facts.claimed.update(self._ledger.claimed(paths))
-                self._pictures.find(differing)
+                context.entries.update(self._ledger.entries(map(source_key, differing), paths))
+                context.owner_of.update(self._ledger.owner_of(paths))
+                self._live_images.fill_from_index(differing)
                 unclear.append(product_id)
         if not unclear:
             return
-        if facts.mode != "update_only":
-            self._read_unlisted(unclear, wanted, live, facts)
-        recogniser = Recogniser(self._pictures, facts)
-        pairs = recogniser.compare([(_readable(wanted, each, facts), live[each]) for each in unclear])
+        if context.mode != "update_only":
+            self._read_unlisted(unclear, desired, existing, context)
+        recogniser = Recogniser(self._live_images, context)
+        pairs = recogniser.compare([(_readable_records(desired, each, context), existing[each]) for each in unclear])
         self._ledger.recognise(pairs)
-        facts.known.update(pairs)
+        context.entries.update(pairs)
 
     def _read_unlisted(
-        self, unclear: Sequence[int], wanted: dict[int, list[Record]], live: dict[int, list[Record]], facts: PlanContext
+        self,
+        unclear: Sequence[int],
+        desired: dict[int, list[Record]],
+        existing: dict[int, list[Record]],
+        context: PlanContext,
     ) -> None:
         """Ask by id for images that the ledger has and the list has not: lists may lag by minutes.
 
@@ -254,10 +260,10 @@ class Planner:
         """
         unlisted = []
         for product_id in unclear:
-            listed = {image["id"] for image in live[product_id]}
-            pairs, _ = match(_readable(wanted, product_id, facts), live[product_id], facts)
+            listed = {image["id"] for image in existing[product_id]}
+            pairs, _ = match(_readable_records(desired, product_id, context), existing[product_id], context)
             keys = [source_key(record) for record, image in pairs if image is None]
-            ids = {facts.known[key].target_id for key in keys if key in facts.known} - listed
+            ids = {context.entries[key].target_id for key in keys if key in context.entries} - listed
             unlisted += [(product_id, image_id) for image_id in sorted(ids)]
 
         def read(place: tuple[int, int]) -> Record | None:
@@ -265,7 +271,7 @@ class Planner:
                 try:
                     return self._store.image(*place)
                 except InvalidImageError as error:
-                    facts.invalid[place[0]] = [*facts.invalid.get(place[0], ()), error.image]
+                    context.invalid[place[0]] = [*context.invalid.get(place[0], ()), error.image]
             return None
 
         if unlisted:
@@ -275,17 +281,17 @@ class Planner:
                     unlisted, ordered_map(executor, read, unlisted, 2 * concurrency), strict=True
                 ):
                     if image is not None:
-                        live[product_id] = sorted([*live[product_id], image], key=itemgetter("id"))
+                        existing[product_id] = sorted([*existing[product_id], image], key=itemgetter("id"))
 
-    def _refuse(self, plans: Iterable[ProductPlan], facts: PlanContext) -> set[int]:
+    def _reject_unsendable(self, plans: Iterable[ProductPlan], context: PlanContext) -> set[int]:
         """Look at the pictures that would be sent; return the products that have some that cannot be."""
-        check = self._check
-        if check is None:
+        check_sendable = self._check_sendable
+        if check_sendable is None:
             return set()
 
         def reason(action: Action) -> str | None:
             try:
-                check(action.wanted or {})
+                check_sendable(action.desired or {})
             except (FileUnavailable, RequestRejected) as error:
                 return str(error)
             return None
@@ -294,34 +300,36 @@ class Planner:
             action
             for each in plans
             for action in each.writes
-            if action.action in {"create", "replace"} and action.wanted is not None
+            if action.type in {"create", "replace"} and action.desired is not None
         ]
-        if not self._pictures.are_kept:
+        if not self._live_images.has_file_store:
             self.without_file_store += sum(
-                bool(action.wanted and action.wanted.get("file_sha256")) for action in sending
+                bool(action.desired and action.desired.get("file_sha256")) for action in sending
             )
         refused = set()
         concurrency = self._store.settings.concurrency
         with workers(concurrency, "check") as executor:
             for action, error in zip(sending, ordered_map(executor, reason, sending, 2 * concurrency), strict=True):
                 if error is not None:
-                    facts.refused[action.subject] = error
+                    context.rejections[action.key] = error
                     refused.add(action.product_id)
         return refused
 
 
-def _readable(wanted: Mapping[int, Sequence[Record]], product_id: int, facts: PlanContext) -> Sequence[Record]:
+def _readable_records(
+    desired: Mapping[int, Sequence[Record]], product_id: int, context: PlanContext
+) -> Sequence[Record]:
     """Return the records of a product but for those whose images are there and cannot be read."""
-    return split(wanted[product_id], facts.invalid.get(product_id, ()), facts).others
+    return split(desired[product_id], context.invalid.get(product_id, ()), context).others
 
 
-def read_products(store: Store, ids: Sequence[int], facts: PlanContext) -> dict[int, list[Record]]:
-    """Return the images of those of the products that exist; those that cannot be read are noted in `facts`."""
-    live: dict[int, list[Record]] = {}
+def read_products(store: Store, ids: Sequence[int], context: PlanContext) -> dict[int, list[Record]]:
+    """Return the images of those of the products that exist; those that cannot be read are noted in `context`."""
+    existing: dict[int, list[Record]] = {}
     for product in store.products(ids):
-        live[product.id] = product.images
-        facts.invalid[product.id] = product.invalid
-    return live
+        existing[product.id] = product.images
+        context.invalid[product.id] = product.invalid
+    return existing
 
 
 def _rejected(record: Record, reason: str) -> ProductPlan:

@@ -2,7 +2,7 @@
 
 Input: the backup's records of the product, its live images, and what is known about both. Output: actions. Planning
 again after an apply, with what is then live, says what is left to do; when nothing is, no action writes. What has come
-into the product since the first plan, and is not ours, is left alone: no plan has shown it and no undo holds it.
+into the product since the first plan, and is not present, is left alone: no plan has shown it and no undo holds it.
 
 Every record names its store: where the input does not, the store written to is meant, and has been filled in.
 """
@@ -19,9 +19,9 @@ from target_bc_images.differences import Difference, apply_known
 from target_bc_images.invalid import Split, split
 from target_bc_images.matching import PictureMatch, PlanContext, SourceKey, match, same_picture, source_key
 
-__all__ = ["MAX_IMAGES", "MOVED_BY_THE_STORE", "UNPROVEN", "Action", "ProductPlan", "Verb", "plan", "room_for"]
+__all__ = ["MAX_IMAGES", "MOVED_BY_THE_STORE", "UNPROVEN", "Action", "ActionType", "ProductPlan", "plan", "room_for"]
 
-Verb: TypeAlias = Literal["create", "replace", "update", "delete", "keep", "reject"]
+ActionType: TypeAlias = Literal["create", "replace", "update", "delete", "keep", "reject"]
 
 MAX_IMAGES = 1000  # a product (specs/product-images.v2.yml)
 
@@ -41,16 +41,16 @@ MOVED_BY_THE_STORE = ("is_thumbnail", "sort_order")
 
 
 class Action(NamedTuple):
-    """One decision. `wanted` is the backup's record, `live` the image in the store, `fields` what is sent.
+    """One decision. `desired` is the backup's record, `existing` the image in the store, `fields` what is sent.
 
     `differences` are fields that the store is known not to take: they are not sent.
     """
 
-    action: Verb
+    type: ActionType
     reason: str
     product_id: int
-    wanted: Record | None = None
-    live: Record | None = None
+    desired: Record | None = None
+    existing: Record | None = None
     fields: Mapping[str, Any] = MappingProxyType({})
     differences: Sequence[Difference] = ()
     is_sibling: bool = False  # `wanted` is no record of the input, but an image that is to stay as it was
@@ -58,86 +58,86 @@ class Action(NamedTuple):
     @property
     def writes(self) -> bool:
         """Whether carrying it out changes the store."""
-        return self.action not in {"keep", "reject"}
+        return self.type not in {"keep", "reject"}
 
     @property
     def is_of_invalid_image(self) -> bool:
         """Whether it only says that an image of no known record cannot be read: see `_leave`."""
-        return self.wanted is None and self.live is not None and "problem" in self.live
+        return self.desired is None and self.existing is not None and "problem" in self.existing
 
     @property
-    def subject(self) -> SourceKey:
+    def key(self) -> SourceKey:
         """What the action is about: the source image, or one that only the store has."""
-        return source_key(self.wanted or self.live or {"store_hash": "", "id": 0})
+        return source_key(self.desired or self.existing or {"store_hash": "", "id": 0})
 
 
 class ProductPlan(NamedTuple):
     """All actions for one product, and what they were decided from."""
 
     product_id: int
-    wanted: Sequence[Record]
-    live: Sequence[Record]  # without what has come in since the first plan and is not ours
-    siblings: Sequence[Record]  # live images that are to stay as they were, in the state to which they belong
+    desired: Sequence[Record]
+    existing: Sequence[Record]  # without what has come in since the first plan and is not present
+    untouched: Sequence[Record]  # live images that are to stay as they were, in the state to which they belong
     actions: Sequence[Action]
-    writes: Sequence[Action]  # those that change the store
+    writes: Sequence[Action]  # split_records that change the store
 
 
 def plan(
     product_id: int,
-    wanted: Sequence[Record],
-    live: Sequence[Record],
-    facts: PlanContext,
+    desired: Sequence[Record],
+    existing: Sequence[Record],
+    context: PlanContext,
     first: ProductPlan | None = None,
 ) -> ProductPlan:
     """Decide what makes the live images of a product the wanted ones.
 
     Args:
         product_id: the product in the store that is written to.
-        wanted: the backup's records of this product, each source image once.
-        live: the product's images now.
-        facts: everything else that is known.
+        desired: the backup's records of this product, each source image once.
+        existing: the product's images now.
+        context: everything else that is known.
         first: when planning again: the first plan, which knows how the images were before any write.
     """
-    ours = live if first is None else _ours(live, first, facts)
-    invalid = facts.invalid.get(product_id, ())
-    those = split(wanted, invalid, facts)
-    pairs, unclaimed = match(those.others, ours, facts)
-    siblings = _siblings(live, unclaimed, facts) if first is None else first.siblings
-    thumbnail = _thumbnail(wanted)
-    own = _unfinished(facts)
-    others_thumbnail = bool(invalid) or any(image["is_thumbnail"] for image in live if image["id"] not in own)
+    present = existing if first is None else _previously_present(existing, first, context)
+    invalid = context.invalid.get(product_id, ())
+    split_records = split(desired, invalid, context)
+    pairs, unmatched = match(split_records.others, present, context)
+    untouched = _untouched(existing, unmatched, context) if first is None else first.untouched
+    thumbnail = _thumbnail(desired)
+    own = _unfinished(context)
+    others_thumbnail = bool(invalid) or any(image["is_thumbnail"] for image in existing if image["id"] not in own)
     actions = [
-        _decide(product_id, record, image, facts, thumbnail, live, others_thumbnail=others_thumbnail)
+        _decide(product_id, record, image, context, thumbnail, existing, others_thumbnail=others_thumbnail)
         for record, image in pairs
     ]
     if invalid:
-        actions = [*_beside(actions, those.unclaimed), *_leave(product_id, those, facts)]
-    actions += _put_back(product_id, siblings, live, facts, moved_thumbnail=thumbnail is not None)
-    if facts.mode == "mirror" and facts.deletes:
-        actions += [Action("delete", "not in the backup", product_id, live=image) for image in unclaimed]
-    writes = [action for action in actions if action.action != "keep"]
+        actions = [*_beside(actions, split_records.unmatched), *_leave(product_id, split_records, context)]
+    actions += _restore_siblings(product_id, untouched, existing, context, moved_thumbnail=thumbnail is not None)
+    if context.mode == "mirror" and context.deletes:
+        actions += [Action("delete", "not in the backup", product_id, existing=image) for image in unmatched]
+    writes = [action for action in actions if action.type != "keep"]
     if writes:
-        room = room_for(live) - len(invalid)
-        actions = _within_limit([_permitted(action, facts) for action in actions], room, unclaimed, facts)
+        room = room_for(existing) - len(invalid)
+        actions = _within_limit([_apply_policy(action, context) for action in actions], room, unmatched, context)
         writes = [action for action in actions if action.writes]
-    return ProductPlan(product_id, wanted, ours, siblings, actions, writes)
+    return ProductPlan(product_id, desired, present, untouched, actions, writes)
 
 
-def _ours(live: Sequence[Record], first: ProductPlan, facts: PlanContext) -> Sequence[Record]:
-    """Return the images that were there before, and those that have been created since."""
-    sources = map(source_key, first.wanted)
-    ids = {image["id"] for image in first.live} | {
-        facts.known[each].target_id for each in sources if each in facts.known
+def _previously_present(existing: Sequence[Record], first: ProductPlan, context: PlanContext) -> Sequence[Record]:
+    """Return the images that were there before, and split_records that have been created since."""
+    sources = map(source_key, first.desired)
+    ids = {image["id"] for image in first.existing} | {
+        context.entries[each].target_id for each in sources if each in context.entries
     }
-    return [image for image in live if image["id"] in ids]
+    return [image for image in existing if image["id"] in ids]
 
 
 # Deciding: what makes the live image the wanted one?
 
 
-def _thumbnail(wanted: Sequence[Record]) -> Record | None:
-    """Return the one record that becomes the thumbnail: a product has one, the first of those that claim it."""
-    claims = (record for record in wanted if record["is_thumbnail"])
+def _thumbnail(desired: Sequence[Record]) -> Record | None:
+    """Return the one record that becomes the thumbnail: a product has one, the first of split_records that claim it."""
+    claims = (record for record in desired if record["is_thumbnail"])
     return min(claims, key=lambda record: (record["sort_order"], record["id"]), default=None)
 
 
@@ -149,133 +149,138 @@ def _decide(
     product_id: int,
     record: Record,
     image: Record | None,
-    facts: PlanContext,
+    context: PlanContext,
     thumbnail: Record | None,
-    live: Sequence[Record],
+    existing: Sequence[Record],
     *,
     others_thumbnail: bool,
 ) -> Action:
     record = _with_one_thumbnail(record, thumbnail)
     if image is None:
-        return _create(product_id, record, facts, others_thumbnail=others_thumbnail)
-    picture = same_picture(record, image, facts)
+        return _create(product_id, record, context, others_thumbnail=others_thumbnail)
+    picture = same_picture(record, image, context)
     fields = changes(record, image)
-    if facts.mode == "create_only":
-        if source_key(record) not in facts.unfinished or picture != "same":
+    if context.mode == "create_only":
+        if source_key(record) not in context.unfinished or picture != "same":
             return Action("keep", "in the store, and create_only changes nothing", product_id, record, image)
         if others_thumbnail:
             fields.pop("is_thumbnail", None)
     if fields.get("is_thumbnail") is False and (
-        thumbnail is not None or (len(live) == 1 and not facts.invalid.get(product_id))
+        thumbnail is not None or (len(existing) == 1 and not context.invalid.get(product_id))
     ):
         # The store clears it itself when another one is set; and a product's only image is its thumbnail, whatever
         # is sent (BigCommerce, "Catalog overview").
         del fields["is_thumbnail"]
-    fields, differences = _known(record, image, fields, facts)
-    if picture in {"unreadable", "other", "gone"}:
-        return _other_picture(Action("replace", "", product_id, record, image, fields, differences), picture, facts)
+    fields, differences = _known(record, image, fields, context)
+    if picture in {"unknown", "other", "gone"}:
+        return _other_picture(Action("replace", "", product_id, record, image, fields, differences), picture, context)
     if fields:
         return Action("update", f"differs in {', '.join(fields)}", product_id, record, image, fields, differences)
     if differences:
         reason = f"the store does not take {', '.join(each.field for each in differences)}"
         return Action("keep", reason, product_id, record, image, differences=differences)
-    verdict = facts.verdicts.get(image["image_file"])
+    verdict = context.verdicts.get(image["image_file"])
     reason = verdict.reason if verdict else _KEPT.get(picture, "nothing differs")
     return Action("keep", reason, product_id, record, image)
 
 
-def _other_picture(action: Action, picture: PictureMatch, facts: PlanContext) -> Action:
+def _other_picture(action: Action, picture: PictureMatch, context: PlanContext) -> Action:
     """Decide about an image whose picture is not that of the backup, or may not be; `action` would replace it."""
-    record, image = action.wanted or {}, action.live or {}
-    verdict = facts.verdicts.get(image["image_file"])
-    if picture == "unreadable":
+    record, image = action.desired or {}, action.existing or {}
+    verdict = context.verdicts.get(image["image_file"])
+    if picture == "unknown":
         reason = "the present picture cannot be read, so nobody can tell whether it is the one of the backup"
-        return action._replace(action="reject", reason=verdict.reason if verdict else reason, fields={})
+        return action._replace(type="reject", reason=verdict.reason if verdict else reason, fields={})
     if verdict is not None and not record.get("file_sha256"):
         reason = f"{verdict.reason}, and the backup has no file of it"
-        return action._replace(action="reject", reason=reason, fields={})
-    is_similar = (source_key(record), image["image_file"]) in facts.similar
+        return action._replace(type="reject", reason=reason, fields={})
+    is_similar = (source_key(record), image["image_file"]) in context.similar
     reason = RE_ENCODED if is_similar else "the picture is another one"
     return action._replace(reason=verdict.reason if verdict else reason)
 
 
-def _create(product_id: int, record: Record, facts: PlanContext, *, others_thumbnail: bool) -> Action:
-    if facts.mode == "update_only":
+def _create(product_id: int, record: Record, context: PlanContext, *, others_thumbnail: bool) -> Action:
+    if context.mode == "update_only":
         return Action("keep", "not in the store, and update_only creates nothing", product_id, record)
     fields = {name: record.get(name) for name in writable_fields()}
     fields["description"] = fields["description"] or ""
-    if facts.mode == "create_only" and others_thumbnail:
+    if context.mode == "create_only" and others_thumbnail:
         fields["is_thumbnail"] = False  # it would be taken from an image that is not to change
-    fields, _ = _known(record, None, fields, facts)
+    fields, _ = _known(record, None, fields, context)
     reason = "not in the store" if record.get("file_sha256") else f"not in the store, and {NO_FILE}"
     return Action("create", reason, product_id, record, None, fields)
 
 
 def _known(
-    record: Record, image: Record | None, fields: Mapping[str, Any], facts: PlanContext
+    record: Record, image: Record | None, fields: Mapping[str, Any], context: PlanContext
 ) -> tuple[dict[str, Any], Sequence[Difference]]:
     """Take out of the fields of an image what the store is known not to take."""
     key = source_key(record)
-    if key not in facts.refusals and key not in facts.kept_values:
+    if key not in context.refusals and key not in context.kept_values:
         return dict(fields), ()
-    return apply_known(fields, image, facts.refusals.get(key, {}), facts.kept_values.get(key, {}))
+    return apply_known(fields, image, context.refusals.get(key, {}), context.kept_values.get(key, {}))
 
 
-def _leave(product_id: int, those: Split, facts: PlanContext) -> Iterator[Action]:
+def _leave(product_id: int, split_records: Split, context: PlanContext) -> Iterator[Action]:
     """Leave the images alone that cannot be read; a mirror, which answers for all, names those of no record too."""
-    for record, image in those.invalid:
-        if facts.mode == "create_only":
+    for record, image in split_records.invalid:
+        if context.mode == "create_only":
             yield Action("keep", "in the store, and create_only changes nothing", product_id, record)
         else:
             reason = f"its image in the store cannot be read and is left as it is ({image.problem})"
             yield Action("reject", reason, product_id, record)
-    for image in those.unclaimed if facts.mode == "mirror" else ():
-        live = {"store_hash": facts.store_hash, **image._asdict()}
+    for image in split_records.unmatched if context.mode == "mirror" else ():
+        existing = {"store_hash": context.store_hash, **image._asdict()}
         reason = f"an image of the store cannot be read and is left as it is ({image.problem})"
-        yield Action("reject", reason, product_id, live=live)
+        yield Action("reject", reason, product_id, existing=existing)
 
 
-def _beside(actions: Iterable[Action], unclaimed: Sequence[InvalidImage]) -> Iterator[Action]:
+def _beside(actions: Iterable[Action], unmatched: Sequence[InvalidImage]) -> Iterator[Action]:
     """Reject the creates whose images may be there already, among those that cannot be read."""
     for action in actions:
-        if action.action == "create" and unclaimed:
-            reason = f"it may be the image of the store that cannot be read ({unclaimed[0].text}): correct that first"
-            yield action._replace(action="reject", reason=reason, fields=MappingProxyType({}))
+        if action.type == "create" and unmatched:
+            reason = f"it may be the image of the store that cannot be read ({unmatched[0].text}): correct that first"
+            yield action._replace(type="reject", reason=reason, fields=MappingProxyType({}))
         else:
             yield action
 
 
-def _siblings(live: Sequence[Record], unclaimed: Sequence[Record], facts: PlanContext) -> Sequence[Record]:
+def _untouched(existing: Sequence[Record], unmatched: Sequence[Record], context: PlanContext) -> Sequence[Record]:
     """Return the images that are not to change, as they are or, where a run was cut short, as they were before it."""
-    if facts.mode == "mirror":
+    if context.mode == "mirror":
         return []
-    staying = unclaimed
-    if facts.mode == "create_only":
-        staying = [image for image in live if image["id"] not in _unfinished(facts)]
-    if not facts.before:
+    staying = unmatched
+    if context.mode == "create_only":
+        staying = [image for image in existing if image["id"] not in _unfinished(context)]
+    if not context.previous_fields:
         return staying
-    return [{**image, **facts.before.get(image["id"], {})} for image in staying]
+    return [{**image, **context.previous_fields.get(image["id"], {})} for image in staying]
 
 
-def _unfinished(facts: PlanContext) -> set[int]:
+def _unfinished(context: PlanContext) -> set[int]:
     """Return the images that restores have created and not finished: even create_only may change them."""
-    return {facts.known[key].target_id for key in facts.unfinished if key in facts.known}
+    return {context.entries[key].target_id for key in context.unfinished if key in context.entries}
 
 
-def _put_back(
-    product_id: int, siblings: Sequence[Record], live: Sequence[Record], facts: PlanContext, *, moved_thumbnail: bool
+def _restore_siblings(
+    product_id: int,
+    untouched: Sequence[Record],
+    existing: Sequence[Record],
+    context: PlanContext,
+    *,
+    moved_thumbnail: bool,
 ) -> Iterator[Action]:
     """Undo what the store did to images that are not to change, when their neighbours were written."""
-    now = {image["id"]: image for image in live} if siblings else {}
-    for sibling in siblings:
+    now = {image["id"]: image for image in existing} if untouched else {}
+    for sibling in untouched:
         before, image = sibling, now.get(sibling["id"])
-        if image is None or image is sibling:  # one that was deleted meanwhile is not ours to bring back
+        if image is None or image is sibling:  # one that was deleted meanwhile is not present to bring back
             continue
         fields = {name: before[name] for name in MOVED_BY_THE_STORE if before[name] != image[name]}
         if moved_thumbnail:  # by a record: whoever reads this one again must not take it back
             before = {**before, "is_thumbnail": False}
             fields.pop("is_thumbnail", None)
-        fields, differences = _known(before, image, fields, facts)
+        fields, differences = _known(before, image, fields, context)
         if fields:
             reason = f"moved by the store, {', '.join(fields)} put back"
             yield Action("update", reason, product_id, before, image, fields, differences, is_sibling=True)
@@ -287,48 +292,50 @@ def _put_back(
 # Refusing: what must not be done?
 
 
-def _permitted(action: Action, facts: PlanContext) -> Action:
+def _apply_policy(action: Action, context: PlanContext) -> Action:
     """Turn what must not be written into a rejection with its reason."""
     if not action.writes:
         return action
-    reason = facts.refused.get(action.subject)
-    lost = action.live["image_file"] if action.live and action.action in {"replace", "delete"} else None
-    verdict = facts.verdicts.get(lost) if lost is not None else None
-    if verdict is not None and verdict.sameness == "gone":
+    reason = context.rejections.get(action.key)
+    lost = action.existing["image_file"] if action.existing and action.type in {"replace", "delete"} else None
+    verdict = context.verdicts.get(lost) if lost is not None else None
+    if verdict is not None and verdict.match == "gone":
         lost = None
-    if reason is None and lost is not None and facts.saved is not None and lost not in facts.saved:
-        way = "it cannot be downloaded. Set allow_data_loss to do without" if facts.sends_bytes else _WAYS_TO_KEEP
-        reason = f"{action.action} would lose the present picture, of which no copy is kept ({lost}): {way}"
-    return action if reason is None else action._replace(action="reject", reason=reason)
+    if reason is None and lost is not None and context.backed_up is not None and lost not in context.backed_up:
+        way = "it cannot be downloaded. Set allow_data_loss to do without" if context.sends_bytes else _WAYS_TO_KEEP
+        reason = f"{action.type} would lose the present picture, of which no copy is kept ({lost}): {way}"
+    return action if reason is None else action._replace(type="reject", reason=reason)
 
 
 _WAYS_TO_KEEP = "set file_store to have one, or allow_data_loss"
 
 
-def room_for(live: Sequence[Record]) -> int:
+def room_for(existing: Sequence[Record]) -> int:
     """Return how many more images a product can take."""
-    return MAX_IMAGES - len(live)
+    return MAX_IMAGES - len(existing)
 
 
 def _within_limit(
-    actions: Sequence[Action], room_now: int, unclaimed: Sequence[Record], facts: PlanContext
+    actions: Sequence[Action], room_now: int, unmatched: Sequence[Record], context: PlanContext
 ) -> list[Action]:
     """Reject the creates that would leave the product above the store's limit when everything is done.
 
     Where a mirror deletes later, creates for which there is no room before that are left for later, too.
     """
-    deletes = [action.live for action in actions if action.action == "delete"]
-    if facts.mode == "mirror" and not facts.deletes:
-        deletes = [image for image in unclaimed if facts.saved is None or image["image_file"] in facts.saved]
+    deletes = [action.existing for action in actions if action.type == "delete"]
+    if context.mode == "mirror" and not context.deletes:
+        deletes = [
+            image for image in unmatched if context.backed_up is None or image["image_file"] in context.backed_up
+        ]
     room = room_now + len(deletes)
     found: list[Action] = []
     for action in actions:
-        if action.action != "create":
+        if action.type != "create":
             found.append(action)
         elif room <= 0:
-            found.append(action._replace(action="reject", reason=f"a product holds at most {MAX_IMAGES} images"))
+            found.append(action._replace(type="reject", reason=f"a product holds at most {MAX_IMAGES} images"))
         else:
-            if facts.deletes or room_now > 0:
+            if context.deletes or room_now > 0:
                 found.append(action)
             room -= 1
             room_now -= 1

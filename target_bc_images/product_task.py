@@ -11,12 +11,12 @@ from bc_images.bigcommerce.mapping import Record
 from target_bc_images.differences import Difference, KeptValue, as_sent
 from target_bc_images.ledger import Intent
 from target_bc_images.matching import SourceKey, source_key
-from target_bc_images.planning import MOVED_BY_THE_STORE, Action, ProductPlan, Verb, room_for
+from target_bc_images.planning import MOVED_BY_THE_STORE, Action, ActionType, ProductPlan, room_for
 from target_bc_images.report import Status
 
-__all__ = ["MAX_WRITES", "Failure", "Outcome", "ProductTask", "place"]
+__all__ = ["MAX_WRITES", "Failure", "Outcome", "ProductTask", "sort_key"]
 
-TRIES = 6  # rounds without progress after which what is left of a product counts as failed
+MAX_STALLED_ROUNDS = 6  # rounds without progress after which what is left of a product counts as failed
 MAX_WRITES = 2  # of one value that the store answers with a success and does not show
 
 
@@ -63,19 +63,21 @@ class ProductTask:
     images: Sequence[Record]  # as last read
     failed: dict[SourceKey, Failure] = field(default_factory=dict)
     created: dict[SourceKey, int] = field(default_factory=dict)
-    unseen: set[int] = field(default_factory=set)  # created by this run, and neither listed nor found by id
+    unlisted: set[int] = field(default_factory=set)  # created by this run, and neither listed nor found by id
     created_besides: list[tuple[Action, int]] = field(default_factory=list)  # by creates that were not in the plan
     adopted: dict[SourceKey, int] = field(default_factory=dict)  # images that another run has created meanwhile
     conflicts: Counter[SourceKey] = field(default_factory=Counter)  # writes that the store refused as conflicts
-    pending: Intent | None = None  # a create whose outcome is not known: nothing else is written to the product
+    pending_create: Intent | None = None  # a create whose outcome is not known: nothing else is written to the product
     pending_reason: str = ""  # what is not known, and when it will be
     is_answered: bool = False  # that create was answered with a success
     differences: dict[SourceKey, Sequence[Difference]] = field(default_factory=dict)  # by the latest plan
-    unconfirmed: Counter[tuple[SourceKey, Verb]] = field(default_factory=Counter)  # successes, whatever came of them
+    unconfirmed: Counter[tuple[SourceKey, ActionType]] = field(
+        default_factory=Counter
+    )  # successes, whatever came of them
     is_read_back: bool = True  # read since the last write
     is_proven: bool = False  # read back, and nothing was left to do
-    fewest: int = 0  # the least that was ever left to do
-    tries: int = 0  # rounds since then
+    fewest_remaining: int = 0  # the least that was ever left to do
+    stalled_rounds: int = 0  # rounds since then
     _writes: dict[tuple[SourceKey, str], _Write] = field(default_factory=dict)
     _last_state: object = None  # of the product and of what is to do, after the latest round
 
@@ -85,9 +87,9 @@ class ProductTask:
         return self.first.product_id
 
     @property
-    def goes_on(self) -> bool:
+    def has_work(self) -> bool:
         """Whether another round may bring it nearer to its end."""
-        return bool(self.todo) and self.tries < TRIES and self.pending is None
+        return bool(self.todo) and self.stalled_rounds < MAX_STALLED_ROUNDS and self.pending_create is None
 
     # Writing
 
@@ -96,40 +98,40 @@ class ProductTask:
 
         Where the product would be too full in between, its deletes come first.
         """
-        self.todo.sort(key=place)
-        if sum(action.action == "create" for action in self.todo) > room_for(self.images):
-            self.todo.sort(key=lambda action: action.action != "delete")
+        self.todo.sort(key=sort_key)
+        if sum(action.type == "create" for action in self.todo) > room_for(self.images):
+            self.todo.sort(key=lambda action: action.type != "delete")
         self.is_read_back = False
 
     def note_created(self, action: Action, image_id: int) -> None:
         """Take down an image that was created; one that the plan has not foreseen is reported by itself."""
-        key = action.subject
-        is_planned = any(planned.subject == key and planned.action == "create" for planned in self.first.actions)
+        key = action.key
+        is_planned = any(planned.key == key and planned.type == "create" for planned in self.first.actions)
         if key in self.created or not is_planned:
             self.created_besides.append((action, self.created.get(key, image_id)))
         self.created[key] = image_id
 
     def count_success(self, action: Action, *, is_answered: bool = True) -> None:
         """Count a write that the store has answered with a success, whatever came of it."""
-        self.unconfirmed[action.subject, action.action] += is_answered
+        self.unconfirmed[action.key, action.type] += is_answered
 
     def wrote(self, action: Action, fields: Mapping[str, Any], answer: Record) -> None:
         """Take down that fields were written, and the image with which the store has answered."""
         for name, value in fields.items():
-            write = self._writes.get((action.subject, name))
+            write = self._writes.get((action.key, name))
             if write is None or write.value != value:
-                write = self._writes[action.subject, name] = _Write(value)
+                write = self._writes[action.key, name] = _Write(value)
             write.count += 1
             write.answered = as_sent(answer[name])
 
     def leave_pending(self, intent: Intent, reason: str, *, is_answered: bool = False) -> None:
         """Take down that nobody knows what came of a create; `is_answered`: the store has called it a success."""
-        self.pending, self.pending_reason, self.is_answered = intent, reason, is_answered
+        self.pending_create, self.pending_reason, self.is_answered = intent, reason, is_answered
 
     def replan(self, planned: ProductPlan) -> None:
         """Take over what is left to do, by a plan that was made from `images`."""
         self.todo = list(planned.writes)
-        self.differences = {action.subject: action.differences for action in planned.actions if action.differences}
+        self.differences = {action.key: action.differences for action in planned.actions if action.differences}
 
     def not_taken(self) -> dict[SourceKey, dict[str, KeptValue]]:
         """Return those values that were written twice and are not shown, and what is shown.
@@ -139,29 +141,29 @@ class ProductTask:
         """
         state = [
             [(each["id"], each["image_file"], *(each[name] for name in _SHOWN)) for each in self.images],
-            [(each.action, each.subject, dict(each.fields)) for each in self.todo],
+            [(each.type, each.key, dict(each.fields)) for each in self.todo],
         ]
         is_stalled = state == self._last_state
         self._last_state = state
         found: dict[SourceKey, dict[str, KeptValue]] = {}
         for action in self.todo:
-            for name, value in action.fields.items() if action.live is not None else ():
-                write = self._writes.get((action.subject, name))
+            for name, value in action.fields.items() if action.existing is not None else ():
+                write = self._writes.get((action.key, name))
                 if write is None or write.value != value or write.count < MAX_WRITES:
                     continue
                 if name not in MOVED_BY_THE_STORE or write.answered != value or is_stalled:
-                    kept_value = KeptValue(value, as_sent(action.live[name]) if action.live else None)
-                    found.setdefault(action.subject, {})[name] = kept_value
+                    kept_value = KeptValue(value, as_sent(action.existing[name]) if action.existing else None)
+                    found.setdefault(action.key, {})[name] = kept_value
         return found
 
     # Ending
 
     def outcomes(self, *, is_stopped: bool) -> Iterator[Outcome]:
         """Say how every action of the first plan ended, and every later one that could not be carried out."""
-        left = {action.subject: action for action in self.todo}
+        left = {action.key: action for action in self.todo}
         failed, differences = dict(self.failed), dict(self.differences)
         for action in self.first.actions:
-            key = action.subject
+            key = action.key
             unfinished, failure = left.pop(key, None), failed.pop(key, None)
             known = differences.pop(key, ())
             yield self._outcome(action, unfinished, failure, known, is_stopped=is_stopped)
@@ -173,7 +175,7 @@ class ProductTask:
             yield _failed(failure, failure.action, differences.pop(key, ()))
         for key, action in left.items():
             yield self._unfinished(action, action, differences.pop(key, ()), is_stopped=is_stopped)
-        siblings = {source_key(sibling): sibling for sibling in self.first.siblings}
+        siblings = {source_key(sibling): sibling for sibling in self.first.untouched}
         for key in differences.keys() & siblings.keys():
             moved = Action("update", "moved by the store", self.product_id, siblings[key], is_sibling=True)
             yield Outcome(moved, "done", key[1], differences=differences[key])
@@ -188,9 +190,9 @@ class ProductTask:
         is_stopped: bool,
     ) -> Outcome:
         """Say how an action of the first plan ended, of which `unfinished` is left to do or `failure` has come."""
-        if action.action == "reject":
+        if action.type == "reject":
             return Outcome(action, "rejected", error=action.reason)
-        if self.pending is not None and self.pending.source == action.subject:
+        if self.pending_create is not None and self.pending_create.source == action.key:
             return Outcome(action, "undecided", error=self.pending_reason, is_unknown=True)
         if self._is_created(action) and (self.is_read_back or unfinished or failure):
             return self._created(action, unfinished, failure, known, is_stopped=is_stopped)
@@ -202,29 +204,29 @@ class ProductTask:
 
     def _finished(self, action: Action, known: Sequence[Difference]) -> Outcome:
         """Say how an action ended of which nothing is left to do."""
-        target_id = self.created.get(action.subject)
-        if not self.is_read_back or self.pending is not None:  # nor are the neighbours, which the store may move
+        target_id = self.created.get(action.key)
+        if not self.is_read_back or self.pending_create is not None:  # nor are the neighbours, which the store may move
             return Outcome(action, "unverified", target_id, _UNVERIFIED, differences=known)
-        if action.subject in self.adopted:
-            kept = action._replace(action="keep", reason="another run has created it meanwhile")
-            return Outcome(kept, "kept", self.adopted[action.subject], differences=known)
+        if action.key in self.adopted:
+            kept = action._replace(type="keep", reason="another run has created it meanwhile")
+            return Outcome(kept, "kept", self.adopted[action.key], differences=known)
         return Outcome(action, "done" if action.writes else "kept", target_id, differences=known)
 
     def _unfinished(self, later: Action, action: Action, known: Sequence[Difference], *, is_stopped: bool) -> Outcome:
         """Say how an action ended of which `later` is left to do."""
-        if self.pending is not None:
+        if self.pending_create is not None:
             return Outcome(action, "not reached", error=_WAITS, differences=known)
         if is_stopped:
             return Outcome(action, "not reached", differences=known)
         reason = _not_settled(is_stopped=is_stopped)
-        if later.action == "update":  # the store has answered every write with a success
+        if later.type == "update":  # the store has answered every write with a success
             return Outcome(action, "done", differences=(*known, *_left(later, reason)))
         return Outcome(action, "failed", error=reason, differences=known)
 
     def _is_created(self, action: Action) -> bool:
         """Whether an image was created and has been seen since."""
-        image_id = self.created.get(action.subject)
-        return action.action == "create" and image_id is not None and image_id not in self.unseen
+        image_id = self.created.get(action.key)
+        return action.type == "create" and image_id is not None and image_id not in self.unlisted
 
     def _created(
         self,
@@ -238,9 +240,9 @@ class ProductTask:
         """Say how a create ended of which the image is there, whatever became of its fields."""
         later = failure.action if failure is not None else unfinished
         reason = failure.reason if failure is not None else _not_settled(is_stopped=is_stopped)
-        if later is not None and later.live is not None:
+        if later is not None and later.existing is not None:
             known = (*known, *_left(later, reason))
-        return Outcome(action, "done", self.created[action.subject], differences=known)
+        return Outcome(action, "done", self.created[action.key], differences=known)
 
 
 _SHOWN = ("is_thumbnail", "sort_order", "description")
@@ -255,22 +257,22 @@ def _failed(failure: Failure, action: Action, known: Sequence[Difference]) -> Ou
 def _left(action: Action, reason: str) -> Iterator[Difference]:
     """Yield the differences that an update was to make away with."""
     for name, value in action.fields.items():
-        if action.live is not None:
-            yield Difference(name, value, as_sent(action.live[name]), reason)
+        if action.existing is not None:
+            yield Difference(name, value, as_sent(action.existing[name]), reason)
 
 
 def _not_settled(*, is_stopped: bool) -> str:
-    return "the run ended before it was written" if is_stopped else f"it did not stay in {TRIES} tries"
+    return "the run ended before it was written" if is_stopped else f"it did not stay in {MAX_STALLED_ROUNDS} tries"
 
 
-def place(action: Action) -> tuple[bool, bool, bool, int, int]:
+def sort_key(action: Action) -> tuple[bool, bool, bool, int, int]:
     """Order the writes of one product so that as few as possible disturb each other.
 
     New images, and those that move back in the gallery, come first and ascending: a store that shifts siblings
     shifts only those behind, and images that move forward shift none. The thumbnail comes late, since setting it
     clears the old one; deletes come after everything else has worked.
     """
-    order = action.wanted["sort_order"] if action.wanted is not None else 0
-    moves_forward = action.live is not None and action.live["sort_order"] >= order
-    sets_thumbnail = action.live is not None and action.fields.get("is_thumbnail") is True
-    return action.action == "delete", sets_thumbnail, moves_forward, order, action.subject[1]
+    order = action.desired["sort_order"] if action.desired is not None else 0
+    moves_forward = action.existing is not None and action.existing["sort_order"] >= order
+    sets_thumbnail = action.existing is not None and action.fields.get("is_thumbnail") is True
+    return action.type == "delete", sets_thumbnail, moves_forward, order, action.key[1]

@@ -12,8 +12,8 @@ from target_bc_images.matching import (
     LedgerEntry,
     PlanContext,
     SourceKey,
-    in_doubt,
     match,
+    needs_digest,
     same_content,
     same_picture,
     source_key,
@@ -26,54 +26,56 @@ Product: TypeAlias = tuple[Sequence[Record], Sequence[Record]]
 
 
 class Recogniser:
-    """Reads live pictures where the plan depends on them, and notes in `facts` what they are.
+    """Reads live pictures where the plan depends on them, and notes in `context` what they are.
 
     Nothing is read for a product whose records are all matched by path or by the ledger.
 
     Args:
-        pictures: reads them.
-        facts: grows by what is found.
+        live_images: reads them.
+        context: grows by what is found.
     """
 
-    def __init__(self, pictures: LiveImages, facts: PlanContext) -> None:
-        self._pictures = pictures
-        self._facts = facts
+    def __init__(self, live_images: LiveImages, context: PlanContext) -> None:
+        self._live_images = live_images
+        self._context = context
 
     def compare(self, products: Sequence[Product]) -> dict[SourceKey, LedgerEntry]:
         """Look at the pictures of products, the likeliest first; return which source images were found by content."""
         for all_free in (False, True):
-            self._look([image for product in products for image in in_doubt(*product, self._facts, all_free=all_free)])
-        for wanted, live in products:
-            self._compare_appearance(wanted, live)
+            self._look(
+                [image for product in products for image in needs_digest(*product, self._context, all_free=all_free)]
+            )
+        for desired, existing in products:
+            self._compare_appearance(desired, existing)
         return {
             source_key(record): LedgerEntry(image["id"], record["image_file"], image["image_file"])
-            for wanted, live in products
-            for record, image in match(wanted, live, self._facts)[0]
-            if image is not None and same_content(record, image, self._facts)
+            for desired, existing in products
+            for record, image in match(desired, existing, self._context)[0]
+            if image is not None and same_content(record, image, self._context)
         }
 
     def _look(self, images: Sequence[Record]) -> None:
         if not images:
             return
-        digests, altered = self._pictures.look(images)
-        self._facts.digests.update(digests)
-        self._facts.altered.update(altered)
-        self._facts.unreadable.update({image["image_file"] for image in images} - digests.keys())
+        digests, altered = self._live_images.digests(images)
+        self._context.digests.update(digests)
+        self._context.altered.update(altered)
+        self._context.unreadable.update({image["image_file"] for image in images} - digests.keys())
 
-    def _compare_appearance(self, wanted: Sequence[Record], live: Sequence[Record]) -> None:
+    def _compare_appearance(self, desired: Sequence[Record], existing: Sequence[Record]) -> None:
         """Note which pictures look like those of records that are still without one: they may have been re-encoded."""
-        facts = self._facts
-        pairs, free = match(wanted, live, facts)
+        context = self._context
+        pairs, free = match(desired, existing, context)
         missing = [
             (record, image)
             for record, image in pairs
-            if record.get("file_sha256") and (image is None or same_picture(record, image, facts) == "other")
+            if record.get("file_sha256") and (image is None or same_picture(record, image, context) == "other")
         ]
         candidates = [*free, *(image for _, image in missing if image is not None)]
         for record, _ in missing:
-            one = self._pictures.appearance(record["file_sha256"]) if candidates else None
+            one = self._live_images.appearance(record["file_sha256"]) if candidates else None
             for image in candidates if one is not None else ():
-                digest = facts.digests.get(image["image_file"])
-                other = self._pictures.appearance(digest) if digest is not None else None
+                digest = context.digests.get(image["image_file"])
+                other = self._live_images.appearance(digest) if digest is not None else None
                 if one is not None and other is not None and looks_same(one, other):
-                    facts.similar.add((source_key(record), image["image_file"]))
+                    context.similar.add((source_key(record), image["image_file"]))

@@ -39,7 +39,7 @@ _STATUSES: tuple[Status, ...] = (
     "not reached",
 )
 _GOOD: frozenset[Status] = frozenset({"done", "planned", "kept"})
-_FAULTS: frozenset[Status] = frozenset({"rejected", "failed", "undecided"})
+_PROBLEMS: frozenset[Status] = frozenset({"rejected", "failed", "undecided"})
 UNFINISHED = frozenset(_STATUSES) - _GOOD
 MAX_CHANGES = 20  # that are listed on stderr
 _UNPLANNED = "unplanned"  # what stands in the table for records that no action was decided for
@@ -58,7 +58,7 @@ class Report:
     earlier run stands in an earlier report, which a run that is refused, or killed, must not destroy.
 
     Attributes:
-        is_due: the run has come as far as to have a report. Else an earlier one stays where it is.
+        should_publish: the run has come as far as to have a report. Else an earlier one stays where it is.
         batches: how many batches of plans have been taken down, whole or in part.
 
     Raises:
@@ -70,7 +70,7 @@ class Report:
         self.by_product: dict[int, Counter[str]] | None = defaultdict(Counter) if by_product else None
         self.skipped: Counter[str] = Counter()  # records of streams that are not ours
         self.different = 0  # images that are done or kept, but for what the store does not take
-        self.is_due = False
+        self.should_publish = False
         self.batches = 0
         self._problems = Problems()
         self._changes: list[Action] = []  # the first that were planned or done
@@ -79,15 +79,15 @@ class Report:
         self._partial: Path | None = None  # the file on its way; a device is written to at once
         self._file: BinaryIO | None = None
         if self._path is not None:
-            _be_writable(self._path)
-            if _can_be_replaced(self._path):
+            _check_writable(self._path)
+            if _is_replaceable(self._path):
                 self._path = self._path.resolve()
                 self._partial = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}.partial")
             else:
                 self._file = _open_now(self._path)
 
     @property
-    def bad(self) -> int:
+    def problem_count(self) -> int:
         """How many records are not as the input has them."""
         return self.unfinished + self.different
 
@@ -115,23 +115,23 @@ class Report:
         differences: Sequence[Difference] | None = None,
     ) -> None:
         """Take down one action and how it ended; `differences` are those of the action where nothing else is said."""
-        self.counts[action.action, status] += 1
+        self.counts[action.type, status] += 1
         differences = action.differences if differences is None else differences
         if self.by_product is not None:
-            self.by_product[action.product_id][action.action] += 1
-        live_id = action.live["id"] if action.live else None
-        source_id = action.wanted["id"] if action.wanted else None
-        self._add_to_lists(action, status, source_id or live_id, error, differences)
+            self.by_product[action.product_id][action.type] += 1
+        existing_id = action.existing["id"] if action.existing else None
+        source_id = action.desired["id"] if action.desired else None
+        self._add_to_lists(action, status, source_id or existing_id, error, differences)
         if self._path is not None:
-            self._write(_line(action, status, target_id if target_id is not None else live_id, error, differences))
+            self._write(_line(action, status, target_id if target_id is not None else existing_id, error, differences))
 
     def _add_to_lists(
         self, action: Action, status: Status, image_id: object, error: str | None, differences: Sequence[Difference]
     ) -> None:
         """Take down what people see of it on stderr."""
-        if status in _FAULTS:
+        if status in _PROBLEMS:
             # A whole product was chosen by the user: each is named.
-            kind = f"product {action.product_id}" if action.wanted is None and action.live is None else None
+            kind = f"product {action.product_id}" if action.desired is None and action.existing is None else None
             self._problems.add(status, action.product_id, image_id, error or action.reason, kind)
         elif differences and status in _GOOD:
             self.different += 1
@@ -158,12 +158,12 @@ class Report:
         if (
             self._path is None
             and self.by_product is None
-            and all(action.action == "keep" and not action.differences for action in actions)
+            and all(action.type == "keep" and not action.differences for action in actions)
         ):
             self.counts["keep", "kept"] += len(actions)  # nearly every product of nearly every run
             return
         for action in actions:
-            if action.action == "reject":
+            if action.type == "reject":
                 self.add(action, "rejected", error=action.reason)
             else:
                 self.add(action, "kept")
@@ -173,7 +173,7 @@ class Report:
         found = product_id if product_id is not None else record.get("product_id")
         self.add(Action("reject", reason, found if isinstance(found, int) else 0, _with_id(record)), "rejected")
 
-    def not_reached(self, record: Record) -> None:
+    def add_unreached(self, record: Record) -> None:
         """Take down a record that the run did not come to: no action was decided for it."""
         self.counts[_UNPLANNED, "not reached"] += 1
         if self.by_product is not None:
@@ -193,12 +193,12 @@ class Report:
             }
         )
 
-    def carry_over(self, line: dict[str, Any]) -> None:
+    def copy_entry(self, line: dict[str, Any]) -> None:
         """Take over, as it stands, a line of an earlier report that this run does nothing about."""
         status = line["status"]
         self.counts[line.get("action") or _UNPLANNED, status] += 1
         image_id = line.get("source_id") or line.get("target_id")
-        if status in _FAULTS:
+        if status in _PROBLEMS:
             self._problems.add(status, line.get("product_id"), image_id, line.get("error") or line.get("reason"))
         elif line.get("differences"):
             self.different += 1
@@ -219,9 +219,9 @@ class Report:
             "skipped_streams": dict(self.skipped),
         }
 
-    def with_status(self, wanted: Status) -> int:
+    def with_status(self, selected: Status) -> int:
         """Return how many actions ended so."""
-        return sum(count for (_, status), count in self.counts.items() if status == wanted)
+        return sum(count for (_, status), count in self.counts.items() if status == selected)
 
     def table(self) -> str:
         """Return the counts as a table for people: a row an action, a column a status; only what occurred."""
@@ -245,7 +245,7 @@ class Report:
             return "nothing to do: the input has no image records"
         return "\n".join("  ".join(f"{cell:<12}" for cell in row).rstrip() for row in rows)
 
-    def faults(self) -> list[str]:
+    def problem_lines(self) -> list[str]:
         """Return one record of each kind of problem, with the reason, as lines for people."""
         return self._problems.lines()
 
@@ -267,7 +267,7 @@ class Report:
             FatalError: there is no room for it.
         """
         if self._file is not None:
-            with self._in_words():
+            with self._wrap_os_errors():
                 self._file.flush()
 
     def close(self) -> None:
@@ -277,9 +277,9 @@ class Report:
             FatalError: it cannot be written; an earlier one is left as it was.
         """
         try:
-            if self.is_due and self._path is not None:
+            if self.should_publish and self._path is not None:
                 self._write(self.summary())
-                self._put_in_place()
+                self._publish()
         finally:
             self._path = None  # only once
             if self._file is not None:
@@ -289,14 +289,14 @@ class Report:
                     self._partial.unlink(missing_ok=True)
 
     def _write(self, line: dict[str, Any]) -> None:
-        with self._in_words():
+        with self._wrap_os_errors():
             if self._file is None:
                 path = self._partial or Path()
                 self._file = create_private(path)
             self._file.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
 
-    def _put_in_place(self) -> None:
-        with self._in_words():
+    def _publish(self) -> None:
+        with self._wrap_os_errors():
             if self._file is not None and self._path is not None:
                 self._file.flush()
                 if self._partial is not None:
@@ -305,11 +305,11 @@ class Report:
                     self._partial.replace(self._path)
 
     @contextmanager
-    def _in_words(self) -> Iterator[None]:
+    def _wrap_os_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            self.is_due = False  # it lacks something
+            self.should_publish = False  # it lacks something
             raise FatalError(f"The report {self._path} cannot be written: {error.strerror}. Free the disk.") from error
 
     def __enter__(self) -> Self:
@@ -326,10 +326,10 @@ def _line(
 ) -> dict[str, Any]:
     """Return what the file says of one action."""
     line: dict[str, Any] = {
-        "action": action.action,
+        "action": action.type,
         "reason": action.reason,
         "product_id": action.product_id,
-        "source_id": action.wanted["id"] if action.wanted else None,
+        "source_id": action.desired["id"] if action.desired else None,
         "target_id": target_id,
         "status": status,
         "error": error,
@@ -338,14 +338,14 @@ def _line(
         line["fields"] = dict(action.fields)
     if differences:
         line["differences"] = [each.as_json() for each in differences]
-    if (status not in _GOOD or differences) and action.wanted is not None:
-        line["record"] = action.wanted
+    if (status not in _GOOD or differences) and action.desired is not None:
+        line["record"] = action.desired
         if action.is_sibling:
             line["is_sibling"] = True
     return line
 
 
-def _be_writable(path: Path) -> None:
+def _check_writable(path: Path) -> None:
     """Find out before anything is done, without touching what is there."""
     try:
         make_private_folder(path.parent)
@@ -354,7 +354,7 @@ def _be_writable(path: Path) -> None:
     problem = file_problem(path)
     if problem in {FileProblem.DIRECTORY, FileProblem.LOOP}:
         raise SettingsError(f"The report {path} cannot be written: it {problem}. Name another file.")
-    if not os.access(path.parent if _can_be_replaced(path) else path, os.W_OK):
+    if not os.access(path.parent if _is_replaceable(path) else path, os.W_OK):
         raise SettingsError(f"The report {path} cannot be written: permission denied.")
 
 
@@ -366,7 +366,7 @@ def _open_now(path: Path) -> BinaryIO:
         raise SettingsError(f"The report {path} cannot be written: {error.strerror}. Name another file.") from error
 
 
-def _can_be_replaced(path: Path) -> bool:
+def _is_replaceable(path: Path) -> bool:
     """Whether a new file can take the place: not that of a terminal, a pipe, or what a shell has opened."""
     return path.parts[:2] not in {("/", "dev"), ("/", "proc")} and (path.is_file() or not path.exists())
 

@@ -1,4 +1,4 @@
-"""One run of the target: plan, refuse what must not be done, keep an undo, apply, report."""
+"""One run of the target: plan, refuse what must not be done, keep an undo, executor, report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from target_bc_images.planning import Action
 from target_bc_images.report import Report
 from target_bc_images.settings import Options
 from target_bc_images.without_file import warn_of_records_without_file
-from target_bc_images.writer import Writer, is_refused_delete, refusal
+from target_bc_images.writer import Writer, is_refused_delete, refused_deletes_reason
 
 __all__ = ["Restore"]
 
@@ -47,10 +47,10 @@ class Restore:
 
     Attributes:
         undo_path: where what this run changed, or may have changed, is written down; None while it has changed nothing.
-        claimed: live images that are known to be those of sources that the input does not have, by their ids.
+        owner_of: live images that are known to be those of sources that the input does not have, by their ids.
         siblings: records of the input that are images of the store itself, which an earlier run has left moved.
         tries_again: write again, too, what the store has not taken before.
-        kept_all: why a mirror deleted nothing, if it did not.
+        deletes_skipped_reason: why a mirror deleted nothing, if it did not.
 
     Raises:
         SettingsError: a way to send pictures, or a file store, that cannot be.
@@ -62,7 +62,7 @@ class Restore:
         self._store = store
         self._stop = threading.Event()
         self._files = open_files(settings.file_store) if settings.file_store else None
-        self._pictures = LiveImages(settings, self._files)
+        self._live_images = LiveImages(settings, self._files)
         self._uploader = Uploader(
             settings,
             files=self._files,
@@ -71,18 +71,18 @@ class Restore:
             webdav_username=settings.webdav_username,
             webdav_password=settings.webdav_password,
         )
-        self.claimed: dict[int, SourceKey] = {}
+        self.owner_of: dict[int, SourceKey] = {}
         self.siblings: set[SourceKey] = set()
         self.tries_again = False
         self.undo_path: str | None = None
-        self.kept_all: str | None = None
+        self.deletes_skipped_reason: str | None = None
 
     def stop(self) -> None:
         """Finish the requests under way and begin nothing new."""
         self._stop.set()
         self._store.close()
         self._uploader.close()
-        self._pictures.close()
+        self._live_images.close()
 
     def compare(self, inbox: RestoreInput) -> Iterator[Action]:
         """Yield what would make the store the same as the whole input; writes nothing.
@@ -91,14 +91,14 @@ class Restore:
             BcImagesError: the store cannot be read, or the ledger.
         """
         with self._ledger(Ledger.read_only) as ledger:
-            yield from self._unknown(inbox)
+            yield from self._unverifiable_products(inbox)
             # A difference stays one, although the store is known not to take the value.
-            planner = Planner(self._options, self._store, ledger, self._pictures, tries_again=True)
+            planner = Planner(self._options, self._store, ledger, self._live_images, tries_again=True)
             compared = 0
             with self._progress("verify", inbox, lambda: compared):
                 for plans, _ in planner.batches(inbox, "mirror", self._options.picture_sample):
                     for plan in plans:
-                        compared += sum(action.wanted is not None for action in plan.actions)
+                        compared += sum(action.desired is not None for action in plan.actions)
                         yield from plan.actions
 
     def run(self, inbox: RestoreInput, report: Report) -> None:
@@ -108,55 +108,55 @@ class Restore:
             BcImagesError: any kind but the refusals of single records, which are in the report.
         """
         options = self._options
-        for missing in self._missing(inbox, options.mode):
+        for missing in self._products_not_in_input(inbox, options.mode):
             report.add(missing, "rejected")
         is_understood = inbox.has_records or not report.skipped
         if not inbox.count and not (options.mode == "mirror" and inbox.is_whole and is_understood):
-            report.is_due = True
+            report.should_publish = True
             if options.mode == "mirror":
-                self.kept_all = inbox.doubt or "no record of the input is one of an image or a product"
+                self.deletes_skipped_reason = inbox.doubt or "no record of the input is one of an image or a product"
             return
         with (
             self._ledger(Ledger.read_only if options.dry_run else Ledger) as ledger,
-            self._accounted(inbox, report),
+            self._report_unreached(inbox, report),
             ExitStack() as cleanup,
         ):
             lock = None if options.dry_run else self._lock(cleanup)
-            if options.on_error == "stop" and report.bad:
+            if options.on_error == "stop" and report.problem_count:
                 raise PartialFailure("A record was rejected, and on_error is stop: nothing was written.")
             planner = Planner(
                 options,
                 self._store,
                 ledger,
-                self._pictures,
+                self._live_images,
                 partial(self._uploader.check, contact=True),
-                self.claimed,
+                self.owner_of,
                 tries_again=self.tries_again,
                 siblings=self.siblings,
             )
-            apply = Executor(
+            executor = Executor(
                 self._store,
                 ledger,
                 self._uploader,
-                self._pictures,
+                self._live_images,
                 self._stop,
                 pending_write_timeout=options.pending_write_timeout,
                 stop_on_error=options.on_error == "stop",
             )
             if not options.dry_run:
-                apply.settle()
-            mode = self._mirror_or_not(planner, inbox, report) if options.mode == "mirror" else options.mode
+                executor.recover_pending()
+            mode = self._effective_mode(planner, inbox, report) if options.mode == "mirror" else options.mode
             done, already_reported = 0, report.records
 
             def sample() -> Sample:
                 nonlocal done
                 # Deletes and repeated writes of the present batch are no records, so that it may seem to have more.
-                present = min(inbox.count, report.records - already_reported + apply.under_way)
+                present = min(inbox.count, report.records - already_reported + executor.completed)
                 done = max(done, present)  # a batch is counted anew when it is reported
-                return Sample(done, apply.files, apply.bytes, self._store.quota_left)
+                return Sample(done, executor.files, executor.bytes, self._store.quota_left)
 
             cleanup.enter_context(Progress("restore", inbox.count, sample, logger))
-            batches = self._watched(planner.batches(inbox, mode, options.picture_sample), report)
+            batches = self._enforce_limits(planner.batches(inbox, mode, options.picture_sample), report)
             batches = warn_of_records_without_file(batches)
             cleanup.callback(_warn_of_missing_files, planner)
             if options.dry_run:
@@ -164,9 +164,9 @@ class Restore:
                     report.batches += 1
                     report.add_all(batch.plans, "planned")
             else:
-                undo = UndoWriter(options.state_dir, self._settings.store_hash, self._pictures)
+                undo = UndoWriter(options.state_dir, self._settings.store_hash, self._live_images)
                 cleanup.callback(undo.close)
-                self._write(Writer(self._store, apply, ledger, undo, report, self._stop), batches)
+                self._write(Writer(self._store, executor, ledger, undo, report, self._stop), batches)
             if lock is not None and lock.lost is not None:
                 raise FatalError(lock.lost)
 
@@ -187,12 +187,12 @@ class Restore:
 
     def _write(self, writer: Writer, batches: Iterator[Batch]) -> None:
         try:
-            writer.write(batches, may_lose=self._options.allow_data_loss)
+            writer.write(batches, allow_data_loss=self._options.allow_data_loss)
         finally:
             self.undo_path = writer.undo_path
-            self.kept_all = self.kept_all or writer.kept_all
+            self.deletes_skipped_reason = self.deletes_skipped_reason or writer.deletes_skipped_reason
 
-    def _missing(self, inbox: RestoreInput, mode: Mode) -> list[Action]:
+    def _products_not_in_input(self, inbox: RestoreInput, mode: Mode) -> list[Action]:
         """Reject the chosen products of which the input knows nothing: most likely another one was meant.
 
         A mirror is another matter: a whole input that lists no products speaks for all, and this one has no image.
@@ -202,9 +202,9 @@ class Restore:
             return []
         return [Action("reject", "the input has no image of this product", each) for each in inbox.without_images()]
 
-    def _unknown(self, inbox: RestoreInput) -> Iterator[Action]:
+    def _unverifiable_products(self, inbox: RestoreInput) -> Iterator[Action]:
         """Reject the chosen products that cannot be compared, because input or store know nothing of them."""
-        missing = self._missing(inbox, "mirror")
+        missing = self._products_not_in_input(inbox, "mirror")
         yield from missing
         if not missing and (empty := inbox.without_images()):
             there = {product.id for product in self._store.products(empty)}
@@ -219,18 +219,18 @@ class Restore:
             if self._files is not None:
                 cleanup.callback(self._files.close)
             cleanup.callback(self._uploader.close)
-            cleanup.callback(self._pictures.close)
+            cleanup.callback(self._live_images.close)
             ledger = open_ledger(self._options.state_dir, self._settings.store_hash)
             cleanup.callback(ledger.close)
             yield ledger
 
     @contextmanager
-    def _accounted(self, inbox: RestoreInput, report: Report) -> Iterator[None]:
+    def _report_unreached(self, inbox: RestoreInput, report: Report) -> Iterator[None]:
         """From here on this is the run that the report is about: however it ends, it names every record.
 
         What a run that is stopped did not come to is named too, so that the report alone says what is left to do.
         """
-        report.is_due = True
+        report.should_publish = True
         finished = False
         try:
             yield
@@ -240,11 +240,11 @@ class Restore:
                 key: Key = "product_sku" if self._options.match_products_by == "sku" else "product_id"
                 for records in islice(inbox.groups(key), report.batches * PAGE, None):  # a batch plans a page
                     for record in records:
-                        report.not_reached(record)
+                        report.add_unreached(record)
                 if self._options.mode == "mirror":
                     report.add(Action("delete", "the run ended before it had looked for all deletes", 0), "not reached")
 
-    def _watched(self, batches: Iterator[Batch], report: Report) -> Iterator[Batch]:
+    def _enforce_limits(self, batches: Iterator[Batch], report: Report) -> Iterator[Batch]:
         """Pass on batches until one is not to be carried out.
 
         Raises:
@@ -255,7 +255,7 @@ class Restore:
         for batch in batches:
             if self._stop.is_set():
                 return
-            deletes += sum(action.action == "delete" for each in batch.plans for action in each.writes)
+            deletes += sum(action.type == "delete" for each in batch.plans for action in each.writes)
             if self._options.on_error == "stop" and _count(batch)["reject"]:
                 report.batches += 1
                 report.add_all(batch.plans, "planned" if self._options.dry_run else "not reached")
@@ -266,16 +266,16 @@ class Restore:
                 )
             yield batch
 
-    def _mirror_or_not(self, planner: Planner, inbox: RestoreInput, report: Report) -> Mode:
+    def _effective_mode(self, planner: Planner, inbox: RestoreInput, report: Report) -> Mode:
         """Plan the whole mirror first: deletes are counted before the first one, and none stands on a doubtful input.
 
         Raises:
             SettingsError: there would be more deletes than allowed.
         """
         if inbox.doubt is not None:
-            self.kept_all = inbox.doubt
+            self.deletes_skipped_reason = inbox.doubt
         elif report.unfinished:
-            self.kept_all = "records were rejected"
+            self.deletes_skipped_reason = "records were rejected"
         else:
             counts: Counter[str] = Counter()
             invalid: list[Action] = []  # images of no record that cannot be read: no upsert would name them
@@ -283,7 +283,7 @@ class Restore:
             with self._progress("plan", inbox, lambda: counts.total() - counts["delete"]):
                 for batch in planner.batches(inbox, "mirror"):
                     counts += _count(batch)
-                    rejected = [action for each in batch.plans for action in each.actions if action.action == "reject"]
+                    rejected = [action for each in batch.plans for action in each.actions if action.type == "reject"]
                     invalid += [action for action in rejected if action.is_of_invalid_image]
                     refused += [action for action in rejected if is_refused_delete(action)]
             most = self._options.max_deletes or 0
@@ -294,15 +294,15 @@ class Restore:
                 )
             for action in (*invalid, *refused):
                 report.add(action, "rejected")
-            reasons = [refusal(len(refused))] if refused else []
+            reasons = [refused_deletes_reason(len(refused))] if refused else []
             if counts["reject"] > len(invalid) + len(refused):
                 reasons.append("records were rejected")
             elif invalid:
                 reasons.append(f"of product {invalid[0].product_id} {invalid[0].reason}")
-            self.kept_all = " and ".join(reasons) or None
-        if self.kept_all is None:
+            self.deletes_skipped_reason = " and ".join(reasons) or None
+        if self.deletes_skipped_reason is None:
             return "mirror"
-        logger.warning("mirror: nothing is deleted, because %s.", self.kept_all)
+        logger.warning("mirror: nothing is deleted, because %s.", self.deletes_skipped_reason)
         return "upsert"
 
 
@@ -318,4 +318,4 @@ def _warn_of_missing_files(planner: Planner) -> None:
 
 
 def _count(batch: Batch) -> Counter[str]:
-    return Counter(action.action for each in batch.plans for action in each.actions)
+    return Counter(action.type for each in batch.plans for action in each.actions)

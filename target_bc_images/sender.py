@@ -28,7 +28,7 @@ class Sender:
         store: the store.
         ledger: its ledger, already held.
         uploader: gives the bytes their way into the store.
-        pictures: knows whether picture bytes are kept.
+        live_images: knows whether picture bytes are kept.
         pending: describes creates whose outcome is not known.
         stop: set when the store refuses a field; None where the run goes on.
     """
@@ -38,7 +38,7 @@ class Sender:
         store: Store,
         ledger: Ledger,
         uploader: Uploader,
-        pictures: LiveImages,
+        live_images: LiveImages,
         pending: PendingCreates,
         *,
         stop: threading.Event | None = None,
@@ -46,11 +46,11 @@ class Sender:
         self._store = store
         self._ledger = ledger
         self._uploader = uploader
-        self._pictures = pictures
+        self._live_images = live_images
         self._pending = pending
         self._stop_at_refusal = stop
 
-    def carry_out(self, action: Action, job: ProductTask, facts: PlanContext) -> None:
+    def carry_out(self, action: Action, task: ProductTask, context: PlanContext) -> None:
         """Carry out an action; a field that the store refuses does not cost the picture, nor the other fields.
 
         Raises:
@@ -58,24 +58,24 @@ class Sender:
         """
         while True:
             try:
-                return self._request(action, job, facts)
+                return self._request(action, task, context)
             except RequestRejected as error:
-                fields = self._replaced(action, error, facts)
+                fields = self._replaced(action, error, context)
                 if fields is None:
                     raise
-                if action.action == "update" and len(action.fields) > 1 and not fields:
-                    return self._update_one_by_one(action, job, facts)
-                if action.action == "update" and not fields:
+                if action.type == "update" and len(action.fields) > 1 and not fields:
+                    return self._update_one_by_one(action, task, context)
+                if action.type == "update" and not fields:
                     raise
                 action = action._replace(fields=fields)
 
-    def _replaced(self, action: Action, error: RequestRejected, facts: PlanContext) -> dict[str, Any] | None:
+    def _replaced(self, action: Action, error: RequestRejected, context: PlanContext) -> dict[str, Any] | None:
         """Return the fields to send after a refusal, and take down what it was about; None where it was not them."""
-        replaced = replacements(action.fields, error, is_new=action.live is None)
+        replaced = replacements(action.fields, error, is_new=action.existing is None)
         if replaced is None:
             return None
         fields = dict(action.fields) if replaced else {}
-        refusals = facts.refusals.setdefault(action.subject, {})
+        refusals = context.refusals.setdefault(action.key, {})
         for name, nearest in replaced.items():
             refusal = Refusal(fields.pop(name), nearest, str(error))
             earlier = refusals.get(name)
@@ -88,7 +88,7 @@ class Sender:
             self._stop_at_refusal.set()
         return fields
 
-    def _update_one_by_one(self, action: Action, job: ProductTask, facts: PlanContext) -> None:
+    def _update_one_by_one(self, action: Action, task: ProductTask, context: PlanContext) -> None:
         """Find out which field it is that the store refuses without saying so.
 
         Raises:
@@ -97,83 +97,85 @@ class Sender:
         errors = []
         for name, value in action.fields.items():
             try:
-                self.carry_out(action._replace(fields={name: value}), job, facts)
+                self.carry_out(action._replace(fields={name: value}), task, context)
             except RequestRejected as error:
                 errors.append(error)
         if len(errors) == len(action.fields):
             raise errors[0]
 
-    def _request(self, action: Action, job: ProductTask, facts: PlanContext) -> None:
-        image_id = action.live["id"] if action.live else 0
-        if action.action == "delete":
-            self._delete(action, job, image_id)
-        elif action.action == "update":
-            job.wrote(action, action.fields, self._store.update(job.product_id, image_id, action.fields))
-        elif action.wanted is not None:
-            image = self._send(action, action.wanted, job)
-            job.count_success(action)
-            job.wrote(action, action.fields, image)
-            if action.live is not None and image["image_file"] == action.live["image_file"]:
+    def _request(self, action: Action, task: ProductTask, context: PlanContext) -> None:
+        image_id = action.existing["id"] if action.existing else 0
+        if action.type == "delete":
+            self._delete(action, task, image_id)
+        elif action.type == "update":
+            task.wrote(action, action.fields, self._store.update(task.product_id, image_id, action.fields))
+        elif action.desired is not None:
+            image = self._send(action, action.desired, task)
+            task.count_success(action)
+            task.wrote(action, action.fields, image)
+            if action.existing is not None and image["image_file"] == action.existing["image_file"]:
                 return  # agreed to and not done, since a path never changes its content: planning will say so again
-            known = LedgerEntry(image["id"], action.wanted["image_file"], image["image_file"])
-            facts.known[action.subject] = known
-            if action.live is None:
-                facts.created[action.subject] = image["id"]
-                facts.unfinished.add(action.subject)
-            self._ledger.done(job.product_id, action.subject, known, is_new=action.live is None)
+            known = LedgerEntry(image["id"], action.desired["image_file"], image["image_file"])
+            context.entries[action.key] = known
+            if action.existing is None:
+                context.created[action.key] = image["id"]
+                context.unfinished.add(action.key)
+            self._ledger.commit(task.product_id, action.key, known, is_new=action.existing is None)
 
-    def _send(self, action: Action, wanted: Record, job: ProductTask) -> Record:
+    def _send(self, action: Action, desired: Record, task: ProductTask) -> Record:
         """Give an image its picture, by the first way that the store does not refuse."""
 
         def go(way: AbstractContextManager[Source]) -> Record:
             with way as source:
-                if action.live is None:
-                    return self._create(action, wanted, source, job)
-                return self._store.replace(job.product_id, action.live["id"], source, action.fields)
+                if action.existing is None:
+                    return self._create(action, desired, source, task)
+                return self._store.replace(task.product_id, action.existing["id"], source, action.fields)
 
-        *others, last = self._uploader.ways(wanted, self._ledger)
+        *others, last = self._uploader.ways(desired, self._ledger)
         for way in others:
             with suppress(RequestRejected):
                 return go(way)
         try:
             return go(last)
         except RequestRejected as error:
-            if self._uploader.route(wanted) == "address" and _is_about_the_picture(error):
-                message = f"{self._uploader.without_bytes(wanted)}, and its old address does not serve: {error}"
+            if self._uploader.route(desired) == "address" and _is_about_the_picture(error):
+                message = f"{self._uploader.without_bytes(desired)}, and its old address does not serve: {error}"
                 raise RequestRejected(message, error.status, fields=error.fields) from error
             raise
 
-    def _create(self, action: Action, wanted: Record, source: Source, job: ProductTask) -> Record:
+    def _create(self, action: Action, desired: Record, source: Source, task: ProductTask) -> Record:
         sent = source.url if isinstance(source, UrlSource) else source.name
         intent = Intent(
-            product_id=job.product_id,
-            source=action.subject,
-            source_file=wanted["image_file"],
-            names=frozenset(map(comparable_name, (sent, wanted["image_file"]))),
-            others=frozenset(image["id"] for image in job.images) | frozenset(job.created.values()),
+            product_id=task.product_id,
+            source=action.key,
+            source_file=desired["image_file"],
+            names=frozenset(map(comparable_name, (sent, desired["image_file"]))),
+            others=frozenset(image["id"] for image in task.images) | frozenset(task.created.values()),
             at=self._pending.now(),
-            sha256=None if isinstance(source, UrlSource) and not self._pictures.are_kept else wanted.get("file_sha256"),
+            sha256=None
+            if isinstance(source, UrlSource) and not self._live_images.has_file_store
+            else desired.get("file_sha256"),
         )
-        self._ledger.intend(intent)
+        self._ledger.begin(intent)
         try:
-            image = self._store.create(job.product_id, source, action.fields)
+            image = self._store.create(task.product_id, source, action.fields)
         except (OutcomeUnknown, UnexpectedResponse) as error:
             is_answered = isinstance(error, OutcomeUnknown) and error.is_answered
-            job.leave_pending(intent, self._pending.describe(intent), is_answered=is_answered)
+            task.leave_pending(intent, self._pending.describe(intent), is_answered=is_answered)
             raise
         except (RequestRejected, FatalError):  # refused, or never sent
-            self._ledger.drop(intent)
+            self._ledger.abort(intent)
             raise
-        job.note_created(action, image["id"])
+        task.note_created(action, image["id"])
         return image
 
-    def _delete(self, action: Action, job: ProductTask, image_id: int) -> None:
-        doomed = {each.live["id"] for each in job.todo if each.action == "delete" and each.live}
-        if len(doomed) > 1 and doomed == {image["id"] for image in self._store.images(job.product_id)}:
-            self._store.delete_all(job.product_id, doomed)
-            job.todo = [action]
+    def _delete(self, action: Action, task: ProductTask, image_id: int) -> None:
+        doomed = {each.existing["id"] for each in task.todo if each.type == "delete" and each.existing}
+        if len(doomed) > 1 and doomed == {image["id"] for image in self._store.images(task.product_id)}:
+            self._store.delete_all(task.product_id, doomed)
+            task.todo = [action]
         else:
-            self._store.delete(job.product_id, image_id)
+            self._store.delete(task.product_id, image_id)
 
 
 def _is_about_the_picture(error: RequestRejected) -> bool:

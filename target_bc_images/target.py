@@ -180,7 +180,7 @@ class TargetBCImages(Target):
     def _tell(self) -> None:
         if self.report.counts or self.report.skipped:
             width = shutil.get_terminal_size().columns if sys.stderr and sys.stderr.isatty() else None
-            lines = [*self.report.changes(width), self.report.table(), *self.report.faults()]
+            lines = [*self.report.changes(width), self.report.table(), *self.report.problem_lines()]
             logs.write_text(PROG, "\n".join(lines))
         if self.restore.undo_path is not None:
             logs.write_text(PROG, f"What this run changed can be taken back: {self.restore.undo_path}")
@@ -307,9 +307,9 @@ class TargetBCImages(Target):
         if self._signal is not None:
             raise SystemExit(128 + self._signal)
         self._applying = False
-        if self.restore.kept_all is not None:
-            raise PartialFailure(f"mirror deleted nothing, because {self.restore.kept_all}.")
-        if self.report.bad:
+        if self.restore.deletes_skipped_reason is not None:
+            raise PartialFailure(f"mirror deleted nothing, because {self.restore.deletes_skipped_reason}.")
+        if self.report.problem_count:
             raise PartialFailure(f"{self._how_many()}{self._where()}.")
         for stream, count in self._uncounted.items():
             self._sinks_active[stream].record_counter_metric.increment(count)

@@ -17,7 +17,7 @@ from target_bc_images.planner import Batch, read_products
 from target_bc_images.planning import Action, plan, room_for
 from target_bc_images.report import Report
 
-__all__ = ["Writer", "is_refused_delete", "refusal"]
+__all__ = ["Writer", "is_refused_delete", "refused_deletes_reason"]
 
 
 class Writer:
@@ -25,35 +25,35 @@ class Writer:
 
     Args:
         store: the store.
-        apply: writes to it.
+        executor: writes to it.
         ledger: its ledger.
         undo: keeps what is there before.
-        report: is told how every action ended.
+        report: is has_outcome how every action ended.
         stop: once set, nothing new starts.
 
     Attributes:
         undo_path: where what was changed, or may have been, is written down; None while nothing was.
-        kept_all: why a mirror deleted nothing after all else was done, if so.
+        deletes_skipped_reason: why a mirror deleted nothing after all else was done, if so.
     """
 
     def __init__(
-        self, store: Store, apply: Executor, ledger: Ledger, undo: UndoWriter, report: Report, stop: threading.Event
+        self, store: Store, executor: Executor, ledger: Ledger, undo: UndoWriter, report: Report, stop: threading.Event
     ) -> None:
         self._store = store
-        self._apply = apply
+        self._executor = executor
         self._ledger = ledger
         self._undo = undo
         self._report = report
         self._stop = stop
         self.undo_path: str | None = None
-        self.kept_all: str | None = None
+        self.deletes_skipped_reason: str | None = None
 
-    def write(self, batches: Iterable[Batch], *, may_lose: bool) -> None:
+    def write(self, batches: Iterable[Batch], *, allow_data_loss: bool) -> None:
         """Carry out all batches; what a mirror deletes comes last, and only if nothing has gone wrong before.
 
         Args:
             batches: the plans, batch by batch.
-            may_lose: whether a picture may be lost of which no copy is kept.
+            allow_data_loss: whether a picture may be lost of which no copy is kept.
 
         Raises:
             BcImagesError: the store, the ledger or the undo stopped the run.
@@ -61,29 +61,29 @@ class Writer:
         refused = 0
         later: list[Batch] = []  # no more of them than max_deletes
         for batch in batches:
-            saved = self._undo.keep(batch.plans)
-            safe = batch if may_lose else _without_losses(batch, saved)
+            backed_up = self._undo.save(batch.plans)
+            safe = batch if allow_data_loss else _require_backups(batch, backed_up)
             self._report.batches += 1
             refused += sum(is_refused_delete(action) for each in safe.plans for action in each.actions)
-            if deleting := [each for each in safe.plans if any(action.action == "delete" for action in each.writes)]:
+            if deleting := [each for each in safe.plans if any(action.type == "delete" for action in each.writes)]:
                 now = _without_deletes(safe)
-                later.append(_left_for_later(Batch(deleting, safe.facts), now))
+                later.append(_left_for_later(Batch(deleting, safe.context), now))
                 safe = now
             self._carry_out(safe)
             if self._stop.is_set():
                 break
         if later and self._report.unfinished:  # what the store never takes must not keep a mirror from its end
-            self.kept_all = self._why_kept(refused)
+            self.deletes_skipped_reason = self._deletes_skipped_reason(refused)
         for batch in later:
-            if self._stop.is_set() or self.kept_all:
+            if self._stop.is_set() or self.deletes_skipped_reason:
                 for action in _writes(batch):
                     self._report.add(action, "not reached")
             else:
-                self._carry_out(self._again(batch))
+                self._carry_out(self._replan_deletes(batch))
 
-    def _why_kept(self, refused: int) -> str:
+    def _deletes_skipped_reason(self, refused: int) -> str:
         """Say what has gone wrong, so that nothing is deleted; `refused` deletes would have lost a picture."""
-        reasons = [refusal(refused)] if refused else []
+        reasons = [refused_deletes_reason(refused)] if refused else []
         undecided, unverified = self._report.with_status("undecided"), self._report.with_status("unverified")
         if undecided:
             reasons.append(f"{counted(undecided, 'image is', 'images are')} undecided")
@@ -96,10 +96,10 @@ class Writer:
     def _carry_out(self, batch: Batch) -> None:
         changing = [each for each in batch.plans if each.writes]
         self._report.add_all((each for each in batch.plans if not each.writes), "done")
-        told = changed = False
+        has_outcome = changed = False
         try:
-            for outcome in self._apply.run(batch):
-                told = True
+            for outcome in self._executor.run(batch):
+                has_outcome = True
                 changed = changed or outcome.may_have_written
                 self._report.add(
                     outcome.action,
@@ -109,7 +109,7 @@ class Writer:
                     differences=outcome.differences,
                 )
         except Exception as error:
-            if not told:  # it could not even say how far it came, for want of its ledger
+            if not has_outcome:  # it could not even say how far it came, for want of its ledger
                 self._report.add_all(changing, "not reached")
             # Only these two say for sure that the store has not taken what was cut off.
             changed = changed or not isinstance(error, AuthError | StoreSuspended)
@@ -119,35 +119,37 @@ class Writer:
                 self.undo_path = str(self._undo.path)
         self._report.flush()
 
-    def _again(self, batch: Batch) -> Batch:
+    def _replan_deletes(self, batch: Batch) -> Batch:
         """Plan the deletes of a batch again, now that all else is done; what is gone already counts as deleted."""
-        live = read_products(self._store, [each.product_id for each in batch.plans], batch.facts)
+        existing = read_products(self._store, [each.product_id for each in batch.plans], batch.context)
         plans = [
-            plan(each.product_id, each.wanted, live.get(each.product_id, []), batch.facts, each) for each in batch.plans
+            plan(each.product_id, each.desired, existing.get(each.product_id, []), batch.context, each)
+            for each in batch.plans
         ]
-        left = {action.subject for each in plans for action in each.writes}
+        left = {action.key for each in plans for action in each.writes}
         for action in _writes(batch):
-            if action.subject not in left:
+            if action.key not in left:
                 self._report.add(action, "done")
-        return Batch([each._replace(actions=each.writes) for each in plans], batch.facts)
+        return Batch([each._replace(actions=each.writes) for each in plans], batch.context)
 
 
-def _without_losses(batch: Batch, saved: set[str]) -> Batch:
+def _require_backups(batch: Batch, backed_up: set[str]) -> Batch:
     """From here on let no picture be lost of which no copy is kept."""
-    facts = replace(batch.facts, saved=saved)
+    context = replace(batch.context, backed_up=backed_up)
     plans = [
-        plan(each.product_id, each.wanted, each.live, facts, each) if each.writes else each for each in batch.plans
+        plan(each.product_id, each.desired, each.existing, context, each) if each.writes else each
+        for each in batch.plans
     ]
-    return Batch(plans, facts)
+    return Batch(plans, context)
 
 
 def is_refused_delete(action: Action) -> bool:
     """Whether a mirror would have deleted an image, and must not."""
-    is_extra = action.wanted is None and action.live is not None and not action.is_of_invalid_image
-    return action.action == "reject" and is_extra
+    is_extra = action.desired is None and action.existing is not None and not action.is_of_invalid_image
+    return action.type == "reject" and is_extra
 
 
-def refusal(count: int) -> str:
+def refused_deletes_reason(count: int) -> str:
     """Say why a mirror must not delete so many images."""
     what = "1 delete was refused" if count == 1 else f"{count} deletes were refused"
     return f"{what}: no copy of the picture is kept (set file_store, or allow_data_loss)"
@@ -161,26 +163,24 @@ def _without_deletes(batch: Batch) -> Batch:
     """Leave out the deletes, and the creates for which there is no room before them."""
     plans = []
     for each in batch.plans:
-        room = room_for(each.live)
-        creates = [action for action in each.writes if action.action == "create"]
-        late = {action.subject for action in creates[max(0, room) :]}
+        room = room_for(each.existing)
+        creates = [action for action in each.writes if action.type == "create"]
+        late = {action.key for action in creates[max(0, room) :]}
         plans.append(
             each._replace(
                 actions=[action for action in each.actions if _is_done_now(action, late)],
                 writes=[action for action in each.writes if _is_done_now(action, late)],
             )
         )
-    return Batch(plans, replace(batch.facts, deletes=False))
+    return Batch(plans, replace(batch.context, deletes=False))
 
 
 def _is_done_now(action: Action, late: Collection[SourceKey]) -> bool:
-    return action.action != "delete" and not (action.action == "create" and action.subject in late)
+    return action.type != "delete" and not (action.type == "create" and action.key in late)
 
 
 def _left_for_later(batch: Batch, now: Batch) -> Batch:
     """Return the plans with those writes alone that are not carried out now."""
-    done = {action.subject for action in _writes(now)}
-    plans = [
-        each._replace(writes=[action for action in each.writes if action.subject not in done]) for each in batch.plans
-    ]
-    return Batch(plans, batch.facts)
+    done = {action.key for action in _writes(now)}
+    plans = [each._replace(writes=[action for action in each.writes if action.key not in done]) for each in batch.plans]
+    return Batch(plans, batch.context)

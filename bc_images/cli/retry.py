@@ -47,7 +47,7 @@ def retry(report: str, configs: tuple[str, ...]) -> None:
         return
     with closing(TargetBCImages(config=settings_files(configs), adapt=_adapt)) as target:
         only = target.config.get("product_ids")
-        target.restore.claimed.update(_claimed(report))
+        target.restore.owner_of.update(_claimed(report))
         target.restore.siblings.update(_siblings(report))
         target.restore.tries_again = True
         left = Counter(_obstacle(line, only) for line in _unfinished(report))
@@ -61,7 +61,7 @@ def retry(report: str, configs: tuple[str, ...]) -> None:
         finally:
             for line in _unfinished(report):  # the new report may take the place of this one
                 if _obstacle(line, only) is not None:
-                    target.report.carry_over(line)
+                    target.report.copy_entry(line)
         if left:
             raise PartialFailure(_what_is_left(left))
 

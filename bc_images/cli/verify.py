@@ -165,16 +165,16 @@ def differences(
             raise InvalidInput(
                 f"The backup holds no image, and no mark of a complete sweep: name another one.{streams}"
             )
-        target.report.is_due = True
+        target.report.should_publish = True
         target.report.close()
         yield from _unreadable(rejected)
         for action in target.restore.compare(target.inbox):
-            yield "!" if action.reason in _GONE else SIGNS[action.action], action
+            yield "!" if action.reason in _GONE else SIGNS[action.type], action
 
 
 def _says_something(target: TargetBCImages) -> bool:
     inbox = target.inbox
-    return bool(inbox.count or inbox.is_whole or target.report.bad or target.options.product_ids)
+    return bool(inbox.count or inbox.is_whole or target.report.problem_count or target.options.product_ids)
 
 
 def _unreadable(report: Path) -> Iterator[tuple[str, Action]]:
@@ -189,8 +189,8 @@ def _as_json(sign: str, action: Action) -> str:
         {
             "sign": sign,
             "product_id": action.product_id,
-            "source_id": action.wanted["id"] if action.wanted else None,
-            "target_id": action.live["id"] if action.live else None,
+            "source_id": action.desired["id"] if action.desired else None,
+            "target_id": action.existing["id"] if action.existing else None,
             "reason": action.reason,
             "fields": dict(action.fields),
         }

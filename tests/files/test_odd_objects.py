@@ -280,7 +280,7 @@ def test_a_report_that_cannot_be_written_is_refused_at_the_start(
 
 
 @kinds
-@pytest.mark.parametrize("file", [f"ledger-{STORE_HASH}.sqlite", f"ledger-{STORE_HASH}.holder"])
+@pytest.mark.parametrize("file", [f"ledger-{STORE_HASH}.sqlite", f"ledger-{STORE_HASH}.lock"])
 def test_a_ledger_that_is_no_file_is_refused(
     kind: str, file: str, config: Path, target_config: Path, tmp_path: Path
 ) -> None:

@@ -43,7 +43,7 @@ FIRST, SECOND, THIRD = 101, 102, 103
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait as often as a real run does, and not as long."""
-    monkeypatch.setattr(executor, "PATIENCE", killable_process.PATIENCE)
+    monkeypatch.setattr(executor, "POLL_DELAYS", killable_process.POLL_DELAYS)
     for module in (transport, webdav):
         monkeypatch.setattr(module, "backoff", killable_process.backoff)
 
@@ -270,7 +270,7 @@ def test_a_disk_that_is_full_between_a_create_and_its_note(
 ) -> None:
     before, backup = stage.state(), stage.backup()
     count = lose_everything(stage)
-    done, calls = Ledger.done, []
+    done, calls = Ledger.commit, []
 
     def on_a_full_disk(self: Ledger, *rest: Any, **more: Any) -> None:
         calls.append(rest)
@@ -286,7 +286,7 @@ def test_a_disk_that_is_full_between_a_create_and_its_note(
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(Ledger, "done", on_a_full_disk)
+            patch.setattr(Ledger, "commit", on_a_full_disk)
             run = stage.restore(backup, concurrency=1)
     finally:
         signal.signal(signal.SIGXFSZ, handler)

@@ -17,7 +17,7 @@ from bigcommerce_sandbox import SandboxServer
 from target_bc_images import executor
 from tests.support.target import run_target
 
-PATIENCE = (0.0, 0.05, 0.2, 0.5)
+POLL_DELAYS = (0.0, 0.05, 0.2, 0.5)
 LONG = 60.0  # seconds after which a test gives up
 
 
@@ -28,7 +28,7 @@ def backoff(attempt: int) -> float:
 
 def impatience() -> None:
     """Wait as often as a real run does, and not as long."""
-    executor.PATIENCE = PATIENCE
+    executor.POLL_DELAYS = POLL_DELAYS
     transport.backoff = webdav.backoff = backoff  # type: ignore[attr-defined]
 
 

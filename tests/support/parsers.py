@@ -442,9 +442,9 @@ def _report(data: bytes) -> None:
         retry._siblings(name)
         report = Report(None)
         for line in retry._unfinished(name):
-            report.carry_over(line)
+            report.copy_entry(line)
         report.close()
-        assert len("".join(report.faults())) < 20_000
+        assert len("".join(report.problem_lines())) < 20_000
         for message in retry._messages(name, [2]):
             orjson.loads(message)
     finally:

@@ -18,7 +18,7 @@ from tests.support.target import Stage
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait as often as a real run does, and not as long."""
-    monkeypatch.setattr(executor, "PATIENCE", killable_process.PATIENCE)
+    monkeypatch.setattr(executor, "POLL_DELAYS", killable_process.POLL_DELAYS)
     monkeypatch.setattr(transport, "backoff", killable_process.backoff)
     monkeypatch.setattr(webdav, "backoff", killable_process.backoff)
 

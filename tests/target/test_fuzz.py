@@ -53,7 +53,7 @@ def test_messages(seed: int) -> None:
                     for key in ("product_id", "product_sku"):
                         list(target.inbox.groups(cast("Any", key)))
                     target.inbox.speaks_for(2, "SKU", "product_sku")
-                    assert len(target.report.table()) + len("".join(target.report.faults())) < 20_000
+                    assert len(target.report.table()) + len("".join(target.report.problem_lines())) < 20_000
                 finally:
                     target.inbox.close()
                     target.store.close()

@@ -32,35 +32,37 @@ class TestBook:
     def test_intents_and_what_became_of_them(self, tmp_path: Path) -> None:
         ledger = Ledger(tmp_path, "sandbox")
         other = Intent(SECOND, ("other", 2), "b", frozenset({"b"}), frozenset(), 6.0)
-        ledger.intend(INTENT)
-        ledger.intend(other)
+        ledger.begin(INTENT)
+        ledger.begin(other)
         ledger.close()
         ledger = Ledger(tmp_path, "sandbox")
         assert ledger.open_intents() == [INTENT, other]
-        ledger.done(FIRST, SOURCE, LedgerEntry(12, "x", "y"))
-        ledger.drop(other)
+        ledger.commit(FIRST, SOURCE, LedgerEntry(12, "x", "y"))
+        ledger.abort(other)
         assert ledger.open_intents() == []
-        assert ledger.known([SOURCE, ("other", 2)]) == {SOURCE: LedgerEntry(12, "x", "y")}
+        assert ledger.entries([SOURCE, ("other", 2)]) == {SOURCE: LedgerEntry(12, "x", "y")}
         ledger.close()
 
     def test_a_chain_of_restores_ends_where_the_image_is_now(self, tmp_path: Path) -> None:
         ledger = Ledger(tmp_path, "sandbox")
-        ledger.done(
+        ledger.commit(
             FIRST, ("shop", 5), LedgerEntry(9, "a", "b")
         )  # restored, lost, backed up as 9 before, restored again
-        ledger.done(FIRST, ("sandbox", 9), LedgerEntry(12, "b", "c"))
-        ledger.done(FIRST, ("sandbox", 12), LedgerEntry(15, "other", "d"))  # with another picture by then
-        assert ledger.known([("shop", 5), ("sandbox", 9), ("sandbox", 12)]) == {
+        ledger.commit(FIRST, ("sandbox", 9), LedgerEntry(12, "b", "c"))
+        ledger.commit(FIRST, ("sandbox", 12), LedgerEntry(15, "other", "d"))  # with another picture by then
+        assert ledger.entries([("shop", 5), ("sandbox", 9), ("sandbox", 12)]) == {
             ("shop", 5): LedgerEntry(15, "", "d"),
             ("sandbox", 9): LedgerEntry(15, "", "d"),
             ("sandbox", 12): LedgerEntry(15, "other", "d"),
         }
-        ledger.done(FIRST, ("sandbox", 12), LedgerEntry(15, "c", "d"))
-        assert ledger.known([("shop", 5)]) == {("shop", 5): LedgerEntry(15, "a", "d")}
-        ledger.done(FIRST, ("sandbox", 15), LedgerEntry(9, "d", "b"))  # a store that was reset: a chain without an end
-        assert ledger.known([("shop", 5)]) == {("shop", 5): LedgerEntry(9, "a", "b")}
-        assert ledger.known([("shop", 5)], {12: "c"}) == {("shop", 5): LedgerEntry(12, "a", "c")}
-        assert ledger.claimed({9: "b", 12: "c", 15: "another file", 99: "x"}) == {
+        ledger.commit(FIRST, ("sandbox", 12), LedgerEntry(15, "c", "d"))
+        assert ledger.entries([("shop", 5)]) == {("shop", 5): LedgerEntry(15, "a", "d")}
+        ledger.commit(
+            FIRST, ("sandbox", 15), LedgerEntry(9, "d", "b")
+        )  # a store that was reset: a chain without an end
+        assert ledger.entries([("shop", 5)]) == {("shop", 5): LedgerEntry(9, "a", "b")}
+        assert ledger.entries([("shop", 5)], {12: "c"}) == {("shop", 5): LedgerEntry(12, "a", "c")}
+        assert ledger.owner_of({9: "b", 12: "c", 15: "another file", 99: "x"}) == {
             9: ("sandbox", 15),
             12: ("sandbox", 9),
         }
@@ -68,19 +70,19 @@ class TestBook:
 
     def test_siblings_are_remembered_for_a_day(self, tmp_path: Path) -> None:
         ledger, now = Ledger(tmp_path, "sandbox"), 1_800_000_000.0
-        ledger.remember({FIRST: [{"id": 7, "sort_order": 3, "is_thumbnail": True, "description": "x"}]}, now)
-        assert ledger.remembered([FIRST, SECOND], now) == {7: {"sort_order": 3, "is_thumbnail": True}}
-        assert ledger.remembered([SECOND], now) == {}
-        assert ledger.remembered([FIRST], now + 25 * 3600) == {}
-        ledger.forget([FIRST])
-        assert ledger.remembered([FIRST], now) == {}
+        ledger.save_siblings({FIRST: [{"id": 7, "sort_order": 3, "is_thumbnail": True, "description": "x"}]}, now)
+        assert ledger.load_siblings([FIRST, SECOND], now) == {7: {"sort_order": 3, "is_thumbnail": True}}
+        assert ledger.load_siblings([SECOND], now) == {}
+        assert ledger.load_siblings([FIRST], now + 25 * 3600) == {}
+        ledger.clear_siblings([FIRST])
+        assert ledger.load_siblings([FIRST], now) == {}
         ledger.close()
 
     def test_a_copy_to_read_leaves_no_trace(self, tmp_path: Path) -> None:
         assert Ledger.read_only(tmp_path / "none", "sandbox").open_intents() == []
         assert not (tmp_path / "none").exists()
         ledger = Ledger(tmp_path, "sandbox")
-        ledger.intend(INTENT)
+        ledger.begin(INTENT)
         before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}  # as a killed run leaves it
         assert Ledger.read_only(tmp_path, "sandbox").open_intents() == [INTENT]
         assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
@@ -196,7 +198,7 @@ class TestLost:
 def test_a_write_that_fails_is_an_error_of_the_whole_run(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, "sandbox")
     with no_file_longer_than(4096), pytest.raises(FatalError, match="Free the disk or mend state_dir"):
-        ledger.intend(INTENT)
+        ledger.begin(INTENT)
     ledger.close()
 
 
@@ -220,7 +222,7 @@ def test_an_image_that_an_intent_finds_is_not_created_again(sandbox: SandboxServ
         same_names, ("sandbox", lost["id"]), lost["image_file"], frozenset({"main-image"}), others, 0.0
     )
     ledger = Ledger(stage.state_dir, "sandbox")
-    ledger.intend(with_intent)
+    ledger.begin(with_intent)
     ledger.close()
     run = stage.restore(backup)
     assert (run.code, run.actions) == (0, [("update", "done")])

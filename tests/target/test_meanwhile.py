@@ -170,7 +170,7 @@ class TestListThatLags:
                 looks += 1
                 for product in products(self, ids):
                     newest = max(image["id"] for image in stage.sandbox.dump(files=False)["images"])
-                    if 1 < looks < 2 + len(executor.PATIENCE):
+                    if 1 < looks < 2 + len(executor.POLL_DELAYS):
                         product.images = [image for image in product.images if image["id"] < newest]
                     yield product
 
@@ -229,7 +229,7 @@ class TestImageThatTheStoreFailsAt:
         sandbox.faults("5" * 1000, match="PUT .*/images")
         run = stage.restore(backup, max_retries=0, concurrency=1)
         assert run.code == 3
-        assert len([method for method, _ in stage.writes() if method == "PUT"]) == executor.MOST_UNANSWERED
+        assert len([method for method, _ in stage.writes() if method == "PUT"]) == executor.MAX_UNANSWERED
 
 
 class TestSkus:

@@ -306,7 +306,7 @@ def test_what_is_decided_in_a_moment_is_waited_for(
     assert stage.restore(backup).code == 1
     started = time.monotonic()
     monkeypatch.setattr(StoreClock, "now", lambda _: sent + TIMEOUT - left + time.monotonic() - started)
-    monkeypatch.setattr(executor, "PATIENCE", (0.0,))
+    monkeypatch.setattr(executor, "POLL_DELAYS", (0.0,))
     assert stage.restore(backup).code == code
     assert (stage.state() == before) is (code == 0)
 

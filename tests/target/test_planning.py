@@ -8,25 +8,27 @@ from typing import Any, ClassVar
 import pytest
 
 from bc_images.bigcommerce.mapping import Record
-from target_bc_images.matching import LedgerEntry, Mode, PlanContext, in_doubt
+from target_bc_images.matching import LedgerEntry, Mode, PlanContext, needs_digest
 from target_bc_images.planning import MAX_IMAGES, NO_FILE, ProductPlan, plan
 from tests.support.records import STORE, record
 
 A, B = "a" * 64, "b" * 64
 
 
-def decided(wanted: list[Record], live: list[Record], **facts: Any) -> list[tuple[str, int | None, int | None, Record]]:
+def decided(
+    desired: list[Record], existing: list[Record], **context: Any
+) -> list[tuple[str, int | None, int | None, Record]]:
     """Plan product 1 and return (action, wanted id, live id, fields) of every action."""
-    planned = plan(1, wanted, live, PlanContext(STORE, **facts))
+    planned = plan(1, desired, existing, PlanContext(STORE, **context))
     return [
-        (a.action, a.wanted["id"] if a.wanted else None, a.live["id"] if a.live else None, dict(a.fields))
+        (a.type, a.desired["id"] if a.desired else None, a.existing["id"] if a.existing else None, dict(a.fields))
         for a in planned.actions
     ]
 
 
-def planned_before(live: list[Record], wanted: list[Record] | None = None) -> ProductPlan:
+def planned_before(existing: list[Record], desired: list[Record] | None = None) -> ProductPlan:
     """Return the plan of a run that begins with these images, of which it is to leave all as they are."""
-    return plan(1, wanted or [], live, PlanContext(STORE))
+    return plan(1, desired or [], existing, PlanContext(STORE))
 
 
 def test_an_equal_image_is_kept() -> None:
@@ -67,14 +69,14 @@ def test_ids_of_another_store_never_match() -> None:
 
 def test_the_ledger_finds_what_a_restore_has_created() -> None:
     known = {(STORE, 1): LedgerEntry(9, record(1)["image_file"], "z/999/else__99999.jpg")}
-    live = record(9, image_file="z/999/else__99999.jpg", sort_order=1)
-    assert decided([record(1)], [live], known=known) == [("keep", 1, 9, {})]
+    existing = record(9, image_file="z/999/else__99999.jpg", sort_order=1)
+    assert decided([record(1)], [existing], entries=known) == [("keep", 1, 9, {})]
 
 
 def test_the_ledger_does_not_vouch_for_another_file_of_the_source() -> None:
     known = {(STORE, 1): LedgerEntry(9, "a/001/older__11111.jpg", "z/999/else__99999.jpg")}
-    live = record(9, image_file="z/999/else__99999.jpg", sort_order=1)
-    assert decided([record(1)], [live], known=known)[0][:3] == ("replace", 1, 9)
+    existing = record(9, image_file="z/999/else__99999.jpg", sort_order=1)
+    assert decided([record(1)], [existing], entries=known)[0][:3] == ("replace", 1, 9)
 
 
 def test_a_name_finds_what_somebody_else_has_imported_again() -> None:
@@ -84,26 +86,26 @@ def test_a_name_finds_what_somebody_else_has_imported_again() -> None:
 
 
 def test_of_several_equal_names_the_one_with_fewest_differences_is_taken() -> None:
-    live = [record(5, "front", sort_order=9), record(6, "front", sort_order=1)]
-    assert decided([record(1, "front")], live)[0] == ("keep", 1, 6, {})
+    existing = [record(5, "front", sort_order=9), record(6, "front", sort_order=1)]
+    assert decided([record(1, "front")], existing)[0] == ("keep", 1, 6, {})
 
 
 def test_a_live_image_is_claimed_once() -> None:
-    wanted = [record(1, "front"), record(2, "front")]
-    assert [d[0] for d in decided(wanted, [record(9, "front")])] == ["update", "create"]
+    desired = [record(1, "front"), record(2, "front")]
+    assert [d[0] for d in decided(desired, [record(9, "front")])] == ["update", "create"]
 
 
 @pytest.mark.parametrize("name", ["größe-maß", "日本", "x" * 240, "Main Image (1)", "a_b.c"])
 def test_a_name_is_found_whatever_its_way_into_the_store_has_made_of_it(name: str) -> None:
     plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:200] or "image"
-    live = record(9, sort_order=1, image_file=f"q/555/{plain}__12345__54321.jpg")
-    assert decided([record(1, name)], [live]) == [("keep", 1, 9, {})]
+    existing = record(9, sort_order=1, image_file=f"q/555/{plain}__12345__54321.jpg")
+    assert decided([record(1, name)], [existing]) == [("keep", 1, 9, {})]
 
 
 def test_of_many_equal_names_those_that_agree_go_together_first() -> None:
     """A restore that was cut short had created the second of three: it must not be taken for the first."""
-    wanted = [record(1, "front"), record(2, "front"), record(3, "front")]
-    assert [d[:3] for d in decided(wanted, [record(9, "front", sort_order=2)])] == [
+    desired = [record(1, "front"), record(2, "front"), record(3, "front")]
+    assert [d[:3] for d in decided(desired, [record(9, "front", sort_order=2)])] == [
         ("create", 1, None),
         ("keep", 2, 9),
         ("create", 3, None),
@@ -111,39 +113,39 @@ def test_of_many_equal_names_those_that_agree_go_together_first() -> None:
 
 
 def test_known_unlike_content_does_not_match_by_name() -> None:
-    wanted = [record(1, "front", file_sha256=A)]
-    live = record(9, "front")
-    assert decided(wanted, [live], digests={live["image_file"]: B})[0][:2] == ("create", 1)
+    desired = [record(1, "front", file_sha256=A)]
+    existing = record(9, "front")
+    assert decided(desired, [existing], digests={existing["image_file"]: B})[0][:2] == ("create", 1)
 
 
 def test_known_equal_content_wins_over_order() -> None:
-    live = [record(8, "front", sort_order=1), record(9, "front", sort_order=1)]
-    digests = {live[0]["image_file"]: B, live[1]["image_file"]: A}
-    assert decided([record(1, "front", file_sha256=A)], live, digests=digests)[0] == ("keep", 1, 9, {})
+    existing = [record(8, "front", sort_order=1), record(9, "front", sort_order=1)]
+    digests = {existing[0]["image_file"]: B, existing[1]["image_file"]: A}
+    assert decided([record(1, "front", file_sha256=A)], existing, digests=digests)[0] == ("keep", 1, 9, {})
 
 
 def test_a_file_sent_by_its_digest_is_found_by_it() -> None:
-    live = record(9, sort_order=1, image_file=f"q/555/{A}__12345.jpg")
-    assert decided([record(1, "front", file_sha256=A)], [live])[0] == ("keep", 1, 9, {})
+    existing = record(9, sort_order=1, image_file=f"q/555/{A}__12345.jpg")
+    assert decided([record(1, "front", file_sha256=A)], [existing])[0] == ("keep", 1, 9, {})
 
 
 def test_another_picture_under_the_same_id_is_replaced() -> None:
-    live = record(1, image_file="k/777/else__33333.jpg")
-    assert decided([record(1, description="d")], [live])[0] == ("replace", 1, 1, {"description": "d"})
+    existing = record(1, image_file="k/777/else__33333.jpg")
+    assert decided([record(1, description="d")], [existing])[0] == ("replace", 1, 1, {"description": "d"})
 
 
 def test_the_same_name_with_other_content_under_the_same_id_is_replaced() -> None:
-    live = record(1, image_file="k/777/picture-1__33333.jpg")
-    assert decided([record(1, file_sha256=A)], [live], digests={live["image_file"]: B})[0][0] == "replace"
-    assert decided([record(1, file_sha256=A)], [live], digests={live["image_file"]: A})[0][0] == "keep"
+    existing = record(1, image_file="k/777/picture-1__33333.jpg")
+    assert decided([record(1, file_sha256=A)], [existing], digests={existing["image_file"]: B})[0][0] == "replace"
+    assert decided([record(1, file_sha256=A)], [existing], digests={existing["image_file"]: A})[0][0] == "keep"
 
 
 def test_a_rendition_that_stood_in_for_a_lost_original_replaces_nothing() -> None:
-    live = record(1, image_file="k/777/picture-1__33333.jpg")
-    facts = {"digests": {live["image_file"]: B}}
-    assert decided([record(1, file_sha256=A, file_source="zoom")], [live], **facts)[0][0] == "keep"
-    assert decided([record(1, file_sha256=A, file_source="original")], [live], **facts)[0][0] == "replace"
-    assert decided([record(2, "picture-1", file_sha256=A, file_source="zoom")], [live], **facts)[0][:3] == (
+    existing = record(1, image_file="k/777/picture-1__33333.jpg")
+    context = {"digests": {existing["image_file"]: B}}
+    assert decided([record(1, file_sha256=A, file_source="zoom")], [existing], **context)[0][0] == "keep"
+    assert decided([record(1, file_sha256=A, file_source="original")], [existing], **context)[0][0] == "replace"
+    assert decided([record(2, "picture-1", file_sha256=A, file_source="zoom")], [existing], **context)[0][:3] == (
         "update",
         2,
         1,
@@ -151,20 +153,20 @@ def test_a_rendition_that_stood_in_for_a_lost_original_replaces_nothing() -> Non
 
 
 def test_the_old_thumbnail_needs_no_write() -> None:
-    wanted = [record(1), record(2, is_thumbnail=True)]
-    live = [record(1, is_thumbnail=True), record(2)]
-    assert decided(wanted, live) == [("keep", 1, 1, {}), ("update", 2, 2, {"is_thumbnail": True})]
+    desired = [record(1), record(2, is_thumbnail=True)]
+    existing = [record(1, is_thumbnail=True), record(2)]
+    assert decided(desired, existing) == [("keep", 1, 1, {}), ("update", 2, 2, {"is_thumbnail": True})]
 
 
 def test_a_product_gets_one_thumbnail_even_if_two_records_claim_it() -> None:
-    wanted = [record(1, is_thumbnail=True), record(2, is_thumbnail=True)]
-    created = decided(wanted, [])
+    desired = [record(1, is_thumbnail=True), record(2, is_thumbnail=True)]
+    created = decided(desired, [])
     assert [fields["is_thumbnail"] for *_, fields in created] == [True, False]
 
 
 def test_without_a_wanted_thumbnail_the_live_one_is_cleared() -> None:
-    wanted, live = [record(1), record(2)], [record(1, is_thumbnail=True), record(2)]
-    assert decided(wanted, live)[0] == ("update", 1, 1, {"is_thumbnail": False})
+    desired, existing = [record(1), record(2)], [record(1, is_thumbnail=True), record(2)]
+    assert decided(desired, existing)[0] == ("update", 1, 1, {"is_thumbnail": False})
 
 
 def test_the_only_image_of_a_product_is_its_thumbnail_whatever_is_sent() -> None:
@@ -173,24 +175,24 @@ def test_the_only_image_of_a_product_is_its_thumbnail_whatever_is_sent() -> None
 
 
 def test_create_only_changes_nothing() -> None:
-    live = [record(1, description="x")]
-    assert [d[0] for d in decided([record(1), record(2)], live, mode="create_only")] == ["keep", "create"]
+    existing = [record(1, description="x")]
+    assert [d[0] for d in decided([record(1), record(2)], existing, mode="create_only")] == ["keep", "create"]
 
 
 def test_update_only_creates_nothing() -> None:
-    live = [record(1, description="x")]
-    assert [d[0] for d in decided([record(1), record(2)], live, mode="update_only")] == ["update", "keep"]
+    existing = [record(1, description="x")]
+    assert [d[0] for d in decided([record(1), record(2)], existing, mode="update_only")] == ["update", "keep"]
 
 
 def test_only_mirror_deletes() -> None:
-    live = [record(1), record(2)]
-    assert decided([record(1)], live) == [("keep", 1, 1, {})]
-    assert decided([record(1)], live, mode="mirror") == [("keep", 1, 1, {}), ("delete", None, 2, {})]
+    existing = [record(1), record(2)]
+    assert decided([record(1)], existing) == [("keep", 1, 1, {})]
+    assert decided([record(1)], existing, mode="mirror") == [("keep", 1, 1, {}), ("delete", None, 2, {})]
 
 
 def test_the_limit_of_the_store_is_kept() -> None:
-    wanted = [record(number) for number in range(1, MAX_IMAGES + 3)]
-    kinds = [d[0] for d in decided(wanted, [record(5000)])]
+    desired = [record(number) for number in range(1, MAX_IMAGES + 3)]
+    kinds = [d[0] for d in decided(desired, [record(5000)])]
     assert kinds.count("create") == MAX_IMAGES - 1
     assert kinds.count("reject") == 3
 
@@ -198,18 +200,18 @@ def test_the_limit_of_the_store_is_kept() -> None:
 def test_planning_again_puts_moved_siblings_back() -> None:
     sibling = record(5, sort_order=3)
     first = plan(1, [record(1)], [sibling], PlanContext(STORE))
-    assert [a.action for a in first.actions] == ["create"]
+    assert [a.type for a in first.actions] == ["create"]
     created = record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg")
     known = {(STORE, 1): LedgerEntry(9, record(1)["image_file"], created["image_file"])}
     moved = [created, record(5, sort_order=4)]
-    again = plan(1, [record(1)], moved, PlanContext(STORE, known=known), first)
-    assert [(a.action, a.fields) for a in again.actions if a.writes] == [("update", {"sort_order": 3})]
+    again = plan(1, [record(1)], moved, PlanContext(STORE, entries=known), first)
+    assert [(a.type, a.fields) for a in again.actions if a.writes] == [("update", {"sort_order": 3})]
 
 
 def test_planning_again_finds_nothing_when_the_store_took_everything() -> None:
     known = {(STORE, 1): LedgerEntry(9, record(1)["image_file"], "b/222/picture-1__20202.jpg")}
-    live = [record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg"), record(5)]
-    again = plan(1, [record(1)], live, PlanContext(STORE, known=known), planned_before([record(5)], [record(1)]))
+    existing = [record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg"), record(5)]
+    again = plan(1, [record(1)], existing, PlanContext(STORE, entries=known), planned_before([record(5)], [record(1)]))
     assert not again.writes
 
 
@@ -217,16 +219,16 @@ def test_what_somebody_writes_into_a_sibling_meanwhile_is_not_ours_to_undo() -> 
     moved = record(5, sort_order=6, description="new")
     first = planned_before([record(1), record(5)], [record(1)])
     again = plan(1, [record(1)], [record(1), moved], PlanContext(STORE), first)
-    assert [(a.action, a.fields) for a in again.writes] == [("update", {"sort_order": 5})]
+    assert [(a.type, a.fields) for a in again.writes] == [("update", {"sort_order": 5})]
 
 
 def test_a_sibling_that_lost_the_thumbnail_to_the_backup_does_not_get_it_back() -> None:
     before = planned_before([record(1), record(5, is_thumbnail=True)], [record(1)])
-    live = [record(1, is_thumbnail=True), record(5)]
-    assert not plan(1, [record(1, is_thumbnail=True)], live, PlanContext(STORE), before).writes
-    wanted, live = [record(1)], [record(1, is_thumbnail=True), record(5)]
-    again = plan(1, wanted, live, PlanContext(STORE), before)
-    assert [(a.subject[1], a.fields) for a in again.writes] == [
+    existing = [record(1, is_thumbnail=True), record(5)]
+    assert not plan(1, [record(1, is_thumbnail=True)], existing, PlanContext(STORE), before).writes
+    desired, existing = [record(1)], [record(1, is_thumbnail=True), record(5)]
+    again = plan(1, desired, existing, PlanContext(STORE), before)
+    assert [(a.key[1], a.fields) for a in again.writes] == [
         (1, {"is_thumbnail": False}),
         (5, {"is_thumbnail": True}),
     ]
@@ -238,146 +240,148 @@ def test_a_deleted_sibling_is_not_ours_to_bring_back() -> None:
 
 
 def test_siblings_are_known_as_they_were_before_a_run_that_was_cut_short() -> None:
-    facts = PlanContext(STORE, before={5: {"sort_order": 5, "is_thumbnail": False}})
-    first = plan(1, [record(1)], [record(1), record(5, sort_order=7)], facts)
-    assert [(a.subject[1], a.fields) for a in first.writes] == [(5, {"sort_order": 5})]
+    context = PlanContext(STORE, previous_fields={5: {"sort_order": 5, "is_thumbnail": False}})
+    first = plan(1, [record(1)], [record(1), record(5, sort_order=7)], context)
+    assert [(a.key[1], a.fields) for a in first.writes] == [(5, {"sort_order": 5})]
 
 
 def test_create_only_puts_back_even_what_the_backup_knows() -> None:
     first = plan(1, [record(1), record(2)], [record(2)], PlanContext(STORE, mode="create_only"))
     known = {(STORE, 1): LedgerEntry(9, record(1)["image_file"], "b/222/picture-1__20202.jpg")}
-    live = [record(2, sort_order=3), record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg")]
-    facts = PlanContext(STORE, mode="create_only", known=known)
-    again = plan(1, first.wanted, live, facts, first)
-    assert [(a.subject[1], a.fields) for a in again.writes] == [(2, {"sort_order": 2})]
+    existing = [record(2, sort_order=3), record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg")]
+    context = PlanContext(STORE, mode="create_only", entries=known)
+    again = plan(1, first.desired, existing, context, first)
+    assert [(a.key[1], a.fields) for a in again.writes] == [(2, {"sort_order": 2})]
 
 
 def test_create_only_takes_the_thumbnail_from_nobody() -> None:
-    wanted, live = [record(1, is_thumbnail=True)], [record(2, is_thumbnail=True)]
-    (create,) = plan(1, wanted, live, PlanContext(STORE, "create_only")).writes
+    desired, existing = [record(1, is_thumbnail=True)], [record(2, is_thumbnail=True)]
+    (create,) = plan(1, desired, existing, PlanContext(STORE, "create_only")).writes
     assert create.fields["is_thumbnail"] is False
-    (create,) = plan(1, wanted, [record(2)], PlanContext(STORE, "create_only")).writes
+    (create,) = plan(1, desired, [record(2)], PlanContext(STORE, "create_only")).writes
     assert create.fields["is_thumbnail"] is True
 
 
 def test_of_equal_names_those_that_were_created_first_are_found_first() -> None:
     """Whatever the order of the input: they are created by their places in the gallery."""
-    wanted = [record(2, "front", sort_order=7), record(1, "front", sort_order=7)]
-    live = [record(8, "front", sort_order=7), record(9, "front", sort_order=7)]
-    assert [d[:3] for d in decided(wanted, live)] == [("keep", 2, 9), ("keep", 1, 8)]
+    desired = [record(2, "front", sort_order=7), record(1, "front", sort_order=7)]
+    existing = [record(8, "front", sort_order=7), record(9, "front", sort_order=7)]
+    assert [d[:3] for d in decided(desired, existing)] == [("keep", 2, 9), ("keep", 1, 8)]
 
 
 class TestInputThatLacksNeighbours:
     """A retry, or hand-picked records: images without a record in the input may be others than they seem."""
 
     def test_an_older_image_is_no_copy(self) -> None:
-        live = [record(1, "front")]
-        assert decided([record(2, "front")], live, is_partial=True)[0][:2] == ("create", 2)
-        assert decided([record(2, "front")], live)[0][:3] == ("update", 2, 1)
+        existing = [record(1, "front")]
+        assert decided([record(2, "front")], existing, input_is_partial=True)[0][:2] == ("create", 2)
+        assert decided([record(2, "front")], existing)[0][:3] == ("update", 2, 1)
 
     def test_a_newer_one_may_be(self) -> None:
-        assert decided([record(2, "front", sort_order=3)], [record(3, "front")], is_partial=True) == [
+        assert decided([record(2, "front", sort_order=3)], [record(3, "front")], input_is_partial=True) == [
             ("keep", 2, 3, {})
         ]
 
     def test_ids_of_two_stores_cannot_be_compared(self) -> None:
-        wanted = [record(8, "front", store_hash="other", sort_order=2)]
-        assert decided(wanted, [record(2, "front")], is_partial=True) == [("keep", 8, 2, {})]
+        desired = [record(8, "front", store_hash="other", sort_order=2)]
+        assert decided(desired, [record(2, "front")], input_is_partial=True) == [("keep", 8, 2, {})]
 
 
 class TestImagesOfOtherSources:
     """What the ledger has as another source's is taken by an equal picture alone, of an input that speaks for all."""
 
-    wanted = record(2, "front", store_hash="other", file_sha256=A, sort_order=9)
-    live = record(9, "front")
+    desired = record(2, "front", store_hash="other", file_sha256=A, sort_order=9)
+    existing = record(9, "front")
 
     def test_not_by_name_alone(self) -> None:
-        assert decided([self.wanted], [self.live], claimed={9: ("other", 1)})[0][0] == "create"
-        assert decided([self.wanted], [self.live], claimed={9: ("other", 2)})[0][0] == "keep"
+        assert decided([self.desired], [self.existing], owner_of={9: ("other", 1)})[0][0] == "create"
+        assert decided([self.desired], [self.existing], owner_of={9: ("other", 2)})[0][0] == "keep"
 
     def test_by_an_equal_picture(self) -> None:
-        facts = {"claimed": {9: ("other", 1)}, "digests": {self.live["image_file"]: A}}
-        assert decided([self.wanted], [self.live], **facts)[0][:3] == ("keep", 2, 9)
-        assert decided([self.wanted], [self.live], **facts, is_partial=True)[0][0] == "create"
+        context = {"owner_of": {9: ("other", 1)}, "digests": {self.existing["image_file"]: A}}
+        assert decided([self.desired], [self.existing], **context)[0][:3] == ("keep", 2, 9)
+        assert decided([self.desired], [self.existing], **context, input_is_partial=True)[0][0] == "create"
 
 
 class TestUnreadable:
     """The present picture cannot be read, and only its bytes could tell whether it is the wanted one."""
 
-    live = record(1, image_file="k/777/picture-1__33333.jpg")
-    facts: ClassVar = {"unreadable": {live["image_file"]}}
+    existing = record(1, image_file="k/777/picture-1__33333.jpg")
+    context: ClassVar = {"unreadable": {existing["image_file"]}}
 
     def test_nobody_says_that_it_is_the_same(self) -> None:
-        ((action, _, _, fields),) = decided([record(1, file_sha256=A, description="x")], [self.live], **self.facts)
+        ((action, _, _, fields),) = decided(
+            [record(1, file_sha256=A, description="x")], [self.existing], **self.context
+        )
         assert (action, fields) == ("reject", {})
 
     def test_another_name_is_another_picture(self) -> None:
-        assert decided([record(1, "else", file_sha256=A)], [self.live], **self.facts)[0][0] == "replace"
+        assert decided([record(1, "else", file_sha256=A)], [self.existing], **self.context)[0][0] == "replace"
 
     def test_path_and_ledger_need_no_look(self) -> None:
-        wanted = record(1, file_sha256=A)
-        known = {(STORE, 1): LedgerEntry(1, wanted["image_file"], self.live["image_file"])}
-        assert decided([wanted], [self.live], **self.facts, known=known) == [("keep", 1, 1, {})]
+        desired = record(1, file_sha256=A)
+        known = {(STORE, 1): LedgerEntry(1, desired["image_file"], self.existing["image_file"])}
+        assert decided([desired], [self.existing], **self.context, entries=known) == [("keep", 1, 1, {})]
 
     def test_a_rendition_could_not_be_compared_anyway(self) -> None:
-        assert decided([record(1, file_sha256=A, file_source="zoom")], [self.live], **self.facts)[0][0] == "keep"
+        assert decided([record(1, file_sha256=A, file_source="zoom")], [self.existing], **self.context)[0][0] == "keep"
 
 
 class TestMeanwhile:
     """What has come in since the first plan is left alone when planning again."""
 
     def test_it_is_not_deleted(self) -> None:
-        facts = PlanContext(STORE, "mirror")
-        first = plan(1, [record(1)], [record(1), record(2)], facts)
-        again = plan(1, [record(1)], [record(1), record(2), record(3)], facts, first)
-        assert [(a.action, a.subject[1]) for a in again.writes] == [("delete", 2)]
+        context = PlanContext(STORE, "mirror")
+        first = plan(1, [record(1)], [record(1), record(2)], context)
+        again = plan(1, [record(1)], [record(1), record(2), record(3)], context, first)
+        assert [(a.type, a.key[1]) for a in again.writes] == [("delete", 2)]
 
     def test_it_is_not_taken_for_what_was_lost(self) -> None:
         first = plan(1, [record(1, "front")], [], PlanContext(STORE))
         again = plan(1, [record(1, "front")], [record(2, "front")], PlanContext(STORE), first)
-        assert [(a.action, a.live) for a in again.writes] == [("create", None)]
+        assert [(a.type, a.existing) for a in again.writes] == [("create", None)]
 
     def test_it_counts_for_the_limit(self) -> None:
         first = plan(1, [record(1)], [], PlanContext(STORE))
-        live = [record(number) for number in range(2, MAX_IMAGES + 2)]
-        assert [a.action for a in plan(1, [record(1)], live, PlanContext(STORE), first).actions] == ["reject"]
+        existing = [record(number) for number in range(2, MAX_IMAGES + 2)]
+        assert [a.type for a in plan(1, [record(1)], existing, PlanContext(STORE), first).actions] == ["reject"]
 
     def test_deletes_can_be_left_for_later(self) -> None:
-        facts = PlanContext(STORE, "mirror", deletes=False)
-        assert not plan(1, [record(1)], [record(1), record(2)], facts).writes
+        context = PlanContext(STORE, "mirror", deletes=False)
+        assert not plan(1, [record(1)], [record(1), record(2)], context).writes
 
 
 class TestRefusals:
     """What must not be written is a rejection with its reason, now and whenever planning is done again."""
 
     def test_what_cannot_be_sent(self) -> None:
-        facts = PlanContext(STORE, refused={(STORE, 1): "no bytes"})
-        actions = plan(1, [record(1), record(2)], [], facts).actions
-        assert [(a.action, a.reason) for a in actions] == [
+        context = PlanContext(STORE, rejections={(STORE, 1): "no bytes"})
+        actions = plan(1, [record(1), record(2)], [], context).actions
+        assert [(a.type, a.reason) for a in actions] == [
             ("reject", "no bytes"),
             ("create", f"not in the store, and {NO_FILE}"),
         ]
 
     @pytest.mark.parametrize("mode", ["upsert", "mirror"])
     def test_a_picture_without_a_copy_is_not_lost(self, mode: Mode) -> None:
-        live = [record(1, image_file="k/777/else__33333.jpg"), record(2)]
-        wanted = [record(1)]
-        free = [a.action for a in plan(1, wanted, live, PlanContext(STORE, mode)).actions]
+        existing = [record(1, image_file="k/777/else__33333.jpg"), record(2)]
+        desired = [record(1)]
+        free = [a.type for a in plan(1, desired, existing, PlanContext(STORE, mode)).actions]
         assert free == ["replace", "delete"][: 1 + (mode == "mirror")]
-        nothing = plan(1, wanted, live, PlanContext(STORE, mode, saved=frozenset())).actions
-        assert {a.action for a in nothing} == {"reject"}
+        nothing = plan(1, desired, existing, PlanContext(STORE, mode, backed_up=frozenset())).actions
+        assert {a.type for a in nothing} == {"reject"}
         assert all("would lose the present picture" in a.reason for a in nothing)
-        saved = plan(1, wanted, live, PlanContext(STORE, mode, saved={live[0]["image_file"]})).actions
-        assert [a.action for a in saved] == ["replace", "reject"][: 1 + (mode == "mirror")]
+        backed_up = plan(1, desired, existing, PlanContext(STORE, mode, backed_up={existing[0]["image_file"]})).actions
+        assert [a.type for a in backed_up] == ["replace", "reject"][: 1 + (mode == "mirror")]
 
     def test_an_update_loses_nothing(self) -> None:
-        facts = PlanContext(STORE, saved=frozenset())
-        assert plan(1, [record(1)], [record(1, description="x")], facts).actions[0].action == "update"
+        context = PlanContext(STORE, backed_up=frozenset())
+        assert plan(1, [record(1)], [record(1, description="x")], context).actions[0].type == "update"
 
     def test_a_refused_create_takes_no_place(self) -> None:
-        wanted = [record(number) for number in range(1, MAX_IMAGES + 2)]
-        actions = plan(1, wanted, [], PlanContext(STORE, refused={(STORE, 1): "no"})).actions
-        assert [a.action for a in actions].count("create") == MAX_IMAGES
+        desired = [record(number) for number in range(1, MAX_IMAGES + 2)]
+        actions = plan(1, desired, [], PlanContext(STORE, rejections={(STORE, 1): "no"})).actions
+        assert [a.type for a in actions].count("create") == MAX_IMAGES
 
 
 class TestInDoubt:
@@ -385,22 +389,22 @@ class TestInDoubt:
 
     def test_none_where_path_or_ledger_decide(self) -> None:
         known = {(STORE, 2): LedgerEntry(9, record(2)["image_file"], record(9)["image_file"])}
-        wanted = [record(1, file_sha256=A), record(2, file_sha256=A)]
-        assert in_doubt(wanted, [record(1), record(9)], PlanContext(STORE, known=known)) == []
+        desired = [record(1, file_sha256=A), record(2, file_sha256=A)]
+        assert needs_digest(desired, [record(1), record(9)], PlanContext(STORE, entries=known)) == []
 
     def test_a_new_path_under_an_old_id(self) -> None:
-        live = record(1, image_file="k/777/picture-1__33333.jpg")
-        assert in_doubt([record(1, file_sha256=A)], [live], PlanContext(STORE)) == [live]
+        existing = record(1, image_file="k/777/picture-1__33333.jpg")
+        assert needs_digest([record(1, file_sha256=A)], [existing], PlanContext(STORE)) == [existing]
 
     def test_all_candidates_by_name(self) -> None:
-        live = [record(8, "front"), record(9, "front"), record(10, "back")]
-        wanted = [record(1, "front", file_sha256=A)]
-        assert {image["id"] for image in in_doubt(wanted, live, PlanContext(STORE))} == {8, 9}
+        existing = [record(8, "front"), record(9, "front"), record(10, "back")]
+        desired = [record(1, "front", file_sha256=A)]
+        assert {image["id"] for image in needs_digest(desired, existing, PlanContext(STORE))} == {8, 9}
 
     def test_none_without_a_wanted_digest(self) -> None:
-        assert in_doubt([record(1, "front")], [record(9, "front")], PlanContext(STORE)) == []
+        assert needs_digest([record(1, "front")], [record(9, "front")], PlanContext(STORE)) == []
 
     def test_none_that_is_known(self) -> None:
-        live = record(9, "front")
-        facts = PlanContext(STORE, digests={live["image_file"]: A})
-        assert in_doubt([record(1, "front", file_sha256=A)], [live], facts) == []
+        existing = record(9, "front")
+        context = PlanContext(STORE, digests={existing["image_file"]: A})
+        assert needs_digest([record(1, "front", file_sha256=A)], [existing], context) == []
