@@ -118,7 +118,7 @@ def check(config: Path) -> None:
 
     def connect() -> Store:
         target = DestinationBCImages([], config={**read_json(config, "--config"), "report": None})
-        target.inbox.close()
+        target.restore_input.close()
         return target.store
 
     answer_check(connect)

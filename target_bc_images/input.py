@@ -39,7 +39,7 @@ class RestoreInput:
         count: how many records were kept.
         has_records: the input has brought a record of an image or a product, whether it counts or not.
         lists_products: the input says itself which products it speaks for.
-        is_reshaped: what stands between may have held records back.
+        has_stream_maps: what stands between may have held records back.
 
     Raises:
         FatalError: there is no room for the input.
@@ -57,28 +57,28 @@ class RestoreInput:
         self._last_product = 0
         self._is_ascending = True
         self._versions: list[tuple[int, int | None]] = []  # at which record each run of one version begins
-        self._dead: list[range] = []  # records of sweeps that a later one has replaced
+        self._superseded: list[range] = []  # records of sweeps that a later one has replaced
         self._marked: tuple[int, int] | None = None  # records and products before the last mark
         self._is_marked = False  # with the end of a complete sweep, after its last record
         self._listed_empty: set[int] = set()  # chosen products that have no image, as the input says
         self.count = 0
         self.lists_products = False
         self.has_records = False
-        self.is_reshaped = False
+        self.has_stream_maps = False
 
     @property
-    def doubt(self) -> str | None:
+    def incomplete_reason(self) -> str | None:
         """Why the input does not hold everything that it is about; None if it does."""
-        if self.is_reshaped:
+        if self.has_stream_maps:
             return "stream_maps or flattening_enabled may have held records back"
         if not self._is_marked:
             return "the input does not end with the mark of a complete sweep (ACTIVATE_VERSION)"
         return None
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the input holds everything that it is about."""
-        return self.doubt is None
+        return self.incomplete_reason is None
 
     def add(self, record: Record, version: int | None = None) -> None:
         """Keep one valid record of the stream ``product_images``, if its product counts."""
@@ -100,10 +100,10 @@ class RestoreInput:
             raise _no_room(error) from error
         self.count += 1
 
-    def activate(self, version: int) -> None:
+    def apply_activate_version(self, version: int) -> None:
         """Take in the mark of a complete sweep: records of other versions before it are of sweeps gone by."""
         runs = pairwise([*self._versions, (self.count, None)])
-        self._dead = [range(start, end) for (start, each), (end, _) in runs if each not in {None, version}]
+        self._superseded = [range(start, end) for (start, each), (end, _) in runs if each not in {None, version}]
         self._is_marked = True
         self._marked = self.count, self._products.execute("SELECT count(*) FROM products").fetchone()[0]
 
@@ -114,7 +114,7 @@ class RestoreInput:
         """
         if self._marked is not None:
             records, products = self._marked
-            self._dead.append(range(records, self.count))
+            self._superseded.append(range(records, self.count))
             self._products.execute("DELETE FROM products WHERE rowid > ?", (products,))
             self._is_marked = True
 
@@ -130,7 +130,7 @@ class RestoreInput:
             if self._only is not None and not record.get("image_count"):
                 self._listed_empty.add(record["id"])
 
-    def speaks_for(self, product_id: int, sku: str | None, key: Key) -> bool:
+    def covers(self, product_id: int, sku: str | None, key: Key) -> bool:
         """Whether the input says what images a product of the store is to have, although it holds none of them.
 
         It does where it lists the product, or lists no products at all and so speaks for the whole store. Across
@@ -147,7 +147,7 @@ class RestoreInput:
         query = f"SELECT 1 FROM products WHERE {column} = ?"  # noqa: S608 - one of two names of ours
         return self._products.execute(query, (value,)).fetchone() is not None
 
-    def without_images(self) -> list[int]:
+    def products_without_images(self) -> list[int]:
         """Return the chosen products of which the input holds no image, but those that it lists as having none."""
         if self._only is None:
             return []
@@ -163,7 +163,7 @@ class RestoreInput:
             yield records
 
     def _as_they_came(self) -> Iterator[Record]:
-        if not self._dead:
+        if not self._superseded:
             return map(orjson.loads, self._lines())
         return (record for _, record in self._live())
 
@@ -179,11 +179,11 @@ class RestoreInput:
     def _live(self) -> Iterator[tuple[int, Record]]:
         """Yield the records that count, as they came, each with its place in the file."""
         place = 0
-        dead = iter([*self._dead, range(self.count, self.count)])
-        gone = next(dead)
+        superseded = iter([*self._superseded, range(self.count, self.count)])
+        gone = next(superseded)
         for number, line in enumerate(self._lines()):
             if number >= gone.stop:
-                gone = next(dead, gone)
+                gone = next(superseded, gone)
             if number not in gone:
                 yield place, orjson.loads(line)
             place += len(line)

@@ -24,7 +24,7 @@ from target_bc_images.matching import Mode, Pair, PlanContext, SourceKey, match,
 from target_bc_images.picture_check import PictureCheck
 from target_bc_images.planning import Action, ProductPlan, plan
 from target_bc_images.recognise import Recogniser
-from target_bc_images.settings import Options
+from target_bc_images.settings import TargetSettings
 
 __all__ = ["Batch", "Planner", "read_products"]
 
@@ -66,7 +66,7 @@ class Planner:
 
     def __init__(
         self,
-        options: Options,
+        options: TargetSettings,
         store: Store,
         ledger: Ledger,
         live_images: LiveImages,
@@ -92,45 +92,47 @@ class Planner:
         loses = not live_images.has_file_store and check_sendable is not None and not options.allow_data_loss
         self._backed_up: frozenset[str] | None = frozenset() if loses else None
 
-    def batches(self, inbox: RestoreInput, mode: Mode, sample: Sample | None = None) -> Iterator[Batch]:
+    def batches(self, restore_input: RestoreInput, mode: Mode, sample: Sample | None = None) -> Iterator[Batch]:
         """Yield the plans for the whole input; in mode mirror, then those for products that the input empties.
 
         Args:
-            inbox: the input.
+            restore_input: the input.
             mode: what may be done.
             sample: of how many live images the picture is read that needs not be read to plan.
         """
         concurrency = self._store.settings.concurrency
-        check = PictureCheck(self._live_images, sample, inbox.count, concurrency) if sample is not None else None
+        check = (
+            PictureCheck(self._live_images, sample, restore_input.count, concurrency) if sample is not None else None
+        )
         seen: set[int] = set()
         self.without_file_store = 0
         with workers(1, "read ahead") as executor:  # the next batch is read while this one is worked on
-            for found in ordered_map(executor, self._read, _chunks(inbox.groups(self._key)), 2):
+            for found in ordered_map(executor, self._read, _chunks(restore_input.groups(self._key)), 2):
                 if mode == "mirror":
                     seen.update(found.desired)
-                yield self._batch(found, self._context(mode, inbox), check)
+                yield self._batch(found, self._context(mode, restore_input), check)
         if mode == "mirror":
-            for products in _chunks(self._products_missing_from_input(inbox, seen)):
-                context = self._context(mode, inbox)
+            for products in _chunks(self._products_missing_from_input(restore_input, seen)):
+                context = self._context(mode, restore_input)
                 context.invalid.update({each.id: each.invalid for each in products if each.invalid})
                 yield Batch([plan(each.id, [], each.images, context) for each in products], context)
 
-    def _context(self, mode: Mode, inbox: RestoreInput) -> PlanContext:
+    def _context(self, mode: Mode, restore_input: RestoreInput) -> PlanContext:
         owner_of = dict(self._owner_of)
         return PlanContext(
             self._own,
             mode,
             owner_of=owner_of,
             backed_up=self._backed_up,
-            input_is_partial=not inbox.is_whole,
+            input_is_partial=not restore_input.is_complete,
             sends_bytes=self._live_images.has_file_store,
         )
 
-    def _products_missing_from_input(self, inbox: RestoreInput, seen: set[int]) -> Iterator[Product]:
+    def _products_missing_from_input(self, restore_input: RestoreInput, seen: set[int]) -> Iterator[Product]:
         """Yield the products that have images although the input, which speaks for them, has none."""
         for product in self._store.sweep():
             has_images = product.images or product.invalid
-            if has_images and product.id not in seen and inbox.speaks_for(product.id, product.sku, self._key):
+            if has_images and product.id not in seen and restore_input.covers(product.id, product.sku, self._key):
                 yield product
 
     def _read(self, groups: Sequence[list[Record]]) -> _Found:

@@ -49,7 +49,7 @@ class RecordValidator:
         self._has_our_names = self._fields.keys() <= declared.keys() and not columns.renamed and not columns.clashing
         self.ignored: list[str] = []
 
-    def fitting(self, record: Record) -> Record | None:
+    def validate(self, record: Record) -> Record | None:
         """Return the record as it is to be used; None if it does not fit."""
         if not self._has_our_names:
             columns = self._normalizer.columns(record)
@@ -65,7 +65,7 @@ class RecordValidator:
         self.ignored = ignored
         return normalized
 
-    def complaint(self, record: Record) -> str:
+    def explain(self, record: Record) -> str:
         """Say precisely what is wrong with a record that does not fit, and what setting would mend it."""
         columns = self._normalizer.columns(record)
         if columns.clashing:

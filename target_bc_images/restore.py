@@ -28,7 +28,7 @@ from target_bc_images.matching import Mode, SourceKey
 from target_bc_images.planner import Batch, Planner
 from target_bc_images.planning import Action
 from target_bc_images.report import Report
-from target_bc_images.settings import Options
+from target_bc_images.settings import TargetSettings
 from target_bc_images.without_file import warn_of_records_without_file
 from target_bc_images.writer import Writer, is_refused_delete, refused_deletes_reason
 
@@ -56,7 +56,7 @@ class Restore:
         SettingsError: a way to send pictures, or a file store, that cannot be.
     """
 
-    def __init__(self, settings: Settings, options: Options, store: Store) -> None:
+    def __init__(self, settings: Settings, options: TargetSettings, store: Store) -> None:
         self._settings = settings
         self._options = options
         self._store = store
@@ -84,41 +84,43 @@ class Restore:
         self._uploader.close()
         self._live_images.close()
 
-    def compare(self, inbox: RestoreInput) -> Iterator[Action]:
+    def compare(self, restore_input: RestoreInput) -> Iterator[Action]:
         """Yield what would make the store the same as the whole input; writes nothing.
 
         Raises:
             BcImagesError: the store cannot be read, or the ledger.
         """
         with self._ledger(Ledger.read_only) as ledger:
-            yield from self._unverifiable_products(inbox)
+            yield from self._unverifiable_products(restore_input)
             # A difference stays one, although the store is known not to take the value.
             planner = Planner(self._options, self._store, ledger, self._live_images, tries_again=True)
             compared = 0
-            with self._progress("verify", inbox, lambda: compared):
-                for plans, _ in planner.batches(inbox, "mirror", self._options.picture_sample):
+            with self._progress("verify", restore_input, lambda: compared):
+                for plans, _ in planner.batches(restore_input, "mirror", self._options.picture_sample):
                     for plan in plans:
                         compared += sum(action.desired is not None for action in plan.actions)
                         yield from plan.actions
 
-    def run(self, inbox: RestoreInput, report: Report) -> None:
+    def run(self, restore_input: RestoreInput, report: Report) -> None:
         """Plan everything and, unless this is a dry run, apply it; `report` gets every action and its end.
 
         Raises:
             BcImagesError: any kind but the refusals of single records, which are in the report.
         """
         options = self._options
-        for missing in self._products_not_in_input(inbox, options.mode):
+        for missing in self._products_not_in_input(restore_input, options.mode):
             report.add(missing, "rejected")
-        is_understood = inbox.has_records or not report.skipped
-        if not inbox.count and not (options.mode == "mirror" and inbox.is_whole and is_understood):
+        is_understood = restore_input.has_records or not report.skipped
+        if not restore_input.count and not (options.mode == "mirror" and restore_input.is_complete and is_understood):
             report.should_publish = True
             if options.mode == "mirror":
-                self.deletes_skipped_reason = inbox.doubt or "no record of the input is one of an image or a product"
+                self.deletes_skipped_reason = (
+                    restore_input.incomplete_reason or "no record of the input is one of an image or a product"
+                )
             return
         with (
             self._ledger(Ledger.read_only if options.dry_run else Ledger) as ledger,
-            self._report_unreached(inbox, report),
+            self._report_unreached(restore_input, report),
             ExitStack() as cleanup,
         ):
             lock = None if options.dry_run else self._lock(cleanup)
@@ -145,18 +147,18 @@ class Restore:
             )
             if not options.dry_run:
                 executor.recover_pending()
-            mode = self._effective_mode(planner, inbox, report) if options.mode == "mirror" else options.mode
+            mode = self._effective_mode(planner, restore_input, report) if options.mode == "mirror" else options.mode
             done, already_reported = 0, report.records
 
             def sample() -> Sample:
                 nonlocal done
                 # Deletes and repeated writes of the present batch are no records, so that it may seem to have more.
-                present = min(inbox.count, report.records - already_reported + executor.completed)
+                present = min(restore_input.count, report.records - already_reported + executor.completed)
                 done = max(done, present)  # a batch is counted anew when it is reported
                 return Sample(done, executor.files, executor.bytes, self._store.quota_left)
 
-            cleanup.enter_context(Progress("restore", inbox.count, sample, logger))
-            batches = self._enforce_limits(planner.batches(inbox, mode, options.picture_sample), report)
+            cleanup.enter_context(Progress("restore", restore_input.count, sample, logger))
+            batches = self._enforce_limits(planner.batches(restore_input, mode, options.picture_sample), report)
             batches = warn_of_records_without_file(batches)
             cleanup.callback(_warn_of_missing_files, planner)
             if options.dry_run:
@@ -177,13 +179,13 @@ class Restore:
             return None
         return cleanup.enter_context(StoreLock(self._files.backend, self._settings.store_hash, self.stop))
 
-    def _progress(self, label: str, inbox: RestoreInput, records: Callable[[], int]) -> Progress:
+    def _progress(self, label: str, restore_input: RestoreInput, records: Callable[[], int]) -> Progress:
         """Show how many records of the input have been looked at, while nothing is written."""
 
         def sample() -> Sample:
-            return Sample(min(inbox.count, records()), quota_left=self._store.quota_left)
+            return Sample(min(restore_input.count, records()), quota_left=self._store.quota_left)
 
-        return Progress(label, inbox.count, sample, logger, prints_text=label == "verify")
+        return Progress(label, restore_input.count, sample, logger, prints_text=label == "verify")
 
     def _write(self, writer: Writer, batches: Iterator[Batch]) -> None:
         try:
@@ -192,21 +194,24 @@ class Restore:
             self.undo_path = writer.undo_path
             self.deletes_skipped_reason = self.deletes_skipped_reason or writer.deletes_skipped_reason
 
-    def _products_not_in_input(self, inbox: RestoreInput, mode: Mode) -> list[Action]:
+    def _products_not_in_input(self, restore_input: RestoreInput, mode: Mode) -> list[Action]:
         """Reject the chosen products of which the input knows nothing: most likely another one was meant.
 
         A mirror is another matter: a whole input that lists no products speaks for all, and this one has no image.
         """
         by_id = self._options.match_products_by != "sku"
-        if mode == "mirror" and by_id and inbox.is_whole and not inbox.lists_products:
+        if mode == "mirror" and by_id and restore_input.is_complete and not restore_input.lists_products:
             return []
-        return [Action("reject", "the input has no image of this product", each) for each in inbox.without_images()]
+        return [
+            Action("reject", "the input has no image of this product", each)
+            for each in restore_input.products_without_images()
+        ]
 
-    def _unverifiable_products(self, inbox: RestoreInput) -> Iterator[Action]:
+    def _unverifiable_products(self, restore_input: RestoreInput) -> Iterator[Action]:
         """Reject the chosen products that cannot be compared, because input or store know nothing of them."""
-        missing = self._products_not_in_input(inbox, "mirror")
+        missing = self._products_not_in_input(restore_input, "mirror")
         yield from missing
-        if not missing and (empty := inbox.without_images()):
+        if not missing and (empty := restore_input.products_without_images()):
             there = {product.id for product in self._store.products(empty)}
             for product_id in empty:
                 if product_id not in there:
@@ -225,7 +230,7 @@ class Restore:
             yield ledger
 
     @contextmanager
-    def _report_unreached(self, inbox: RestoreInput, report: Report) -> Iterator[None]:
+    def _report_unreached(self, restore_input: RestoreInput, report: Report) -> Iterator[None]:
         """From here on this is the run that the report is about: however it ends, it names every record.
 
         What a run that is stopped did not come to is named too, so that the report alone says what is left to do.
@@ -238,7 +243,7 @@ class Restore:
         finally:
             if not finished:
                 key: Key = "product_sku" if self._options.match_products_by == "sku" else "product_id"
-                for records in islice(inbox.groups(key), report.batches * PAGE, None):  # a batch plans a page
+                for records in islice(restore_input.groups(key), report.batches * PAGE, None):  # a batch plans a page
                     for record in records:
                         report.add_unreached(record)
                 if self._options.mode == "mirror":
@@ -266,22 +271,22 @@ class Restore:
                 )
             yield batch
 
-    def _effective_mode(self, planner: Planner, inbox: RestoreInput, report: Report) -> Mode:
+    def _effective_mode(self, planner: Planner, restore_input: RestoreInput, report: Report) -> Mode:
         """Plan the whole mirror first: deletes are counted before the first one, and none stands on a doubtful input.
 
         Raises:
             SettingsError: there would be more deletes than allowed.
         """
-        if inbox.doubt is not None:
-            self.deletes_skipped_reason = inbox.doubt
+        if restore_input.incomplete_reason is not None:
+            self.deletes_skipped_reason = restore_input.incomplete_reason
         elif report.unfinished:
             self.deletes_skipped_reason = "records were rejected"
         else:
             counts: Counter[str] = Counter()
             invalid: list[Action] = []  # images of no record that cannot be read: no upsert would name them
             refused: list[Action] = []  # nor those whose pictures would be lost
-            with self._progress("plan", inbox, lambda: counts.total() - counts["delete"]):
-                for batch in planner.batches(inbox, "mirror"):
+            with self._progress("plan", restore_input, lambda: counts.total() - counts["delete"]):
+                for batch in planner.batches(restore_input, "mirror"):
                     counts += _count(batch)
                     rejected = [action for each in batch.plans for action in each.actions if action.type == "reject"]
                     invalid += [action for action in rejected if action.is_of_invalid_image]

@@ -13,7 +13,7 @@ from bc_images.errors import SettingsError
 from bc_images.sample import Sample
 from target_bc_images.matching import Mode
 
-__all__ = ["PROPERTIES", "Options"]
+__all__ = ["PROPERTIES", "TargetSettings"]
 
 PROPERTIES: dict[str, dict[str, Any]] = {
     "mode": {
@@ -114,7 +114,7 @@ _SAMPLES = {"off": None, "sample": Sample(share=0.05), "all": Sample(share=1.0)}
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class TargetSettings:
     """The target's own settings, checked; `picture_sample` is what `check_pictures` asks for."""
 
     mode: Mode = "upsert"

@@ -36,7 +36,7 @@ class ReadingSink(Sink):
 
     def __init__(self, target: TargetBCImages, stream_name: str, *rest: Any, **more: Any) -> None:
         super().__init__(target, stream_name, *rest, **more)
-        self._inbox = target.inbox
+        self._restore_input = target.restore_input
         self._report = target.report
         self._skus = target.options.match_products_by == "sku"
         self._warned = target.ignored_columns
@@ -61,27 +61,27 @@ class ImagesSink(ReadingSink):
 
     def setup(self) -> None:
         """Compare the columns of the stream with ours."""
-        self._judge = RecordValidator(
+        self._records = RecordValidator(
             "product_images", self.stream_name, self.original_schema["properties"], skus=self._skus
         )
 
     def process_record(self, record: dict[str, Any], context: Mapping[str, Any]) -> None:
         """Keep the record, or reject it with what is wrong."""
-        fitting = self._judge.fitting(record)
+        valid = self._records.validate(record)
         try:
-            if fitting is None:
-                self._report.reject(record, self._judge.complaint(record))
+            if valid is None:
+                self._report.reject(record, self._records.explain(record))
                 return
             version = context.get("version")
-            self._inbox.add(fitting, version if type(version) is int else None)
+            self._restore_input.add(valid, version if type(version) is int else None)
         except (orjson.JSONEncodeError, RecursionError) as error:
             raise InvalidInput("a RECORD that is nested too deeply. Check the tap or the file.") from error
-        if fitting is not record and self._judge.ignored:
-            self._warn(record, fitting)
+        if valid is not record and self._records.ignored:
+            self._warn(record, valid)
 
-    def _warn(self, record: dict[str, Any], fitting: dict[str, Any]) -> None:
+    def _warn(self, record: dict[str, Any], valid: dict[str, Any]) -> None:
         """Name each column once whose values are not used since they do not fit."""
-        for column in self._judge.ignored:
+        for column in self._records.ignored:
             if column not in self._warned:
                 self._warned.add(column)
                 self.logger.warning(
@@ -89,14 +89,14 @@ class ImagesSink(ReadingSink):
                     "invalid: a restore does not need it.",
                     self.stream_name,
                     column,
-                    fitting["id"],
-                    fitting["product_id"],
+                    valid["id"],
+                    valid["product_id"],
                     shortened(repr(record.get(column))),
                 )
 
     def activate_version(self, new_version: int) -> None:
         """Take the message as what it is: the sweep before it was complete."""
-        self._inbox.activate(new_version)
+        self._restore_input.apply_activate_version(new_version)
 
 
 class ProductsSink(ReadingSink):
@@ -107,14 +107,16 @@ class ProductsSink(ReadingSink):
 
     def setup(self) -> None:
         """Compare the columns of the stream with ours."""
-        self._judge = RecordValidator("products", self.stream_name, self.original_schema["properties"], skus=self._skus)
+        self._records = RecordValidator(
+            "products", self.stream_name, self.original_schema["properties"], skus=self._skus
+        )
 
     def process_record(self, record: dict[str, Any], context: Mapping[str, Any]) -> None:  # noqa: ARG002
         """Keep the product's id and SKU."""
-        fitting = self._judge.fitting(record)
-        if fitting is None:
+        valid = self._records.validate(record)
+        if valid is None:
             self._report.skipped[self.stream_name] += 1
-        self._inbox.add_product(fitting)
+        self._restore_input.add_product(valid)
 
 
 class KeyMissing(InvalidInput, MissingKeyPropertiesError):

@@ -37,7 +37,7 @@ from target_bc_images.input import RestoreInput
 from target_bc_images.report import Report
 from target_bc_images.restore import Restore
 from target_bc_images.settings import PROPERTIES as TARGET_PROPERTIES
-from target_bc_images.settings import Options
+from target_bc_images.settings import TargetSettings
 from target_bc_images.sinks import ReadingSink, sink_class
 from target_bc_images.streams import StreamNames, without_images
 
@@ -81,14 +81,14 @@ class TargetBCImages(Target):
     }
 
     settings: Settings
-    options: Options
+    options: TargetSettings
 
     def __init__(
         self,
         *,
         config: Mapping[str, Any] | None = None,
         parse_env_config: bool = True,  # noqa: ARG002 - the SDK's signature; the environment is always read
-        adapt: Callable[[Options], Options] | None = None,
+        adapt: Callable[[TargetSettings], TargetSettings] | None = None,
         **rest: Any,
     ) -> None:
         """Take the settings from `config` and, above it, from the environment (``TARGET_BC_IMAGES_<NAME>``).
@@ -118,8 +118,8 @@ class TargetBCImages(Target):
         self.max_parallelism = 1  # of the SDK's drain, where nothing waits
         self.store = open_store(self.settings)
         self.restore = Restore(self.settings, self.options, self.store)
-        self.inbox = RestoreInput(self.settings.store_hash, self.options.product_ids)
-        self.inbox.is_reshaped = self._reshapes
+        self.restore_input = RestoreInput(self.settings.store_hash, self.options.product_ids)
+        self.restore_input.has_stream_maps = self._reshapes
         self.report = Report(self.options.report, by_product=self.options.report_by_product)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
@@ -129,7 +129,7 @@ class TargetBCImages(Target):
             # Now: the SDK takes out of stream_maps what it has understood.
             self._reshapes = bool(self._config.get("stream_maps") or self._config.get("flattening_enabled"))
             self.settings = Settings.from_config(self._config)
-            options = Options.from_config(self._config)
+            options = TargetSettings.from_config(self._config)
             self.options = self._adapt(options) if self._adapt is not None else options
         return []
 
@@ -172,7 +172,7 @@ class TargetBCImages(Target):
 
     def close(self) -> None:
         """Let go of everything, and say on stderr what was done."""
-        self.inbox.close()
+        self.restore_input.close()
         self.store.close()
         with closing(self.report):
             self._tell()
@@ -203,7 +203,7 @@ class TargetBCImages(Target):
             reason = without_images([*self.mapper.stream_maps])
             raise PartialFailure(f"{reason} Nothing was restored, and no STATE is passed on.")
         if (self._is_undo or self.message_reader.is_truncated) and self.options.mode == "mirror":
-            self.inbox.drop_unmarked()  # what may list a product in part must not delete from it
+            self.restore_input.drop_unmarked()  # what may list a product in part must not delete from it
         self.logger.info("Read %d messages: %s.", counts.total(), dict(counts))
         self.process_endofpipe()
 
@@ -299,7 +299,7 @@ class TargetBCImages(Target):
         """Restore what was read, then pass on the last STATE if, and only if, all of it is in the store."""
         self._applying = True
         try:
-            self.restore.run(self.inbox, self.report)
+            self.restore.run(self.restore_input, self.report)
         except Exception:
             if self._signal is None:
                 raise

@@ -19,7 +19,7 @@ from bc_images.regular_files import open_regular
 from target_bc_images.differences import Difference
 from target_bc_images.matching import SourceKey, source_key
 from target_bc_images.report import UNFINISHED
-from target_bc_images.settings import Options
+from target_bc_images.settings import TargetSettings
 from target_bc_images.target import TargetBCImages
 
 __all__ = ["retry"]
@@ -66,7 +66,7 @@ def retry(report: str, configs: tuple[str, ...]) -> None:
             raise PartialFailure(_what_is_left(left))
 
 
-def _adapt(options: Options) -> Options:
+def _adapt(options: TargetSettings) -> TargetSettings:
     """Restore the records alone: a part of the input says nothing of what it does not hold."""
     return replace(options, mode="upsert" if options.mode == "mirror" else options.mode, product_ids=None)
 

@@ -28,7 +28,7 @@ from bc_images.units import counted
 from target_bc_images.lines import SIGNS, change_line
 from target_bc_images.matching import GONE, NO_PICTURE
 from target_bc_images.planning import UNPROVEN, Action
-from target_bc_images.settings import Options
+from target_bc_images.settings import TargetSettings
 from target_bc_images.streams import without_images
 from target_bc_images.target import TargetBCImages
 
@@ -140,14 +140,14 @@ def differences(
         scratch = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
         rejected = scratch / "rejected"
 
-        def adapt(options: Options) -> Options:
+        def adapt(options: TargetSettings) -> TargetSettings:
             sample = pictures or options.picture_sample
             changed = replace(options, mode="upsert", dry_run=True, on_error="continue", picture_sample=sample)
             return replace(changed, report=str(rejected))
 
         target = TargetBCImages(config={**settings_files(configs), "mode": "upsert"}, adapt=adapt)
         cleanup.callback(target.report.close)
-        cleanup.callback(target.inbox.close)
+        cleanup.callback(target.restore_input.close)
         cleanup.callback(target.store.close)
         target.message_reader.advice = ADVICE
         try:
@@ -168,13 +168,15 @@ def differences(
         target.report.should_publish = True
         target.report.close()
         yield from _unreadable(rejected)
-        for action in target.restore.compare(target.inbox):
+        for action in target.restore.compare(target.restore_input):
             yield "!" if action.reason in _GONE else SIGNS[action.type], action
 
 
 def _says_something(target: TargetBCImages) -> bool:
-    inbox = target.inbox
-    return bool(inbox.count or inbox.is_whole or target.report.problem_count or target.options.product_ids)
+    restore_input = target.restore_input
+    return bool(
+        restore_input.count or restore_input.is_complete or target.report.problem_count or target.options.product_ids
+    )
 
 
 def _unreadable(report: Path) -> Iterator[tuple[str, Action]]:

@@ -52,7 +52,7 @@ from tap_bc_images.inputs import check_state, read_state
 from tap_bc_images.settings import Options as TapOptions
 from tap_bc_images.tap import TapBCImages
 from target_bc_images.report import Report
-from target_bc_images.settings import Options as TargetOptions
+from target_bc_images.settings import TargetSettings
 from target_bc_images.target import TargetBCImages
 from tests.support.target import end, head, kept_signals, row, singer, state
 
@@ -366,7 +366,7 @@ def _settings_of(content: dict[str, Any], plugin: type[TapBCImages | TargetBCIma
     with mock.patch.object(redaction, "_secrets", set()):
         checked = config.checked(content, plugin.config_jsonschema)
         Settings.from_config(checked)
-        (TapOptions if plugin is TapBCImages else TargetOptions).from_config(checked)
+        (TapOptions if plugin is TapBCImages else TargetSettings).from_config(checked)
 
 
 def _config_file(data: bytes) -> None:
@@ -480,9 +480,9 @@ def _target(data: bytes) -> None:
         target = TargetBCImages(config=settings)
         try:
             target.process_lines(cast("Any", io.BytesIO(data)))
-            list(target.inbox.groups("product_id"))
+            list(target.restore_input.groups("product_id"))
         finally:
-            target.inbox.close()
+            target.restore_input.close()
             target.store.close()
             target.report.close()
 

@@ -51,11 +51,11 @@ def test_messages(seed: int) -> None:
                 try:
                     target.process_lines(cast("Any", io.BytesIO(data)))
                     for key in ("product_id", "product_sku"):
-                        list(target.inbox.groups(cast("Any", key)))
-                    target.inbox.speaks_for(2, "SKU", "product_sku")
+                        list(target.restore_input.groups(cast("Any", key)))
+                    target.restore_input.covers(2, "SKU", "product_sku")
                     assert len(target.report.table()) + len("".join(target.report.problem_lines())) < 20_000
                 finally:
-                    target.inbox.close()
+                    target.restore_input.close()
                     target.store.close()
                     target.report.close()
     finally:

@@ -10,7 +10,7 @@ from platformdirs import user_state_path
 from bc_images.files import locks, open_files
 from bc_images.files.locks import StoreLock, read_locks
 from bigcommerce_sandbox import STORE_HASH
-from target_bc_images.settings import Options
+from target_bc_images.settings import TargetSettings
 from tests.support import killable_process
 from tests.support.target import Stage
 
@@ -90,6 +90,6 @@ def test_without_a_file_store_it_is_said_what_is_not_protected(stage3: Stage, ca
 
 
 def test_the_default_state_dir_does_not_depend_on_the_working_folder() -> None:
-    options = Options.from_config({"store_hash": "abc"})
+    options = TargetSettings.from_config({"store_hash": "abc"})
     assert options.state_dir == user_state_path("bc-images", appauthor=False) / "abc"
     assert options.state_dir.is_absolute()

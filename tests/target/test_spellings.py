@@ -324,4 +324,4 @@ def test_clean_records_are_not_looked_at_twice() -> None:
     record = dict.fromkeys(COLUMNS) | {"store_hash": "abc", "id": 1, "product_id": 2, "image_file": "a/b.png"}
     record |= {"is_thumbnail": True, "sort_order": 0}
     judge = RecordValidator("product_images", "product_images", schema.load("product_images")["properties"], skus=False)
-    assert judge.fitting(record) is record
+    assert judge.validate(record) is record
