@@ -17,7 +17,7 @@ import pytest
 from bc_images import logs
 from bigcommerce_sandbox import SandboxServer
 from tests.support.scripted_server import TOKEN, unused_port
-from tests.support.target import Stage
+from tests.support.target import RestoreScenario
 
 BIN = Path(sys.executable).parent
 TIMEOUT = 60  # seconds
@@ -181,11 +181,11 @@ def test_every_line_is_json_where_the_logs_are(tmp_path: Path, settings: Path, a
 
 def test_the_table_of_a_restore_is_one_record_where_the_logs_are_json(tmp_path: Path) -> None:
     with SandboxServer(products=2, images=2) as sandbox:
-        stage = Stage(sandbox, tmp_path)
+        scenario = RestoreScenario(sandbox, tmp_path)
         (tmp_path / "logging.yaml").write_text(STRUCTURED)
         config = tmp_path / "config.json"
-        config.write_text(json.dumps(stage.config))
-        backup = stage.backup()
+        config.write_text(json.dumps(scenario.config))
+        backup = scenario.backup()
         sandbox.delete_image(sandbox.dump(files=False)["images"][0]["id"])
         environment = {"SINGER_SDK_LOG_CONFIG": "logging.yaml"}
         code, lines = command(tmp_path, "target-bc-images", "--config", config, stdin=backup, **environment)

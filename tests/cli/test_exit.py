@@ -14,7 +14,7 @@ import pytest
 
 from bc_images.singer.archive.loader import keep
 from bigcommerce_sandbox import SandboxServer
-from tests.support.target import Stage
+from tests.support.target import RestoreScenario
 
 BIN = Path(sys.executable).parent
 TIMEOUT = 60  # seconds
@@ -33,17 +33,17 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Call]]
     """One call of every command that writes to stdout, each with at least one line to write."""
     folder = tmp_path_factory.mktemp("calls")
     with SandboxServer(products=3, images=2) as sandbox:
-        stage = Stage(sandbox, folder)
-        backup = stage.backup()
+        scenario = RestoreScenario(sandbox, folder)
+        backup = scenario.backup()
         (folder / "backup.singer").write_bytes(backup)
-        list(stage.records())
+        list(scenario.records())
         shared = ("store_hash", "access_token", "api_url", "store_url", "file_store")
-        config = _json(folder / "config.json", {name: stage.config[name] for name in shared})
-        target = _json(folder / "target.json", {**stage.config, "report": str(folder / "report.jsonl")})
-        archive = _json(folder / "archive.json", {"file_store": stage.config["file_store"]})
+        config = _json(folder / "config.json", {name: scenario.config[name] for name in shared})
+        target = _json(folder / "target.json", {**scenario.config, "report": str(folder / "report.jsonl")})
+        archive = _json(folder / "archive.json", {"file_store": scenario.config["file_store"]})
         keep(
             backup.splitlines(keepends=True),
-            {"file_store": stage.config["file_store"], "name": "store", "require_complete": True},
+            {"file_store": scenario.config["file_store"], "name": "store", "require_complete": True},
         )
         (folder / "files" / "sha256" / "stray").write_bytes(b"x")
         airbyte_config = {**json.loads(Path(config).read_text()), "state_dir": str(folder / "airbyte")}
@@ -66,7 +66,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Call]]
             "verify": Call(
                 ["bc-images", "verify", "--all", "--config", target, "--backup", str(folder / "backup.singer")]
             ),
-            "check": Call(["bc-images", "check", "--file-store", stage.config["file_store"]]),
+            "check": Call(["bc-images", "check", "--file-store", scenario.config["file_store"]]),
             "shards": Call(["bc-images", "shards", "--count", "2", "--config", config]),
             "retry --help": Call(["bc-images", "retry", "--help"]),
             "--help": Call(["bc-images", "--help"]),

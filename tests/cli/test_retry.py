@@ -12,151 +12,151 @@ from click.testing import CliRunner, Result
 from bc_images.cli.retry import retry
 from bc_images.errors import BcImagesError
 from bigcommerce_sandbox import SandboxServer
-from tests.support.target import Stage, kept_signals, picture
+from tests.support.target import RestoreScenario, kept_signals, picture
 
 FIRST, SECOND = 101, 102
 
 
-def again(stage: Stage, report: Path, **config: Any) -> Result:
-    settings = stage.folder / "config.json"
-    settings.write_text(json.dumps(stage.config | config))
+def again(scenario: RestoreScenario, report: Path, **config: Any) -> Result:
+    settings = scenario.folder / "config.json"
+    settings.write_text(json.dumps(scenario.config | config))
     with kept_signals():
         return CliRunner().invoke(retry, [str(report), "--config", str(settings)])
 
 
-def test_what_failed_is_restored_and_nothing_else(stage3: Stage) -> None:
-    stage3.sandbox.set_image(stage3.images(FIRST)[0]["id"], description="x" * 300)
-    before, backup = stage3.state(), stage3.backup()
-    stage3.sandbox.set_image(stage3.images(FIRST)[0]["id"], description="short")
-    stage3.sandbox.delete_image(stage3.images(SECOND)[0]["id"])
-    stage3.sandbox.switch(description_max=255)
-    assert stage3.restore(backup).code == 1
-    stage3.sandbox.switch(description_max=0)
-    stage3.sandbox.clear_requests()
-    result = again(stage3, stage3.report)  # whose report takes the same path
+def test_what_failed_is_restored_and_nothing_else(scenario_v3: RestoreScenario) -> None:
+    scenario_v3.sandbox.set_image(scenario_v3.images(FIRST)[0]["id"], description="x" * 300)
+    before, backup = scenario_v3.state(), scenario_v3.backup()
+    scenario_v3.sandbox.set_image(scenario_v3.images(FIRST)[0]["id"], description="short")
+    scenario_v3.sandbox.delete_image(scenario_v3.images(SECOND)[0]["id"])
+    scenario_v3.sandbox.switch(description_max=255)
+    assert scenario_v3.restore(backup).code == 1
+    scenario_v3.sandbox.switch(description_max=0)
+    scenario_v3.sandbox.clear_requests()
+    result = again(scenario_v3, scenario_v3.report)  # whose report takes the same path
     assert result.exit_code == 0, result.output
-    assert len(stage3.writes()) == 1
-    assert stage3.state() == before
-    rows = [json.loads(line) for line in stage3.report.read_text().splitlines()]
+    assert len(scenario_v3.writes()) == 1
+    assert scenario_v3.state() == before
+    rows = [json.loads(line) for line in scenario_v3.report.read_text().splitlines()]
     assert [(each["action"], each["status"]) for each in rows[:-1]] == [("update", "done")]
 
 
-def test_what_was_not_reached_is_restored(stage: Stage) -> None:
-    before, backup = stage.state(), stage.backup()
+def test_what_was_not_reached_is_restored(scenario: RestoreScenario) -> None:
+    before, backup = scenario.state(), scenario.backup()
     for product in (FIRST, SECOND):
-        for image in stage.images(product):
-            stage.sandbox.delete_image(image["id"])
-    stage.sandbox.faults("..s", match="POST /stores")
-    assert stage.restore(backup).code == 3
-    result = again(stage, stage.report)
+        for image in scenario.images(product):
+            scenario.sandbox.delete_image(image["id"])
+    scenario.sandbox.faults("..s", match="POST /stores")
+    assert scenario.restore(backup).code == 3
+    result = again(scenario, scenario.report)
     assert result.exit_code == 0, result.output
-    assert stage.state() == before
+    assert scenario.state() == before
 
 
 @pytest.mark.parametrize("lost", [0, 1])
-def test_a_neighbour_that_looks_the_same_is_not_taken_for_what_is_lost(stage: Stage, lost: int) -> None:
+def test_a_neighbour_that_looks_the_same_is_not_taken_for_what_is_lost(scenario: RestoreScenario, lost: int) -> None:
     """The report has no record of the neighbour, only that it was kept: the same picture, under the same name."""
-    product = stage.sandbox.add_product(sku="TWINS")
+    product = scenario.sandbox.add_product(sku="TWINS")
     twins = [
-        stage.sandbox.add_image(product, picture(1), "twin.png", sort_order=number, description=f"twin {number}")
+        scenario.sandbox.add_image(product, picture(1), "twin.png", sort_order=number, description=f"twin {number}")
         for number in range(2)
     ]
-    before, backup = stage.state(), stage.backup()
-    stage.sandbox.delete_image(twins[lost])
-    stage.sandbox.faults("s", match="POST /stores")
-    assert stage.restore(backup).code == 3
-    result = again(stage, stage.report)
+    before, backup = scenario.state(), scenario.backup()
+    scenario.sandbox.delete_image(twins[lost])
+    scenario.sandbox.faults("s", match="POST /stores")
+    assert scenario.restore(backup).code == 3
+    result = again(scenario, scenario.report)
     assert result.exit_code == 0, result.output
-    assert stage.state() == before
+    assert scenario.state() == before
 
 
-def test_still_failing_is_exit_code_1_and_listed_again(stage3: Stage) -> None:
-    backup = stage3.backup()
-    stage3.sandbox.delete_product(SECOND)
-    assert stage3.restore(backup).code == 1
-    result = again(stage3, stage3.report)
+def test_still_failing_is_exit_code_1_and_listed_again(scenario_v3: RestoreScenario) -> None:
+    backup = scenario_v3.backup()
+    scenario_v3.sandbox.delete_product(SECOND)
+    assert scenario_v3.restore(backup).code == 1
+    result = again(scenario_v3, scenario_v3.report)
     assert isinstance(result.exception, BcImagesError)
     assert result.exception.exit_code == 1
-    rows = [json.loads(line) for line in stage3.report.read_text().splitlines()]
+    rows = [json.loads(line) for line in scenario_v3.report.read_text().splitlines()]
     assert [each["reason"] for each in rows[:-1]] == ["there is no product 102 in the store"] * 3
 
 
-def test_a_retry_that_is_stopped_loses_nothing_of_the_list(stage3: Stage) -> None:
-    before, backup = stage3.state(), stage3.backup()
+def test_a_retry_that_is_stopped_loses_nothing_of_the_list(scenario_v3: RestoreScenario) -> None:
+    before, backup = scenario_v3.state(), scenario_v3.backup()
     for product in (FIRST, SECOND):
-        stage3.sandbox.set_image(stage3.images(product)[0]["id"], description="overwritten")
-    stage3.sandbox.faults("s", match="PUT /stores")
-    assert stage3.restore(backup, concurrency=1).code == 3
-    stage3.sandbox.faults("s" * 10)
-    result = again(stage3, stage3.report)
+        scenario_v3.sandbox.set_image(scenario_v3.images(product)[0]["id"], description="overwritten")
+    scenario_v3.sandbox.faults("s", match="PUT /stores")
+    assert scenario_v3.restore(backup, concurrency=1).code == 3
+    scenario_v3.sandbox.faults("s" * 10)
+    result = again(scenario_v3, scenario_v3.report)
     assert isinstance(result.exception, BcImagesError)
     assert result.exception.exit_code == 3
-    stage3.sandbox.faults("")
-    assert again(stage3, stage3.report).exit_code == 0
-    assert stage3.state() == before
+    scenario_v3.sandbox.faults("")
+    assert again(scenario_v3, scenario_v3.report).exit_code == 0
+    assert scenario_v3.state() == before
 
 
 @pytest.mark.parametrize("later", [{"product_ids": [SECOND]}, {"state_dir": "/proc/nowhere"}])
-def test_what_a_retry_does_not_take_on_stays_in_the_list(stage3: Stage, later: dict[str, Any]) -> None:
-    before, backup = stage3.state(), stage3.backup()
+def test_what_a_retry_does_not_take_on_stays_in_the_list(scenario_v3: RestoreScenario, later: dict[str, Any]) -> None:
+    before, backup = scenario_v3.state(), scenario_v3.backup()
     for product in (FIRST, SECOND):
-        stage3.sandbox.set_image(stage3.images(product)[0]["id"], description="overwritten")
-    stage3.sandbox.faults("s", match="PUT /stores")
-    assert stage3.restore(backup, concurrency=1).code == 3
-    result = again(stage3, stage3.report, **later)
+        scenario_v3.sandbox.set_image(scenario_v3.images(product)[0]["id"], description="overwritten")
+    scenario_v3.sandbox.faults("s", match="PUT /stores")
+    assert scenario_v3.restore(backup, concurrency=1).code == 3
+    result = again(scenario_v3, scenario_v3.report, **later)
     assert isinstance(result.exception, BcImagesError)
-    assert again(stage3, stage3.report).exit_code == 0
-    assert stage3.state() == before
+    assert again(scenario_v3, scenario_v3.report).exit_code == 0
+    assert scenario_v3.state() == before
 
 
-def test_it_deletes_nothing_and_says_when_the_mirror_is_to_be_run_again(stage: Stage) -> None:
-    before, backup = stage.state(), stage.backup()
+def test_it_deletes_nothing_and_says_when_the_mirror_is_to_be_run_again(scenario: RestoreScenario) -> None:
+    before, backup = scenario.state(), scenario.backup()
     mirror = {"mode": "mirror", "max_deletes": 1}
-    stage.sandbox.add_image(FIRST, picture(1), "extra.png")
-    stage.sandbox.set_image(stage.images(SECOND)[0]["id"], description="overwritten")
-    stage.sandbox.faults("s", match="(PUT|DELETE) /stores")
-    stage.restore(backup, concurrency=1, **mirror)
+    scenario.sandbox.add_image(FIRST, picture(1), "extra.png")
+    scenario.sandbox.set_image(scenario.images(SECOND)[0]["id"], description="overwritten")
+    scenario.sandbox.faults("s", match="(PUT|DELETE) /stores")
+    scenario.restore(backup, concurrency=1, **mirror)
     for _ in range(2):  # the second finds what the first has left
-        stage.sandbox.faults("")
-        stage.sandbox.clear_requests()
-        result = again(stage, stage.report, **mirror)
+        scenario.sandbox.faults("")
+        scenario.sandbox.clear_requests()
+        result = again(scenario, scenario.report, **mirror)
         assert isinstance(result.exception, BcImagesError)
         assert result.exception.exit_code == 1
         assert "deletes, for which the mirror is to be run again" in str(result.exception)
-        assert [method for method, _ in stage.writes() if method == "DELETE"] == []
-    assert stage.restore(backup, **mirror).code == 0
-    assert stage.state() == before
-    assert again(stage, stage.report, **mirror).exit_code == 0
+        assert [method for method, _ in scenario.writes() if method == "DELETE"] == []
+    assert scenario.restore(backup, **mirror).code == 0
+    assert scenario.state() == before
+    assert again(scenario, scenario.report, **mirror).exit_code == 0
 
 
-def test_a_mode_that_writes_less_stays_what_it_is(stage3: Stage) -> None:
-    backup = stage3.backup()
-    stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
-    stage3.sandbox.set_image(stage3.images(SECOND)[0]["id"], description="mine")
-    stage3.sandbox.faults("s")
-    assert stage3.restore(backup, mode="create_only").code == 3
-    assert again(stage3, stage3.report, mode="create_only").exit_code == 0
-    assert stage3.images(SECOND)[0]["description"] == "mine"
-    assert len(stage3.images(FIRST)) == 3
+def test_a_mode_that_writes_less_stays_what_it_is(scenario_v3: RestoreScenario) -> None:
+    backup = scenario_v3.backup()
+    scenario_v3.sandbox.delete_image(scenario_v3.images(FIRST)[0]["id"])
+    scenario_v3.sandbox.set_image(scenario_v3.images(SECOND)[0]["id"], description="mine")
+    scenario_v3.sandbox.faults("s")
+    assert scenario_v3.restore(backup, mode="create_only").code == 3
+    assert again(scenario_v3, scenario_v3.report, mode="create_only").exit_code == 0
+    assert scenario_v3.images(SECOND)[0]["description"] == "mine"
+    assert len(scenario_v3.images(FIRST)) == 3
 
 
 def test_more_than_one_batch_after_a_stop(tmp_path: Path) -> None:
     with SandboxServer(products=600, images=1) as sandbox:
-        stage = Stage(sandbox, tmp_path)
-        before, backup = stage.state(), stage.backup(files=False)
-        for image in stage.records(files=False):
+        scenario = RestoreScenario(sandbox, tmp_path)
+        before, backup = scenario.state(), scenario.backup(files=False)
+        for image in scenario.records(files=False):
             sandbox.set_image(image["id"], description="overwritten")
         sandbox.faults("." * 250 + "s", match="PUT /stores")
-        assert stage.restore(backup).code == 3
-        assert again(stage, stage.report).exit_code == 0
-        assert stage.state() == before
+        assert scenario.restore(backup).code == 3
+        assert again(scenario, scenario.report).exit_code == 0
+        assert scenario.state() == before
 
 
-def test_nothing_to_do(stage3: Stage) -> None:
-    stage3.restore(stage3.backup())
-    stage3.sandbox.clear_requests()
-    result = again(stage3, stage3.report)
-    assert (result.exit_code, stage3.sandbox.requests()) == (0, [])
+def test_nothing_to_do(scenario_v3: RestoreScenario) -> None:
+    scenario_v3.restore(scenario_v3.backup())
+    scenario_v3.sandbox.clear_requests()
+    result = again(scenario_v3, scenario_v3.report)
+    assert (result.exit_code, scenario_v3.sandbox.requests()) == (0, [])
     assert "Nothing to do" in result.output
 
 
@@ -172,11 +172,11 @@ def test_nothing_to_do(stage3: Stage) -> None:
         (b"", "ends before its summary"),
     ],
 )
-def test_no_report(stage3: Stage, content: bytes | None, words: str) -> None:
-    path = stage3.folder / "no-report"
+def test_no_report(scenario_v3: RestoreScenario, content: bytes | None, words: str) -> None:
+    path = scenario_v3.folder / "no-report"
     if content is not None:
         path.write_bytes(content)
-    result = again(stage3, path)
+    result = again(scenario_v3, path)
     assert isinstance(result.exception, BcImagesError)
     assert result.exception.exit_code == 3
     assert words in str(result.exception)

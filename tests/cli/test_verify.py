@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from bc_images.cli.verify import verify
 from bc_images.errors import BcImagesError
-from tests.support.target import Stage, end, head, kept_signals, picture, row, singer
+from tests.support.target import RestoreScenario, end, head, kept_signals, picture, row, singer
 
 FIRST, SECOND, THIRD = 101, 102, 103
 
@@ -25,14 +25,14 @@ FIRST, SECOND, THIRD = 101, 102, 103
 class Verifier:
     """Runs the command over one backup."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self.backup = stage.folder / "backup.singer"
-        self.backup.write_bytes(stage.backup())
+    def __init__(self, scenario: RestoreScenario) -> None:
+        self.scenario = scenario
+        self.backup = scenario.folder / "backup.singer"
+        self.backup.write_bytes(scenario.backup())
 
     def __call__(self, *arguments: str, backup: Path | None = None, **config: Any) -> tuple[int, list[str]]:
-        settings = self.stage.folder / "config.json"
-        settings.write_text(json.dumps(self.stage.config | config))
+        settings = self.scenario.folder / "config.json"
+        settings.write_text(json.dumps(self.scenario.config | config))
         command = ["--backup", str(backup or self.backup), "--config", str(settings), *arguments]
         with kept_signals():
             result = CliRunner().invoke(verify, command)
@@ -43,21 +43,21 @@ class Verifier:
 
 
 @pytest.fixture
-def verifier(stage: Stage) -> Verifier:
-    return Verifier(stage)
+def verifier(scenario: RestoreScenario) -> Verifier:
+    return Verifier(scenario)
 
 
 @pytest.fixture
-def verifier3(stage3: Stage) -> Verifier:
-    return Verifier(stage3)
+def verifier_v3(scenario_v3: RestoreScenario) -> Verifier:
+    return Verifier(scenario_v3)
 
 
-def wreck(stage: Stage) -> list[str]:
+def wreck(scenario: RestoreScenario) -> list[str]:
     """Damage the store in every way; return the signs that tell of it."""
-    sandbox = stage.sandbox
-    lost = stage.images(FIRST)[1]
+    sandbox = scenario.sandbox
+    lost = scenario.images(FIRST)[1]
     sandbox.delete_image(lost["id"])
-    one, two, _ = stage.images(SECOND)
+    one, two, _ = scenario.images(SECOND)
     sandbox.set_image(one["id"], description="overwritten", sort_order=7)
     sandbox.set_image(two["id"], content=picture(5), filename="else.png")
     sandbox.add_image(THIRD, picture(1), "extra.png")
@@ -75,46 +75,46 @@ def wreck(stage: Stage) -> list[str]:
         line("-", lost),
         line("*", one, changed),
         line("*", two, "the picture is another one"),
-        line("+", stage.images(THIRD)[-1]),
-        line("+", stage.images(product)[0]),
+        line("+", scenario.images(THIRD)[-1]),
+        line("+", scenario.images(product)[0]),
     ]
 
 
 def test_equal(verifier: Verifier) -> None:
-    verifier.stage.sandbox.clear_requests()
+    verifier.scenario.sandbox.clear_requests()
     assert verifier() == (0, ["0 differences (15 same)"])
-    assert verifier.stage.writes() == []
-    assert sorted(each.name for each in verifier.stage.folder.iterdir()) == ["backup.singer", "config.json", "files"]
+    assert verifier.scenario.writes() == []
+    assert sorted(each.name for each in verifier.scenario.folder.iterdir()) == ["backup.singer", "config.json", "files"]
 
 
 def test_every_sign(verifier: Verifier) -> None:
-    signs = wreck(verifier.stage)
-    verifier.stage.sandbox.clear_requests()
+    signs = wreck(verifier.scenario)
+    verifier.scenario.sandbox.clear_requests()
     code, lines = verifier()
     assert code == 1
     assert lines == [*signs, "5 differences (12 same, 2 different, 1 missing, 2 extra)"]
-    assert verifier.stage.writes() == []
+    assert verifier.scenario.writes() == []
 
 
 def test_after_a_restore_only_the_extra_ones_are_left(verifier: Verifier) -> None:
-    wreck(verifier.stage)
+    wreck(verifier.scenario)
     backup = verifier.backup.read_bytes()
-    assert verifier.stage.restore(backup).code == 0
+    assert verifier.scenario.restore(backup).code == 0
     code, lines = verifier()
     assert (code, lines[2]) == (1, "2 differences (15 same, 2 extra)")
-    assert verifier.stage.restore(backup, mode="mirror", max_deletes=2).code == 0
+    assert verifier.scenario.restore(backup, mode="mirror", max_deletes=2).code == 0
     assert verifier()[0] == 0
 
 
-def test_what_is_the_same_is_listed_on_request(verifier3: Verifier) -> None:
-    code, lines = verifier3("--all")
+def test_what_is_the_same_is_listed_on_request(verifier_v3: Verifier) -> None:
+    code, lines = verifier_v3("--all")
     assert (code, len(lines)) == (0, 16)
     assert all(re.match(r"= SKU-\S+  \S+  \(product 10\d, image \d+\)$", line) for line in lines[:15]), lines
 
 
-def test_json(verifier3: Verifier) -> None:
-    wreck(verifier3.stage)
-    code, lines = verifier3("--json")
+def test_json(verifier_v3: Verifier) -> None:
+    wreck(verifier_v3.scenario)
+    code, lines = verifier_v3("--json")
     rows = [json.loads(line) for line in lines]
     assert code == 1
     assert [each["sign"] for each in rows[:-1]] == ["-", "*", "*", "+", "+"]
@@ -122,10 +122,10 @@ def test_json(verifier3: Verifier) -> None:
     assert rows[-1] == {"summary": {"same": 12, "different": 2, "missing": 1, "extra": 2, "unreadable": 0}}
 
 
-def test_gzip(verifier3: Verifier) -> None:
-    packed = verifier3.stage.folder / "backup.singer.gz"
-    packed.write_bytes(gzip.compress(verifier3.backup.read_bytes()))
-    assert verifier3(backup=packed)[0] == 0
+def test_gzip(verifier_v3: Verifier) -> None:
+    packed = verifier_v3.scenario.folder / "backup.singer.gz"
+    packed.write_bytes(gzip.compress(verifier_v3.backup.read_bytes()))
+    assert verifier_v3(backup=packed)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -139,36 +139,36 @@ def test_gzip(verifier3: Verifier) -> None:
     ],
     ids=["empty", "gzip cut off", "no gzip", "no JSON", "JSON cut off"],
 )
-def test_a_damaged_backup(verifier3: Verifier, content: bytes, words: str) -> None:
-    damaged = verifier3.stage.folder / "damaged"
+def test_a_damaged_backup(verifier_v3: Verifier, content: bytes, words: str) -> None:
+    damaged = verifier_v3.scenario.folder / "damaged"
     if content:
         damaged.write_bytes(content)
-    code, lines = verifier3(backup=damaged)
+    code, lines = verifier_v3(backup=damaged)
     assert code == 3
     assert words in lines[-1]
 
 
-def test_an_unreadable_record(verifier3: Verifier) -> None:
-    records = verifier3.stage.records()
+def test_an_unreadable_record(verifier_v3: Verifier) -> None:
+    records = verifier_v3.scenario.records()
     records[0]["sort_order"] = "first"
-    verifier3.backup.write_bytes(singer(head(), *map(row, records), end()))
-    code, lines = verifier3()
+    verifier_v3.backup.write_bytes(singer(head(), *map(row, records), end()))
+    code, lines = verifier_v3()
     assert code == 1
     assert lines[0].startswith(f"! SKU-000000  {records[0]['image_file']}  does not fit the schema: sort_")
 
 
-def test_a_product_that_is_gone(verifier3: Verifier) -> None:
-    verifier3.stage.sandbox.delete_product(SECOND)
-    code, lines = verifier3()
+def test_a_product_that_is_gone(verifier_v3: Verifier) -> None:
+    verifier_v3.scenario.sandbox.delete_product(SECOND)
+    code, lines = verifier_v3()
     assert code == 1
     assert ["  there is no product 102 in the store  (" in line for line in lines[:3]] == [True] * 3
     assert lines[3] == "3 differences (12 same, 3 unreadable)"
 
 
-def test_some_products_only(verifier3: Verifier) -> None:
-    wreck(verifier3.stage)
-    assert verifier3(product_ids=[104]) == (0, ["0 differences (3 same)"])
-    assert verifier3(product_ids=[FIRST])[1][-1] == "1 difference (2 same, 1 missing)"
+def test_some_products_only(verifier_v3: Verifier) -> None:
+    wreck(verifier_v3.scenario)
+    assert verifier_v3(product_ids=[104]) == (0, ["0 differences (3 same)"])
+    assert verifier_v3(product_ids=[FIRST])[1][-1] == "1 difference (2 same, 1 missing)"
 
 
 class TestChosenProducts:
@@ -180,85 +180,85 @@ class TestChosenProducts:
         assert lines == ["! product 999: there is no product 999 in the store", "1 difference (3 same, 1 unreadable)"]
 
     @pytest.mark.parametrize("more", [b"", singer(head("products"), row({"id": FIRST, "store_hash": "s"}, "products"))])
-    def test_of_which_the_backup_may_lack_the_images(self, verifier3: Verifier, more: bytes) -> None:
-        records = [each for each in verifier3.stage.records() if each["product_id"] != SECOND]
+    def test_of_which_the_backup_may_lack_the_images(self, verifier_v3: Verifier, more: bytes) -> None:
+        records = [each for each in verifier_v3.scenario.records() if each["product_id"] != SECOND]
         mark = [end()] if more else []
-        verifier3.backup.write_bytes(more + singer(head(), *map(row, records), *mark))
-        code, lines = verifier3(product_ids=[SECOND])
+        verifier_v3.backup.write_bytes(more + singer(head(), *map(row, records), *mark))
+        code, lines = verifier_v3(product_ids=[SECOND])
         assert (code, lines[0]) == (1, f"! product {SECOND}: the input has no image of this product")
 
-    def test_that_are_known_to_be_empty(self, verifier3: Verifier) -> None:
-        product = verifier3.stage.sandbox.add_product(sku="EMPTY")
-        assert verifier3(product_ids=[FIRST, product]) == (0, ["0 differences (3 same)"])  # by a whole backup
+    def test_that_are_known_to_be_empty(self, verifier_v3: Verifier) -> None:
+        product = verifier_v3.scenario.sandbox.add_product(sku="EMPTY")
+        assert verifier_v3(product_ids=[FIRST, product]) == (0, ["0 differences (3 same)"])  # by a whole backup
         listed = row({"id": product, "store_hash": "sandbox", "image_count": 0}, "products")
-        verifier3.backup.write_bytes(singer(head("products"), listed, head()))
-        assert verifier3(product_ids=[product]) == (0, ["0 differences (no images)"])
-        verifier3.stage.sandbox.add_image(product, picture(3), "extra.png")
-        assert verifier3(product_ids=[product])[0] == 1
+        verifier_v3.backup.write_bytes(singer(head("products"), listed, head()))
+        assert verifier_v3(product_ids=[product]) == (0, ["0 differences (no images)"])
+        verifier_v3.scenario.sandbox.add_image(product, picture(3), "extra.png")
+        assert verifier_v3(product_ids=[product])[0] == 1
 
 
 @pytest.mark.parametrize("content", [b"", singer(head()), singer(head("orders"), row({"id": 1}, "orders"))])
-def test_a_backup_with_nothing_to_compare(verifier3: Verifier, content: bytes) -> None:
-    verifier3.backup.write_bytes(content)
-    code, lines = verifier3()
+def test_a_backup_with_nothing_to_compare(verifier_v3: Verifier, content: bytes) -> None:
+    verifier_v3.backup.write_bytes(content)
+    code, lines = verifier_v3()
     assert (code, "holds no image, and no mark of a complete sweep" in lines[-1]) == (3, True)
 
 
-def test_a_backup_of_an_empty_store(verifier3: Verifier) -> None:
-    verifier3.backup.write_bytes(singer(head(), end()))
-    code, lines = verifier3()
+def test_a_backup_of_an_empty_store(verifier_v3: Verifier) -> None:
+    verifier_v3.backup.write_bytes(singer(head(), end()))
+    code, lines = verifier_v3()
     assert (code, lines[-1]) == (1, "15 differences (15 extra)")
 
 
-def test_another_store_by_sku(verifier3: Verifier) -> None:
+def test_another_store_by_sku(verifier_v3: Verifier) -> None:
     records = [
-        {**each, "store_hash": "other", "product_id": each["product_id"] + 1} for each in verifier3.stage.records()
+        {**each, "store_hash": "other", "product_id": each["product_id"] + 1} for each in verifier_v3.scenario.records()
     ]
-    verifier3.backup.write_bytes(singer(head(), *map(row, records), end()))
-    assert verifier3()[0] == 1
-    assert verifier3(match_products_by="sku") == (0, ["0 differences (15 same)"])
+    verifier_v3.backup.write_bytes(singer(head(), *map(row, records), end()))
+    assert verifier_v3()[0] == 1
+    assert verifier_v3(match_products_by="sku") == (0, ["0 differences (15 same)"])
 
 
 def test_it_compares_to_the_end_whatever_the_settings_say_of_errors(
-    verifier3: Verifier, monkeypatch: pytest.MonkeyPatch
+    verifier_v3: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The environment says it too, and it is above the file of settings."""
-    records = verifier3.stage.records()
+    records = verifier_v3.scenario.records()
     records[0]["sort_order"] = "first"
-    verifier3.backup.write_bytes(singer(head(), *map(row, records), end()))
-    verifier3.stage.sandbox.delete_product(SECOND)
-    for name, value in (("ON_ERROR", "stop"), ("DRY_RUN", "false"), ("REPORT", str(verifier3.stage.report))):
+    verifier_v3.backup.write_bytes(singer(head(), *map(row, records), end()))
+    verifier_v3.scenario.sandbox.delete_product(SECOND)
+    for name, value in (("ON_ERROR", "stop"), ("DRY_RUN", "false"), ("REPORT", str(verifier_v3.scenario.report))):
         monkeypatch.setenv(f"TARGET_BC_IMAGES_{name}", value)
-    code, lines = verifier3(on_error="stop")
+    code, lines = verifier_v3(on_error="stop")
     assert (code, lines[-1]) == (1, "5 differences (11 same, 1 extra, 4 unreadable)")
-    assert not verifier3.stage.report.exists()
+    assert not verifier_v3.scenario.report.exists()
 
 
 @pytest.mark.filterwarnings("error::ResourceWarning", "error::pytest.PytestUnraisableExceptionWarning")
-def test_nothing_is_left_open_after_an_error(verifier3: Verifier) -> None:
-    unfit = row({**verifier3.stage.records()[0], "sort_order": "first"})
-    verifier3.backup.write_bytes(singer(head(), unfit) + b"nonsense\n")
+def test_nothing_is_left_open_after_an_error(verifier_v3: Verifier) -> None:
+    unfit = row({**verifier_v3.scenario.records()[0], "sort_order": "first"})
+    verifier_v3.backup.write_bytes(singer(head(), unfit) + b"nonsense\n")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         gc.collect()  # what other tests have left
-    assert verifier3()[0] == 3
+    assert verifier_v3()[0] == 3
     gc.collect()
 
 
-def test_the_settings_of_a_mirror_do_no_harm(verifier3: Verifier) -> None:
-    wreck(verifier3.stage)
-    before = verifier3.stage.state()
-    assert verifier3(mode="mirror", max_deletes=100, report=str(verifier3.stage.report))[0] == 1
-    assert verifier3.stage.state() == before
-    assert not verifier3.stage.report.exists()
+def test_the_settings_of_a_mirror_do_no_harm(verifier_v3: Verifier) -> None:
+    wreck(verifier_v3.scenario)
+    before = verifier_v3.scenario.state()
+    assert verifier_v3(mode="mirror", max_deletes=100, report=str(verifier_v3.scenario.report))[0] == 1
+    assert verifier_v3.scenario.state() == before
+    assert not verifier_v3.scenario.report.exists()
 
 
-def test_as_a_command(verifier3: Verifier) -> None:
-    wreck(verifier3.stage)
-    config = verifier3.stage.folder / "config.json"
-    config.write_text(json.dumps(verifier3.stage.config))
+def test_as_a_command(verifier_v3: Verifier) -> None:
+    wreck(verifier_v3.scenario)
+    config = verifier_v3.scenario.folder / "config.json"
+    config.write_text(json.dumps(verifier_v3.scenario.config))
     command = [str(Path(sys.executable).parent / "bc-images"), "verify", "--config", str(config), "--backup"]
-    ended = subprocess.run([*command, str(verifier3.backup)], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([*command, str(verifier_v3.backup)], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, len(ended.stdout.splitlines())) == (1, 6)
     assert "differences" not in ended.stderr
     ended = subprocess.run([*command, "nowhere"], capture_output=True, text=True, timeout=60)

@@ -32,7 +32,7 @@ from target_bc_images.ledger import Ledger
 from tests.support import commands, killable_process, s3, tap
 from tests.support.scripted_server import Reply, Request, says, serving
 from tests.support.scripted_server import settings as client_settings
-from tests.support.target import Stage, picture
+from tests.support.target import RestoreScenario, picture
 
 PATH = "/v3/catalog/products"
 DAY = 86_400.0
@@ -48,10 +48,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "backoff", killable_process.backoff)
 
 
-def lose_everything(stage: Stage) -> int:
-    images = stage.sandbox.dump(files=False)["images"]
+def lose_everything(scenario: RestoreScenario) -> int:
+    images = scenario.sandbox.dump(files=False)["images"]
     for image in images:
-        stage.sandbox.delete_image(image["id"])
+        scenario.sandbox.delete_image(image["id"])
     return len(images)
 
 
@@ -93,20 +93,22 @@ def test_a_token_revoked_during_a_backup(monkeypatch: pytest.MonkeyPatch, versio
 
 @pytest.mark.parametrize("request_number", [3, 9, 14])
 @pytest.mark.usefixtures("quick")
-def test_a_token_revoked_during_a_restore(stage: Stage, monkeypatch: pytest.MonkeyPatch, request_number: int) -> None:
-    before, backup = stage.state(), stage.backup()
-    count = lose_everything(stage)
+def test_a_token_revoked_during_a_restore(
+    scenario: RestoreScenario, monkeypatch: pytest.MonkeyPatch, request_number: int
+) -> None:
+    before, backup = scenario.state(), scenario.backup()
+    count = lose_everything(scenario)
     with monkeypatch.context() as patch:
         AtEachRequest(patch, lambda number: number <= request_number)
-        run = stage.restore(backup, concurrency=1)
+        run = scenario.restore(backup, concurrency=1)
     assert run.code == 3
     assert "token" in run.err.splitlines()[-1]
     statuses = [row["status"] for row in run.rows if "summary" not in row]
     assert len(statuses) == count
     assert "not reached" in statuses
-    assert statuses.count("done") + statuses.count("unverified") == len(stage.sandbox.dump(files=False)["images"])
-    assert stage.restore(backup).code == 0
-    assert stage.state() == before
+    assert statuses.count("done") + statuses.count("unverified") == len(scenario.sandbox.dump(files=False)["images"])
+    assert scenario.restore(backup).code == 0
+    assert scenario.state() == before
 
 
 # A store that is away, or slow
@@ -171,14 +173,16 @@ class FakeTime:
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_store_that_takes_20_seconds_for_each_response(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_takes_20_seconds_for_each_response(
+    scenario: RestoreScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = FakeTime(monkeypatch)
-    before = stage.state()
+    before = scenario.state()
     calls = AtEachRequest(monkeypatch, lambda _: clock.move(20))
-    backup = stage.backup()
-    lose_everything(stage)
-    run = stage.restore(backup, concurrency=1, max_retries=0)
-    assert (run.code, stage.state()) == (0, before), run.err
+    backup = scenario.backup()
+    lose_everything(scenario)
+    run = scenario.restore(backup, concurrency=1, max_retries=0)
+    assert (run.code, scenario.state()) == (0, before), run.err
     assert calls.requests >= 20
 
 
@@ -217,47 +221,47 @@ class JumpingTime:
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_clock_that_jumps_by_a_day(stage: Stage, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+def test_a_clock_that_jumps_by_a_day(scenario: RestoreScenario, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """One reply is lost, one run is cut short, one neighbour stays moved: the next run puts all of it right."""
     jumping = JumpingTime(seed)
     for module in (transport_errors, locks, local, store_clock):
         monkeypatch.setattr(module, "time", jumping)
     monkeypatch.setattr(locks, "_POLL", 0.005)
     monkeypatch.setattr(transport, "time", jumping)
-    stage.config["pending_write_timeout"] = 900
-    before, backup = stage.state(), stage.backup()
-    lost = lose_everything(stage)
-    stage.sandbox.faults("..lw..u", match="POST .*/images$")
-    assert stage.restore(backup).code in {1, 3}
-    stage.sandbox.faults("")
+    scenario.config["pending_write_timeout"] = 900
+    before, backup = scenario.state(), scenario.backup()
+    lost = lose_everything(scenario)
+    scenario.sandbox.faults("..lw..u", match="POST .*/images$")
+    assert scenario.restore(backup).code in {1, 3}
+    scenario.sandbox.faults("")
     for _ in range(3):
-        stage.restore(backup)
-    run = stage.restore(backup, pending_write_timeout=0)
+        scenario.restore(backup)
+    run = scenario.restore(backup, pending_write_timeout=0)
     assert run.code == 0, run.err
-    assert stage.state() == before
-    assert len(stage.sandbox.dump(files=False)["images"]) == lost
+    assert scenario.state() == before
+    assert len(scenario.sandbox.dump(files=False)["images"]) == lost
     assert jumping.looks > 3
 
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("jump", [DAY, -DAY, 400 * DAY])
 def test_a_clock_that_jumps_between_two_runs_repeats_no_create(
-    stage3: Stage, monkeypatch: pytest.MonkeyPatch, jump: float
+    scenario_v3: RestoreScenario, monkeypatch: pytest.MonkeyPatch, jump: float
 ) -> None:
     """A create is carried out after the second run has begun: it is the store's clock that dates it."""
-    stage3.config["pending_write_timeout"] = 900
-    stage3.sandbox.switch(late_ms=0)
-    before, backup = stage3.state(), stage3.backup()
-    stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
-    stage3.sandbox.faults("L", match="POST .*/images$")
-    assert stage3.restore(backup).code == 1
+    scenario_v3.config["pending_write_timeout"] = 900
+    scenario_v3.sandbox.switch(late_ms=0)
+    before, backup = scenario_v3.state(), scenario_v3.backup()
+    scenario_v3.sandbox.delete_image(scenario_v3.images(FIRST)[0]["id"])
+    scenario_v3.sandbox.faults("L", match="POST .*/images$")
+    assert scenario_v3.restore(backup).code == 1
     with monkeypatch.context() as patch:
         patch.setattr(store_clock, "time", SimpleNamespace(time=lambda: time.time() + jump, monotonic=time.monotonic))
-        run = stage3.restore(backup)
+        run = scenario_v3.restore(backup)
         assert (run.code, run.actions) == (1, [("create", "undecided")])
-    stage3.sandbox.carry_out_late()
-    assert stage3.restore(backup).code == 0
-    assert stage3.state() == before
+    scenario_v3.sandbox.carry_out_late()
+    assert scenario_v3.restore(backup).code == 0
+    assert scenario_v3.state() == before
 
 
 # Disks
@@ -266,10 +270,10 @@ def test_a_clock_that_jumps_between_two_runs_repeats_no_create(
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("number", [1, 4])
 def test_a_disk_that_is_full_between_a_create_and_its_note(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, number: int
+    scenario: RestoreScenario, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    before, backup = stage.state(), stage.backup()
-    count = lose_everything(stage)
+    before, backup = scenario.state(), scenario.backup()
+    count = lose_everything(scenario)
     done, calls = Ledger.commit, []
 
     def on_a_full_disk(self: Ledger, *rest: Any, **more: Any) -> None:
@@ -287,27 +291,27 @@ def test_a_disk_that_is_full_between_a_create_and_its_note(
     try:
         with monkeypatch.context() as patch:
             patch.setattr(Ledger, "commit", on_a_full_disk)
-            run = stage.restore(backup, concurrency=1)
+            run = scenario.restore(backup, concurrency=1)
     finally:
         signal.signal(signal.SIGXFSZ, handler)
     assert run.code == 3
     assert run.err.splitlines()[-1].startswith("The ledger cannot be used: ")
     assert "Traceback" not in run.err
-    assert len(stage.sandbox.dump(files=False)["images"]) == number
-    run = stage.restore(backup)
-    assert (run.code, stage.state()) == (0, before), run.err
+    assert len(scenario.sandbox.dump(files=False)["images"]) == number
+    run = scenario.restore(backup)
+    assert (run.code, scenario.state()) == (0, before), run.err
     assert sum(status == "done" and action == "create" for action, status in run.actions) == count - number
 
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("change", ["another picture", "one bit", "cut", "gone"])
-def test_a_picture_that_is_replaced_after_a_check(stage: Stage, change: str) -> None:
-    backup = stage.records()
-    before = stage.state()
-    data = stage.backup()
-    assert commands.run("bc-images", "check", f"--file-store={stage.config['file_store']}").returncode == 0
+def test_a_picture_that_is_replaced_after_a_check(scenario: RestoreScenario, change: str) -> None:
+    backup = scenario.records()
+    before = scenario.state()
+    data = scenario.backup()
+    assert commands.run("bc-images", "check", f"--file-store={scenario.config['file_store']}").returncode == 0
     lost = next(record for record in backup if record["product_id"] == SECOND)
-    (path,) = Path(stage.config["file_store"], "sha256").rglob(f"*{lost['file_sha256'][2:]}*")
+    (path,) = Path(scenario.config["file_store"], "sha256").rglob(f"*{lost['file_sha256'][2:]}*")
     content = path.read_bytes()
     path.chmod(0o600)
     changed = {
@@ -317,13 +321,13 @@ def test_a_picture_that_is_replaced_after_a_check(stage: Stage, change: str) -> 
         "gone": None,
     }[change]
     path.unlink() if changed is None else path.write_bytes(changed)
-    count = lose_everything(stage)
-    run = stage.restore(data)
+    count = lose_everything(scenario)
+    run = scenario.restore(data)
     refused = [row for row in run.rows if row.get("status") not in {"done", None}]
     assert run.code == 1
     assert [(row["product_id"], row["source_id"]) for row in refused] == [(SECOND, lost["id"])]
-    assert len(stage.sandbox.dump(files=False)["images"]) == count - 1
-    assert {key: value for key, value in stage.state().items() if key != SECOND} == {
+    assert len(scenario.sandbox.dump(files=False)["images"]) == count - 1
+    assert {key: value for key, value in scenario.state().items() if key != SECOND} == {
         key: value for key, value in before.items() if key != SECOND
     }
 
@@ -371,23 +375,23 @@ def test_two_taps_and_a_target_on_one_file_store(tmp_path: Path, place: str, req
     """The taps save a store of many pictures, in part the same, while another store is restored from the same files."""
     files = str(tmp_path / "files") if place == "folder" else request.getfixturevalue("bucket")
     with SandboxServer(products=30, images=3) as first, SandboxServer(products=5, images=3) as second:
-        stage = Stage(second, tmp_path)
-        stage.config["file_store"] = files
-        before, backup = stage.state(), tmp_path / "backup.singer"
-        backup.write_bytes(stage.backup())
-        lose_everything(stage)
+        scenario = RestoreScenario(second, tmp_path)
+        scenario.config["file_store"] = files
+        before, backup = scenario.state(), tmp_path / "backup.singer"
+        backup.write_bytes(scenario.backup())
+        lose_everything(scenario)
         second.switch(latency_ms=10)
         first.switch(latency_ms=10)
         config = tap.settings(first.url, file_store=files)
         taps = [start_tap(config, tmp_path, name) for name in ("one", "two")]
         assert killable_process.wait_until(lambda: len(first.requests()) > 0)
         path = tmp_path / "target.json"
-        path.write_text(json.dumps(stage.config), encoding="utf-8")
+        path.write_text(json.dumps(scenario.config), encoding="utf-8")
         command = [str(Path(sys.executable).with_name("target-bc-images")), "--config", str(path)]
         with backup.open("rb") as stdin:
             target = subprocess.run(command, stdin=stdin, env=tap.environment(), capture_output=True, check=False)
         assert [process.wait(killable_process.LONG) for process, _ in taps] == [0, 0]
-        assert (target.returncode, stage.state()) == (0, before), target.stderr
+        assert (target.returncode, scenario.state()) == (0, before), target.stderr
         images = {image["id"]: image["sha256"] for image in first.dump()["images"]}
         for _, out in taps:
             assert {key: record["file_sha256"] for key, record in records_of(out).items()} == images
@@ -428,18 +432,18 @@ def test_a_tap_that_is_killed_leaves_a_file_store_that_the_next_run_completes(
 
 @pytest.mark.parametrize("way", ["config file", "environment"])
 @pytest.mark.parametrize("command", ["tap-bc-images", "target-bc-images"])
-def test_no_process_shows_a_secret(stage3: Stage, command: str, way: str) -> None:
+def test_no_process_shows_a_secret(scenario_v3: RestoreScenario, command: str, way: str) -> None:
     """Neither its command line nor its log, under the ways in which the documents let it be run."""
     secrets = {"access_token": TOKEN, "webdav_password": DAV_PASSWORD}
-    backup = stage3.folder / "backup.singer"
-    backup.write_bytes(stage3.backup())
-    lose_everything(stage3)
-    stage3.sandbox.clear_requests()
-    stage3.sandbox.faults("P", match=PATH)
-    path = stage3.folder / "config.json"
+    backup = scenario_v3.folder / "backup.singer"
+    backup.write_bytes(scenario_v3.backup())
+    lose_everything(scenario_v3)
+    scenario_v3.sandbox.clear_requests()
+    scenario_v3.sandbox.faults("P", match=PATH)
+    path = scenario_v3.folder / "config.json"
     variables, arguments = {}, ["--config", str(path)]
     names = ("store_hash", "api_url", "store_url", "file_store", "webdav_username")
-    config = {name: stage3.config[name] for name in names} | secrets
+    config = {name: scenario_v3.config[name] for name in names} | secrets
     path.write_text(json.dumps(config), encoding="utf-8")
     if way == "environment":
         prefix, arguments = command.replace("-", "_").upper(), ["--config=ENV"]
@@ -453,7 +457,7 @@ def test_no_process_shows_a_secret(stage3: Stage, command: str, way: str) -> Non
         start_new_session=True,
     )
     try:
-        assert killable_process.wait_until(lambda: bool(stage3.sandbox.requests()))
+        assert killable_process.wait_until(lambda: bool(scenario_v3.sandbox.requests()))
         shown = b"".join(each.read_bytes() for each in Path("/proc").glob("[0-9]*/cmdline") if is_in(each, process.pid))
         assert command.encode() in shown
     finally:

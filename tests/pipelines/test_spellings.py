@@ -18,7 +18,7 @@ from bigcommerce_sandbox import SandboxServer
 from tests.support.environments import bin_of
 from tests.support.postgres import Postgres
 from tests.support.stores import looks, make_odd, wreck
-from tests.support.target import Stage, head, row, singer
+from tests.support.target import RestoreScenario, head, row, singer
 
 pytestmark = pytest.mark.slow
 
@@ -100,41 +100,41 @@ put(frame.to_dict(orient="records"))
 
 
 @pytest.fixture
-def stage(store: SandboxServer, tmp_path: Path) -> Stage:
-    return Stage(store, tmp_path)
+def scenario(store: SandboxServer, tmp_path: Path) -> RestoreScenario:
+    return RestoreScenario(store, tmp_path)
 
 
-def records_of(stage: Stage, *, plain_texts: bool) -> list[Record]:
+def records_of(scenario: RestoreScenario, *, plain_texts: bool) -> list[Record]:
     """Return the records of a store with odd texts; plain ones where the way itself would change odd ones."""
-    make_odd(stage.sandbox)
-    for image in stage.sandbox.dump(files=False)["images"] if plain_texts else ():
+    make_odd(scenario.sandbox)
+    for image in scenario.sandbox.dump(files=False)["images"] if plain_texts else ():
         if image["description"]:
-            stage.sandbox.set_image(image["id"], description=f'Größe "{image["id"]}", 日本')
-    return stage.records()
+            scenario.sandbox.set_image(image["id"], description=f'Größe "{image["id"]}", 日本')
+    return scenario.records()
 
 
-def restored(stage: Stage, lines: list[str], stream: str = "raw-product_images") -> None:
+def restored(scenario: RestoreScenario, lines: list[str], stream: str = "raw-product_images") -> None:
     """Wreck the store and restore it from records as they came back; then it is as it was."""
-    before = looks(stage.sandbox)
-    wreck(stage.sandbox)
-    assert looks(stage.sandbox) != before
+    before = looks(scenario.sandbox)
+    wreck(scenario.sandbox)
+    assert looks(scenario.sandbox) != before
     schema_ = head(stream) | {"schema": {"properties": {}}}
     start, end = json.dumps(row({}, stream, None)).encode().split(b"{}")
     data = singer(schema_) + b"".join(start + line.encode() + end + b"\n" for line in lines)
-    run = stage.restore(data)
+    run = scenario.restore(data)
     assert run.code == 0, run.err
-    assert looks(stage.sandbox) == before
-    assert stage.restore(data).actions == []
+    assert looks(scenario.sandbox) == before
+    assert scenario.restore(data).actions == []
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_through_python(stage: Stage, name: str) -> None:
+def test_through_python(scenario: RestoreScenario, name: str) -> None:
     python = bin_of("spellings", DUCKDB, PANDAS) / "python"
-    records = records_of(stage, plain_texts="CSV" in name)
+    records = records_of(scenario, plain_texts="CSV" in name)
     done = subprocess.run(
         [python, "-c", READ + SCRIPTS[name]],
         input="".join(json.dumps(each) + "\n" for each in records),
-        cwd=stage.folder,
+        cwd=scenario.folder,
         capture_output=True,
         text=True,
         check=False,
@@ -142,7 +142,7 @@ def test_through_python(stage: Stage, name: str) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == len(records)
-    restored(stage, lines)
+    restored(scenario, lines)
 
 
 POSTGRES_TYPES = {
@@ -155,8 +155,8 @@ POSTGRES_TYPES = {
 
 @pytest.mark.parametrize("types", POSTGRES_TYPES)
 @pytest.mark.parametrize("way", ["JSON", "CSV", "COPY"])
-def test_through_postgresql(stage: Stage, warehouse: Postgres, types: str, way: str) -> None:
-    records = records_of(stage, plain_texts=way != "JSON")
+def test_through_postgresql(scenario: RestoreScenario, warehouse: Postgres, types: str, way: str) -> None:
+    records = records_of(scenario, plain_texts=way != "JSON")
     dates = {"date_created": "timestamptz", "date_modified": "timestamptz", "file_size": "numeric"}
     kinds = POSTGRES_TYPES[types] | (dates if types != "text" else {})
     columns = ", ".join(f"{name} {kinds.get(name, 'text')}" for name in COLUMNS)
@@ -178,7 +178,7 @@ def test_through_postgresql(stage: Stage, warehouse: Postgres, types: str, way: 
         lines = as_json(warehouse.psql("COPY images TO STDOUT (FORMAT csv, HEADER, NULL '\\N', FORCE_QUOTE *)"))
         lines = [json.dumps({n: None if n == "description" and v == "\\N" else v for n, v in json.loads(line).items()})
                  for line in lines]  # fmt: skip
-    restored(stage, lines, "public-product_images")
+    restored(scenario, lines, "public-product_images")
 
 
 def as_json(text: str) -> list[str]:

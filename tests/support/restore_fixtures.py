@@ -12,7 +12,7 @@ from bc_images.files import webdav
 from bigcommerce_sandbox import SandboxServer
 from target_bc_images import executor
 from tests.support import killable_process
-from tests.support.target import Stage
+from tests.support.target import RestoreScenario
 
 
 @pytest.fixture
@@ -36,12 +36,12 @@ def sandbox() -> Iterator[SandboxServer]:
 
 
 @pytest.fixture
-def stage(sandbox: SandboxServer, tmp_path: Path, api_version: str) -> Stage:
+def scenario(sandbox: SandboxServer, tmp_path: Path, api_version: str) -> RestoreScenario:
     """The store with files, over both versions of the API."""
-    return Stage(sandbox, tmp_path, api_version)
+    return RestoreScenario(sandbox, tmp_path, api_version)
 
 
 @pytest.fixture
-def stage3(sandbox: SandboxServer, tmp_path: Path) -> Stage:
+def scenario_v3(sandbox: SandboxServer, tmp_path: Path) -> RestoreScenario:
     """The store with files, over V3."""
-    return Stage(sandbox, tmp_path)
+    return RestoreScenario(sandbox, tmp_path)

@@ -1,4 +1,4 @@
-"""The stage of the target's tests: a sandbox store, a file store, and the target run in this process."""
+"""What the tests of the target start from: a sandbox store, a file store, and the target run in this process."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Run:
         return next(each for each in self.rows if "summary" in each)
 
 
-class Stage:
+class RestoreScenario:
     """A running store, and what is needed to back it up, to damage it, and to restore it."""
 
     def __init__(self, sandbox: SandboxServer, folder: Path, api_version: str = "v3", *, files: bool = True) -> None:

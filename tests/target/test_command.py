@@ -19,7 +19,7 @@ import pytest
 from bigcommerce_sandbox import READ_ONLY_TOKEN, TOKEN, SandboxServer
 from target_bc_images.settings import PROPERTIES
 from tests.support.killable_process import LONG
-from tests.support.target import Stage, head, row, singer
+from tests.support.target import RestoreScenario, head, row, singer
 
 COMMAND = str(Path(sys.executable).parent / "target-bc-images")
 FIRST, SECOND = 101, 102
@@ -32,22 +32,22 @@ def environment(**more: str) -> dict[str, str]:
 
 @contextmanager
 def started(
-    stage: Stage,
+    scenario: RestoreScenario,
     *arguments: str,
     settings: Mapping[str, Any] = MappingProxyType({}),
     stdout: int = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the command with the stage's settings."""
-    config = stage.folder / "config.json"
-    config.write_text(json.dumps({**stage.config, **settings}))
+    """Start the command with the settings of a scenario."""
+    config = scenario.folder / "config.json"
+    config.write_text(json.dumps({**scenario.config, **settings}))
     process = subprocess.Popen(
         [COMMAND, "--config", str(config), *arguments],
         stdin=subprocess.PIPE,
         stdout=stdout,
         stderr=stderr,
         env=environment(),
-        cwd=stage.folder,
+        cwd=scenario.folder,
     )
     with process:
         try:
@@ -56,8 +56,8 @@ def started(
             process.kill()
 
 
-def run(stage: Stage, data: bytes, *arguments: str, **options: Any) -> tuple[int, str, str]:
-    with started(stage, *arguments, **options) as process:
+def run(scenario: RestoreScenario, data: bytes, *arguments: str, **options: Any) -> tuple[int, str, str]:
+    with started(scenario, *arguments, **options) as process:
         out, err = process.communicate(data, LONG)
         return process.returncode, (out or b"").decode(), err.decode()
 
@@ -66,38 +66,38 @@ def last_line(err: str) -> str:
     return err.strip().splitlines()[-1]
 
 
-def test_a_restore_from_beginning_to_end(stage3: Stage) -> None:
-    before, backup = stage3.state(), stage3.backup()
-    stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
-    code, out, err = run(stage3, backup)
+def test_a_restore_from_beginning_to_end(scenario_v3: RestoreScenario) -> None:
+    before, backup = scenario_v3.state(), scenario_v3.backup()
+    scenario_v3.sandbox.delete_image(scenario_v3.images(FIRST)[0]["id"])
+    code, out, err = run(scenario_v3, backup)
     assert code == 0, err
     assert json.loads(out) == {"bookmarks": {"product_images": {"at": 1}}}
-    assert stage3.state() == before
+    assert scenario_v3.state() == before
     assert "create        1" in err
-    assert TOKEN not in out + err + stage3.report.read_text()
+    assert TOKEN not in out + err + scenario_v3.report.read_text()
 
 
-def test_input_from_a_file(stage3: Stage) -> None:
-    path = stage3.folder / "backup.singer"
-    path.write_bytes(stage3.backup())
-    code, out, err = run(stage3, b"", "--input", str(path))
+def test_input_from_a_file(scenario_v3: RestoreScenario) -> None:
+    path = scenario_v3.folder / "backup.singer"
+    path.write_bytes(scenario_v3.backup())
+    code, out, err = run(scenario_v3, b"", "--input", str(path))
     assert (code, bool(out)) == (0, True), err
     path.write_bytes(b"\xff\n")
-    code, _, err = run(stage3, b"", "--input", str(path))
+    code, _, err = run(scenario_v3, b"", "--input", str(path))
     assert (code, "Line 1 of the input is not UTF-8" in last_line(err)) == (3, True)
 
 
-def test_settings_from_the_environment(stage3: Stage) -> None:
-    backup = stage3.backup()
-    stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
-    stage3.sandbox.clear_requests()
+def test_settings_from_the_environment(scenario_v3: RestoreScenario) -> None:
+    backup = scenario_v3.backup()
+    scenario_v3.sandbox.delete_image(scenario_v3.images(FIRST)[0]["id"])
+    scenario_v3.sandbox.clear_requests()
     names = ("store_hash", "access_token", "api_url", "store_url", "file_store", "report")
-    given = {f"TARGET_BC_IMAGES_{name.upper()}": str(stage3.config[name]) for name in names}
+    given = {f"TARGET_BC_IMAGES_{name.upper()}": str(scenario_v3.config[name]) for name in names}
     more = environment(**given, TARGET_BC_IMAGES_DRY_RUN="true", TARGET_BC_IMAGES_PRODUCT_IDS=f"[{FIRST}]")
-    ended = subprocess.run([COMMAND], input=backup, env=more, cwd=stage3.folder, capture_output=True, timeout=LONG)
+    ended = subprocess.run([COMMAND], input=backup, env=more, cwd=scenario_v3.folder, capture_output=True, timeout=LONG)
     assert ended.returncode == 0, ended.stderr.decode()
-    assert stage3.writes() == []
-    rows = [json.loads(line) for line in stage3.report.read_text().splitlines()]
+    assert scenario_v3.writes() == []
+    rows = [json.loads(line) for line in scenario_v3.report.read_text().splitlines()]
     assert [each["action"] for each in rows[:-1]] == ["create", "keep", "keep"]
 
 
@@ -140,14 +140,14 @@ class TestBadSettings:
             ({"flattening_enabled": True}, "flattening_max_depth is required"),
         ],
     )
-    def test_one_line(self, stage3: Stage, config: dict[str, Any], words: str) -> None:
-        code, out, err = run(stage3, singer(head()), settings=config)
+    def test_one_line(self, scenario_v3: RestoreScenario, config: dict[str, Any], words: str) -> None:
+        code, out, err = run(scenario_v3, singer(head()), settings=config)
         assert code == 2, err
         assert words in last_line(err)
         assert [line for line in err.splitlines() if "INFO" not in line] == [last_line(err)]
         assert last_line(err).startswith("target-bc-images: ")
         assert "Traceback" not in err
-        assert (out, stage3.sandbox.requests()) == ("", [])
+        assert (out, scenario_v3.sandbox.requests()) == ("", [])
         assert "hush" not in err
         assert "sandbox\ntoken" not in err
 
@@ -156,35 +156,35 @@ class TestBadSettings:
         assert ended.returncode == 2
         assert b"store_hash is missing" in ended.stderr
 
-    def test_an_option_that_does_not_exist(self, stage3: Stage) -> None:
-        code, _, err = run(stage3, b"", "--mirror")
+    def test_an_option_that_does_not_exist(self, scenario_v3: RestoreScenario) -> None:
+        code, _, err = run(scenario_v3, b"", "--mirror")
         assert (code, "See target-bc-images --help" in err) == (2, True)
 
 
 class TestStopped:
     """Exit code 3: the store does not let us go on."""
 
-    def check(self, stage: Stage, words: str, **config: Any) -> None:
-        backup = stage.backup()
-        stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
-        before = stage.state()
-        code, out, err = run(stage, backup, settings=config)
+    def check(self, scenario: RestoreScenario, words: str, **config: Any) -> None:
+        backup = scenario.backup()
+        scenario.sandbox.delete_image(scenario.images(FIRST)[0]["id"])
+        before = scenario.state()
+        code, out, err = run(scenario, backup, settings=config)
         assert code == 3, err
         assert words in last_line(err)
         assert (out, "Traceback" in err) == ("", False)
-        assert stage.state() == before
+        assert scenario.state() == before
 
-    def test_a_wrong_token(self, stage3: Stage) -> None:
-        self.check(stage3, "Check access_token, its scope (store_v2_products)", access_token="wrong-token")
+    def test_a_wrong_token(self, scenario_v3: RestoreScenario) -> None:
+        self.check(scenario_v3, "Check access_token, its scope (store_v2_products)", access_token="wrong-token")
 
-    def test_a_token_that_may_only_read(self, stage3: Stage) -> None:
-        self.check(stage3, "HTTP 403", access_token=READ_ONLY_TOKEN)
+    def test_a_token_that_may_only_read(self, scenario_v3: RestoreScenario) -> None:
+        self.check(scenario_v3, "HTTP 403", access_token=READ_ONLY_TOKEN)
 
-    def test_a_wrong_store(self, stage3: Stage) -> None:
-        self.check(stage3, "HTTP 401", store_hash="other", match_products_by="id")
+    def test_a_wrong_store(self, scenario_v3: RestoreScenario) -> None:
+        self.check(scenario_v3, "HTTP 401", store_hash="other", match_products_by="id")
 
-    def test_nobody_there(self, stage3: Stage) -> None:
-        self.check(stage3, "connection refused", api_url="http://127.0.0.1:9", max_retries=1)
+    def test_nobody_there(self, scenario_v3: RestoreScenario) -> None:
+        self.check(scenario_v3, "connection refused", api_url="http://127.0.0.1:9", max_retries=1)
 
 
 def wait_until(happened: Any) -> None:
@@ -196,11 +196,11 @@ def wait_until(happened: Any) -> None:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 class TestSignals:
-    def test_while_reading(self, stage3: Stage, number: signal.Signals, code: int) -> None:
-        backup = stage3.backup()
-        stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
-        stage3.sandbox.clear_requests()
-        with started(stage3) as process:
+    def test_while_reading(self, scenario_v3: RestoreScenario, number: signal.Signals, code: int) -> None:
+        backup = scenario_v3.backup()
+        scenario_v3.sandbox.delete_image(scenario_v3.images(FIRST)[0]["id"])
+        scenario_v3.sandbox.clear_requests()
+        with started(scenario_v3) as process:
             assert process.stdin is not None
             assert process.stderr is not None
             process.stdin.write(backup)
@@ -210,23 +210,23 @@ class TestSignals:
             time.sleep(0.3)
             process.send_signal(number)
             out, err = process.communicate(timeout=LONG)
-        assert (process.returncode, out, stage3.sandbox.requests()) == (code, b"", [])
+        assert (process.returncode, out, scenario_v3.sandbox.requests()) == (code, b"", [])
         assert "stopped by a signal" in last_line(err.decode())
 
-    def test_while_applying(self, stage: Stage, number: signal.Signals, code: int) -> None:
+    def test_while_applying(self, scenario: RestoreScenario, number: signal.Signals, code: int) -> None:
         """What is under way is finished and recorded, nothing new is begun, and the next run completes it."""
-        before, backup = stage.state(), stage.backup()
+        before, backup = scenario.state(), scenario.backup()
         for product in (FIRST, SECOND):
-            for image in stage.images(product):
-                stage.sandbox.delete_image(image["id"])
-        stage.sandbox.switch(slow_ms=1000)
-        stage.sandbox.clear_requests()
-        stage.sandbox.faults("z" * 20, match="POST /stores")
+            for image in scenario.images(product):
+                scenario.sandbox.delete_image(image["id"])
+        scenario.sandbox.switch(slow_ms=1000)
+        scenario.sandbox.clear_requests()
+        scenario.sandbox.faults("z" * 20, match="POST /stores")
 
         def posts() -> int:
-            return sum(method == "POST" for method, _ in stage.writes())
+            return sum(method == "POST" for method, _ in scenario.writes())
 
-        with started(stage) as process:
+        with started(scenario) as process:
             assert process.stdin is not None
             process.stdin.write(backup)
             process.stdin.close()
@@ -236,55 +236,57 @@ class TestSignals:
             out, err = process.communicate(timeout=LONG)
         assert (process.returncode, out) == (code, b""), err.decode()
         assert posts() == 2
-        rows = [json.loads(line) for line in stage.report.read_text().splitlines()]
+        rows = [json.loads(line) for line in scenario.report.read_text().splitlines()]
         statuses = [each["status"] for each in rows if each.get("action") == "create"]
         assert sorted(statuses) == [*["not reached"] * 4, "unverified", "unverified"]
         assert "stopped by a signal" in last_line(err.decode())
-        stage.sandbox.faults("")
-        again = stage.restore(backup)
+        scenario.sandbox.faults("")
+        again = scenario.restore(backup)
         assert (again.code, again.summary["summary"]["create"]) == (0, 4)
-        assert stage.state() == before
+        assert scenario.state() == before
 
-    def test_a_second_one_waits_for_nothing(self, stage3: Stage, number: signal.Signals, code: int) -> None:
-        before, backup = stage3.state(), stage3.backup()
-        stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
-        stage3.sandbox.clear_requests()
-        stage3.sandbox.faults("p", match="POST /stores")
-        with started(stage3) as process:
+    def test_a_second_one_waits_for_nothing(
+        self, scenario_v3: RestoreScenario, number: signal.Signals, code: int
+    ) -> None:
+        before, backup = scenario_v3.state(), scenario_v3.backup()
+        scenario_v3.sandbox.delete_image(scenario_v3.images(FIRST)[0]["id"])
+        scenario_v3.sandbox.clear_requests()
+        scenario_v3.sandbox.faults("p", match="POST /stores")
+        with started(scenario_v3) as process:
             assert process.stdin is not None
             process.stdin.write(backup)
             process.stdin.close()
             process.stdin = None
-            wait_until(lambda: len(stage3.writes()) == 1)
+            wait_until(lambda: len(scenario_v3.writes()) == 1)
             process.send_signal(number)
             time.sleep(0.2)
             assert process.poll() is None  # its request is still under way
             process.send_signal(number)
             assert process.wait(LONG) == code
-        assert stage3.restore(backup).code == 0
-        assert stage3.state() == before
+        assert scenario_v3.restore(backup).code == 0
+        assert scenario_v3.state() == before
 
 
-def test_nobody_reads_the_state_any_more(stage3: Stage) -> None:
-    before, backup = stage3.state(), stage3.backup()
-    stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
+def test_nobody_reads_the_state_any_more(scenario_v3: RestoreScenario) -> None:
+    before, backup = scenario_v3.state(), scenario_v3.backup()
+    scenario_v3.sandbox.delete_image(scenario_v3.images(FIRST)[0]["id"])
     reading, writing = os.pipe()
     os.close(reading)
-    code, _, err = run(stage3, backup, stdout=writing)
+    code, _, err = run(scenario_v3, backup, stdout=writing)
     os.close(writing)
     assert (code, "Traceback" in err, "BrokenPipe" in err) == (141, False, False), err
-    assert stage3.state() == before
+    assert scenario_v3.state() == before
 
 
 def test_a_table_that_nobody_reads_is_no_failure(sandbox: SandboxServer, tmp_path: Path) -> None:
     """A pipe on stderr that is closed early does not end the restore."""
-    stage = Stage(sandbox, tmp_path)
-    before = stage.state()
-    data = singer(head(), *map(row, stage.records()))
-    sandbox.delete_image(stage.images(FIRST)[0]["id"])
+    scenario = RestoreScenario(sandbox, tmp_path)
+    before = scenario.state()
+    data = singer(head(), *map(row, scenario.records()))
+    sandbox.delete_image(scenario.images(FIRST)[0]["id"])
     reading, writing = os.pipe()
     os.close(reading)
-    with started(stage, stderr=writing) as process:
+    with started(scenario, stderr=writing) as process:
         os.close(writing)
         process.communicate(data, LONG)
-    assert stage.state() == before
+    assert scenario.state() == before

@@ -18,7 +18,7 @@ from bc_images.cli.verify import verify
 from bc_images.errors import RequestRejected
 from bigcommerce_sandbox import SandboxServer
 from target_bc_images.differences import OMITTED, Difference, KeptValue, Refusal, apply_known, replacements
-from tests.support.target import Run, Stage, kept_signals, picture
+from tests.support.target import RestoreScenario, Run, kept_signals, picture
 
 FIRST, SECOND = 101, 102
 LONG = "x" * 300
@@ -27,22 +27,22 @@ TEXT = " a <b>&</b> c "
 REWRITES = {"trim": "a <b>&</b> c", "escape": " a &lt;b&gt;&amp;&lt;/b&gt; c ", "cut": " a <", "strip": " a & c "}
 
 
-def put(stage: Stage, **fields: Any) -> tuple[bytes, dict[str, Any]]:
+def put(scenario: RestoreScenario, **fields: Any) -> tuple[bytes, dict[str, Any]]:
     """Give the first image of a product these fields; return the backup of it, and the image."""
-    image = stage.images(FIRST)[0]
-    stage.sandbox.set_image(image["id"], **fields)
-    return stage.backup(), stage.images(FIRST)[0]
+    image = scenario.images(FIRST)[0]
+    scenario.sandbox.set_image(image["id"], **fields)
+    return scenario.backup(), scenario.images(FIRST)[0]
 
 
-def damage(stage: Stage, how: str, image: dict[str, Any]) -> None:
+def damage(scenario: RestoreScenario, how: str, image: dict[str, Any]) -> None:
     if how == "create":
-        stage.sandbox.delete_image(image["id"])
+        scenario.sandbox.delete_image(image["id"])
     elif how == "replace":
-        stage.sandbox.set_image(
+        scenario.sandbox.set_image(
             image["id"], content=picture(99), filename="other.png", description="other", sort_order=5
         )
     else:
-        stage.sandbox.set_image(image["id"], description="other", sort_order=5)
+        scenario.sandbox.set_image(image["id"], description="other", sort_order=5)
 
 
 def differing(run: Run) -> list[dict[str, Any]]:
@@ -53,13 +53,13 @@ def differences(run: Run) -> list[dict[str, Any]]:
     return [each for line in run.rows for each in line.get("differences", [])]
 
 
-def image_writes(stage: Stage) -> list[str]:
-    return [method for method, path in stage.writes() if path.startswith("/stores")]
+def image_writes(scenario: RestoreScenario) -> list[str]:
+    return [method for method, path in scenario.writes() if path.startswith("/stores")]
 
 
-def command(stage: Stage, what: Any, *arguments: str) -> Any:
-    settings = stage.folder / "config.json"
-    settings.write_text(json.dumps(stage.config))
+def command(scenario: RestoreScenario, what: Any, *arguments: str) -> Any:
+    settings = scenario.folder / "config.json"
+    settings.write_text(json.dumps(scenario.config))
     with kept_signals():
         return CliRunner().invoke(what, [*arguments, "--config", str(settings)])
 
@@ -85,15 +85,15 @@ class TestRefused:
 
     @pytest.mark.parametrize("how", ["create", "replace", "update"])
     @pytest.mark.parametrize("errors", ["named", "nested", "unnamed"])
-    def test_a_text_over_the_limit(self, stage: Stage, how: str, errors: str) -> None:
-        backup, image = put(stage, description=LONG, sort_order=7)
-        digests = [shape[3] for shape in stage.state()[FIRST]]
-        damage(stage, how, image)
-        stage.sandbox.switch(description_max=255, field_errors=errors)
-        run = stage.restore(backup)
+    def test_a_text_over_the_limit(self, scenario: RestoreScenario, how: str, errors: str) -> None:
+        backup, image = put(scenario, description=LONG, sort_order=7)
+        digests = [shape[3] for shape in scenario.state()[FIRST]]
+        damage(scenario, how, image)
+        scenario.sandbox.switch(description_max=255, field_errors=errors)
+        run = scenario.restore(backup)
         assert run.code == 1, run.err
-        assert sorted(shape[3] for shape in stage.state()[FIRST]) == sorted(digests)
-        (found,) = [each for each in stage.images(FIRST) if each["sort_order"] == 7]
+        assert sorted(shape[3] for shape in scenario.state()[FIRST]) == sorted(digests)
+        (found,) = [each for each in scenario.images(FIRST) if each["sort_order"] == 7]
         is_cut = how == "create" and errors != "unnamed"  # an image without a text is given as much as the store takes
         assert found["description"] == (LONG[:255] if is_cut else "" if how == "create" else "other")
         assert differing(run) == [{"field": "description", "sent": LONG, "kept": found["description"]}]
@@ -102,99 +102,99 @@ class TestRefused:
         assert run.actions == [(how, "done")]
         assert "differs       product 101, image" in run.err
         assert "'], " not in run.err, "nested errors are text"
-        stage.sandbox.clear_requests()
-        run = stage.restore(backup)
-        assert (run.code, image_writes(stage)) == (1, [])
+        scenario.sandbox.clear_requests()
+        run = scenario.restore(backup)
+        assert (run.code, image_writes(scenario)) == (1, [])
         assert differing(run) == [{"field": "description", "sent": LONG, "kept": found["description"]}]
 
-    def test_by_every_way_a_picture_can_go(self, stage3: Stage, upload: dict[str, str]) -> None:
-        backup, image = put(stage3, description=LONG)
-        damage(stage3, "create", image)
-        stage3.sandbox.switch(description_max=255)
-        run = stage3.restore(backup, **upload)
+    def test_by_every_way_a_picture_can_go(self, scenario_v3: RestoreScenario, upload: dict[str, str]) -> None:
+        backup, image = put(scenario_v3, description=LONG)
+        damage(scenario_v3, "create", image)
+        scenario_v3.sandbox.switch(description_max=255)
+        run = scenario_v3.restore(backup, **upload)
         assert (run.code, run.actions) == (1, [("create", "done")]), run.err
-        assert len(stage3.images(FIRST)) == 3
+        assert len(scenario_v3.images(FIRST)) == 3
 
-    def test_by_address(self, stage: Stage) -> None:
-        stage.sandbox.switch(lingering_originals="on", lingering_renditions="on")
-        put(stage, description=LONG)
-        backup = stage.backup(files=False)
-        stage.sandbox.delete_image(stage.images(FIRST)[0]["id"])
-        stage.sandbox.switch(description_max=255)
-        run = stage.restore(backup, file_store="")
+    def test_by_address(self, scenario: RestoreScenario) -> None:
+        scenario.sandbox.switch(lingering_originals="on", lingering_renditions="on")
+        put(scenario, description=LONG)
+        backup = scenario.backup(files=False)
+        scenario.sandbox.delete_image(scenario.images(FIRST)[0]["id"])
+        scenario.sandbox.switch(description_max=255)
+        run = scenario.restore(backup, file_store="")
         assert (run.code, run.actions) == (1, [("create", "done")])
-        assert LONG[:255] in [image["description"] for image in stage.images(FIRST)]
+        assert LONG[:255] in [image["description"] for image in scenario.images(FIRST)]
 
     @pytest.mark.parametrize("how", ["create", "replace", "update"])
     @pytest.mark.parametrize("errors", ["named", "unnamed"])
     def test_a_negative_order(self, sandbox: SandboxServer, tmp_path: Path, how: str, errors: str) -> None:
-        stage = Stage(sandbox, tmp_path, "v2")
-        backup, image = put(stage, sort_order=-3, description="text")
-        damage(stage, how, image)
+        scenario = RestoreScenario(sandbox, tmp_path, "v2")
+        backup, image = put(scenario, sort_order=-3, description="text")
+        damage(scenario, how, image)
         sandbox.switch(v2_negative_sort_order="refuse", field_errors=errors)
-        run = stage.restore(backup)
+        run = scenario.restore(backup)
         assert (run.code, run.actions) == (1, [(how, "done")])
         assert differing(run) == [{"field": "sort_order", "sent": -3, "kept": 0}]
-        assert ("text", 0) in [(each["description"], each["sort_order"]) for each in stage.images(FIRST)]
+        assert ("text", 0) in [(each["description"], each["sort_order"]) for each in scenario.images(FIRST)]
         sandbox.clear_requests()
-        assert (stage.restore(backup).code, image_writes(stage)) == (1, [])
+        assert (scenario.restore(backup).code, image_writes(scenario)) == (1, [])
 
     def test_both_at_once(self, sandbox: SandboxServer, tmp_path: Path) -> None:
-        stage = Stage(sandbox, tmp_path, "v2")
-        backup, image = put(stage, sort_order=-3, description=LONG)
-        damage(stage, "create", image)
+        scenario = RestoreScenario(sandbox, tmp_path, "v2")
+        backup, image = put(scenario, sort_order=-3, description=LONG)
+        damage(scenario, "create", image)
         sandbox.switch(v2_negative_sort_order="refuse", description_max=255)
-        run = stage.restore(backup)
+        run = scenario.restore(backup)
         assert (run.code, run.actions) == (1, [("create", "done")])
         assert sorted(each["field"] for each in differing(run)) == ["description", "sort_order"]
 
-    def test_a_refused_picture_is_no_matter_of_its_fields(self, stage3: Stage) -> None:
-        backup = stage3.backup()
-        stage3.sandbox.delete_image(stage3.images(FIRST)[0]["id"])
-        stage3.sandbox.switch(max_file_bytes=10)
-        run = stage3.restore(backup)
+    def test_a_refused_picture_is_no_matter_of_its_fields(self, scenario_v3: RestoreScenario) -> None:
+        backup = scenario_v3.backup()
+        scenario_v3.sandbox.delete_image(scenario_v3.images(FIRST)[0]["id"])
+        scenario_v3.sandbox.switch(max_file_bytes=10)
+        run = scenario_v3.restore(backup)
         assert (run.code, run.actions, differences(run)) == (1, [("create", "failed")], [])
         assert "8 MB size limit" in run.failed["error"]
 
-    def test_it_stops_where_it_is_to_stop(self, stage: Stage) -> None:
-        backup, image = put(stage, description=LONG)
-        damage(stage, "create", image)
-        stage.sandbox.set_image(stage.images(SECOND)[0]["id"], description="overwritten")
-        stage.sandbox.switch(description_max=255)
-        run = stage.restore(backup, on_error="stop", concurrency=1)
+    def test_it_stops_where_it_is_to_stop(self, scenario: RestoreScenario) -> None:
+        backup, image = put(scenario, description=LONG)
+        damage(scenario, "create", image)
+        scenario.sandbox.set_image(scenario.images(SECOND)[0]["id"], description="overwritten")
+        scenario.sandbox.switch(description_max=255)
+        run = scenario.restore(backup, on_error="stop", concurrency=1)
         assert (run.code, run.actions) == (1, [("create", "done"), ("update", "not reached")])
 
-    def test_retry_tries_again_what_the_store_takes_by_now(self, stage: Stage) -> None:
-        backup, image = put(stage, description=LONG)
-        before = stage.state()
-        damage(stage, "create", image)
-        stage.sandbox.switch(description_max=255)
-        assert stage.restore(backup).code == 1
-        result = command(stage, retry, str(stage.report))
+    def test_retry_tries_again_what_the_store_takes_by_now(self, scenario: RestoreScenario) -> None:
+        backup, image = put(scenario, description=LONG)
+        before = scenario.state()
+        damage(scenario, "create", image)
+        scenario.sandbox.switch(description_max=255)
+        assert scenario.restore(backup).code == 1
+        result = command(scenario, retry, str(scenario.report))
         assert result.exit_code == 1
-        stage.sandbox.switch(description_max=0)
-        result = command(stage, retry, str(stage.report))
+        scenario.sandbox.switch(description_max=0)
+        result = command(scenario, retry, str(scenario.report))
         assert result.exit_code == 0, result.output
-        assert stage.state() == before
-        stage.sandbox.clear_requests()
-        assert (stage.restore(backup).code, image_writes(stage)) == (0, [])
+        assert scenario.state() == before
+        scenario.sandbox.clear_requests()
+        assert (scenario.restore(backup).code, image_writes(scenario)) == (0, [])
 
-    def test_a_mirror_still_deletes(self, stage: Stage) -> None:
-        backup, image = put(stage, description=LONG)
-        damage(stage, "create", image)
-        stage.sandbox.add_image(SECOND, picture(1), "extra.png")
-        stage.sandbox.switch(description_max=255)
-        run = stage.restore(backup, mode="mirror", max_deletes=1)
+    def test_a_mirror_still_deletes(self, scenario: RestoreScenario) -> None:
+        backup, image = put(scenario, description=LONG)
+        damage(scenario, "create", image)
+        scenario.sandbox.add_image(SECOND, picture(1), "extra.png")
+        scenario.sandbox.switch(description_max=255)
+        run = scenario.restore(backup, mode="mirror", max_deletes=1)
         assert (run.code, run.actions) == (1, [("create", "done"), ("delete", "done")])
 
-    def test_verify_names_it_and_a_dry_run_ends_as_the_run_would(self, stage: Stage) -> None:
-        backup, image = put(stage, description=LONG)
-        (stage.folder / "backup.singer").write_bytes(backup)
-        damage(stage, "create", image)
-        stage.sandbox.switch(description_max=255)
-        assert stage.restore(backup).code == 1
-        assert stage.restore(backup, dry_run=True).code == 1
-        result = command(stage, verify, "--backup", str(stage.folder / "backup.singer"))
+    def test_verify_names_it_and_a_dry_run_ends_as_the_run_would(self, scenario: RestoreScenario) -> None:
+        backup, image = put(scenario, description=LONG)
+        (scenario.folder / "backup.singer").write_bytes(backup)
+        damage(scenario, "create", image)
+        scenario.sandbox.switch(description_max=255)
+        assert scenario.restore(backup).code == 1
+        assert scenario.restore(backup, dry_run=True).code == 1
+        result = command(scenario, verify, "--backup", str(scenario.folder / "backup.singer"))
         assert (result.exit_code, "1 difference (" in result.output) == (1, True)
 
 
@@ -203,72 +203,72 @@ class TestRewritten:
 
     @pytest.mark.parametrize("how", ["create", "replace", "update"])
     @pytest.mark.parametrize("rewrite", list(REWRITES))
-    def test_at_most_two_writes(self, stage: Stage, how: str, rewrite: str) -> None:
-        backup, image = put(stage, description=TEXT)
-        damage(stage, how, image)
-        stage.sandbox.switch(description_rewrite=rewrite, description_max=4 if rewrite == "cut" else 0)
-        stage.sandbox.clear_requests()
-        run = stage.restore(backup)
+    def test_at_most_two_writes(self, scenario: RestoreScenario, how: str, rewrite: str) -> None:
+        backup, image = put(scenario, description=TEXT)
+        damage(scenario, how, image)
+        scenario.sandbox.switch(description_rewrite=rewrite, description_max=4 if rewrite == "cut" else 0)
+        scenario.sandbox.clear_requests()
+        run = scenario.restore(backup)
         assert (run.code, run.actions) == (1, [(how, "done")]), run.err
-        assert len(image_writes(stage)) == 2
+        assert len(image_writes(scenario)) == 2
         assert differing(run) == [{"field": "description", "sent": TEXT, "kept": REWRITES[rewrite]}]
         assert f"description: sent '{TEXT}', the store shows '{REWRITES[rewrite]}'" in run.err
         assert "1 restored but for values that the store does not take" in run.err
-        stage.sandbox.clear_requests()
-        run = stage.restore(backup)
-        assert (run.code, image_writes(stage)) == (1, [])
+        scenario.sandbox.clear_requests()
+        run = scenario.restore(backup)
+        assert (run.code, image_writes(scenario)) == (1, [])
         assert differing(run) == [{"field": "description", "sent": TEXT, "kept": REWRITES[rewrite]}]
 
-    def test_without_the_ledger_it_is_found_out_again(self, stage: Stage) -> None:
-        backup, image = put(stage, description=TEXT)
-        damage(stage, "create", image)
-        stage.sandbox.switch(description_rewrite="trim")
-        assert stage.restore(backup).code == 1
-        stage.lose_ledger()
-        stage.sandbox.clear_requests()
-        assert (stage.restore(backup).code, image_writes(stage)) == (1, ["PUT", "PUT"])
-        assert len(stage.images(FIRST)) == 3
+    def test_without_the_ledger_it_is_found_out_again(self, scenario: RestoreScenario) -> None:
+        backup, image = put(scenario, description=TEXT)
+        damage(scenario, "create", image)
+        scenario.sandbox.switch(description_rewrite="trim")
+        assert scenario.restore(backup).code == 1
+        scenario.lose_ledger()
+        scenario.sandbox.clear_requests()
+        assert (scenario.restore(backup).code, image_writes(scenario)) == (1, ["PUT", "PUT"])
+        assert len(scenario.images(FIRST)) == 3
 
-    def test_what_somebody_else_writes_later_is_put_right(self, stage: Stage) -> None:
-        backup, image = put(stage, description=TEXT)
-        damage(stage, "create", image)
-        stage.sandbox.switch(description_rewrite="trim")
-        stage.restore(backup)
-        (made,) = [each for each in stage.images(FIRST) if each["description"] == REWRITES["trim"]]
-        stage.sandbox.set_image(made["id"], description="somebody else's")
-        stage.sandbox.clear_requests()
-        run = stage.restore(backup)
-        assert (run.code, image_writes(stage)) == (1, ["PUT"])
+    def test_what_somebody_else_writes_later_is_put_right(self, scenario: RestoreScenario) -> None:
+        backup, image = put(scenario, description=TEXT)
+        damage(scenario, "create", image)
+        scenario.sandbox.switch(description_rewrite="trim")
+        scenario.restore(backup)
+        (made,) = [each for each in scenario.images(FIRST) if each["description"] == REWRITES["trim"]]
+        scenario.sandbox.set_image(made["id"], description="somebody else's")
+        scenario.sandbox.clear_requests()
+        run = scenario.restore(backup)
+        assert (run.code, image_writes(scenario)) == (1, ["PUT"])
         assert differing(run) == [{"field": "description", "sent": TEXT, "kept": REWRITES["trim"]}]
 
     def test_an_order_that_is_kept_as_another(self, sandbox: SandboxServer, tmp_path: Path) -> None:
-        stage = Stage(sandbox, tmp_path, "v2")
-        backup, image = put(stage, sort_order=-3)
-        damage(stage, "create", image)
+        scenario = RestoreScenario(sandbox, tmp_path, "v2")
+        backup, image = put(scenario, sort_order=-3)
+        damage(scenario, "create", image)
         sandbox.switch(v2_negative_sort_order="zero")
         sandbox.clear_requests()
-        run = stage.restore(backup)
-        assert (run.code, run.actions, len(image_writes(stage))) == (1, [("create", "done")], 2)
+        run = scenario.restore(backup)
+        assert (run.code, run.actions, len(image_writes(scenario))) == (1, [("create", "done")], 2)
         assert differing(run) == [{"field": "sort_order", "sent": -3, "kept": 0}]
 
     @pytest.mark.parametrize("shift", ["none", "shift"])
-    def test_a_whole_store_of_them(self, stage: Stage, shift: str) -> None:
+    def test_a_whole_store_of_them(self, scenario: RestoreScenario, shift: str) -> None:
         """Orders that the store moves need many writes, texts that it trims two."""
-        for image in stage.records(files=False):
-            stage.sandbox.set_image(image["id"], description=f" {image['id']} ")
-        wanted, backup = stage.state(), stage.backup()
-        for image in stage.records(files=False):
-            stage.sandbox.delete_image(image["id"])
-        stage.sandbox.switch(description_rewrite="trim", sort_order_shift=shift)
-        run = stage.restore(backup)
+        for image in scenario.records(files=False):
+            scenario.sandbox.set_image(image["id"], description=f" {image['id']} ")
+        wanted, backup = scenario.state(), scenario.backup()
+        for image in scenario.records(files=False):
+            scenario.sandbox.delete_image(image["id"])
+        scenario.sandbox.switch(description_rewrite="trim", sort_order_shift=shift)
+        run = scenario.restore(backup)
         assert (run.code, run.actions) == (1, [("create", "done")] * 15)
         assert {each["field"] for each in differing(run)} == {"description"}
-        assert stage.state() == {
+        assert scenario.state() == {
             product: sorted((*shape[:2], shape[2].strip(), shape[3]) for shape in shapes)
             for product, shapes in wanted.items()
         }
-        stage.sandbox.clear_requests()
-        assert (stage.restore(backup).code, image_writes(stage)) == (1, [])
+        scenario.sandbox.clear_requests()
+        assert (scenario.restore(backup).code, image_writes(scenario)) == (1, [])
 
 
 class TestAnsweredWithSomethingElse:
@@ -276,55 +276,55 @@ class TestAnsweredWithSomethingElse:
 
     @pytest.mark.parametrize("letter", ["e", "f"])
     @pytest.mark.parametrize("how", ["create", "replace", "update"])
-    def test_it_was_done(self, stage: Stage, letter: str, how: str) -> None:
-        before, backup = stage.state(), stage.backup()
-        damage(stage, how, stage.images(FIRST)[0])
-        stage.sandbox.faults(letter * 9, match="(POST|PUT) /stores")
-        stage.sandbox.clear_requests()
-        run = stage.restore(backup)
+    def test_it_was_done(self, scenario: RestoreScenario, letter: str, how: str) -> None:
+        before, backup = scenario.state(), scenario.backup()
+        damage(scenario, how, scenario.images(FIRST)[0])
+        scenario.sandbox.faults(letter * 9, match="(POST|PUT) /stores")
+        scenario.sandbox.clear_requests()
+        run = scenario.restore(backup)
         assert (run.code, run.actions) == (0, [(how, "done")]), run.err
-        assert len(image_writes(stage)) - (how != "update" and stage.config["api_version"] == "v2") * 3 <= 1
-        assert stage.state() == before
+        assert len(image_writes(scenario)) - (how != "update" and scenario.config["api_version"] == "v2") * 3 <= 1
+        assert scenario.state() == before
 
     @pytest.mark.parametrize("letter", ["E", "h"])
     @pytest.mark.parametrize("how", ["create", "replace", "update"])
-    def test_it_was_not_done_once(self, stage: Stage, letter: str, how: str) -> None:
-        before, backup = stage.state(), stage.backup()
-        damage(stage, how, stage.images(FIRST)[0])
-        stage.sandbox.faults(letter, match="(POST|PUT) /stores")
-        run = stage.restore(backup)
+    def test_it_was_not_done_once(self, scenario: RestoreScenario, letter: str, how: str) -> None:
+        before, backup = scenario.state(), scenario.backup()
+        damage(scenario, how, scenario.images(FIRST)[0])
+        scenario.sandbox.faults(letter, match="(POST|PUT) /stores")
+        run = scenario.restore(backup)
         assert (run.code, run.actions) == (0, [(how, "done")]), run.err
-        assert stage.state() == before
+        assert scenario.state() == before
 
     @pytest.mark.parametrize("letter", ["E", "h", "n"])
-    def test_it_is_never_done(self, stage: Stage, letter: str) -> None:
-        before, backup = stage.state(), stage.backup()
-        damage(stage, "create", stage.images(FIRST)[0])
-        stage.sandbox.faults(letter * 99, match="POST /stores")
-        stage.sandbox.clear_requests()
-        run = stage.restore(backup)
+    def test_it_is_never_done(self, scenario: RestoreScenario, letter: str) -> None:
+        before, backup = scenario.state(), scenario.backup()
+        damage(scenario, "create", scenario.images(FIRST)[0])
+        scenario.sandbox.faults(letter * 99, match="POST /stores")
+        scenario.sandbox.clear_requests()
+        run = scenario.restore(backup)
         assert (run.code, run.actions) == (1, [("create", "failed")])
         assert "has answered 2 times that it was done, and does not show it" in run.failed["error"]
-        assert image_writes(stage).count("POST") == 2
-        stage.sandbox.faults("")
-        assert stage.restore(backup).code == 0
-        assert stage.state() == before
+        assert image_writes(scenario).count("POST") == 2
+        scenario.sandbox.faults("")
+        assert scenario.restore(backup).code == 0
+        assert scenario.state() == before
 
 
 @pytest.mark.parametrize("letters", ["5", "7"])
-def test_a_created_image_whose_fields_fail_later_is_created(stage: Stage, letters: str) -> None:
+def test_a_created_image_whose_fields_fail_later_is_created(scenario: RestoreScenario, letters: str) -> None:
     """The store takes the picture and refuses the fields without a name; their update then fails for good."""
-    backup, image = put(stage, description=LONG)
-    damage(stage, "create", image)
-    stage.sandbox.switch(description_max=255, field_errors="unnamed")
-    stage.sandbox.faults(letters * 99, match=r"PUT /stores/.*/images/\d+$")
-    run = stage.restore(backup, max_retries=0)
+    backup, image = put(scenario, description=LONG)
+    damage(scenario, "create", image)
+    scenario.sandbox.switch(description_max=255, field_errors="unnamed")
+    scenario.sandbox.faults(letters * 99, match=r"PUT /stores/.*/images/\d+$")
+    run = scenario.restore(backup, max_retries=0)
     assert run.code == 1
     assert [(each["action"], each["status"]) for each in run.rows if each.get("action") == "create"] == [
         ("create", "done")
     ]
     assert {each["field"] for each in differences(run)} >= {"description"}
-    assert len(stage.images(FIRST)) == 3
+    assert len(scenario.images(FIRST)) == 3
 
 
 TRIMMED = KeptValue(" a", "a")

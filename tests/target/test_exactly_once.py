@@ -14,7 +14,7 @@ import pytest
 from bigcommerce_sandbox import SandboxServer
 from bigcommerce_sandbox.faults import FAULTS
 from tests.support import killable_process
-from tests.support.scenario import THIRD, Scenario
+from tests.support.damaged_store import THIRD, DamagedStore
 from tests.support.target import ImageState
 
 REQUESTS = {("v3", "upsert"): 18, ("v3", "mirror"): 30, ("v2", "upsert"): 42, ("v2", "mirror"): 70}
@@ -31,65 +31,65 @@ def server() -> Iterator[SandboxServer]:
 
 
 @pytest.fixture(params=["upsert", "mirror"])
-def scenario(server: SandboxServer, tmp_path: Path, api_version: str, request: pytest.FixtureRequest) -> Scenario:
-    return Scenario(server, tmp_path, api_version, request.param)
+def damaged(server: SandboxServer, tmp_path: Path, api_version: str, request: pytest.FixtureRequest) -> DamagedStore:
+    return DamagedStore(server, tmp_path, api_version, request.param)
 
 
-def all_requests(scenario: Scenario) -> int:
-    return REQUESTS[scenario.config["api_version"], scenario.mode]
+def all_requests(damaged: DamagedStore) -> int:
+    return REQUESTS[damaged.config["api_version"], damaged.mode]
 
 
-def some_requests(scenario: Scenario, letter: str) -> range:
+def some_requests(damaged: DamagedStore, letter: str) -> range:
     """Return every request of the shortest restore; of the others a few, and other ones for each fault."""
-    count = all_requests(scenario)
+    count = all_requests(damaged)
     stride = max(1, count // 5) if count > min(REQUESTS.values()) else 2
     return range(ord(letter) % stride, count, stride)
 
 
-def test_the_clean_restore(scenario: Scenario) -> None:
-    run = scenario.run()
+def test_the_clean_restore(damaged: DamagedStore) -> None:
+    run = damaged.run()
     assert run.code == 0, run.err
-    assert scenario.state() == scenario.wanted
-    requests = [(each["method"], each["path"]) for each in scenario.sandbox.requests()]
-    assert len(requests) == all_requests(scenario), requests
+    assert damaged.state() == damaged.wanted
+    requests = [(each["method"], each["path"]) for each in damaged.sandbox.requests()]
+    assert len(requests) == all_requests(damaged), requests
 
 
-def disturbed(scenario: Scenario, index: int, letter: str) -> None:
+def disturbed(damaged: DamagedStore, index: int, letter: str) -> None:
     """Restore with a fault at one request, once more if that run did not get through, and look at the end."""
-    scenario.prepare()
-    scenario.sandbox.faults("." * index + letter, match="")
-    run = scenario.run()
-    scenario.sandbox.faults("")
+    damaged.prepare()
+    damaged.sandbox.faults("." * index + letter, match="")
+    run = damaged.run()
+    damaged.sandbox.faults("")
     where = f"{letter} at request {index + 1}: {run.err}"
     if run.code:
         assert run.code in {1, 3}, where
         assert run.states == [], where
-        again = scenario.run()
+        again = damaged.run()
         assert again.code == 0, f"{where}, then {again.err}"
-    assert scenario.state() == scenario.wanted, where
-    scenario.end()
+    assert damaged.state() == damaged.wanted, where
+    damaged.end()
 
 
-def killed(scenario: Scenario, index: int, letter: str, *, lose_ledger: bool) -> None:
+def killed(damaged: DamagedStore, index: int, letter: str, *, lose_ledger: bool) -> None:
     """Kill a restore while one of its requests is held, before or after the store has done it; restore again."""
-    scenario.prepare()
-    scenario.sandbox.faults("." * index + letter, match="")
-    process = killable_process.start(scenario.config, scenario.backup_file)
-    assert killable_process.wait_for_request(scenario.sandbox, index + 1, process), "it ended before"
-    killable_process.settled(scenario.sandbox)
+    damaged.prepare()
+    damaged.sandbox.faults("." * index + letter, match="")
+    process = killable_process.start(damaged.config, damaged.backup_file)
+    assert killable_process.wait_for_request(damaged.sandbox, index + 1, process), "it ended before"
+    killable_process.settled(damaged.sandbox)
     killable_process.kill(process)
-    scenario.sandbox.faults("")
-    killable_process.settled(scenario.sandbox)
+    damaged.sandbox.faults("")
+    killable_process.settled(damaged.sandbox)
     if lose_ledger:
-        scenario.lose_ledger()
-    run = scenario.run()
+        damaged.lose_ledger()
+    run = damaged.run()
     where = f"killed at request {index + 1} ({letter}): {run.err}"
     assert run.code == 0, where
-    state, wanted = scenario.state(), scenario.wanted
+    state, wanted = damaged.state(), damaged.wanted
     if lose_ledger:  # nobody else knows where the store has moved an image from that the backup does not know
         state, wanted = without_places_of_strangers(state), without_places_of_strangers(wanted)
     assert state == wanted, where
-    scenario.end()
+    damaged.end()
 
 
 def without_places_of_strangers(found: dict[int, list[ImageState]]) -> dict[int, list[ImageState]]:
@@ -100,29 +100,29 @@ def without_places_of_strangers(found: dict[int, list[ImageState]]) -> dict[int,
 
 
 @pytest.mark.parametrize("letter", "qwlnh")
-def test_a_fault_at_some_requests(scenario: Scenario, letter: str) -> None:
-    for index in some_requests(scenario, letter):
-        disturbed(scenario, index, letter)
+def test_a_fault_at_some_requests(damaged: DamagedStore, letter: str) -> None:
+    for index in some_requests(damaged, letter):
+        disturbed(damaged, index, letter)
 
 
 @pytest.mark.parametrize("letter", HELD)
-def test_killed_at_some_requests(scenario: Scenario, letter: str) -> None:
-    for number, index in enumerate(some_requests(scenario, letter)):
-        killed(scenario, index, letter, lose_ledger=number % 3 == 1)
+def test_killed_at_some_requests(damaged: DamagedStore, letter: str) -> None:
+    for number, index in enumerate(some_requests(damaged, letter)):
+        killed(damaged, index, letter, lose_ledger=number % 3 == 1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("letter", LETTERS)
-def test_any_fault_at_any_request(scenario: Scenario, letter: str) -> None:
+def test_any_fault_at_any_request(damaged: DamagedStore, letter: str) -> None:
     # The longest restore repeats what the three others do: there each fault takes every third request, in turns.
-    turns = 3 if all_requests(scenario) == max(REQUESTS.values()) else 1
-    for index in range(ord(letter) % turns, all_requests(scenario), turns):
-        disturbed(scenario, index, letter)
+    turns = 3 if all_requests(damaged) == max(REQUESTS.values()) else 1
+    for index in range(ord(letter) % turns, all_requests(damaged), turns):
+        disturbed(damaged, index, letter)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("letter", HELD)
 @pytest.mark.parametrize("lose_ledger", [False, True], ids=["ledger", "no ledger"])
-def test_killed_at_any_request(scenario: Scenario, letter: str, lose_ledger: bool) -> None:
-    for index in range(all_requests(scenario)):
-        killed(scenario, index, letter, lose_ledger=lose_ledger)
+def test_killed_at_any_request(damaged: DamagedStore, letter: str, lose_ledger: bool) -> None:
+    for index in range(all_requests(damaged)):
+        killed(damaged, index, letter, lose_ledger=lose_ledger)

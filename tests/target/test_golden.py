@@ -13,7 +13,7 @@ import pytest
 
 from bc_images.bigcommerce.mapping import Record
 from bigcommerce_sandbox import SandboxServer
-from tests.support.target import Stage, picture
+from tests.support.target import RestoreScenario, picture
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -57,7 +57,7 @@ def test_it_restores(
     """What has a picture in the backup is lost in the store, what has none is there with other fields."""
     if settings and name == "warehouse.singer":
         settings = {}  # a table read back has no mark of its end
-    stage = Stage(sandbox, tmp_path, api_version)
+    scenario = RestoreScenario(sandbox, tmp_path, api_version)
     shutil.copytree(DATA / "files", tmp_path / "files")
     backup = (DATA / name).read_bytes()
     wanted = records(backup)
@@ -73,12 +73,12 @@ def test_it_restores(
                 description="overwritten",
                 is_thumbnail=False,
             )
-    run = stage.restore(backup, **settings)
+    run = scenario.restore(backup, **settings)
     assert run.code == 0, run.err
     live = sandbox.dump()["images"]
     assert len(live) == len(wanted)
     assert sorted(map(shape, wanted), key=str) == sorted((shape(image, wanted) for image in live), key=str)
-    again = stage.restore(backup, **settings)
+    again = scenario.restore(backup, **settings)
     assert (again.code, again.actions) == (0, [])
 
 

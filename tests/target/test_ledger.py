@@ -14,16 +14,16 @@ from target_bc_images.ledger import Intent, Ledger
 from target_bc_images.matching import LedgerEntry
 from tests.support import killable_process
 from tests.support.full_disk import no_file_longer_than
-from tests.support.target import Stage
+from tests.support.target import RestoreScenario
 
 FIRST, SECOND = 101, 102
 SOURCE = ("sandbox", 1)
 INTENT = Intent(FIRST, SOURCE, "a/001/x__12345.jpg", frozenset({"x"}), frozenset({7, 9}), 5.0)
 
 
-def empty(stage: Stage, product_id: int = FIRST) -> None:
-    for image in stage.images(product_id):
-        stage.sandbox.delete_image(image["id"])
+def empty(scenario: RestoreScenario, product_id: int = FIRST) -> None:
+    for image in scenario.images(product_id):
+        scenario.sandbox.delete_image(image["id"])
 
 
 class TestBook:
@@ -90,25 +90,25 @@ class TestBook:
 
 
 class TestOneAtATime:
-    def test_the_second_refuses_and_names_the_holder(self, stage3: Stage, tmp_path: Path) -> None:
+    def test_the_second_refuses_and_names_the_holder(self, scenario_v3: RestoreScenario, tmp_path: Path) -> None:
         backup = tmp_path / "backup.singer"
-        backup.write_bytes(stage3.backup())
-        empty(stage3)
-        stage3.sandbox.clear_requests()
-        stage3.sandbox.faults(".p")
-        first = killable_process.start(stage3.config, backup)
-        assert killable_process.wait_for_request(stage3.sandbox, 2, first)
-        before = len(stage3.sandbox.requests())
-        second = stage3.restore(backup.read_bytes())
+        backup.write_bytes(scenario_v3.backup())
+        empty(scenario_v3)
+        scenario_v3.sandbox.clear_requests()
+        scenario_v3.sandbox.faults(".p")
+        first = killable_process.start(scenario_v3.config, backup)
+        assert killable_process.wait_for_request(scenario_v3.sandbox, 2, first)
+        before = len(scenario_v3.sandbox.requests())
+        second = scenario_v3.restore(backup.read_bytes())
         assert second.code == 2
         assert f"process {first.pid} on " in second.err
         assert "is restoring to this store with this state_dir: wait for it, or stop it" in second.err
-        assert len(stage3.sandbox.requests()) == before
+        assert len(scenario_v3.sandbox.requests()) == before
         killable_process.kill(first)
-        stage3.sandbox.faults("")
-        third = stage3.restore(backup.read_bytes())  # the lock has died with its holder
+        scenario_v3.sandbox.faults("")
+        third = scenario_v3.restore(backup.read_bytes())  # the lock has died with its holder
         assert third.code == 0, third.err
-        assert len(stage3.images(FIRST)) == 3
+        assert len(scenario_v3.images(FIRST)) == 3
 
     def test_another_store_has_a_ledger_of_its_own(self, tmp_path: Path) -> None:
         one, two = Ledger(tmp_path, "one"), Ledger(tmp_path, "two")
@@ -117,82 +117,82 @@ class TestOneAtATime:
 
 
 class TestLost:
-    def test_of_another_store(self, stage3: Stage) -> None:
-        Ledger(stage3.state_dir, "other").close()
-        (stage3.state_dir / "ledger-other.sqlite").rename(stage3.state_dir / "ledger-sandbox.sqlite")
-        backup = stage3.backup()
-        empty(stage3)
-        stage3.sandbox.clear_requests()
+    def test_of_another_store(self, scenario_v3: RestoreScenario) -> None:
+        Ledger(scenario_v3.state_dir, "other").close()
+        (scenario_v3.state_dir / "ledger-other.sqlite").rename(scenario_v3.state_dir / "ledger-sandbox.sqlite")
+        backup = scenario_v3.backup()
+        empty(scenario_v3)
+        scenario_v3.sandbox.clear_requests()
         for dry_run in (False, True):
-            run = stage3.restore(backup, dry_run=dry_run)
+            run = scenario_v3.restore(backup, dry_run=dry_run)
             assert run.code == 2
             assert "is that of the store other. Move it away" in run.err
-        assert stage3.writes() == []
+        assert scenario_v3.writes() == []
 
     @pytest.mark.parametrize(
         "content", [b"this is no database, however long one looks at it" * 100, b"SQLite format 3\0"]
     )
-    def test_damaged(self, stage3: Stage, content: bytes) -> None:
-        backup = stage3.backup()
-        empty(stage3)
-        stage3.state_dir.mkdir()
-        (stage3.state_dir / "ledger-sandbox.sqlite").write_bytes(content)
-        stage3.sandbox.clear_requests()
-        run = stage3.restore(backup)
+    def test_damaged(self, scenario_v3: RestoreScenario, content: bytes) -> None:
+        backup = scenario_v3.backup()
+        empty(scenario_v3)
+        scenario_v3.state_dir.mkdir()
+        (scenario_v3.state_dir / "ledger-sandbox.sqlite").write_bytes(content)
+        scenario_v3.sandbox.clear_requests()
+        run = scenario_v3.restore(backup)
         assert run.code == 2
         assert "is no ledger" in run.err
-        assert stage3.writes() == []
+        assert scenario_v3.writes() == []
 
-    def test_opened_and_killed(self, stage3: Stage) -> None:
+    def test_opened_and_killed(self, scenario_v3: RestoreScenario) -> None:
         """All that there is of it is an empty file: whoever only reads takes it for a new one, as a restore does."""
-        backup = stage3.backup()
-        empty(stage3)
-        stage3.state_dir.mkdir()
-        (stage3.state_dir / "ledger-sandbox.sqlite").touch()
-        assert stage3.restore(backup, dry_run=True).actions == [("create", "planned")] * 3
-        assert (stage3.state_dir / "ledger-sandbox.sqlite").stat().st_size == 0
-        assert stage3.restore(backup).actions == [("create", "done")] * 3
+        backup = scenario_v3.backup()
+        empty(scenario_v3)
+        scenario_v3.state_dir.mkdir()
+        (scenario_v3.state_dir / "ledger-sandbox.sqlite").touch()
+        assert scenario_v3.restore(backup, dry_run=True).actions == [("create", "planned")] * 3
+        assert (scenario_v3.state_dir / "ledger-sandbox.sqlite").stat().st_size == 0
+        assert scenario_v3.restore(backup).actions == [("create", "done")] * 3
 
-    def test_damaged_in_the_middle(self, stage3: Stage) -> None:
-        backup = stage3.backup()
-        empty(stage3)
-        assert stage3.restore(backup).code == 0
-        path = stage3.state_dir / "ledger-sandbox.sqlite"
+    def test_damaged_in_the_middle(self, scenario_v3: RestoreScenario) -> None:
+        backup = scenario_v3.backup()
+        empty(scenario_v3)
+        assert scenario_v3.restore(backup).code == 0
+        path = scenario_v3.state_dir / "ledger-sandbox.sqlite"
         content = path.read_bytes()
         path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
-        empty(stage3)
-        stage3.sandbox.clear_requests()
-        run = stage3.restore(backup)
+        empty(scenario_v3)
+        scenario_v3.sandbox.clear_requests()
+        run = scenario_v3.restore(backup)
         assert run.code == 3
         assert "The ledger cannot be used: " in run.err
         assert "still makes no duplicates" in run.err
-        assert stage3.writes() == []
+        assert scenario_v3.writes() == []
 
-    def test_deleted_between_two_runs(self, stage: Stage) -> None:
-        before, backup = stage.state(), stage.backup()
-        empty(stage)
-        stage.sandbox.faults("s", match=r"POST /stores.*101")
-        assert stage.restore(backup, concurrency=1).code == 3
-        shutil.rmtree(stage.state_dir)
-        assert stage.restore(backup).code == 0
-        assert stage.state() == before
+    def test_deleted_between_two_runs(self, scenario: RestoreScenario) -> None:
+        before, backup = scenario.state(), scenario.backup()
+        empty(scenario)
+        scenario.sandbox.faults("s", match=r"POST /stores.*101")
+        assert scenario.restore(backup, concurrency=1).code == 3
+        shutil.rmtree(scenario.state_dir)
+        assert scenario.restore(backup).code == 0
+        assert scenario.state() == before
 
-    def test_a_full_disk(self, stage3: Stage) -> None:
+    def test_a_full_disk(self, scenario_v3: RestoreScenario) -> None:
         """The ledger fills up in the middle: nothing is created any more; the next run goes on."""
-        before, backup = stage3.state(), stage3.backup()
-        empty(stage3)
-        empty(stage3, SECOND)
-        stage3.sandbox.clear_requests()
+        before, backup = scenario_v3.state(), scenario_v3.backup()
+        empty(scenario_v3)
+        empty(scenario_v3, SECOND)
+        scenario_v3.sandbox.clear_requests()
         with no_file_longer_than(104_000):
-            run = stage3.restore(backup, concurrency=1)
+            run = scenario_v3.restore(backup, concurrency=1)
         assert run.code == 3
         assert "The ledger cannot be used: " in run.err
         assert "Free the disk or mend state_dir, then run again" in run.err
         assert run.out == ""
-        made = [path for method, path in stage3.writes() if method == "POST"]
+        made = [path for method, path in scenario_v3.writes() if method == "POST"]
         assert 1 <= len(made) <= 5
-        assert stage3.restore(backup).code == 0
-        assert stage3.state() == before
+        assert scenario_v3.restore(backup).code == 0
+        assert scenario_v3.state() == before
 
 
 def test_a_write_that_fails_is_an_error_of_the_whole_run(tmp_path: Path) -> None:
@@ -210,24 +210,24 @@ def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:
 
 def test_an_image_that_an_intent_finds_is_not_created_again(sandbox: SandboxServer, tmp_path: Path) -> None:
     """A run was killed after the store had created the image; its name alone would fit two of them."""
-    stage = Stage(sandbox, tmp_path)
+    scenario = RestoreScenario(sandbox, tmp_path)
     same_names = 104
-    before, backup = stage.state(), stage.backup()
-    lost = stage.images(same_names)[1]
+    before, backup = scenario.state(), scenario.backup()
+    lost = scenario.images(same_names)[1]
     content = sandbox.original(lost["image_file"]) or b""
     sandbox.delete_image(lost["id"])
-    others = frozenset(image["id"] for image in stage.images(same_names))
+    others = frozenset(image["id"] for image in scenario.images(same_names))
     made = sandbox.add_image(same_names, content, "main-image.jpg", sort_order=9)
     with_intent = Intent(
         same_names, ("sandbox", lost["id"]), lost["image_file"], frozenset({"main-image"}), others, 0.0
     )
-    ledger = Ledger(stage.state_dir, "sandbox")
+    ledger = Ledger(scenario.state_dir, "sandbox")
     ledger.begin(with_intent)
     ledger.close()
-    run = stage.restore(backup)
+    run = scenario.restore(backup)
     assert (run.code, run.actions) == (0, [("update", "done")])
-    assert stage.state() == before
-    with sqlite3.connect(stage.state_dir / "ledger-sandbox.sqlite") as db:
+    assert scenario.state() == before
+    with sqlite3.connect(scenario.state_dir / "ledger-sandbox.sqlite") as db:
         assert db.execute("SELECT source_id, target_id FROM images").fetchall() == [(lost["id"], made)]
         assert db.execute("SELECT count(*) FROM intents").fetchone() == (0,)
     db.close()

@@ -11,7 +11,7 @@ from target_bc_images.lines import change_line, difference_text
 from target_bc_images.planning import Action
 from target_bc_images.problems import Problems
 from tests.support.records import record
-from tests.support.target import Stage, picture
+from tests.support.target import RestoreScenario, picture
 
 WANTED = record(11, "front", description="Front", sort_order=0)
 LIVE = record(11, "front", description="old", sort_order=7)
@@ -109,25 +109,25 @@ class TestProblems:
         assert problems.lines()[-1] == "... and 23 more"
 
 
-def test_a_plan_and_a_result_list_the_first_twenty(stage3: Stage) -> None:
-    stage3.sandbox.reset(products=10, images=3)
-    backup = stage3.backup()
-    for image in stage3.records(files=False)[:22]:
-        stage3.sandbox.delete_image(image["id"])
-    stage3.sandbox.set_image(stage3.images(110)[0]["id"], description="overwritten")
-    lines = stage3.restore(backup, dry_run=True, report=None).err.splitlines()
+def test_a_plan_and_a_result_list_the_first_twenty(scenario_v3: RestoreScenario) -> None:
+    scenario_v3.sandbox.reset(products=10, images=3)
+    backup = scenario_v3.backup()
+    for image in scenario_v3.records(files=False)[:22]:
+        scenario_v3.sandbox.delete_image(image["id"])
+    scenario_v3.sandbox.set_image(scenario_v3.images(110)[0]["id"], description="overwritten")
+    lines = scenario_v3.restore(backup, dry_run=True, report=None).err.splitlines()
     assert lines[0] == "Changes (- missing from the store, * different, + extra in the store):"
     assert all(line.startswith("- SKU-") and "  create  (product 10" in line for line in lines[1:21])
     assert lines[21] == "and 3 more: set report"
-    done = stage3.restore(backup).err.splitlines()
+    done = scenario_v3.restore(backup).err.splitlines()
     assert done[:21] == lines[:21]
-    assert done[21] == f"and 3 more: see {stage3.report}"
+    assert done[21] == f"and 3 more: see {scenario_v3.report}"
 
 
-def test_a_mirror_lists_what_it_deletes(stage3: Stage) -> None:
-    backup = stage3.backup()
-    stage3.sandbox.add_image(101, picture(1), "extra.png")
-    run = stage3.restore(backup, mode="mirror", max_deletes=1, dry_run=True)
+def test_a_mirror_lists_what_it_deletes(scenario_v3: RestoreScenario) -> None:
+    backup = scenario_v3.backup()
+    scenario_v3.sandbox.add_image(101, picture(1), "extra.png")
+    run = scenario_v3.restore(backup, mode="mirror", max_deletes=1, dry_run=True)
     assert "+ SKU-000000  " in run.err
     assert "/extra__" in run.err
     assert ".png  delete  (product 101, image " in run.err

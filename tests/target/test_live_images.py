@@ -14,32 +14,32 @@ from PIL import Image
 
 from bc_images.cli.verify import verify
 from tests.cli.test_verify import Verifier
-from tests.support.target import Stage, end, head, picture, row, singer, state
+from tests.support.target import RestoreScenario, end, head, picture, row, singer, state
 
 FIRST = 101
 ALL = {"check_pictures": "all"}
 
 
 @pytest.fixture
-def verifier(stage: Stage) -> Verifier:
-    return Verifier(stage)
+def verifier(scenario: RestoreScenario) -> Verifier:
+    return Verifier(scenario)
 
 
 @pytest.fixture
-def verifier3(stage3: Stage) -> Verifier:
-    return Verifier(stage3)
+def verifier_v3(scenario_v3: RestoreScenario) -> Verifier:
+    return Verifier(scenario_v3)
 
 
-def reads(stage: Stage) -> list[str]:
+def reads(scenario: RestoreScenario) -> list[str]:
     """The originals that were asked for."""
-    return [each["path"] for each in stage.sandbox.requests() if each["path"].startswith("/product_images/")]
+    return [each["path"] for each in scenario.sandbox.requests() if each["path"].startswith("/product_images/")]
 
 
-def spoil(stage: Stage, how: str) -> dict[str, Any]:
+def spoil(scenario: RestoreScenario, how: str) -> dict[str, Any]:
     """Do something to the picture of an image, and nothing to its row; return the image."""
-    image = stage.sandbox.dump()["images"][4]
+    image = scenario.sandbox.dump()["images"][4]
     if how == "lost":
-        stage.sandbox.lose_file(image["id"])
+        scenario.sandbox.lose_file(image["id"])
     else:
         content = {
             "changed": picture(77),
@@ -47,7 +47,7 @@ def spoil(stage: Stage, how: str) -> dict[str, Any]:
             "no picture": b"\0" * 500,
             "empty": b"",
         }
-        stage.sandbox.set_image(image["id"], content=content[how], image_file=image["image_file"])
+        scenario.sandbox.set_image(image["id"], content=content[how], image_file=image["image_file"])
     return image
 
 
@@ -62,9 +62,9 @@ FINDINGS = {
 
 @pytest.mark.parametrize("how", FINDINGS)
 def test_what_is_wrong_with_a_picture_is_found_and_put_right(verifier: Verifier, how: str) -> None:
-    stage = verifier.stage
-    image = spoil(stage, how)
-    before = stage.sandbox.dump()["images"]
+    scenario = verifier.scenario
+    image = spoil(scenario, how)
+    before = scenario.sandbox.dump()["images"]
     assert verifier() == (0, ["0 differences (15 same)"]), "rows alone are compared unless pictures are asked for"
     code, lines = verifier("--pictures")
     assert code == 1
@@ -72,81 +72,81 @@ def test_what_is_wrong_with_a_picture_is_found_and_put_right(verifier: Verifier,
     assert lines[0].startswith(f"{sign} ")
     assert f"{image['image_file']}  {reason}  (product {image['product_id']}, image {image['id']})" in lines[0]
     assert lines[1].startswith("1 difference (14 same, 1 ")
-    assert stage.sandbox.dump()["images"] == before
+    assert scenario.sandbox.dump()["images"] == before
 
     backup = verifier.backup.read_bytes()
-    assert stage.restore(backup).actions == []
-    planned = stage.restore(backup, dry_run=True, **ALL)
+    assert scenario.restore(backup).actions == []
+    planned = scenario.restore(backup, dry_run=True, **ALL)
     assert planned.actions == [("replace", "planned")]
-    done = stage.restore(backup, **ALL)
+    done = scenario.restore(backup, **ALL)
     assert (done.code, done.actions) == (0, [("replace", "done")])
-    after = {each["id"]: each for each in stage.sandbox.dump()["images"]}
+    after = {each["id"]: each for each in scenario.sandbox.dump()["images"]}
     assert len(after) == 15
     assert after[image["id"]]["sha256"] == image["sha256"]
     assert verifier("--pictures") == (0, ["0 differences (15 same)"])
-    stage.sandbox.clear_requests()
-    assert stage.restore(backup, **ALL).actions == []
-    assert stage.writes() == []
+    scenario.sandbox.clear_requests()
+    assert scenario.restore(backup, **ALL).actions == []
+    assert scenario.writes() == []
 
 
 @pytest.mark.parametrize("mode", ["mirror", "update_only", "create_only"])
-def test_in_other_modes(stage3: Stage, mode: str) -> None:
-    backup = stage3.backup()
-    image = spoil(stage3, "lost")
-    done = stage3.restore(backup, mode=mode, max_deletes=0, **ALL)
+def test_in_other_modes(scenario_v3: RestoreScenario, mode: str) -> None:
+    backup = scenario_v3.backup()
+    image = spoil(scenario_v3, "lost")
+    done = scenario_v3.restore(backup, mode=mode, max_deletes=0, **ALL)
     assert (done.code, done.actions) == (0, [] if mode == "create_only" else [("replace", "done")])
-    after = {each["id"]: each for each in stage3.sandbox.dump()["images"]}
+    after = {each["id"]: each for each in scenario_v3.sandbox.dump()["images"]}
     assert after[image["id"]]["sha256"] == (None if mode == "create_only" else image["sha256"])
 
 
-def test_fields_are_put_right_with_the_picture(stage: Stage) -> None:
-    backup = stage.backup()
-    image = spoil(stage, "lost")
-    stage.sandbox.set_image(image["id"], description="overwritten")
-    assert stage.restore(backup, **ALL).actions == [("replace", "done")]
-    (after,) = (each for each in stage.sandbox.dump()["images"] if each["id"] == image["id"])
+def test_fields_are_put_right_with_the_picture(scenario: RestoreScenario) -> None:
+    backup = scenario.backup()
+    image = spoil(scenario, "lost")
+    scenario.sandbox.set_image(image["id"], description="overwritten")
+    assert scenario.restore(backup, **ALL).actions == [("replace", "done")]
+    (after,) = (each for each in scenario.sandbox.dump()["images"] if each["id"] == image["id"])
     assert (after["description"] or "", after["sha256"]) == (image["description"] or "", image["sha256"])
 
 
-def test_a_picture_that_cannot_be_read_is_left_alone(verifier3: Verifier) -> None:
-    stage = verifier3.stage
-    image = stage.sandbox.dump()["images"][4]
-    stage.sandbox.faults("5" * 50, f"GET /product_images/{image['image_file']}")
-    code, lines = verifier3("--pictures", max_retries=0)
+def test_a_picture_that_cannot_be_read_is_left_alone(verifier_v3: Verifier) -> None:
+    scenario = verifier_v3.scenario
+    image = scenario.sandbox.dump()["images"][4]
+    scenario.sandbox.faults("5" * 50, f"GET /product_images/{image['image_file']}")
+    code, lines = verifier_v3("--pictures", max_retries=0)
     assert code == 1
     assert f"image {image['id']})" in lines[0]
     assert f"{image['image_file']}  the picture cannot be read: HTTP 500" in lines[0]
     assert lines[0].startswith("! ")
-    stage.sandbox.clear_requests()
-    ended = stage.restore(verifier3.backup.read_bytes(), max_retries=0, **ALL)
+    scenario.sandbox.clear_requests()
+    ended = scenario.restore(verifier_v3.backup.read_bytes(), max_retries=0, **ALL)
     assert (ended.code, ended.actions) == (1, [("reject", "rejected")])
-    assert stage.writes() == []
+    assert scenario.writes() == []
 
 
-def test_a_lost_picture_of_which_the_backup_has_none(stage3: Stage) -> None:
-    rows = stage3.records(files=False)
-    image = spoil(stage3, "lost")
-    ended = stage3.restore(singer(head(), *map(row, rows), end(), state()), **ALL)
+def test_a_lost_picture_of_which_the_backup_has_none(scenario_v3: RestoreScenario) -> None:
+    rows = scenario_v3.records(files=False)
+    image = spoil(scenario_v3, "lost")
+    ended = scenario_v3.restore(singer(head(), *map(row, rows), end(), state()), **ALL)
     assert (ended.code, ended.actions) == (1, [("reject", "rejected")])
     (line,) = (each for each in ended.rows if each.get("status") == "rejected")
     assert line["error"] == "the picture is gone from the store (HTTP 404), and the backup has no file of it"
     assert line["source_id"] == image["id"]
 
 
-def test_the_file_store_may_have_what_the_backup_does_not_name(stage3: Stage) -> None:
-    rows = stage3.records(files=False)
-    stage3.records()
-    image = spoil(stage3, "lost")
-    done = stage3.restore(singer(head(), *map(row, rows), end(), state()), **ALL)
+def test_the_file_store_may_have_what_the_backup_does_not_name(scenario_v3: RestoreScenario) -> None:
+    rows = scenario_v3.records(files=False)
+    scenario_v3.records()
+    image = spoil(scenario_v3, "lost")
+    done = scenario_v3.restore(singer(head(), *map(row, rows), end(), state()), **ALL)
     assert (done.code, done.actions) == (0, [("replace", "done")])
-    assert {each["id"]: each["sha256"] for each in stage3.sandbox.dump()["images"]}[image["id"]] == image["sha256"]
+    assert {each["id"]: each["sha256"] for each in scenario_v3.sandbox.dump()["images"]}[image["id"]] == image["sha256"]
 
 
 @pytest.mark.parametrize(("sample", "least", "most"), [("4", 4, 4), ("40%", 6, 6), ("1%", 1, 1), ("99", 15, 15)])
-def test_a_sample(verifier3: Verifier, sample: str, least: int, most: int) -> None:
-    verifier3.stage.sandbox.clear_requests()
-    assert verifier3("--pictures", sample) == (0, ["0 differences (15 same)"])
-    assert least <= len(reads(verifier3.stage)) <= most
+def test_a_sample(verifier_v3: Verifier, sample: str, least: int, most: int) -> None:
+    verifier_v3.scenario.sandbox.clear_requests()
+    assert verifier_v3("--pictures", sample) == (0, ["0 differences (15 same)"])
+    assert least <= len(reads(verifier_v3.scenario)) <= most
 
 
 @pytest.mark.parametrize("sample", ["0", "101%", "x", "0%", ""])
@@ -156,18 +156,18 @@ def test_a_sample_that_is_none(sample: str) -> None:
     assert "is neither a number of files nor a percentage such as 5%" in result.output
 
 
-def test_a_setting_of_the_target_counts_for_verify(verifier3: Verifier) -> None:
-    spoil(verifier3.stage, "lost")
-    assert verifier3(check_pictures="all")[0] == 1
+def test_a_setting_of_the_target_counts_for_verify(verifier_v3: Verifier) -> None:
+    spoil(verifier_v3.scenario, "lost")
+    assert verifier_v3(check_pictures="all")[0] == 1
 
 
-def test_nothing_is_read_unless_it_is_asked_for(stage3: Stage) -> None:
-    backup = stage3.backup()
-    stage3.sandbox.clear_requests()
-    stage3.restore(backup)
-    assert reads(stage3) == []
-    stage3.restore(backup, check_pictures="sample")
-    assert len(reads(stage3)) == 1
+def test_nothing_is_read_unless_it_is_asked_for(scenario_v3: RestoreScenario) -> None:
+    backup = scenario_v3.backup()
+    scenario_v3.sandbox.clear_requests()
+    scenario_v3.restore(backup)
+    assert reads(scenario_v3) == []
+    scenario_v3.restore(backup, check_pictures="sample")
+    assert len(reads(scenario_v3)) == 1
 
 
 # ---------------------------------------------------------------- what cannot be compared to the byte
@@ -182,15 +182,15 @@ def photo(seed: int, kind: str = "JPEG") -> bytes:
 
 
 @pytest.fixture
-def photos(stage: Stage) -> Stage:
+def photos(scenario: RestoreScenario) -> RestoreScenario:
     """A store whose pictures are such ones."""
-    for seed, image in enumerate(stage.sandbox.dump(files=False)["images"]):
+    for seed, image in enumerate(scenario.sandbox.dump(files=False)["images"]):
         kind = ("JPEG", "PNG", "WEBP")[seed % 3]
-        stage.sandbox.set_image(image["id"], content=photo(seed, kind), filename=f"photo-{seed}.{kind.lower()}")
-    return stage
+        scenario.sandbox.set_image(image["id"], content=photo(seed, kind), filename=f"photo-{seed}.{kind.lower()}")
+    return scenario
 
 
-def test_a_store_that_encodes_anew_is_not_written_to_again(photos: Stage) -> None:
+def test_a_store_that_encodes_anew_is_not_written_to_again(photos: RestoreScenario) -> None:
     backup = photos.backup()
     before = photos.sandbox.dump()["images"]
     for image in before[:3]:
@@ -203,7 +203,7 @@ def test_a_store_that_encodes_anew_is_not_written_to_again(photos: Stage) -> Non
         assert (again.code, again.actions) == (0, [])
         assert photos.writes() == []
     verifier = Verifier.__new__(Verifier)
-    verifier.stage, verifier.backup = photos, photos.folder / "backup.singer"
+    verifier.scenario, verifier.backup = photos, photos.folder / "backup.singer"
     verifier.backup.write_bytes(backup)
     code, lines = verifier("--pictures")
     assert code == 0
@@ -215,10 +215,10 @@ def test_a_store_that_encodes_anew_is_not_written_to_again(photos: Stage) -> Non
     assert photos.restore(backup, **ALL).actions == [("replace", "done")]
 
 
-def test_a_cdn_that_alters_pictures_since_the_backup(photos: Stage) -> None:
+def test_a_cdn_that_alters_pictures_since_the_backup(photos: RestoreScenario) -> None:
     backup = photos.backup()
     verifier = Verifier.__new__(Verifier)
-    verifier.stage, verifier.backup = photos, photos.folder / "backup.singer"
+    verifier.scenario, verifier.backup = photos, photos.folder / "backup.singer"
     verifier.backup.write_bytes(backup)
     photos.sandbox.switch(cdn="altered", dav_originals="off")
     photos.sandbox.clear_requests()
@@ -238,7 +238,7 @@ def test_a_cdn_that_alters_pictures_since_the_backup(photos: Stage) -> None:
 @pytest.mark.parametrize("cdn", ["altered", "altered_later"])
 @pytest.mark.parametrize("webdav", [True, False])
 @pytest.mark.parametrize("damage", ["all deleted", "some deleted", "ids and names"])
-def test_no_picture_twice_and_none_lost(photos: Stage, cdn: str, webdav: bool, damage: str) -> None:
+def test_no_picture_twice_and_none_lost(photos: RestoreScenario, cdn: str, webdav: bool, damage: str) -> None:
     """Backup, restore, and a second restore without its ledger, on a store behind a CDN that alters pictures."""
     sandbox = photos.sandbox
     sandbox.switch(cdn=cdn, dav_originals="on" if webdav else "off")
@@ -277,19 +277,19 @@ def test_no_picture_twice_and_none_lost(photos: Stage, cdn: str, webdav: bool, d
 
 
 def test_records_without_a_file_are_named_before_they_are_written(
-    stage3: Stage, caplog: pytest.LogCaptureFixture
+    scenario_v3: RestoreScenario, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The store is asked to fetch their old addresses, which may be dead by then."""
-    stage3.sandbox.switch(lingering_originals="on", lingering_renditions="on")
-    records = stage3.records()
-    without = [image["id"] for image in stage3.images(FIRST)]
+    scenario_v3.sandbox.switch(lingering_originals="on", lingering_renditions="on")
+    records = scenario_v3.records()
+    without = [image["id"] for image in scenario_v3.images(FIRST)]
     for record in records:
         if record["id"] in without:
             record.update(file_sha256=None, file_size=None, file_type=None, file_source=None)
-    shutil.rmtree(stage3.folder / "files" / "refs")  # else the file store knows them by their paths
+    shutil.rmtree(scenario_v3.folder / "files" / "refs")  # else the file store knows them by their paths
     for image in without:
-        stage3.sandbox.delete_image(image)
-    ended = stage3.restore(singer(head(), *map(row, records), end(), state()), dry_run=True)
+        scenario_v3.sandbox.delete_image(image)
+    ended = scenario_v3.restore(singer(head(), *map(row, records), end(), state()), dry_run=True)
     assert [each["reason"] for each in ended.rows if each.get("action") == "create"] == [
         "not in the store, and the backup has no file of it: the store is to fetch its old address"
     ] * 3

@@ -12,7 +12,7 @@ from bc_images.files.locks import StoreLock, read_locks
 from bigcommerce_sandbox import STORE_HASH
 from target_bc_images.settings import TargetSettings
 from tests.support import killable_process
-from tests.support.target import Stage
+from tests.support.target import RestoreScenario
 
 
 @pytest.fixture(autouse=True)
@@ -21,71 +21,75 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "_POLL", 0.01)
 
 
-def lose_everything(stage: Stage) -> None:
-    for image in stage.sandbox.dump(files=False)["images"]:
-        stage.sandbox.delete_image(image["id"])
+def lose_everything(scenario: RestoreScenario) -> None:
+    for image in scenario.sandbox.dump(files=False)["images"]:
+        scenario.sandbox.delete_image(image["id"])
 
 
-def test_a_second_restore_with_another_state_dir_is_refused(stage: Stage, tmp_path: Path) -> None:
+def test_a_second_restore_with_another_state_dir_is_refused(scenario: RestoreScenario, tmp_path: Path) -> None:
     backup = tmp_path / "backup.singer"
-    backup.write_bytes(stage.backup())
-    before = stage.state()
-    lose_everything(stage)
-    stage.sandbox.switch(latency_ms=50)
+    backup.write_bytes(scenario.backup())
+    before = scenario.state()
+    lose_everything(scenario)
+    scenario.sandbox.switch(latency_ms=50)
     elsewhere = {"state_dir": str(tmp_path / "elsewhere"), "report": ""}
-    first = killable_process.start(stage.config, backup)
-    assert killable_process.wait_for_request(stage.sandbox, len(stage.sandbox.requests()) + 4, first)
-    second = stage.restore(backup.read_bytes(), **elsewhere)
+    first = killable_process.start(scenario.config, backup)
+    assert killable_process.wait_for_request(scenario.sandbox, len(scenario.sandbox.requests()) + 4, first)
+    second = scenario.restore(backup.read_bytes(), **elsewhere)
     assert second.code == 3
     assert f"Another restore of the store {STORE_HASH} is running: process {first.pid} on " in second.err
     assert "Nothing was written" in second.err
     first.join(killable_process.LONG)
     assert first.exitcode == 0
-    assert stage.state() == before
-    third = stage.restore(backup.read_bytes(), **elsewhere)
-    assert (third.code, stage.state()) == (0, before)
-    assert not read_locks(open_files(stage.config["file_store"]).backend, STORE_HASH)
+    assert scenario.state() == before
+    third = scenario.restore(backup.read_bytes(), **elsewhere)
+    assert (third.code, scenario.state()) == (0, before)
+    assert not read_locks(open_files(scenario.config["file_store"]).backend, STORE_HASH)
 
 
-def test_the_lock_of_a_killed_restore_does_not_stand_in_the_way(stage3: Stage, tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_restore_does_not_stand_in_the_way(scenario_v3: RestoreScenario, tmp_path: Path) -> None:
     backup = tmp_path / "backup.singer"
-    backup.write_bytes(stage3.backup())
-    before = stage3.state()
-    lose_everything(stage3)
-    stage3.sandbox.switch(latency_ms=50)
-    first = killable_process.start(stage3.config, backup)
-    assert killable_process.wait_for_request(stage3.sandbox, len(stage3.sandbox.requests()) + 4, first)
+    backup.write_bytes(scenario_v3.backup())
+    before = scenario_v3.state()
+    lose_everything(scenario_v3)
+    scenario_v3.sandbox.switch(latency_ms=50)
+    first = killable_process.start(scenario_v3.config, backup)
+    assert killable_process.wait_for_request(scenario_v3.sandbox, len(scenario_v3.sandbox.requests()) + 4, first)
     killable_process.kill(first)
-    killable_process.settled(stage3.sandbox)
-    backend = open_files(stage3.config["file_store"]).backend
+    killable_process.settled(scenario_v3.sandbox)
+    backend = open_files(scenario_v3.config["file_store"]).backend
     assert read_locks(backend, STORE_HASH)
-    assert stage3.restore(backup.read_bytes()).code in {0, 1}
+    assert scenario_v3.restore(backup.read_bytes()).code in {0, 1}
     assert not read_locks(backend, STORE_HASH)
-    assert stage3.state() == before
+    assert scenario_v3.state() == before
 
 
-def test_a_plan_takes_no_lock_and_is_not_refused(stage3: Stage) -> None:
-    backup = stage3.backup()
-    with StoreLock(open_files(stage3.config["file_store"]).backend, STORE_HASH):
-        assert stage3.restore(backup, dry_run=True).code == 0
-        assert stage3.restore(backup).code == 3
+def test_a_plan_takes_no_lock_and_is_not_refused(scenario_v3: RestoreScenario) -> None:
+    backup = scenario_v3.backup()
+    with StoreLock(open_files(scenario_v3.config["file_store"]).backend, STORE_HASH):
+        assert scenario_v3.restore(backup, dry_run=True).code == 0
+        assert scenario_v3.restore(backup).code == 3
 
 
-def test_a_restore_whose_lock_is_removed_stops_and_says_so(stage3: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    backup = stage3.backup()
-    lose_everything(stage3)
-    stage3.sandbox.switch(latency_ms=50)
+def test_a_restore_whose_lock_is_removed_stops_and_says_so(
+    scenario_v3: RestoreScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = scenario_v3.backup()
+    lose_everything(scenario_v3)
+    scenario_v3.sandbox.switch(latency_ms=50)
     monkeypatch.setattr(locks, "RENEW_EVERY", 0.0)
     monkeypatch.setattr(locks.StoreLock, "_write", lambda lock: setattr(lock, "_key", "locks/none"))
-    run = stage3.restore(backup)
+    run = scenario_v3.restore(backup)
     assert run.code == 3
     assert "The lock of the store sandbox was lost: its entry in the file store was removed" in run.err
     assert run.summary["not_reached"] > 0
     assert not run.out
 
 
-def test_without_a_file_store_it_is_said_what_is_not_protected(stage3: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    assert stage3.restore(stage3.backup(files=False), file_store="").code == 0
+def test_without_a_file_store_it_is_said_what_is_not_protected(
+    scenario_v3: RestoreScenario, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert scenario_v3.restore(scenario_v3.backup(files=False), file_store="").code == 0
     assert "a restore of this store from elsewhere would not be seen" in caplog.text
 
 

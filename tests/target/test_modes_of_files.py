@@ -11,7 +11,7 @@ import pytest
 
 from bc_images.private_files import create_private, make_private_folder, write_private
 from tests.singer.test_archive import DONE, RECORD, SCHEMA, keep, text
-from tests.support.target import Stage
+from tests.support.target import RestoreScenario
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
@@ -30,36 +30,36 @@ def modes(folder: Path) -> dict[str, int]:
     return {path.name: mode(path) for path in [folder, *folder.rglob("*")]}
 
 
-def test_a_restore_leaves_nothing_that_others_may_read(stage3: Stage, umask: int) -> None:
-    stage3.config["state_dir"] = str(stage3.folder / "deep" / "state")
-    stage3.config["report"] = str(stage3.folder / "reports" / "of today" / "report.jsonl")
-    backup = stage3.backup()
-    stage3.sandbox.set_image(stage3.images(101)[0]["id"], description="damage")
-    assert stage3.restore(backup).code == 0
+def test_a_restore_leaves_nothing_that_others_may_read(scenario_v3: RestoreScenario, umask: int) -> None:
+    scenario_v3.config["state_dir"] = str(scenario_v3.folder / "deep" / "state")
+    scenario_v3.config["report"] = str(scenario_v3.folder / "reports" / "of today" / "report.jsonl")
+    backup = scenario_v3.backup()
+    scenario_v3.sandbox.set_image(scenario_v3.images(101)[0]["id"], description="damage")
+    assert scenario_v3.restore(backup).code == 0
     for folder in ("deep", "reports"):
-        left = modes(stage3.folder / folder)
+        left = modes(scenario_v3.folder / folder)
         assert {name: left[name] for name in left if name.startswith(("ledger", "undo", "report.jsonl"))}
-        for path in [stage3.folder / folder, *(stage3.folder / folder).rglob("*")]:
+        for path in [scenario_v3.folder / folder, *(scenario_v3.folder / folder).rglob("*")]:
             assert mode(path) == (0o700 if path.is_dir() else 0o600), path
 
 
-def test_what_exists_is_not_changed(stage3: Stage) -> None:
-    state, reports = stage3.state_dir, stage3.folder / "reports"
+def test_what_exists_is_not_changed(scenario_v3: RestoreScenario) -> None:
+    state, reports = scenario_v3.state_dir, scenario_v3.folder / "reports"
     for folder, wanted in ((state, 0o750), (reports, 0o755)):
         folder.mkdir()
         folder.chmod(wanted)
-    stage3.config["report"] = str(reports / "report.jsonl")
+    scenario_v3.config["report"] = str(reports / "report.jsonl")
     (reports / "report.jsonl").write_text("an older one")
     (reports / "report.jsonl").chmod(0o644)
-    assert stage3.restore(stage3.backup()).code == 0
+    assert scenario_v3.restore(scenario_v3.backup()).code == 0
     assert (mode(state), mode(reports)) == (0o750, 0o755)
     assert mode(reports / "report.jsonl") == 0o600
 
 
-def test_a_device_that_takes_the_report_stays_as_it_is(stage3: Stage) -> None:
+def test_a_device_that_takes_the_report_stays_as_it_is(scenario_v3: RestoreScenario) -> None:
     before = mode(Path(os.devnull))
-    stage3.config["report"] = os.devnull
-    assert stage3.restore(stage3.backup()).code == 0
+    scenario_v3.config["report"] = os.devnull
+    assert scenario_v3.restore(scenario_v3.backup()).code == 0
     assert (mode(Path(os.devnull)), Path(os.devnull).is_char_device()) == (before, True)
 
 

@@ -23,7 +23,7 @@ from bigcommerce_sandbox import SandboxServer
 from target_bc_images import executor
 from target_bc_images.executor import Executor
 from tests.support import killable_process
-from tests.support.target import Stage, picture
+from tests.support.target import RestoreScenario, picture
 
 FIRST, SECOND = 101, 102
 MINUTE = 60.0
@@ -44,32 +44,34 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 @pytest.fixture
-def stage(stage: Stage) -> Stage:
-    stage.config["pending_write_timeout"] = TIMEOUT
-    stage.sandbox.switch(late_ms=0)
-    return stage
+def scenario(scenario: RestoreScenario) -> RestoreScenario:
+    scenario.config["pending_write_timeout"] = TIMEOUT
+    scenario.sandbox.switch(late_ms=0)
+    return scenario
 
 
 @pytest.fixture
-def late3(stage3: Stage) -> Stage:
+def late3(scenario_v3: RestoreScenario) -> RestoreScenario:
     """The store over V3. Over V2 what is carried out late fails: the file is gone from the import folder by then."""
-    stage3.config["pending_write_timeout"] = TIMEOUT
-    stage3.sandbox.switch(late_ms=0)
-    return stage3
+    scenario_v3.config["pending_write_timeout"] = TIMEOUT
+    scenario_v3.sandbox.switch(late_ms=0)
+    return scenario_v3
 
 
-def lose(stage: Stage, *places: int, product_id: int = FIRST) -> None:
-    images = stage.images(product_id)
+def lose(scenario: RestoreScenario, *places: int, product_id: int = FIRST) -> None:
+    images = scenario.images(product_id)
     for place in places:
-        stage.sandbox.delete_image(images[place]["id"])
+        scenario.sandbox.delete_image(images[place]["id"])
 
 
-def creates(stage: Stage) -> int:
-    return sum(method == "POST" and path.endswith("/images") for method, path in stage.writes())
+def creates(scenario: RestoreScenario) -> int:
+    return sum(method == "POST" and path.endswith("/images") for method, path in scenario.writes())
 
 
 class TestCarriedOutLate:
-    def test_until_it_is_there_the_record_is_undecided(self, late3: Stage, clock: Callable[[float], None]) -> None:
+    def test_until_it_is_there_the_record_is_undecided(
+        self, late3: RestoreScenario, clock: Callable[[float], None]
+    ) -> None:
         before, backup = late3.state(), late3.backup()
         lose(late3, 0, 1)
         lose(late3, 0, product_id=SECOND)
@@ -91,44 +93,48 @@ class TestCarriedOutLate:
         assert (run.code, run.actions) == (0, [("create", "done")])
         assert late3.state() == before
 
-    def test_after_the_timeout_it_is_created(self, stage: Stage, clock: Callable[[float], None]) -> None:
-        before, backup = stage.state(), stage.backup()
-        lose(stage, 0)
-        stage.sandbox.faults("d", match=CREATE)
-        assert stage.restore(backup).actions == [("create", "undecided")]
+    def test_after_the_timeout_it_is_created(self, scenario: RestoreScenario, clock: Callable[[float], None]) -> None:
+        before, backup = scenario.state(), scenario.backup()
+        lose(scenario, 0)
+        scenario.sandbox.faults("d", match=CREATE)
+        assert scenario.restore(backup).actions == [("create", "undecided")]
         clock(TIMEOUT + 1)
-        assert stage.restore(backup).actions == [("create", "done")]
-        assert stage.state() == before
+        assert scenario.restore(backup).actions == [("create", "done")]
+        assert scenario.state() == before
 
     @pytest.mark.parametrize("letter", "5buWdLp")
-    def test_whatever_hides_the_outcome(self, stage: Stage, clock: Callable[[float], None], letter: str) -> None:
-        before, backup = stage.state(), stage.backup()
-        lose(stage, 0)
-        stage.sandbox.faults(letter, match=CREATE)
-        run = stage.restore(backup, request_timeout=0.3)
-        assert (run.code, run.actions, creates(stage)) == (1, [("create", "undecided")], 1)
+    def test_whatever_hides_the_outcome(
+        self, scenario: RestoreScenario, clock: Callable[[float], None], letter: str
+    ) -> None:
+        before, backup = scenario.state(), scenario.backup()
+        lose(scenario, 0)
+        scenario.sandbox.faults(letter, match=CREATE)
+        run = scenario.restore(backup, request_timeout=0.3)
+        assert (run.code, run.actions, creates(scenario)) == (1, [("create", "undecided")], 1)
         clock(10 * MINUTE)
-        stage.sandbox.carry_out_late()
-        assert stage.restore(backup).code == (0 if letter == "L" and stage.config["api_version"] == "v3" else 1)
+        scenario.sandbox.carry_out_late()
+        assert scenario.restore(backup).code == (0 if letter == "L" and scenario.config["api_version"] == "v3" else 1)
         clock(10 * MINUTE)
-        assert stage.restore(backup).code == 0
-        assert stage.state() == before
+        assert scenario.restore(backup).code == 0
+        assert scenario.state() == before
 
     def test_a_clock_that_is_put_back_does_not_wait_for_ever(
-        self, stage: Stage, clock: Callable[[float], None]
+        self, scenario: RestoreScenario, clock: Callable[[float], None]
     ) -> None:
-        backup = stage.backup()
-        lose(stage, 0)
-        stage.sandbox.faults("d", match=CREATE)
-        assert stage.restore(backup).code == 1
+        backup = scenario.backup()
+        lose(scenario, 0)
+        scenario.sandbox.faults("d", match=CREATE)
+        assert scenario.restore(backup).code == 1
         clock(-365 * 24 * 60 * MINUTE)
-        assert stage.restore(backup).code == 1
+        assert scenario.restore(backup).code == 1
         clock(TIMEOUT + 1)
-        assert stage.restore(backup).code == 0
+        assert scenario.restore(backup).code == 0
 
-    def test_what_was_never_sent_needs_no_waiting(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-        before, backup = stage.state(), stage.backup()
-        lose(stage, 0)
+    def test_what_was_never_sent_needs_no_waiting(
+        self, scenario: RestoreScenario, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before, backup = scenario.state(), scenario.backup()
+        lose(scenario, 0)
         for kind in (StoreV2, StoreV3):
             create = kind.create
 
@@ -140,15 +146,15 @@ class TestCarriedOutLate:
                     self._client._base = base
 
             monkeypatch.setattr(kind, "create", gone)
-        run = stage.restore(backup, max_retries=1)
+        run = scenario.restore(backup, max_retries=1)
         assert (run.code, run.actions) == (1, [("create", "failed")])
         monkeypatch.undo()
-        stage.config["pending_write_timeout"] = TIMEOUT
+        scenario.config["pending_write_timeout"] = TIMEOUT
         monkeypatch.setattr(StoreClock, "now", lambda _: 1_800_000_000.0)
-        assert stage.restore(backup).code == 0
-        assert stage.state() == before
+        assert scenario.restore(backup).code == 0
+        assert scenario.state() == before
 
-    def test_a_mirror_deletes_nothing_meanwhile(self, late3: Stage, clock: Callable[[float], None]) -> None:
+    def test_a_mirror_deletes_nothing_meanwhile(self, late3: RestoreScenario, clock: Callable[[float], None]) -> None:
         before, backup = late3.state(), late3.backup()
         lose(late3, 0)
         extra = late3.sandbox.add_image(SECOND, picture(7), "extra.png")
@@ -177,7 +183,9 @@ class TestLostReplyUnderAnotherName:
 
     @pytest.mark.parametrize("letter", "lwL")
     @pytest.mark.parametrize("recompress", ["off", "on"])
-    def test_no_duplicate(self, late3: Stage, clock: Callable[[float], None], letter: str, recompress: str) -> None:
+    def test_no_duplicate(
+        self, late3: RestoreScenario, clock: Callable[[float], None], letter: str, recompress: str
+    ) -> None:
         backup = late3.backup()
         late3.sandbox.switch(recompress_uploads=recompress)
         lose(late3, 0, 1, 2)
@@ -189,7 +197,9 @@ class TestLostReplyUnderAnotherName:
         assert run.code == 0, run.err
         assert (len(late3.images(FIRST)), creates(late3)) == (3, 3)
 
-    def test_a_strangers_picture_is_not_taken_for_it(self, late3: Stage, clock: Callable[[float], None]) -> None:
+    def test_a_strangers_picture_is_not_taken_for_it(
+        self, late3: RestoreScenario, clock: Callable[[float], None]
+    ) -> None:
         before, backup = late3.state(), late3.backup()
         name = late3.images(FIRST)[0]["image_file"].rpartition("/")[2]
         lose(late3, 0)
@@ -209,50 +219,50 @@ class TestConflict:
     """HTTP 409: the product is busy, or the image is there already."""
 
     @pytest.mark.parametrize("letters", ["c", "cc", "C", "cC"])
-    def test_it_is_looked_into(self, stage: Stage, letters: str) -> None:
-        before, backup = stage.state(), stage.backup()
-        lose(stage, 0)
-        stage.sandbox.faults(letters, match=CREATE)
-        run = stage.restore(backup)
+    def test_it_is_looked_into(self, scenario: RestoreScenario, letters: str) -> None:
+        before, backup = scenario.state(), scenario.backup()
+        lose(scenario, 0)
+        scenario.sandbox.faults(letters, match=CREATE)
+        run = scenario.restore(backup)
         assert run.code == 0, run.err
-        assert stage.state() == before
+        assert scenario.state() == before
 
-    def test_of_an_update_too(self, stage: Stage) -> None:
-        before, backup = stage.state(), stage.backup()
-        stage.sandbox.set_image(stage.images(FIRST)[0]["id"], description="wrong")
-        stage.sandbox.faults("cc", match=r"PUT .*/images/\d+$")
-        assert stage.restore(backup).actions == [("update", "done")]
-        assert stage.state() == before
+    def test_of_an_update_too(self, scenario: RestoreScenario) -> None:
+        before, backup = scenario.state(), scenario.backup()
+        scenario.sandbox.set_image(scenario.images(FIRST)[0]["id"], description="wrong")
+        scenario.sandbox.faults("cc", match=r"PUT .*/images/\d+$")
+        assert scenario.restore(backup).actions == [("update", "done")]
+        assert scenario.state() == before
 
-    def test_not_for_ever(self, stage: Stage) -> None:
-        backup = stage.backup()
-        lose(stage, 0)
-        stage.sandbox.faults("c" * 100, match=CREATE)
-        run = stage.restore(backup)
+    def test_not_for_ever(self, scenario: RestoreScenario) -> None:
+        backup = scenario.backup()
+        lose(scenario, 0)
+        scenario.sandbox.faults("c" * 100, match=CREATE)
+        run = scenario.restore(backup)
         assert (run.code, run.actions) == (1, [("create", "failed")])
         assert "HTTP 409: Conflict" in run.err
 
 
 class TestAnotherRun:
-    def test_what_it_has_just_created_is_kept(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_it_has_just_created_is_kept(self, scenario: RestoreScenario, monkeypatch: pytest.MonkeyPatch) -> None:
         """Somebody has restored the product under other names between this run's plan and its first create."""
-        before, backup = stage.state(), stage.backup()
-        lost = stage.images(FIRST)[:2]
-        contents = [stage.sandbox.original(image["image_file"]) or b"" for image in lost]
-        lose(stage, 0, 1)
+        before, backup = scenario.state(), scenario.backup()
+        lost = scenario.images(FIRST)[:2]
+        contents = [scenario.sandbox.original(image["image_file"]) or b"" for image in lost]
+        lose(scenario, 0, 1)
         run_batch = Executor.run
 
         def later(self: Any, batch: Any) -> Iterator[Any]:
             for image, content in zip(lost, contents, strict=True):
                 fields = {name: image[name] for name in ("sort_order", "is_thumbnail", "description")}
-                stage.sandbox.add_image(FIRST, content, "x.jpg", **fields)
+                scenario.sandbox.add_image(FIRST, content, "x.jpg", **fields)
             yield from run_batch(self, batch)
 
         monkeypatch.setattr(Executor, "run", later)
-        run = stage.restore(backup)
+        run = scenario.restore(backup)
         assert run.code == 0, run.err
-        assert creates(stage) == 0
-        assert stage.state() == before
+        assert creates(scenario) == 0
+        assert scenario.state() == before
         kept = [each for each in run.rows if each.get("reason") == "another run has created it meanwhile"]
         assert len(kept) == 2
 
@@ -264,51 +274,51 @@ class TestAnotherRun:
 def test_killed_after_a_create_was_sent_and_run_again_at_once(
     sandbox: SandboxServer, tmp_path: Path, api_version: str, letter: str
 ) -> None:
-    stage = Stage(sandbox, tmp_path, api_version)
-    stage.config |= {"pending_write_timeout": TIMEOUT, "concurrency": 1}
+    scenario = RestoreScenario(sandbox, tmp_path, api_version)
+    scenario.config |= {"pending_write_timeout": TIMEOUT, "concurrency": 1}
     sandbox.switch(late_ms=0)
-    before = stage.state()
+    before = scenario.state()
     backup = tmp_path / "backup.singer"
-    backup.write_bytes(stage.backup())
-    lose(stage, 0, 1, 2)
+    backup.write_bytes(scenario.backup())
+    lose(scenario, 0, 1, 2)
     sandbox.faults(letter, match=CREATE)
     sandbox.clear_requests()
-    process = killable_process.start(stage.config, backup)
+    process = killable_process.start(scenario.config, backup)
     has_come: dict[str, Callable[[], object]] = {
         "L": sandbox.late_requests,
-        "P": lambda: stage.images(FIRST),
-        "p": lambda: creates(stage),
+        "P": lambda: scenario.images(FIRST),
+        "p": lambda: creates(scenario),
     }
     while not has_come[letter]():
         assert process.is_alive()
     killable_process.kill(process)
     killable_process.settled(sandbox)
     sandbox.faults("")
-    again = stage.restore(backup.read_bytes())
+    again = scenario.restore(backup.read_bytes())
     assert again.code == (0 if letter == "P" else 1), again.err
-    assert creates(stage) == (3 if letter == "P" else 1)
+    assert creates(scenario) == (3 if letter == "P" else 1)
     sandbox.carry_out_late()
     is_late = letter == "L" and api_version == "v3"
-    last = stage.restore(backup.read_bytes(), pending_write_timeout=TIMEOUT if is_late else 0)
+    last = scenario.restore(backup.read_bytes(), pending_write_timeout=TIMEOUT if is_late else 0)
     assert last.code == 0, last.err
-    assert stage.state() == before
+    assert scenario.state() == before
 
 
 @pytest.mark.parametrize(("left", "code"), [(1.5, 0), (30.0, 1)])
 def test_what_is_decided_in_a_moment_is_waited_for(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, left: float, code: int
+    scenario: RestoreScenario, monkeypatch: pytest.MonkeyPatch, left: float, code: int
 ) -> None:
     """A run that is begun at the second its predecessor named, or a little early, need not be begun once more."""
-    before, backup, sent = stage.state(), stage.backup(), 1_800_000_000.0
-    lose(stage, 0)
-    stage.sandbox.faults("d", match=CREATE)
+    before, backup, sent = scenario.state(), scenario.backup(), 1_800_000_000.0
+    lose(scenario, 0)
+    scenario.sandbox.faults("d", match=CREATE)
     monkeypatch.setattr(StoreClock, "now", lambda _: sent)
-    assert stage.restore(backup).code == 1
+    assert scenario.restore(backup).code == 1
     started = time.monotonic()
     monkeypatch.setattr(StoreClock, "now", lambda _: sent + TIMEOUT - left + time.monotonic() - started)
     monkeypatch.setattr(executor, "POLL_DELAYS", (0.0,))
-    assert stage.restore(backup).code == code
-    assert (stage.state() == before) is (code == 0)
+    assert scenario.restore(backup).code == code
+    assert (scenario.state() == before) is (code == 0)
 
 
 # Everything at once
@@ -331,11 +341,11 @@ def trip(sandbox: SandboxServer, folder: Path, runs: list[tuple[str, bool, bool]
     shutil.rmtree(folder, ignore_errors=True)
     sandbox.reset()
     sandbox.switch(late_ms=0)
-    stage = Stage(sandbox, folder)
-    stage.config["pending_write_timeout"] = TIMEOUT
-    before, backup = stage.state(), stage.backup()
+    scenario = RestoreScenario(sandbox, folder)
+    scenario.config["pending_write_timeout"] = TIMEOUT
+    before, backup = scenario.state(), scenario.backup()
     for product in (FIRST, SECOND):
-        lose(stage, 0, 1, product_id=product)
+        lose(scenario, 0, 1, product_id=product)
     products, now, newest = StoreV3.products, [1_800_000_000.0], [0]
 
     def lagging(self: Any, ids: Any) -> Iterator[Any]:
@@ -351,7 +361,7 @@ def trip(sandbox: SandboxServer, folder: Path, runs: list[tuple[str, bool, bool]
             patch.setattr(StoreV3, "products", lagging if lags else products)
             # A store that refuses what it has done, and does not list it either, cannot be seen through.
             sandbox.faults(letters.replace("C", "c") if lags else letters, match=CREATE)
-            stage.restore(backup)
+            scenario.restore(backup)
             now[0] += 3 * MINUTE
             since += 1
             if is_late or since == 3:
@@ -361,11 +371,11 @@ def trip(sandbox: SandboxServer, folder: Path, runs: list[tuple[str, bool, bool]
         sandbox.faults("")
         sandbox.carry_out_late()
         for _ in range(4):
-            if (run := stage.restore(backup)).code == 0:
+            if (run := scenario.restore(backup)).code == 0:
                 break
             now[0] += TIMEOUT + 1
     assert run.code == 0, run.err
-    assert stage.state() == before
+    assert scenario.state() == before
 
 
 @settings(deadline=None, derandomize=True, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -10,18 +10,20 @@ import pytest
 
 from bc_images.progress import Progress
 from target_bc_images import restore
-from tests.support.target import Stage
+from tests.support.target import RestoreScenario
 
 
-def test_within_a_batch(stage3: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    backup = stage3.backup()
-    images = stage3.sandbox.dump(files=False)["images"]
+def test_within_a_batch(
+    scenario_v3: RestoreScenario, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    backup = scenario_v3.backup()
+    images = scenario_v3.sandbox.dump(files=False)["images"]
     for image in images:
-        stage3.sandbox.delete_image(image["id"])
-    stage3.sandbox.switch(latency_ms=20)
+        scenario_v3.sandbox.delete_image(image["id"])
+    scenario_v3.sandbox.switch(latency_ms=20)
     monkeypatch.setattr(restore, "Progress", partial(Progress, every=0.01))
     with caplog.at_level(logging.INFO, "target_bc_images.restore"):
-        assert stage3.restore(backup, concurrency=1).code == 0
+        assert scenario_v3.restore(backup, concurrency=1).code == 0
     lines = [record.getMessage() for record in caplog.records if " images (" in record.getMessage()]
     done = [int(line.split()[0]) for line in lines]
     assert done == sorted(done)

@@ -15,7 +15,7 @@ import pytest
 
 from bigcommerce_sandbox import SandboxServer
 from tests.support import killable_process
-from tests.support.target import ImageState, Stage, head, row, singer
+from tests.support.target import ImageState, RestoreScenario, head, row, singer
 
 PRODUCTS, IMAGES, KILLS = 100, 3, 200
 SEED = 20_261_123
@@ -34,7 +34,7 @@ class RandomStore:
         self.sandbox = sandbox
         self.folder = folder
         self.version = api_version
-        self.saved = Stage(sandbox, folder / "saved", api_version)
+        self.saved = RestoreScenario(sandbox, folder / "saved", api_version)
         sandbox.reset()
         records = self.saved.records()
         self.backup = folder / "backup.singer"
@@ -52,7 +52,7 @@ class RandomStore:
             found[image["product_id"], shape] += 1
         return found
 
-    def broken(self, dice: random.Random, number: int) -> Stage:
+    def broken(self, dice: random.Random, number: int) -> RestoreScenario:
         """Break a third of the store, and begin with a file store and a state folder as after the backup."""
         self.sandbox.reset()
         self.sandbox.switch(sort_order_shift=dice.choice(["none", "shift"]))
@@ -65,7 +65,7 @@ class RandomStore:
         folder = self.folder / str(number)
         shutil.copytree(self.folder / "saved", folder, copy_function=os.link)
         self.sandbox.clear_requests()
-        return Stage(self.sandbox, folder, self.version)
+        return RestoreScenario(self.sandbox, folder, self.version)
 
 
 @pytest.mark.slow
@@ -82,8 +82,8 @@ def test_nothing_twice_nothing_lost(
     lost = twice = cut = 0
     began = time.monotonic()
     for number in range(KILLS // 4):
-        stage = random_store.broken(dice, number)
-        config = {**stage.config, "concurrency": 8, "report": None}
+        scenario = random_store.broken(dice, number)
+        config = {**scenario.config, "concurrency": 8, "report": None}
         process = killable_process.start(config, random_store.backup)
         if killable_process.wait_for_request(server, dice.randrange(1, 140), process):
             time.sleep(dice.random() * 0.03)
@@ -91,13 +91,13 @@ def test_nothing_twice_nothing_lost(
         killable_process.kill(process)
         killable_process.settled(server)
         if forgets:
-            shutil.rmtree(stage.state_dir, ignore_errors=True)
-        run = stage.restore(random_store.backup.read_bytes(), **config)
+            shutil.rmtree(scenario.state_dir, ignore_errors=True)
+        run = scenario.restore(random_store.backup.read_bytes(), **config)
         assert run.code == 0, f"kill {number}: {run.err}"
         state = random_store.state()
         lost += (random_store.wanted - state).total()
         twice += (state - random_store.wanted).total()
-        shutil.rmtree(stage.folder)
+        shutil.rmtree(scenario.folder)
     with capsys.disabled():
         seconds = time.monotonic() - began
         how = f"{api_version}, {'without' if forgets else 'with'} the ledger"

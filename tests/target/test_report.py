@@ -17,88 +17,88 @@ import pytest
 from bigcommerce_sandbox import READ_ONLY_TOKEN, TOKEN, SandboxServer
 from tests.support import killable_process
 from tests.support.full_disk import no_file_longer_than
-from tests.support.target import Stage, end, head, picture, row, singer
+from tests.support.target import RestoreScenario, end, head, picture, row, singer
 
 FIRST, SECOND, THIRD = 101, 102, 103
 OLD = b'{"summary": {}}\n'
 
 
-def empty(stage: Stage, *product_ids: int) -> None:
+def empty(scenario: RestoreScenario, *product_ids: int) -> None:
     for product_id in product_ids:
-        for image in stage.images(product_id):
-            stage.sandbox.delete_image(image["id"])
+        for image in scenario.images(product_id):
+            scenario.sandbox.delete_image(image["id"])
 
 
-def partials(stage: Stage) -> list[Path]:
-    return list(stage.folder.glob("report.jsonl.*"))
+def partials(scenario: RestoreScenario) -> list[Path]:
+    return list(scenario.folder.glob("report.jsonl.*"))
 
 
 class TestPlace:
     """An earlier report gives way to a whole one only."""
 
-    def test_a_second_run_by_mistake_leaves_the_report_of_the_first_alone(self, stage3: Stage) -> None:
-        backup = stage3.folder / "backup.singer"
-        backup.write_bytes(stage3.backup())
-        empty(stage3, FIRST)
-        stage3.sandbox.clear_requests()
-        stage3.sandbox.switch(slow_ms=2000)
-        stage3.sandbox.faults(".z")
-        stage3.report.write_bytes(OLD)
-        first = killable_process.start(stage3.config, backup)
-        assert killable_process.wait_for_request(stage3.sandbox, 2, first)
-        second = stage3.restore(backup.read_bytes() + singer(row({"id": "unfit"})))
-        assert (second.code, stage3.report.read_bytes()) == (2, OLD)
+    def test_a_second_run_by_mistake_leaves_the_report_of_the_first_alone(self, scenario_v3: RestoreScenario) -> None:
+        backup = scenario_v3.folder / "backup.singer"
+        backup.write_bytes(scenario_v3.backup())
+        empty(scenario_v3, FIRST)
+        scenario_v3.sandbox.clear_requests()
+        scenario_v3.sandbox.switch(slow_ms=2000)
+        scenario_v3.sandbox.faults(".z")
+        scenario_v3.report.write_bytes(OLD)
+        first = killable_process.start(scenario_v3.config, backup)
+        assert killable_process.wait_for_request(scenario_v3.sandbox, 2, first)
+        second = scenario_v3.restore(backup.read_bytes() + singer(row({"id": "unfit"})))
+        assert (second.code, scenario_v3.report.read_bytes()) == (2, OLD)
         assert "rejected" in second.err
         first.join(killable_process.LONG)
-        rows = [json.loads(line) for line in stage3.report.read_text().splitlines()]
+        rows = [json.loads(line) for line in scenario_v3.report.read_text().splitlines()]
         assert [each["status"] for each in rows[:-1]].count("done") == 3
-        assert partials(stage3) == []
+        assert partials(scenario_v3) == []
 
     @pytest.mark.parametrize("damage", [b"nonsense\n", b'{"type": "RECORD'])
-    def test_an_input_that_is_damaged_leaves_it_alone(self, stage3: Stage, damage: bytes) -> None:
-        stage3.report.write_bytes(OLD)
-        assert stage3.restore(stage3.backup() + damage).code == 3
-        assert (stage3.report.read_bytes(), partials(stage3)) == (OLD, [])
+    def test_an_input_that_is_damaged_leaves_it_alone(self, scenario_v3: RestoreScenario, damage: bytes) -> None:
+        scenario_v3.report.write_bytes(OLD)
+        assert scenario_v3.restore(scenario_v3.backup() + damage).code == 3
+        assert (scenario_v3.report.read_bytes(), partials(scenario_v3)) == (OLD, [])
 
-    def test_a_run_that_is_killed_leaves_it_alone(self, stage3: Stage) -> None:
-        backup = stage3.folder / "backup.singer"
-        backup.write_bytes(stage3.backup())
-        empty(stage3, FIRST)
-        stage3.sandbox.clear_requests()
-        stage3.sandbox.faults(".p")
-        stage3.report.write_bytes(OLD)
-        process = killable_process.start(stage3.config, backup)
-        assert killable_process.wait_for_request(stage3.sandbox, 2, process)
+    def test_a_run_that_is_killed_leaves_it_alone(self, scenario_v3: RestoreScenario) -> None:
+        backup = scenario_v3.folder / "backup.singer"
+        backup.write_bytes(scenario_v3.backup())
+        empty(scenario_v3, FIRST)
+        scenario_v3.sandbox.clear_requests()
+        scenario_v3.sandbox.faults(".p")
+        scenario_v3.report.write_bytes(OLD)
+        process = killable_process.start(scenario_v3.config, backup)
+        assert killable_process.wait_for_request(scenario_v3.sandbox, 2, process)
         killable_process.kill(process)
-        assert stage3.report.read_bytes() == OLD
+        assert scenario_v3.report.read_bytes() == OLD
 
-    def test_what_is_rejected_while_reading_stands_in_it(self, stage3: Stage) -> None:
-        records = stage3.records()
-        run = stage3.restore(singer(head(), row({**records[0], "sort_order": "x"}), *map(row, records[1:])))
+    def test_what_is_rejected_while_reading_stands_in_it(self, scenario_v3: RestoreScenario) -> None:
+        records = scenario_v3.records()
+        run = scenario_v3.restore(singer(head(), row({**records[0], "sort_order": "x"}), *map(row, records[1:])))
         assert run.actions == [("reject", "rejected")]
-        assert stage3.report.stat().st_mode & 0o777 == 0o600
+        assert scenario_v3.report.stat().st_mode & 0o777 == 0o600
 
-    def test_through_a_link(self, stage3: Stage) -> None:
-        stage3.report.symlink_to("elsewhere.jsonl")
-        assert stage3.restore(stage3.backup()).code == 0
-        assert stage3.report.is_symlink()
-        assert len((stage3.folder / "elsewhere.jsonl").read_bytes().splitlines()) == 16
+    def test_through_a_link(self, scenario_v3: RestoreScenario) -> None:
+        scenario_v3.report.symlink_to("elsewhere.jsonl")
+        assert scenario_v3.restore(scenario_v3.backup()).code == 0
+        assert scenario_v3.report.is_symlink()
+        assert len((scenario_v3.folder / "elsewhere.jsonl").read_bytes().splitlines()) == 16
 
-    def test_into_a_pipe(self, stage3: Stage) -> None:
-        os.mkfifo(stage3.report)
-        with subprocess.Popen(["cat", str(stage3.report)], stdout=subprocess.PIPE) as reader:
-            assert stage3.restore(stage3.backup()).code == 0
+    def test_into_a_pipe(self, scenario_v3: RestoreScenario) -> None:
+        os.mkfifo(scenario_v3.report)
+        with subprocess.Popen(["cat", str(scenario_v3.report)], stdout=subprocess.PIPE) as reader:
+            assert scenario_v3.restore(scenario_v3.backup()).code == 0
             assert reader.stdout is not None
             assert len(reader.stdout.read().splitlines()) == 16
-        assert stage3.report.is_fifo()
+        assert scenario_v3.report.is_fifo()
 
-    def test_a_disk_that_is_full_leaves_it_alone(self, stage3: Stage) -> None:
-        unfit = {**stage3.records()[0], "sort_order": "x"}
-        stage3.report.write_bytes(OLD)
+    def test_a_disk_that_is_full_leaves_it_alone(self, scenario_v3: RestoreScenario) -> None:
+        unfit = {**scenario_v3.records()[0], "sort_order": "x"}
+        scenario_v3.report.write_bytes(OLD)
         with no_file_longer_than(20_000):
-            run = stage3.restore(singer(head(), *[row(unfit)] * 100))
+            run = scenario_v3.restore(singer(head(), *[row(unfit)] * 100))
         assert (run.code, "The report " in run.err) == (3, True)
-        assert (stage3.report.read_bytes(), partials(stage3)) == (OLD, [])
+        assert (scenario_v3.report.read_bytes(), partials(scenario_v3)) == (OLD, [])
 
 
 class TestNotReached:
@@ -108,16 +108,16 @@ class TestNotReached:
     def large(self, tmp_path: Path) -> Any:
         """Three batches of products."""
         with SandboxServer(products=600, images=1) as sandbox:
-            yield Stage(sandbox, tmp_path)
+            yield RestoreScenario(sandbox, tmp_path)
 
-    def damaged(self, stage: Stage, by: str = "product_id") -> tuple[bytes, int]:
+    def damaged(self, scenario: RestoreScenario, by: str = "product_id") -> tuple[bytes, int]:
         """Overwrite every image; return the backup, and how many images there are."""
-        records = stage.records(files=False)
+        records = scenario.records(files=False)
         if by == "product_sku":
             records = [each for each in records if each["product_sku"]]
         backup = singer(head(), *map(row, records), end())
         for record in records:
-            stage.sandbox.set_image(record["id"], description="overwritten")
+            scenario.sandbox.set_image(record["id"], description="overwritten")
         return backup, len(records)
 
     def check(self, rows: list[dict[str, Any]], total: int) -> Counter[str]:
@@ -128,7 +128,7 @@ class TestNotReached:
         return Counter(each["status"] for each in rows[:-1])
 
     @pytest.mark.parametrize("by", ["id", "sku"])
-    def test_the_store_goes_away(self, large: Stage, by: str) -> None:
+    def test_the_store_goes_away(self, large: RestoreScenario, by: str) -> None:
         backup, total = self.damaged(large, f"product_{by}")
         large.sandbox.faults("." * 250 + "s", match="PUT /stores")
         run = large.restore(backup, match_products_by=by)
@@ -140,7 +140,7 @@ class TestNotReached:
         assert len(undecided) >= 50
         assert f"unplanned     {'-':<12}  " in run.err
 
-    def test_the_store_is_not_there_at_all(self, large: Stage) -> None:
+    def test_the_store_is_not_there_at_all(self, large: RestoreScenario) -> None:
         backup, total = self.damaged(large)
         large.sandbox.faults("s" * 10)
         run = large.restore(backup)
@@ -148,7 +148,7 @@ class TestNotReached:
         run = large.restore(backup, report=None)
         assert (run.code, f"unplanned     {total}" in run.err) == (3, True)
 
-    def test_the_first_failure_when_it_is_to_stop_there(self, large: Stage) -> None:
+    def test_the_first_failure_when_it_is_to_stop_there(self, large: RestoreScenario) -> None:
         backup, total = self.damaged(large)
         large.sandbox.switch(description_max=1)
         run = large.restore(backup, on_error="stop", concurrency=1)
@@ -157,7 +157,7 @@ class TestNotReached:
         assert (run.code, counts["failed"], counts["not reached"]) == (1, 1, left)
         assert f"1 record was rejected or failed, {left} not reached" in run.err
 
-    def test_the_first_record_that_does_not_fit_when_it_is_to_stop_there(self, large: Stage) -> None:
+    def test_the_first_record_that_does_not_fit_when_it_is_to_stop_there(self, large: RestoreScenario) -> None:
         backup, total = self.damaged(large)
         broken = backup.replace(b'"sort_order":0', b'"sort_order":"first"', 1)
         large.sandbox.clear_requests()
@@ -165,7 +165,7 @@ class TestNotReached:
         assert (run.code, large.sandbox.requests()) == (1, [])
         assert self.check(run.rows, total) == {"rejected": 1, "not reached": total - 1}
 
-    def test_a_product_that_is_gone_when_it_is_to_stop_there(self, large: Stage) -> None:
+    def test_a_product_that_is_gone_when_it_is_to_stop_there(self, large: RestoreScenario) -> None:
         backup, total = self.damaged(large)
         large.sandbox.delete_product(large.records(files=False)[300]["product_id"])
         run = large.restore(backup, on_error="stop")
@@ -174,7 +174,7 @@ class TestNotReached:
         assert (counts["rejected"], counts["planned"]) == (1, 0)
         assert counts["not reached"] == total - counts["done"] - 1
 
-    def test_a_signal(self, large: Stage) -> None:
+    def test_a_signal(self, large: RestoreScenario) -> None:
         backup, total = self.damaged(large)
         large.sandbox.switch(slow_ms=5)
 
@@ -190,12 +190,12 @@ class TestNotReached:
         assert counts["done"] + counts["unverified"] + counts["not reached"] == total
         assert counts["unverified"] >= 20
 
-    def test_a_mirror_says_that_it_had_not_looked_for_all_deletes(self, stage3: Stage) -> None:
-        backup = stage3.backup()
-        stage3.sandbox.add_image(stage3.sandbox.add_product(sku="NEW"), picture(1), "unknown.png")
-        stage3.sandbox.set_image(stage3.images(FIRST)[0]["id"], description="overwritten")
-        stage3.sandbox.faults("s", match="PUT /stores")
-        run = stage3.restore(backup, mode="mirror", max_deletes=1)
+    def test_a_mirror_says_that_it_had_not_looked_for_all_deletes(self, scenario_v3: RestoreScenario) -> None:
+        backup = scenario_v3.backup()
+        scenario_v3.sandbox.add_image(scenario_v3.sandbox.add_product(sku="NEW"), picture(1), "unknown.png")
+        scenario_v3.sandbox.set_image(scenario_v3.images(FIRST)[0]["id"], description="overwritten")
+        scenario_v3.sandbox.faults("s", match="PUT /stores")
+        run = scenario_v3.restore(backup, mode="mirror", max_deletes=1)
         assert run.code == 3
         assert ("delete", "not reached") in run.actions
 
@@ -203,14 +203,14 @@ class TestNotReached:
 class TestStderr:
     """What a person sees who has set no report."""
 
-    def test_one_record_of_each_kind_that_was_rejected_or_failed(self, stage3: Stage) -> None:
-        records = stage3.records()
+    def test_one_record_of_each_kind_that_was_rejected_or_failed(self, scenario_v3: RestoreScenario) -> None:
+        records = scenario_v3.records()
         records[0]["sort_order"] = "first\nof all"
         records[1]["image_file"] = [f"https://me:{TOKEN}@example.com/?key=hush"]
         records[2]["description"] = ["x" * 5000]
         for product in (SECOND, THIRD, 104):
-            stage3.sandbox.delete_product(product)
-        err = stage3.restore(singer(head(), *map(row, records), row({"id": None})), report=None).err
+            scenario_v3.sandbox.delete_product(product)
+        err = scenario_v3.restore(singer(head(), *map(row, records), row({"id": None})), report=None).err
         told = [line for line in err.splitlines() if line.startswith(("rejected", "..."))]
         one, two = (
             f"rejected      product {FIRST}, image {each['id']}: does not fit the schema: " for each in records[:2]
@@ -224,13 +224,13 @@ class TestStderr:
         assert TOKEN not in err
         assert "hush" not in err
 
-    def test_the_words_of_the_store(self, stage3: Stage) -> None:
-        backup = stage3.backup()
-        for image in stage3.records(files=False):
-            stage3.sandbox.set_image(image["id"], description="overwritten")
-        stage3.sandbox.switch(description_max=1)
-        run = stage3.restore(backup, report=None)
-        failed = sum(record["description"] == "overwritten" for record in stage3.records(files=False))
+    def test_the_words_of_the_store(self, scenario_v3: RestoreScenario) -> None:
+        backup = scenario_v3.backup()
+        for image in scenario_v3.records(files=False):
+            scenario_v3.sandbox.set_image(image["id"], description="overwritten")
+        scenario_v3.sandbox.switch(description_max=1)
+        run = scenario_v3.restore(backup, report=None)
+        failed = sum(record["description"] == "overwritten" for record in scenario_v3.records(files=False))
         told = [line for line in run.err.splitlines() if "must not be longer than 1 characters" in line]
         assert failed > 1
         assert len(told) == 1
@@ -244,46 +244,48 @@ class TestUndoIsNamed:
 
     WORDS = "What this run changed can be taken back"
 
-    def check(self, stage: Stage, code: int, faults: str = "", match: str = "PUT /stores", **config: Any) -> bool:
-        backup = stage.backup()
-        stage.sandbox.set_image(stage.images(FIRST)[0]["id"], description="x")
-        stage.sandbox.faults(faults, match=match)
-        run = stage.restore(backup, **config)
+    def check(
+        self, scenario: RestoreScenario, code: int, faults: str = "", match: str = "PUT /stores", **config: Any
+    ) -> bool:
+        backup = scenario.backup()
+        scenario.sandbox.set_image(scenario.images(FIRST)[0]["id"], description="x")
+        scenario.sandbox.faults(faults, match=match)
+        run = scenario.restore(backup, **config)
         assert run.code == code, run.err
         return self.WORDS in run.err
 
-    def test_after_a_write(self, stage3: Stage) -> None:
-        assert self.check(stage3, 0)
+    def test_after_a_write(self, scenario_v3: RestoreScenario) -> None:
+        assert self.check(scenario_v3, 0)
 
-    def test_after_a_write_of_which_nobody_knows(self, stage3: Stage) -> None:
-        assert self.check(stage3, 1, "W", max_retries=0)
+    def test_after_a_write_of_which_nobody_knows(self, scenario_v3: RestoreScenario) -> None:
+        assert self.check(scenario_v3, 1, "W", max_retries=0)
 
-    def test_not_where_there_was_nothing_to_do(self, stage3: Stage) -> None:
-        assert self.WORDS not in stage3.restore(stage3.backup()).err
+    def test_not_where_there_was_nothing_to_do(self, scenario_v3: RestoreScenario) -> None:
+        assert self.WORDS not in scenario_v3.restore(scenario_v3.backup()).err
 
-    def test_not_where_the_store_took_nothing(self, stage3: Stage) -> None:
-        stage3.sandbox.set_image(stage3.images(FIRST)[0]["id"], description="x" * 300)
-        backup = stage3.backup()
-        stage3.sandbox.set_image(stage3.images(FIRST)[0]["id"], description="x")
-        stage3.sandbox.switch(description_max=255)
+    def test_not_where_the_store_took_nothing(self, scenario_v3: RestoreScenario) -> None:
+        scenario_v3.sandbox.set_image(scenario_v3.images(FIRST)[0]["id"], description="x" * 300)
+        backup = scenario_v3.backup()
+        scenario_v3.sandbox.set_image(scenario_v3.images(FIRST)[0]["id"], description="x")
+        scenario_v3.sandbox.switch(description_max=255)
         for on_error in ("continue", "stop"):
-            run = stage3.restore(backup, on_error=on_error)
+            run = scenario_v3.restore(backup, on_error=on_error)
             assert (run.code, self.WORDS in run.err) == (1, False)
 
-    def test_not_where_the_token_may_only_read(self, stage3: Stage) -> None:
-        assert not self.check(stage3, 3, access_token=READ_ONLY_TOKEN)
+    def test_not_where_the_token_may_only_read(self, scenario_v3: RestoreScenario) -> None:
+        assert not self.check(scenario_v3, 3, access_token=READ_ONLY_TOKEN)
 
-    def test_not_where_the_store_is_suspended(self, stage3: Stage) -> None:
-        assert not self.check(stage3, 3, "s")
+    def test_not_where_the_store_is_suspended(self, scenario_v3: RestoreScenario) -> None:
+        assert not self.check(scenario_v3, 3, "s")
 
 
-def test_an_undo_that_cannot_be_written_stops_a_run_that_has_begun(stage3: Stage) -> None:
+def test_an_undo_that_cannot_be_written_stops_a_run_that_has_begun(scenario_v3: RestoreScenario) -> None:
     """It is no wrong setting (exit code 2): batches may have been written by then."""
-    backup = stage3.backup()
-    stage3.sandbox.set_image(stage3.images(FIRST)[0]["id"], description="x" * 200_000)
-    before = stage3.state()
+    backup = scenario_v3.backup()
+    scenario_v3.sandbox.set_image(scenario_v3.images(FIRST)[0]["id"], description="x" * 200_000)
+    before = scenario_v3.state()
     with no_file_longer_than(160_000):
-        run = stage3.restore(backup)
-    assert (run.code, stage3.state()) == (3, before)
+        run = scenario_v3.restore(backup)
+    assert (run.code, scenario_v3.state()) == (3, before)
     assert "The undo file" in run.err
     assert run.summary["not_reached"] == 15

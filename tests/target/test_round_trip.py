@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bigcommerce_sandbox import SandboxServer
-from tests.support.target import ImageState, Stage, picture
+from tests.support.target import ImageState, RestoreScenario, picture
 
 TEXTS = st.sampled_from(["", "front", "Größe “日本” 🧦", "a\nb", "<b>&amp;</b>", " "])
 ORDERS = st.integers(-2, 4) | st.sampled_from([-(2**31), 2**31 - 5, 77])
@@ -57,37 +57,37 @@ class Blow:
     place: int
     image: Image
 
-    def strike(self, stage: Stage) -> None:
-        images = stage.sandbox.dump(files=False)["images"]
+    def strike(self, scenario: RestoreScenario) -> None:
+        images = scenario.sandbox.dump(files=False)["images"]
         if self.kind == "add":
-            products = [each["id"] for each in stage.sandbox.dump(files=False)["products"]]
-            self.image.add(stage.sandbox, products[self.place % len(products)], is_thumbnail=self.place % 3 == 0)
+            products = [each["id"] for each in scenario.sandbox.dump(files=False)["products"]]
+            self.image.add(scenario.sandbox, products[self.place % len(products)], is_thumbnail=self.place % 3 == 0)
         elif images:
-            STRIKES[self.kind](self, stage, images[self.place % len(images)])
+            STRIKES[self.kind](self, scenario, images[self.place % len(images)])
 
 
-def delete(stage: Stage, *images: dict[str, Any]) -> None:
+def delete(scenario: RestoreScenario, *images: dict[str, Any]) -> None:
     for image in images:
-        stage.sandbox.delete_image(image["id"])
+        scenario.sandbox.delete_image(image["id"])
 
 
-def import_again(stage: Stage, hit: dict[str, Any]) -> None:
+def import_again(scenario: RestoreScenario, hit: dict[str, Any]) -> None:
     """As by hand: deleted, and uploaded from a copy."""
-    content = stage.sandbox.original(hit["image_file"]) or b""
-    stage.sandbox.delete_image(hit["id"])
-    stage.sandbox.add_image(hit["product_id"], content, hit["image_file"].rpartition("/")[2])
+    content = scenario.sandbox.original(hit["image_file"]) or b""
+    scenario.sandbox.delete_image(hit["id"])
+    scenario.sandbox.add_image(hit["product_id"], content, hit["image_file"].rpartition("/")[2])
 
 
-STRIKES: dict[str, Callable[[Blow, Stage, dict[str, Any]], None]] = {
-    "delete": lambda _, stage, hit: delete(stage, hit),
-    "empty": lambda _, stage, hit: delete(stage, *stage.images(hit["product_id"])),
-    "text": lambda blow, stage, hit: stage.sandbox.set_image(hit["id"], description=blow.image.description),
-    "order": lambda blow, stage, hit: stage.sandbox.set_image(hit["id"], sort_order=blow.image.sort_order),
-    "thumbnail": lambda blow, stage, hit: stage.sandbox.set_image(hit["id"], is_thumbnail=blow.place % 2 == 0),
-    "picture": lambda blow, stage, hit: stage.sandbox.set_image(
+STRIKES: dict[str, Callable[[Blow, RestoreScenario, dict[str, Any]], None]] = {
+    "delete": lambda _, scenario, hit: delete(scenario, hit),
+    "empty": lambda _, scenario, hit: delete(scenario, *scenario.images(hit["product_id"])),
+    "text": lambda blow, scenario, hit: scenario.sandbox.set_image(hit["id"], description=blow.image.description),
+    "order": lambda blow, scenario, hit: scenario.sandbox.set_image(hit["id"], sort_order=blow.image.sort_order),
+    "thumbnail": lambda blow, scenario, hit: scenario.sandbox.set_image(hit["id"], is_thumbnail=blow.place % 2 == 0),
+    "picture": lambda blow, scenario, hit: scenario.sandbox.set_image(
         hit["id"], content=picture(blow.image.colour), filename=f"{blow.image.name}.png"
     ),
-    "again": lambda _, stage, hit: import_again(stage, hit),
+    "again": lambda _, scenario, hit: import_again(scenario, hit),
 }
 
 
@@ -127,12 +127,12 @@ class Trip:
             product.add(sandbox)
         self.sandbox = sandbox
         self.shift = shift
-        self.stage = Stage(sandbox, folder, api_version)
-        self.backup = self.stage.backup()
+        self.scenario = RestoreScenario(sandbox, folder, api_version)
+        self.backup = self.scenario.backup()
 
     def end(self) -> dict[int, list[ImageState]]:
         """What there is now; a product's only image is its thumbnail, whatever is sent."""
-        found = self.stage.state()
+        found = self.scenario.state()
         return {
             product: [(order, True, text, digest) for order, _, text, digest in shapes] if len(shapes) == 1 else shapes
             for product, shapes in found.items()
@@ -142,11 +142,11 @@ class Trip:
         """Restore; count the writes; restore once more."""
         self.sandbox.switch(sort_order_shift=self.shift)
         more = {"mode": mode, "max_deletes": 1000}
-        planned = [action for action, _ in self.stage.restore(self.backup, dry_run=True, **more).actions]
+        planned = [action for action, _ in self.scenario.restore(self.backup, dry_run=True, **more).actions]
         self.sandbox.clear_requests()
-        run = self.stage.restore(self.backup, **more)
+        run = self.scenario.restore(self.backup, **more)
         assert run.code == 0, run.err
-        writes = [path for _, path in self.stage.writes() if path.startswith("/stores")]
+        writes = [path for _, path in self.scenario.writes() if path.startswith("/stores")]
         live = self.sandbox.dump(files=False)
         # Where no thumbnail is wanted, the store may choose one itself, which is to be undone.
         most = len(planned) + len(live["products"])
@@ -154,8 +154,8 @@ class Trip:
             most += 2 * len(live["images"])
         assert len(writes) <= most, (planned, writes)
         self.sandbox.clear_requests()
-        again = self.stage.restore(self.backup, **more)
-        assert (again.code, again.actions, self.stage.writes()) == (0, [], []), again.err
+        again = self.scenario.restore(self.backup, **more)
+        assert (again.code, again.actions, self.scenario.writes()) == (0, [], []), again.err
 
 
 def mirror_trip(
@@ -166,7 +166,7 @@ def mirror_trip(
         trip = Trip(sandbox, version, shift, products, Path(folder))
         wanted = trip.end()
         for blow in disaster:
-            blow.strike(trip.stage)
+            blow.strike(trip.scenario)
         trip.restore("mirror")
         assert trip.end() == wanted
 
@@ -182,15 +182,15 @@ def upsert_trip(
     """What was backed up comes back, and what the backup does not know stays as it is, but for the thumbnail."""
     with tempfile.TemporaryDirectory() as folder:
         trip = Trip(sandbox, version, shift, products, Path(folder))
-        wanted = trip.stage.state()
+        wanted = trip.scenario.state()
         for blow in disaster:
-            blow.strike(trip.stage)
+            blow.strike(trip.scenario)
         ids = [each["id"] for each in sandbox.dump(files=False)["products"]]
         for place, stranger in strangers:
             stranger.add(sandbox, ids[place % len(ids)])
-        unknown = trip.stage.state()
+        unknown = trip.scenario.state()
         trip.restore("upsert")
-        after = trip.stage.state()
+        after = trip.scenario.state()
         for product in ids:
             back = [shape for shape in after.get(product, []) if shape[3] not in STRANGE]
             stayed = [shape for shape in after.get(product, []) if shape[3] in STRANGE]

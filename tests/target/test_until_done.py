@@ -17,7 +17,7 @@ from bc_images.cli.retry import retry
 from bc_images.cli.verify import verify
 from bc_images.errors import BcImagesError
 from bigcommerce_sandbox import SandboxServer
-from tests.support.target import Run, Stage, end, head, kept_signals, picture, row, singer
+from tests.support.target import RestoreScenario, Run, end, head, kept_signals, picture, row, singer
 
 FIRST = 101
 STOPS = {
@@ -41,31 +41,31 @@ def invoke(command: Any, *arguments: str, config: dict[str, Any], folder: Path) 
     return result.exit_code, result.output
 
 
-def stop_after(stage: Stage, writes: int, ended: threading.Event) -> None:
+def stop_after(scenario: RestoreScenario, writes: int, ended: threading.Event) -> None:
     """Send this process a SIGTERM once the store has been written to so often."""
 
     def watch() -> None:
         while not ended.wait(0.002):
-            if len(stage.writes()) >= writes:
+            if len(scenario.writes()) >= writes:
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def until_done(stage: Stage, run: Run, backup: bytes, **config: Any) -> None:
+def until_done(scenario: RestoreScenario, run: Run, backup: bytes, **config: Any) -> None:
     """Retry until the exit code is 0, and compare."""
-    (stage.folder / "backup.singer").write_bytes(backup)
-    settings = {**stage.config, **config}
+    (scenario.folder / "backup.singer").write_bytes(backup)
+    settings = {**scenario.config, **config}
     code = run.code
-    stage.sandbox.faults("")
+    scenario.sandbox.faults("")
     for _ in range(ROUNDS):
         if code == 0:
             break
-        code, output = invoke(retry, str(stage.report), config=settings, folder=stage.folder)
+        code, output = invoke(retry, str(scenario.report), config=settings, folder=scenario.folder)
     assert code == 0, output
-    arguments = "--backup", str(stage.folder / "backup.singer")
-    code, output = invoke(verify, *arguments, config=settings, folder=stage.folder)
+    arguments = "--backup", str(scenario.folder / "backup.singer")
+    code, output = invoke(verify, *arguments, config=settings, folder=scenario.folder)
     assert code == 0, output
 
 
@@ -73,10 +73,10 @@ def until_done(stage: Stage, run: Run, backup: bytes, **config: Any) -> None:
 def test_stops_of_every_kind(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     with SandboxServer(products=6, images=4) as sandbox:
-        stage = Stage(sandbox, tmp_path, chance.choice(["v3", "v2"]))
-        backup = stage.backup()
+        scenario = RestoreScenario(sandbox, tmp_path, chance.choice(["v3", "v2"]))
+        backup = scenario.backup()
         sandbox.switch(sort_order_shift=chance.choice(["shift", "shift", "none"]))
-        for image in stage.records(files=False):
+        for image in scenario.records(files=False):
             match chance.choice(["delete", "delete", "change", "leave"]):
                 case "delete":
                     sandbox.delete_image(image["id"])
@@ -89,55 +89,55 @@ def test_stops_of_every_kind(tmp_path: Path, seed: int) -> None:
         sandbox.clear_requests()
         ended = threading.Event()
         if chance.random() < 0.4:
-            stop_after(stage, chance.randrange(1, 12), ended)
-        run = stage.restore(backup, max_retries=0, pending_write_timeout=0, concurrency=chance.choice([1, 4]))
+            stop_after(scenario, chance.randrange(1, 12), ended)
+        run = scenario.restore(backup, max_retries=0, pending_write_timeout=0, concurrency=chance.choice([1, 4]))
         ended.set()
-        until_done(stage, run, backup, max_retries=0, pending_write_timeout=0)
+        until_done(scenario, run, backup, max_retries=0, pending_write_timeout=0)
 
 
-def test_a_read_back_that_fails(stage: Stage) -> None:
+def test_a_read_back_that_fails(scenario: RestoreScenario) -> None:
     """Everything is written, the store has shifted siblings, and nothing could be read back."""
-    stage.sandbox.switch(sort_order_shift="shift")
-    backup = stage.backup()
-    count = len(stage.records(files=False))
-    for image in stage.records(files=False):
-        stage.sandbox.delete_image(image["id"])
-    is_v2 = stage.config["api_version"] == "v2"
+    scenario.sandbox.switch(sort_order_shift="shift")
+    backup = scenario.backup()
+    count = len(scenario.records(files=False))
+    for image in scenario.records(files=False):
+        scenario.sandbox.delete_image(image["id"])
+    is_v2 = scenario.config["api_version"] == "v2"
     match = r"^GET .*/images$" if is_v2 else "^GET .*/catalog/products$"
-    stage.sandbox.faults("..........55555" if is_v2 else "..5", match=match)
-    run = stage.restore(backup, max_retries=0)
+    scenario.sandbox.faults("..........55555" if is_v2 else "..5", match=match)
+    run = scenario.restore(backup, max_retries=0)
     assert run.code == 3, run.err
     statuses = {each["status"] for each in run.rows[:-1]}
     assert "done" not in statuses
     assert run.summary["unverified"] + run.summary["not_reached"] == count
     assert run.summary["unverified"] > 0
     assert all(each["record"] for each in run.rows[:-1])
-    until_done(stage, run, backup)
+    until_done(scenario, run, backup)
 
 
 @pytest.mark.parametrize("lost", ["ledger kept", "ledger lost"])
-def test_a_sibling_that_could_not_be_put_back(stage: Stage, lost: str) -> None:
+def test_a_sibling_that_could_not_be_put_back(scenario: RestoreScenario, lost: str) -> None:
     """Across stores by SKU: it is an image of the store itself, and no second product of the input."""
-    sandbox = stage.sandbox
+    sandbox = scenario.sandbox
     theirs = sandbox.add_product(sku="THEIRS")
     records = [
         {**each, "store_hash": "elsewhere", "product_id": 7, "product_sku": "THEIRS"}
-        for each in stage.records()
+        for each in scenario.records()
         if each["product_id"] == FIRST
     ]
     backup = singer(head(), *map(row, records), end())
     mine = sandbox.add_image(theirs, picture(1), "mine.png", sort_order=0)
     sandbox.switch(sort_order_shift="shift")
     sandbox.faults("5" * 50, match=f"PUT .*/images/{mine}$")
-    run = stage.restore(backup, match_products_by="sku", max_retries=0)
+    run = scenario.restore(backup, match_products_by="sku", max_retries=0)
     assert run.code == 1, run.err
     assert [each["is_sibling"] for each in run.rows if each.get("status") == "failed"] == [True]
     sandbox.faults("")
     if lost == "ledger lost":
-        stage.lose_ledger()
-    settings = {**stage.config, "match_products_by": "sku"}
-    code, output = invoke(retry, str(stage.report), config=settings, folder=stage.folder)
+        scenario.lose_ledger()
+    settings = {**scenario.config, "match_products_by": "sku"}
+    code, output = invoke(retry, str(scenario.report), config=settings, folder=scenario.folder)
     assert code == 0, output
-    images = {image["id"]: image for image in stage.images(theirs)}
+    images = {image["id"]: image for image in scenario.images(theirs)}
     assert (len(images), images[mine]["sort_order"]) == (4, 0)
-    assert stage.restore(backup, match_products_by="sku").code == 0
+    assert scenario.restore(backup, match_products_by="sku").code == 0

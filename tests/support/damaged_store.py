@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from bigcommerce_sandbox import SandboxServer
-from tests.support.target import ImageState, Run, Stage, picture
+from tests.support.target import ImageState, RestoreScenario, Run, picture
 
 FIRST, SECOND, THIRD, SAME_NAMES = 101, 102, 103, 104  # the seeded products; the images of the last have one name
 
 SLOW_MS = 20
 
 
-class Scenario:
+class DamagedStore:
     """A store of four products, always damaged alike, and the restore that mends it.
 
     One product has lost all its images, one has another picture, text and thumbnail, one has lost an image and got
@@ -25,13 +25,13 @@ class Scenario:
     def __init__(self, sandbox: SandboxServer, folder: Path, api_version: str, mode: str) -> None:
         self.sandbox = sandbox
         self.mode = mode
-        self._saved = Stage(sandbox, folder / "saved", api_version)
+        self._saved = RestoreScenario(sandbox, folder / "saved", api_version)
         sandbox.reset(products=4, images=3)
         sandbox.switch(sort_order_shift="none")
         self.backup = self._saved.backup()
         self.backup_file = folder / "backup.singer"
         self.backup_file.write_bytes(self.backup)
-        self._stage = self._saved
+        self._scenario = self._saved
         self._folder = folder
         self._number = 0
         self.prepare()
@@ -64,22 +64,22 @@ class Scenario:
         self._number += 1
         folder = self._folder / str(self._number)
         shutil.copytree(self._folder / "saved", folder)
-        self._stage = Stage(sandbox, folder, self._saved.config["api_version"])
+        self._scenario = RestoreScenario(sandbox, folder, self._saved.config["api_version"])
         sandbox.clear_requests()
 
     @property
     def config(self) -> dict[str, Any]:
-        return {**self._stage.config, "mode": self.mode, "max_deletes": 3, "concurrency": 1}
+        return {**self._scenario.config, "mode": self.mode, "max_deletes": 3, "concurrency": 1}
 
     def run(self) -> Run:
-        return self._stage.restore(self.backup, **self.config)
+        return self._scenario.restore(self.backup, **self.config)
 
     def lose_ledger(self) -> None:
-        shutil.rmtree(self._stage.state_dir, ignore_errors=True)
+        shutil.rmtree(self._scenario.state_dir, ignore_errors=True)
 
     def state(self) -> dict[int, list[ImageState]]:
-        return self._stage.state()
+        return self._scenario.state()
 
     def end(self) -> None:
         """Throw away what this run has left on disk."""
-        shutil.rmtree(self._stage.folder)
+        shutil.rmtree(self._scenario.folder)
