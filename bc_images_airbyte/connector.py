@@ -12,7 +12,7 @@ from airbyte_protocol_dataclasses.models import AirbyteConnectionStatus, Status
 
 from bc_images import logs
 from bc_images.bigcommerce import Store
-from bc_images.cli.exit import run_and_exit
+from bc_images.cli.exit import OutputClosedError, run_and_exit
 from bc_images.config import json_object, require_path
 from bc_images.errors import BcImagesError, SettingsError
 from bc_images.redaction import redact
@@ -78,7 +78,6 @@ def run(
     command: click.Command,
     plugin: type[TapBCImages | TargetBCImages],
     prefix: str,
-    reader_gone: tuple[type[Exception], ...] = (),
 ) -> NoReturn:
     """Run a connector's command: what ends it is told on stdout as a trace, and on stderr as one line.
 
@@ -87,15 +86,13 @@ def run(
         command: the command.
         plugin: what does the work.
         prefix: of the environment variables.
-        reader_gone: exceptions that mean that nobody reads our output any more.
     """
-    gone: tuple[type[BaseException], ...] = (BrokenPipeError, *reader_gone)
 
     def work() -> object:
         try:
             logs.configure(prefix, lambda: plugin.cli)
             return command.main(prog_name=prog, standalone_mode=False)
-        except gone:
+        except (OutputClosedError, BrokenPipeError):
             raise
         except click.ClickException as error:
             raised = SettingsError(f"{error.format_message()} See {prog} --help.")
@@ -106,4 +103,4 @@ def run(
             messages.put(messages.error(error, redact(text)))
             raise
 
-    run_and_exit(prog, work, farewell="stopped by a signal; run again to go on.", reader_gone=reader_gone)
+    run_and_exit(prog, work, interrupted_message="stopped by a signal; run again to go on.")

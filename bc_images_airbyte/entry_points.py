@@ -33,6 +33,6 @@ def _start(name: str) -> NoReturn:
         def refuse() -> NoReturn:
             raise SettingsError(message)
 
-        run_and_exit(f"{name}-bc-images", refuse, farewell="stopped.")
+        run_and_exit(f"{name}-bc-images", refuse, interrupted_message="stopped.")
     connector.main()
     raise AssertionError("a connector's main never returns")

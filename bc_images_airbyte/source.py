@@ -21,7 +21,6 @@ from bc_images.errors import SettingsError
 from bc_images.files import open_files
 from bc_images.regular_files import read_input
 from bc_images.settings import PROPERTIES, REQUIRED
-from bc_images.singer.writer import OutputClosedError
 from bc_images.text import shortened
 from bc_images_airbyte import messages
 from bc_images_airbyte.connector import PROTOCOL, answer_check, connection_form, read_json, run
@@ -206,4 +205,4 @@ def _kept(path: Path) -> object:
 
 def main() -> NoReturn:
     """Run ``source-bc-images``."""
-    run(PROG, cli, SourceBCImages, "TAP_BC_IMAGES_", reader_gone=(OutputClosedError,))
+    run(PROG, cli, SourceBCImages, "TAP_BC_IMAGES_")

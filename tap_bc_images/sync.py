@@ -32,10 +32,11 @@ from singer_sdk.schema.source import SchemaDirectory
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL, StreamMetadata
 
 from bc_images.bigcommerce.mapping import Record
+from bc_images.cli.exit import OutputClosedError
 from bc_images.errors import BcImagesError, SettingsError
 from bc_images.progress import Progress, Sample
 from bc_images.schema import SCHEMAS_DIR
-from bc_images.singer.writer import Envelope, OutputClosedError
+from bc_images.singer.writer import Envelope
 from bc_images.units import counted
 from tap_bc_images.bookmarks import Changes, FullTableProgress
 from tap_bc_images.count_check import CountCheck

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import threading
@@ -11,21 +10,18 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-import click
 from singer_sdk import Tap
-from singer_sdk.exceptions import ConfigValidationError, MapExpressionError, StreamMapConfigError
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.singerlib import Catalog
 
-from bc_images import logs
 from bc_images.bigcommerce import Store, open_store
 from bc_images.bigcommerce.mapping import InvalidImage
 from bc_images.bigcommerce.transport import Client
-from bc_images.cli.exit import run_and_exit
-from bc_images.config import InputFile, checked, from_environment, json_object, settings_files
-from bc_images.errors import PartialFailure, SettingsError
-from bc_images.settings import PROPERTIES, REQUIRED, Settings
-from bc_images.singer.writer import BufferedWriter, OutputClosedError
+from bc_images.config import json_object
+from bc_images.errors import PartialFailure
+from bc_images.settings import PROPERTIES, REQUIRED
+from bc_images.singer.plugin import SingerPlugin, run_plugin
+from bc_images.singer.writer import BufferedWriter
 from bc_images.units import counted
 from tap_bc_images.catalog import read_catalog
 from tap_bc_images.inputs import check_state, read_state, read_text
@@ -36,25 +32,21 @@ from tap_bc_images.streams import ProductImagesStream, ProductsStream
 from tap_bc_images.sync import CatalogStream
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
-    from singer_sdk.plugin_base import _ConfigInput
 
     from bc_images.files import FileStore
 
 __all__ = ["TapBCImages", "main"]
 
 PROG = "tap-bc-images"
-_PREFIX = "TAP_BC_IMAGES_"
-_FAREWELL = "stopped by a signal. What was written is whole; run again to go on."
+_INTERRUPTED = "stopped by a signal. What was written is whole; run again to go on."
 _SIGNALLED = {128 + signal.SIGTERM, 128 + signal.SIGINT}
 _GRACE = 2.0  # seconds for an orderly end after a signal
 _WRITE_GRACE = 30.0  # seconds for a reader that is busy to take the block that is on its way
 _TRIES_MORE = 0.05  # seconds between two looks
 
 
-class TapBCImages(Tap):
+class TapBCImages(SingerPlugin, Tap):
     """Every image of every product of a BigCommerce store: complete, in order, with the picture bytes on request."""
 
     name = PROG
@@ -71,25 +63,20 @@ class TapBCImages(Tap):
         "required": REQUIRED,
     }
 
-    settings: Settings
     options: Options
 
     def __init__(
         self,
         *,
-        config: Mapping[str, Any] | None = None,
         catalog: Catalog | Mapping[str, Any] | None = None,
         state: Mapping[str, Any] | None = None,
-        parse_env_config: bool = True,  # noqa: ARG002 - the SDK's signature; the environment is always read
         **rest: Any,
     ) -> None:
-        """Take the settings from `config` and, above it, from the environment (``TAP_BC_IMAGES_<NAME>``).
+        """Take settings, catalog and state.
 
         Raises:
-            SettingsError: settings, catalog or state cannot be used.
+            SettingsError: one of them cannot be used.
         """
-        self.append_builtin_config(self.config_jsonschema)
-        environment = from_environment(_PREFIX, self.config_jsonschema["properties"], os.environ)
         self._store: Store | None = None
         self._client: Client | None = None
         self.roster: ProductBuffer | None = None
@@ -98,30 +85,12 @@ class TapBCImages(Tap):
         self.invalid = 0
         """How many images were left out, since they cannot be records."""
         self.first_invalid: InvalidImage | None = None
-        self._signal: int | None = None
-        try:
-            super().__init__(
-                config={**(config or {}), **environment},
-                catalog=None if catalog is None else read_catalog(catalog),
-                state=dict(state or {}),
-                parse_env_config=False,
-                **rest,
-            )
-        except (StreamMapConfigError, MapExpressionError) as error:
-            raise SettingsError(f"stream_maps cannot be: {error}") from error
-        except ConfigValidationError as error:
-            raise SettingsError(f"Settings that cannot be: {'; '.join(error.errors) or error}.") from error
+        super().__init__(catalog=None if catalog is None else read_catalog(catalog), state=dict(state or {}), **rest)
 
-    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        """Check every setting, in our own words: the SDK's would show a secret of a wrong type.
-
-        ``--discover`` needs no settings, so it does not check them.
-        """
-        if raise_errors:
-            self._config = checked(self._config, self.config_jsonschema)
-            self.settings = Settings.from_config(self._config)
-            self.options = Options.from_config(self._config)
-        return []
+    def load_settings(self, config: Mapping[str, Any]) -> None:
+        """Read the settings."""
+        super().load_settings(config)
+        self.options = Options.from_config(config)
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over the state of an earlier run.
@@ -207,46 +176,16 @@ class TapBCImages(Tap):
     # The command line
 
     @classmethod
-    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:
-        """Read the files of ``--config``.
-
-        Raises:
-            SettingsError: one of them is missing or damaged.
-        """
-        given = super().cb_config(ctx, param, ())
-        given.config = settings_files(value)
-        return given
-
-    @classmethod
-    def get_singer_command(cls) -> click.Command:
-        """Return the command; what its options name is opened without waiting."""
-        command = super().get_singer_command()
-        for option in command.params:
-            if isinstance(option.type, click.File):
-                option.type = InputFile()
-        return command
-
-    @classmethod
-    def invoke(  # type: ignore[override]
-        cls,
-        *,
-        about: bool = False,
-        about_format: str | None = None,
-        config: _ConfigInput | None = None,
-        state: IO[str] | None = None,
-        catalog: IO[str] | None = None,
+    def run(  # type: ignore[override]
+        cls, config: Mapping[str, Any], state: IO[str] | None = None, catalog: IO[str] | None = None
     ) -> None:
-        """Run the tap as the command line asks.
+        """Read the selected streams.
 
         Raises:
-            PartialFailure: the run is finished, but some images or pictures could not be had.
+            PartialFailure: the run is finished, but some images or pictures could not be downloaded.
         """
-        if about:
-            cls.print_about(about_format)
-            return
-        cls.print_version(print_fn=cls.logger.info)
         tap = cls(
-            config=config.config if config else None,
+            config=config,
             state=None if state is None else read_state(read_text(state, "--state")),
             catalog=None if catalog is None else json_object(read_text(catalog, "--catalog"), "--catalog"),
         )
@@ -262,15 +201,8 @@ class TapBCImages(Tap):
 
     # Signals
 
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the SDK's signature
-        """End with 128 + `signum`, never with the SDK's 0: a backup cut short must not look complete.
-
-        What is written stays whole lines; a STATE among them is true. A second signal ends the program at once.
-        """
-        code = 128 + signum
-        if self._signal is not None:
-            os._exit(code)
-        self._signal = signum
+    def interrupt(self, code: int) -> None:
+        """Exit with this code. What is written stays whole lines; a STATE among them is true."""
         # A request that is under way cannot be called back, and the interpreter would wait for its thread.
         threading.Thread(target=self._leave_anyhow, args=(code,), daemon=True).start()
         if self._client is not None:
@@ -282,28 +214,15 @@ class TapBCImages(Tap):
         patience = time.monotonic() + _WRITE_GRACE
         while self.message_writer.writing and time.monotonic() < patience:
             time.sleep(_TRIES_MORE)
-        os.write(2, f"{PROG}: {_FAREWELL}\n".encode())
+        os.write(2, f"{PROG}: {_INTERRUPTED}\n".encode())
         os._exit(code)
-
-
-def _run() -> object:
-    command = logs.configure(_PREFIX, lambda: TapBCImages.cli)
-    return command.main(prog_name=PROG, standalone_mode=False)
 
 
 def main() -> None:
     """Run ``tap-bc-images``: every way it can end is one line on stderr and a documented exit code."""
-    # A sweep makes and frees millions of objects, none of them in a cycle: to look for cycles took 6 % of its time.
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
     try:
-        run_and_exit(
-            PROG,
-            _run,
-            farewell=_FAREWELL,
-            reader_gone=(OutputClosedError,),
-        )
-    except SystemExit as leaving:
-        if leaving.code in _SIGNALLED:  # all is said and tidied up; the interpreter would wait for the other threads
-            os._exit(int(leaving.code))
+        run_plugin(TapBCImages, _INTERRUPTED)
+    except SystemExit as exiting:
+        if exiting.code in _SIGNALLED:  # all is said and tidied up; the interpreter would wait for the other threads
+            os._exit(int(exiting.code))
         raise

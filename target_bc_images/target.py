@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import shutil
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-import click
-from singer_sdk.exceptions import (
-    ConfigValidationError,
-    MapExpressionError,
-    RecordsWithoutSchemaException,
-    StreamMapConfigError,
-)
+from singer_sdk.exceptions import MapExpressionError, RecordsWithoutSchemaException, StreamMapConfigError
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.mapper import RemoveRecordTransform
 from singer_sdk.target_base import Target
 
 from bc_images import jsonl, logs
 from bc_images.bigcommerce import open_store
-from bc_images.cli.exit import run_and_exit
-from bc_images.config import InputFile, checked, from_environment, settings_files
-from bc_images.errors import InvalidInput, PartialFailure, SettingsError
+from bc_images.cli.exit import OutputClosedError
+from bc_images.errors import InvalidInput, PartialFailure
 from bc_images.normalize import deleted
-from bc_images.settings import PROPERTIES, REQUIRED, Settings
+from bc_images.settings import PROPERTIES, REQUIRED
+from bc_images.singer.plugin import SingerPlugin, run_plugin
 from bc_images.singer.reader import LineReader
 from bc_images.units import counted
 from target_bc_images.input import RestoreInput
@@ -43,30 +34,25 @@ from target_bc_images.streams import StreamNames, without_images
 
 if TYPE_CHECKING:
     from singer_sdk.helpers.capabilities import CapabilitiesEnum
-    from singer_sdk.plugin_base import _ConfigInput
 
 __all__ = ["TargetBCImages", "main"]
 
 
 PROG = "target-bc-images"
-PREFIX = "TARGET_BC_IMAGES_"
 
 
 class SchemaMissing(InvalidInput, RecordsWithoutSchemaException):
     """A message of a stream comes before its SCHEMA."""
 
 
-class OutputClosedError(Exception):
-    """Nobody takes the STATE any more. No OSError: click would make exit code 1 of it, as if records had failed."""
-
-
-class TargetBCImages(Target):
+class TargetBCImages(SingerPlugin, Target):
     """Puts product images back into a BigCommerce store: exactly what was lost, exactly once."""
 
     name = PROG
     package_name = "bc-images"
     message_reader_class = LineReader
     message_reader: LineReader
+    input_mode = "rb"
     # What the SDK offers beside these would do nothing here: records are judged by our own schema.
     capabilities: ClassVar[list[CapabilitiesEnum]] = [
         PluginCapabilities.ABOUT,
@@ -80,41 +66,25 @@ class TargetBCImages(Target):
         "required": REQUIRED,
     }
 
-    settings: Settings
     options: TargetSettings
 
-    def __init__(
-        self,
-        *,
-        config: Mapping[str, Any] | None = None,
-        parse_env_config: bool = True,  # noqa: ARG002 - the SDK's signature; the environment is always read
-        adapt: Callable[[TargetSettings], TargetSettings] | None = None,
-        **rest: Any,
-    ) -> None:
-        """Take the settings from `config` and, above it, from the environment (``TARGET_BC_IMAGES_<NAME>``).
+    def __init__(self, *, adapt: Callable[[TargetSettings], TargetSettings] | None = None, **rest: Any) -> None:
+        """Take the settings.
 
         Args:
-            config: settings.
-            parse_env_config: the SDK's; without effect.
             adapt: what a command that is no ordinary restore makes of the target's own settings.
-            rest: as for the SDK's target.
+            rest: as for `SingerPlugin`.
 
         Raises:
             SettingsError: they cannot be used.
         """
-        self.append_builtin_config(self.config_jsonschema)
-        environment = from_environment(PREFIX, self.config_jsonschema["properties"], os.environ)
         self._adapt = adapt
-        self._signal: int | None = None
         self._applying = False
         self.stream_names = StreamNames()
         self._is_undo = False
         self.ignored_columns: set[str] = set()  # those that have been warned of
         self._uncounted: Counter[str] = Counter()  # records of each stream that have passed by the SDK's counter
-        try:
-            super().__init__(config={**(config or {}), **environment}, parse_env_config=False, **rest)
-        except ConfigValidationError as error:
-            raise SettingsError(f"Settings that cannot be: {'; '.join(error.errors) or error}.") from error
+        super().__init__(**rest)
         self.max_parallelism = 1  # of the SDK's drain, where nothing waits
         self.store = open_store(self.settings)
         self.restore = Restore(self.settings, self.options, self.store)
@@ -122,52 +92,18 @@ class TargetBCImages(Target):
         self.restore_input.has_stream_maps = self._reshapes
         self.report = Report(self.options.report, by_product=self.options.report_by_product)
 
-    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        """Check every setting, in our own words: the SDK's would show a secret of a wrong type."""
-        if raise_errors:
-            self._config = checked(self._config, self.config_jsonschema)
-            # Now: the SDK takes out of stream_maps what it has understood.
-            self._reshapes = bool(self._config.get("stream_maps") or self._config.get("flattening_enabled"))
-            self.settings = Settings.from_config(self._config)
-            options = TargetSettings.from_config(self._config)
-            self.options = self._adapt(options) if self._adapt is not None else options
-        return []
+    def load_settings(self, config: Mapping[str, Any]) -> None:
+        """Read the settings."""
+        super().load_settings(config)
+        # Now: the SDK takes out of stream_maps what it has understood.
+        self._reshapes = bool(config.get("stream_maps") or config.get("flattening_enabled"))
+        options = TargetSettings.from_config(config)
+        self.options = self._adapt(options) if self._adapt is not None else options
 
     @classmethod
-    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> _ConfigInput:
-        """Read the files of ``--config``.
-
-        Raises:
-            SettingsError: one of them is missing or damaged.
-        """
-        given = super().cb_config(ctx, param, ())
-        given.config = settings_files(value)
-        return given
-
-    @classmethod
-    def get_singer_command(cls) -> click.Command:
-        """Return the command; ``--input`` is read as bytes, as stdin is."""
-        command = super().get_singer_command()
-        for option in command.params:
-            if option.name == "file_input":
-                option.type = InputFile("rb")
-        return command
-
-    @classmethod
-    def invoke(  # type: ignore[override]
-        cls,
-        *,
-        about: bool = False,
-        about_format: str | None = None,
-        config: _ConfigInput | None = None,
-        file_input: IO[str] | None = None,
-    ) -> None:
-        """Run the target as the command line asks."""
-        if about:
-            cls.print_about(about_format)
-            return
-        cls.print_version(print_fn=cls.logger.info)
-        with closing(cls(config=config.config if config else None)) as target:
+    def run(cls, config: Mapping[str, Any], file_input: IO[str] | None = None) -> None:  # type: ignore[override]
+        """Restore what is on the input."""
+        with closing(cls(config=config)) as target:
             target.listen(file_input)
 
     def close(self) -> None:
@@ -301,11 +237,11 @@ class TargetBCImages(Target):
         try:
             self.restore.run(self.restore_input, self.report)
         except Exception:
-            if self._signal is None:
+            if self.signal_exit_code is None:
                 raise
             self.logger.debug("After the signal:", exc_info=True)  # what was cut off by it
-        if self._signal is not None:
-            raise SystemExit(128 + self._signal)
+        if self.signal_exit_code is not None:
+            raise SystemExit(self.signal_exit_code)
         self._applying = False
         if self.restore.deletes_skipped_reason is not None:
             raise PartialFailure(f"mirror deleted nothing, because {self.restore.deletes_skipped_reason}.")
@@ -340,15 +276,11 @@ class TargetBCImages(Target):
             return f": see {self.options.report}"
         return ": set report to a path to have all of them in a file, with their records"
 
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def interrupt(self, code: int) -> None:
         """End the run with 143 or 130: while reading at once; while applying after the requests under way.
 
         A second signal waits for nothing. Then the ledger tells the next run what to look for.
         """
-        code = 128 + signum
-        if self._signal is not None:
-            os._exit(code)
-        self._signal = signum
         if not self._applying:
             raise SystemExit(code)
         self.logger.warning("Stopping: requests under way are finished, nothing new is started.")
@@ -356,20 +288,10 @@ class TargetBCImages(Target):
         threading.Thread(target=self.restore.stop, name="stop", daemon=True).start()
 
 
-def _run() -> object:
-    command = logs.configure(PREFIX, lambda: TargetBCImages.cli)
-    return command.main(prog_name=PROG, standalone_mode=False)
-
-
 def main() -> None:
     """Run ``target-bc-images``: every way it can end is one line on stderr and a documented exit code."""
-    # What has been imported stays. Millions of records come and go, none of them in a cycle: look for cycles less.
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
-    run_and_exit(
-        PROG,
-        _run,
-        farewell="stopped by a signal. What was begun is finished and recorded; run again to go on.",
+    run_plugin(
+        TargetBCImages,
+        interrupted_message="stopped by a signal. What was begun is finished and recorded; run again to go on.",
         bad_settings=(StreamMapConfigError, MapExpressionError),
-        reader_gone=(OutputClosedError,),
     )

@@ -98,7 +98,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run ``bc-images``: every way it can end is one line on stderr and a documented exit code."""
-    run_and_exit(PROG, _run, farewell="stopped by a signal.")
+    run_and_exit(PROG, _run, interrupted_message="stopped by a signal.")
 
 
 def _leave(signum: int, _frame: object) -> NoReturn:

@@ -12,15 +12,12 @@ from singer_sdk.singerlib.encoding.base import GenericSingerWriter, SingerMessag
 from singer_sdk.singerlib.encoding.simple import Message
 from singer_sdk.singerlib.json import serialize_json
 
+from bc_images.cli.exit import OutputClosedError
 from bc_images.errors import FatalError
 
-__all__ = ["BufferedWriter", "Envelope", "OutputClosedError"]
+__all__ = ["BufferedWriter", "Envelope"]
 
 _BUFFER = 1 << 16  # bytes: what a pipe holds
-
-
-class OutputClosedError(Exception):
-    """Whoever read our output has closed it (``tap | head``): nobody is left to write for."""
 
 
 class Envelope:

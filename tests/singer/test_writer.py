@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from singer_sdk.singerlib import ActivateVersionMessage, RecordMessage, SchemaMessage, StateMessage
 
+from bc_images.cli.exit import OutputClosedError
 from bc_images.errors import FatalError
-from bc_images.singer.writer import BufferedWriter, Envelope, OutputClosedError
+from bc_images.singer.writer import BufferedWriter, Envelope
 
 
 class Pipe(io.RawIOBase):

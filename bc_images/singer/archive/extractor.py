@@ -41,4 +41,4 @@ cli = command(PROG, "Give back the Singer messages of an archive, as they came."
 
 def main() -> NoReturn:
     """Run ``tap-singer-archive``."""
-    run_and_exit(PROG, lambda: run_command(PROG, cli), farewell="stopped: the rest was not read.")
+    run_and_exit(PROG, lambda: run_command(PROG, cli), interrupted_message="stopped: the rest was not read.")

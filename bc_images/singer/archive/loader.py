@@ -123,7 +123,7 @@ cli = command(PROG, "Keep Singer messages as they are, in one compressed file of
 def main() -> NoReturn:
     """Run ``target-singer-archive``."""
     signal.signal(signal.SIGTERM, _leave)
-    run_and_exit(PROG, lambda: run_command(PROG, cli), farewell="stopped: no archive was made.")
+    run_and_exit(PROG, lambda: run_command(PROG, cli), interrupted_message="stopped: no archive was made.")
 
 
 def _leave(signum: int, _: object) -> None:
