@@ -11,7 +11,7 @@ import click
 from airbyte_protocol_dataclasses.models import AirbyteConnectionStatus, Status
 
 from bc_images import logs
-from bc_images.bigcommerce import Store
+from bc_images.bigcommerce import StoreClient
 from bc_images.cli.exit import OutputClosedError, run_and_exit
 from bc_images.config import json_object, require_path
 from bc_images.errors import BcImagesError, SettingsError
@@ -58,7 +58,7 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         raise SettingsError(f"{what} cannot be read: {error}.") from error
 
 
-def answer_check(connect: Callable[[], Store]) -> None:
+def answer_check(connect: Callable[[], StoreClient]) -> None:
     """Answer ``check``: whether the settings are good and the store lets us in. A failure is an answer, too."""
     try:
         store = connect()

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 from airbyte_protocol_dataclasses.models import ConnectorSpecification, DestinationSyncMode, SyncMode
 
-from bc_images.bigcommerce import Store
+from bc_images.bigcommerce import StoreClient
 from bc_images.errors import SettingsError
 from bc_images.settings import PROPERTIES, REQUIRED
 from bc_images.text import shortened
@@ -116,7 +116,7 @@ def spec() -> None:
 def check(config: Path) -> None:
     """Tell whether the settings are good and the store lets us in."""
 
-    def connect() -> Store:
+    def connect() -> StoreClient:
         target = DestinationBCImages([], config={**read_json(config, "--config"), "report": None})
         target.restore_input.close()
         return target.store

@@ -16,7 +16,7 @@ from airbyte_protocol_dataclasses.models import (
     SyncMode,
 )
 
-from bc_images.bigcommerce import Store
+from bc_images.bigcommerce import StoreClient
 from bc_images.errors import SettingsError
 from bc_images.files import open_files
 from bc_images.regular_files import read_input
@@ -164,7 +164,7 @@ def spec() -> None:
 def check(config: Path) -> None:
     """Tell whether the settings are good and the store lets us in."""
 
-    def connect() -> Store:
+    def connect() -> StoreClient:
         source = SourceBCImages(config=read_json(config, "--config"))
         if source.settings.file_store:
             open_files(source.settings.file_store, writable=True).close()

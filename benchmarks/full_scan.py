@@ -132,7 +132,7 @@ def walk(url: str, version: str) -> dict[str, float]:
     store = open_store(Settings.from_config({**config, "concurrency": CONCURRENCY, "rate_limit_reserve": 0}))
     began = time.perf_counter()
     store.count_images()
-    images = sum(len(product.images) for product in store.sweep())
+    images = sum(len(product.images) for product in store.scan())
     seconds = time.perf_counter() - began
     return {
         "seconds": seconds,

@@ -63,11 +63,11 @@ def _refused(url: str) -> int:
 
 def send(url: str, number: int, reserve: float) -> float:
     """Send so many requests as fast as the budget lets them go; return the seconds."""
-    from bc_images.bigcommerce.transport import Client
+    from bc_images.bigcommerce.transport import HttpClient
     from bc_images.settings import Settings
 
     config = {"store_hash": HASH, "access_token": TOKEN, "api_url": url, "concurrency": CONCURRENCY}
-    client = Client(Settings.from_config({**config, "rate_limit_reserve": reserve}))
+    client = HttpClient(Settings.from_config({**config, "rate_limit_reserve": reserve}))
     began = time.perf_counter()
     with ThreadPoolExecutor(CONCURRENCY) as executor:
         for answer in executor.map(client.get, ["/v2/time"] * number):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bc_images.bigcommerce import Store
+from bc_images.bigcommerce import StoreClient
 from bc_images.units import counted
 
 __all__ = ["CountCheck", "Discrepancy"]
@@ -23,7 +23,7 @@ class CountCheck:
     Counts images; products where the store cannot count images (V2 is gone).
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: StoreClient) -> None:
         self._store = store
         self.images = store.count_images()
         self._products = store.count_products() if self.images is None else None

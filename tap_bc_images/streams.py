@@ -38,7 +38,7 @@ class ProductImagesStream(CatalogStream):
     def _products(self) -> Iterator[tuple[int, list[Record]]]:
         run, tap = self._run, self._tap
         roster = ProductBuffer() if self._feeds_products() else None
-        for product in tap.store.sweep(run.first, tap.options.product_id_max):
+        for product in tap.store.scan(run.first, tap.options.product_id_max):
             images = product.images
             run.images += len(images)
             if product.invalid:
@@ -160,6 +160,6 @@ class ProductsStream(CatalogStream):
                 run.images += record["image_count"]
                 yield record["id"], [record]
             return
-        for product in tap.store.sweep(run.first, tap.options.product_id_max):
+        for product in tap.store.scan(run.first, tap.options.product_id_max):
             run.images += len(product.images) + len(product.invalid)
             yield product.id, [product_record(product, tap.settings.store_hash)]

@@ -14,9 +14,9 @@ from singer_sdk import Tap
 from singer_sdk.helpers.capabilities import PluginCapabilities
 from singer_sdk.singerlib import Catalog
 
-from bc_images.bigcommerce import Store, open_store
+from bc_images.bigcommerce import StoreClient, open_store
 from bc_images.bigcommerce.mapping import InvalidImage
-from bc_images.bigcommerce.transport import Client
+from bc_images.bigcommerce.transport import HttpClient
 from bc_images.config import json_object
 from bc_images.errors import PartialFailure
 from bc_images.settings import PROPERTIES, REQUIRED
@@ -77,8 +77,8 @@ class TapBCImages(SingerPlugin, Tap):
         Raises:
             SettingsError: one of them cannot be used.
         """
-        self._store: Store | None = None
-        self._client: Client | None = None
+        self._store: StoreClient | None = None
+        self._client: HttpClient | None = None
         self.roster: ProductBuffer | None = None
         """The products, where the sweep for the images has already seen them all."""
         self.failed_files = 0
@@ -114,14 +114,14 @@ class TapBCImages(SingerPlugin, Tap):
         return [ProductImagesStream(self), ProductsStream(self)]
 
     @property
-    def client(self) -> Client:
+    def client(self) -> HttpClient:
         """The one client that all streams share, with its rate budget."""
         if self._client is None:
-            self._client = Client(self.settings)
+            self._client = HttpClient(self.settings)
         return self._client
 
     @property
-    def store(self) -> Store:
+    def store(self) -> StoreClient:
         """The store that the settings name."""
         if self._store is None:
             self._store = open_store(self.settings, self.client)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from bc_images.bigcommerce import Store
+from bc_images.bigcommerce import StoreClient
 from bc_images.bigcommerce.mapping import Record
 from target_bc_images.ledger import Ledger
 from target_bc_images.live_images import LiveImages
@@ -37,7 +37,12 @@ class Arrivals:
     """
 
     def __init__(
-        self, store: Store, ledger: Ledger, live_images: LiveImages, context: PlanContext, tasks: Sequence[ProductTask]
+        self,
+        store: StoreClient,
+        ledger: Ledger,
+        live_images: LiveImages,
+        context: PlanContext,
+        tasks: Sequence[ProductTask],
     ) -> None:
         self._store = store
         self._ledger = ledger

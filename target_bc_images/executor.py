@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from bc_images.bigcommerce import Store, transport
+from bc_images.bigcommerce import StoreClient, transport
 from bc_images.bigcommerce.mapping import InvalidImageError, Record
 from bc_images.errors import FatalError, FileUnavailable, NotFound, OutcomeUnknown, RequestRejected, StoreUnreachable
 from bc_images.files.upload import Uploader
@@ -56,7 +56,7 @@ class Executor:
 
     def __init__(
         self,
-        store: Store,
+        store: StoreClient,
         ledger: Ledger,
         uploader: Uploader,
         live_images: LiveImages,

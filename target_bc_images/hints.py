@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from bc_images.bigcommerce import PAGE, Store
+from bc_images.bigcommerce import PAGE_SIZE, StoreClient
 from bc_images.bigcommerce.mapping import Record, short
 from bc_images.errors import UnexpectedResponse
 
@@ -20,9 +20,9 @@ class Hints:
         store: the store.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: StoreClient) -> None:
         self._store = store
-        self._left = PAGE
+        self._left = PAGE_SIZE
         self._left_similar = _MAX_SIMILAR
 
     def moved(self, missing: Mapping[int, Sequence[Record]], present: Collection[int]) -> dict[int, str]:
@@ -37,7 +37,7 @@ class Hints:
         asked = dict(list(asked.items())[: self._left])
         self._left -= len(asked)
         try:
-            found = self._store.find(asked.values()) if asked else {}
+            found = self._store.products_by_sku(asked.values()) if asked else {}
         except UnexpectedResponse:  # no reason to stop
             return {}
         return {
@@ -52,7 +52,7 @@ class Hints:
             return None
         self._left_similar -= 1
         try:
-            found = self._store.find_similar(sku)
+            found = self._store.similar_skus(sku)
         except UnexpectedResponse:
             return None
         shown = [f"product {ids[0]} has {short(other)}" for other, ids in sorted(found.items())[:3]]

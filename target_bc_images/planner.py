@@ -10,7 +10,7 @@ from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
-from bc_images.bigcommerce import PAGE, Found, Product, Store
+from bc_images.bigcommerce import PAGE_SIZE, Product, SkuMatches, StoreClient
 from bc_images.bigcommerce.mapping import InvalidImage, InvalidImageError, Record, short
 from bc_images.concurrency import ordered_map, workers
 from bc_images.errors import FileUnavailable, NotFound, RequestRejected
@@ -67,7 +67,7 @@ class Planner:
     def __init__(
         self,
         options: TargetSettings,
-        store: Store,
+        store: StoreClient,
         ledger: Ledger,
         live_images: LiveImages,
         check_sendable: Callable[[Record], None] | None = None,
@@ -130,7 +130,7 @@ class Planner:
 
     def _products_missing_from_input(self, restore_input: RestoreInput, seen: set[int]) -> Iterator[Product]:
         """Yield the products that have images although the input, which speaks for them, has none."""
-        for product in self._store.sweep():
+        for product in self._store.scan():
             has_images = product.images or product.invalid
             if has_images and product.id not in seen and restore_input.covers(product.id, product.sku, self._key):
                 yield product
@@ -194,7 +194,7 @@ class Planner:
         desired: dict[int, list[Record]] = {}
         rejected = []
         skus = {records[0]["product_sku"] for records in groups if records[0].get("product_sku")}
-        found = self._store.find(skus) if skus else Found(())
+        found = self._store.products_by_sku(skus) if skus else SkuMatches(())
         for records in groups:
             sku = records[0].get("product_sku")
             ids = found[sku] if sku else []
@@ -325,7 +325,7 @@ def _readable_records(
     return split(desired[product_id], context.invalid.get(product_id, ()), context).others
 
 
-def read_products(store: Store, ids: Sequence[int], context: PlanContext) -> dict[int, list[Record]]:
+def read_products(store: StoreClient, ids: Sequence[int], context: PlanContext) -> dict[int, list[Record]]:
     """Return the images of those of the products that exist; those that cannot be read are noted in `context`."""
     existing: dict[int, list[Record]] = {}
     for product in store.products(ids):
@@ -341,5 +341,5 @@ def _rejected(record: Record, reason: str) -> ProductPlan:
 
 def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:
     iterator = iter(items)
-    while chunk := list(islice(iterator, PAGE)):
+    while chunk := list(islice(iterator, PAGE_SIZE)):
         yield chunk

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from bc_images.bigcommerce import PAGE, Store
+from bc_images.bigcommerce import PAGE_SIZE, StoreClient
 from bc_images.errors import FatalError, PartialFailure, SettingsError
 from bc_images.files import open_files
 from bc_images.files.locks import StoreLock
@@ -56,7 +56,7 @@ class Restore:
         SettingsError: a way to send pictures, or a file store, that cannot be.
     """
 
-    def __init__(self, settings: Settings, options: TargetSettings, store: Store) -> None:
+    def __init__(self, settings: Settings, options: TargetSettings, store: StoreClient) -> None:
         self._settings = settings
         self._options = options
         self._store = store
@@ -243,7 +243,9 @@ class Restore:
         finally:
             if not finished:
                 key: Key = "product_sku" if self._options.match_products_by == "sku" else "product_id"
-                for records in islice(restore_input.groups(key), report.batches * PAGE, None):  # a batch plans a page
+                for records in islice(
+                    restore_input.groups(key), report.batches * PAGE_SIZE, None
+                ):  # a batch plans a page
                     for record in records:
                         report.add_unreached(record)
                 if self._options.mode == "mirror":

@@ -6,7 +6,7 @@ import threading
 from contextlib import AbstractContextManager, suppress
 from typing import Any
 
-from bc_images.bigcommerce import Source, Store, UrlSource
+from bc_images.bigcommerce import ImageSource, StoreClient, UrlSource
 from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import FatalError, OutcomeUnknown, RequestRejected, UnexpectedResponse
 from bc_images.files.upload import Uploader
@@ -35,7 +35,7 @@ class Sender:
 
     def __init__(
         self,
-        store: Store,
+        store: StoreClient,
         ledger: Ledger,
         uploader: Uploader,
         live_images: LiveImages,
@@ -125,7 +125,7 @@ class Sender:
     def _send(self, action: Action, desired: Record, task: ProductTask) -> Record:
         """Give an image its picture, by the first way that the store does not refuse."""
 
-        def go(way: AbstractContextManager[Source]) -> Record:
+        def go(way: AbstractContextManager[ImageSource]) -> Record:
             with way as source:
                 if action.existing is None:
                     return self._create(action, desired, source, task)
@@ -143,7 +143,7 @@ class Sender:
                 raise RequestRejected(message, error.status, fields=error.fields) from error
             raise
 
-    def _create(self, action: Action, desired: Record, source: Source, task: ProductTask) -> Record:
+    def _create(self, action: Action, desired: Record, source: ImageSource, task: ProductTask) -> Record:
         sent = source.url if isinstance(source, UrlSource) else source.name
         intent = Intent(
             product_id=task.product_id,

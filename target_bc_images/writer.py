@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from bc_images.bigcommerce import Store
+from bc_images.bigcommerce import StoreClient
 from bc_images.errors import AuthError, StoreSuspended
 from bc_images.units import counted
 from target_bc_images.before_images import UndoWriter
@@ -37,7 +37,13 @@ class Writer:
     """
 
     def __init__(
-        self, store: Store, executor: Executor, ledger: Ledger, undo: UndoWriter, report: Report, stop: threading.Event
+        self,
+        store: StoreClient,
+        executor: Executor,
+        ledger: Ledger,
+        undo: UndoWriter,
+        report: Report,
+        stop: threading.Event,
     ) -> None:
         self._store = store
         self._executor = executor

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from bc_images.bigcommerce import PAGE
+from bc_images.bigcommerce.client import PAGE_SIZE
 from bc_images.concurrency import workers
 from bc_images.tempfiles import PageBuffer
 
@@ -74,9 +74,9 @@ def _cuts(
     executor: Executor, find_rank: FindRank, after: int, before: int | None, left: int, concurrency: int
 ) -> list[int]:
     """Return the last ids of all ranges but the last, ascending."""
-    ranges = max(1, min(concurrency, left // (PAGE - _SLACK) + 1))
-    pages = -(-(left + _SLACK * ranges) // PAGE)
-    ranks = [number * pages // ranges * PAGE - _SLACK * number - 1 for number in range(1, ranges)]
+    ranges = max(1, min(concurrency, left // (PAGE_SIZE - _SLACK) + 1))
+    pages = -(-(left + _SLACK * ranges) // PAGE_SIZE)
+    ranks = [number * pages // ranges * PAGE_SIZE - _SLACK * number - 1 for number in range(1, ranges)]
     found = executor.map(lambda rank: find_rank(after, before, rank), ranks)
     return sorted({cut for cut in found if cut is not None})
 

@@ -46,7 +46,7 @@ from bc_images.errors import (
 from bc_images.json_repair import MAX_TEXT, repaired
 from bc_images.settings import Settings
 
-__all__ = ["Client", "backoff", "session"]
+__all__ = ["HttpClient", "backoff", "session"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ MAX_UNREADABLE_ANSWERS = 2  # retries of a write that the store calls a success,
 MAX_RATE_WAITS = 50  # how many windows one request may wait through before the store counts as unreachable
 
 
-class Client:
+class HttpClient:
     """Sends requests to ``{api_url}/stores/{store_hash}``; safe to share between threads.
 
     The token goes to that address only: redirects are never followed. Proxies and REQUESTS_CA_BUNDLE are taken

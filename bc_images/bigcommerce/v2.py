@@ -7,11 +7,11 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any
 
-from bc_images.bigcommerce import PAGE, FileSource, Found, Product, Source, UrlSource
+from bc_images.bigcommerce.client import PAGE_SIZE, FileSource, ImageSource, Product, SkuMatches, UrlSource
 from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v2, misfit, utc_from_rfc2822
 from bc_images.bigcommerce.pagination import read_pages
 from bc_images.bigcommerce.request_body import sendable
-from bc_images.bigcommerce.transport import Client
+from bc_images.bigcommerce.transport import HttpClient
 from bc_images.bigcommerce.validation import (
     Notices,
     ascending,
@@ -29,13 +29,13 @@ from bc_images.bigcommerce.validation import (
 from bc_images.concurrency import ordered_map, workers
 from bc_images.errors import NotFound, RequestRejected, UnexpectedResponse
 
-__all__ = ["StoreV2"]
+__all__ = ["V2Client"]
 
 
-class StoreV2:
-    """The `Store` protocol over V2."""
+class V2Client:
+    """The `StoreClient` protocol over V2."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: HttpClient) -> None:
         self.settings = client.settings
         self._client = client
         self._notices = Notices()
@@ -63,7 +63,7 @@ class StoreV2:
         path = "/v2/products/count"
         return count(self._client.get(path), path)
 
-    def sweep(self, first: int = 1, last: int | None = None) -> Iterator[Product]:
+    def scan(self, first: int = 1, last: int | None = None) -> Iterator[Product]:
         """Walk the products by id and fetch the images of several at once.
 
         Walking by ``min_id`` is stable while products come and go; walking by page number is not.
@@ -86,9 +86,9 @@ class StoreV2:
             rows = (Product(product_id, None, None, None, []) for product_id in sorted(set(ids)))
             yield from filter(None, ordered_map(executor, self._filled, rows, 2 * self.settings.concurrency))
 
-    def find(self, skus: Iterable[str]) -> Found:
+    def products_by_sku(self, skus: Iterable[str]) -> SkuMatches:
         """Ask for each SKU on its own."""
-        found = Found(skus)
+        found = SkuMatches(skus)
 
         def ask(sku: str) -> tuple[str, list[dict[str, Any]]]:
             return sku, self._product_rows({"sku": sku, "include": "sku"}, 0, None)
@@ -99,15 +99,15 @@ class StoreV2:
                 found[sku] = list(found_in(rows, sku, found.invalid))
         return found
 
-    def find_similar(self, sku: str) -> dict[str, list[int]]:
+    def similar_skus(self, sku: str) -> dict[str, list[int]]:
         """Ask for other spellings."""
-        return {other: ids for other, ids in self.find(sku_variants(sku)).items() if ids}
+        return {other: ids for other, ids in self.products_by_sku(sku_variants(sku)).items() if ids}
 
     def images(self, product_id: int) -> list[Record]:
         """Return a product's images in id order."""
         return self._images_of(product_id, None)[0]
 
-    def create(self, product_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
+    def create(self, product_id: int, source: ImageSource, fields: Mapping[str, Any]) -> Record:
         """POST an image; 201 comes without the rendition addresses."""
         path = _images(product_id)
         body = {"image_file": _image_file(source), **sendable(fields)}
@@ -116,7 +116,7 @@ class StoreV2:
             raise unknown_outcome(f"POST {path}", "the answer names no image")
         return self._written(answer, product_id, answer["id"])
 
-    def replace(self, product_id: int, image_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
+    def replace(self, product_id: int, image_id: int, source: ImageSource, fields: Mapping[str, Any]) -> Record:
         """PUT another picture under the old id."""
         return self.update(product_id, image_id, {"image_file": _image_file(source), **fields})
 
@@ -146,7 +146,7 @@ class StoreV2:
                 if left == before or not left <= doomed:
                     break
                 before = left
-                self._client.request("DELETE", _images(product_id), params={"limit": PAGE})
+                self._client.request("DELETE", _images(product_id), params={"limit": PAGE_SIZE})
             for image_id in doomed if left else ():
                 self.delete(product_id, image_id)
 
@@ -169,7 +169,7 @@ class StoreV2:
     def _images_of(self, product_id: int, sku: str | None) -> tuple[list[Record], list[InvalidImage]]:
         def read_page(number: int) -> tuple[list[Any], bool]:
             page = self._image_page(product_id, number)
-            return page, len(page) < PAGE
+            return page, len(page) < PAGE_SIZE
 
         store_hash, notices = self.settings.store_hash, self._notices
         rows = read_pages(read_page, _images(product_id))
@@ -177,7 +177,7 @@ class StoreV2:
 
     def _image_page(self, product_id: int, number: int) -> list[Any]:
         path = _images(product_id)
-        answer = self._client.get(path, {"limit": PAGE} if number == 1 else {"limit": PAGE, "page": number})
+        answer = self._client.get(path, {"limit": PAGE_SIZE} if number == 1 else {"limit": PAGE_SIZE, "page": number})
         return listed([] if answer is None else answer, path)
 
     def _all_products(self, executor: Executor, first: int, last: int | None) -> Iterator[Product]:
@@ -196,7 +196,7 @@ class StoreV2:
     def _product_rows(self, query: Mapping[str, Any], after: int, last: int | None) -> list[dict[str, Any]]:
         path = "/v2/products"
         try:
-            answer = self._client.get(path, {**query, "limit": PAGE})
+            answer = self._client.get(path, {**query, "limit": PAGE_SIZE})
         except RequestRejected as error:
             raise unreadable(error) from error
         rows = objects([] if answer is None else answer, path)
@@ -237,7 +237,7 @@ def _id_of(row: object) -> object:
     return found if isinstance(found, int) else None
 
 
-def _image_file(source: Source) -> str:
+def _image_file(source: ImageSource) -> str:
     """Return what V2 takes as ``image_file``: a public address, or a name in the import folder."""
     if isinstance(source, FileSource):
         raise TypeError("V2 takes no picture bytes: upload them by WebDAV first and pass FromImport")

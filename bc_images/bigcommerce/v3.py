@@ -7,12 +7,12 @@ from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import quote
 
-from bc_images.bigcommerce import PAGE, FileSource, Found, Product, Source, UrlSource
+from bc_images.bigcommerce.client import PAGE_SIZE, FileSource, ImageSource, Product, SkuMatches, UrlSource
 from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v3, misfit, utc_from_iso
 from bc_images.bigcommerce.pagination import read_pages
 from bc_images.bigcommerce.range_scan import Page, sweep
 from bc_images.bigcommerce.request_body import form, media_type, sendable
-from bc_images.bigcommerce.transport import Client
+from bc_images.bigcommerce.transport import HttpClient
 from bc_images.bigcommerce.validation import (
     Notices,
     ascending,
@@ -31,7 +31,7 @@ from bc_images.bigcommerce.validation import (
 from bc_images.concurrency import ordered_map, workers
 from bc_images.errors import FatalError, NotFound, OutcomeUnknown, RequestRejected, UnexpectedResponse
 
-__all__ = ["StoreV3"]
+__all__ = ["V3Client"]
 
 _PRODUCTS = "/v3/catalog/products"
 _WITH_IMAGES = {"include": "images", "include_fields": "sku,name,date_modified"}
@@ -39,10 +39,10 @@ _TRIES = 3
 _LONGEST_LIST = 4000  # characters of an address that a list of SKUs may take
 
 
-class StoreV3:
-    """The `Store` protocol over V3."""
+class V3Client:
+    """The `StoreClient` protocol over V3."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: HttpClient) -> None:
         self.settings = client.settings
         self._client = client
         self._notices = Notices()
@@ -74,11 +74,11 @@ class StoreV3:
         """Return how many products the store has."""
         return self._product_page({"limit": 1, "include_fields": "id"}).total
 
-    def sweep(self, first: int = 1, last: int | None = None) -> Iterator[Product]:
+    def scan(self, first: int = 1, last: int | None = None) -> Iterator[Product]:
         """Walk the products by id, several ranges at once; a long image list is read through its own endpoint."""
 
         def fetch_page(after: int, before: int | None) -> Page:
-            page = self._product_page({**_between(after, before), **_WITH_IMAGES, "limit": PAGE}, after, before)
+            page = self._product_page({**_between(after, before), **_WITH_IMAGES, "limit": PAGE_SIZE}, after, before)
             self._fill_long_lists(page.products)
             return page
 
@@ -94,17 +94,17 @@ class StoreV3:
     def products(self, ids: Sequence[int]) -> Iterator[Product]:
         """Read 250 products with their images a request."""
         wanted = sorted(set(ids))
-        chunks = [wanted[start : start + PAGE] for start in range(0, len(wanted), PAGE)]
+        chunks = [wanted[start : start + PAGE_SIZE] for start in range(0, len(wanted), PAGE_SIZE)]
         with workers(self.settings.concurrency, "read") as executor:
             for rows in ordered_map(executor, self._chunk, chunks, self.settings.concurrency):
                 yield from map(self._product, rows)
 
-    def find(self, skus: Iterable[str]) -> Found:
+    def products_by_sku(self, skus: Iterable[str]) -> SkuMatches:
         """Ask for many SKUs a request; one with a comma, which would fall apart in a list, is asked for alone.
 
         Where an answer has a SKU that is no text, all that were asked for with it are asked for alone, too.
         """
-        found = Found(skus)
+        found = SkuMatches(skus)
         wanted = searchable(found)
         batches = [*_batches(sku for sku in wanted if "," not in sku), *([sku] for sku in wanted if "," in sku)]
 
@@ -112,7 +112,7 @@ class StoreV3:
             query = {"sku": skus[0]} if len(skus) == 1 else {"sku:in": ",".join(skus)}
 
             def read_page(number: int) -> tuple[list[dict[str, Any]], bool]:
-                page = {"sort": "id", "limit": PAGE, "page": number, "include_fields": "sku"}
+                page = {"sort": "id", "limit": PAGE_SIZE, "page": number, "include_fields": "sku"}
                 answer = self._product_page({**query, **page})
                 return answer.products, answer.is_last
 
@@ -131,11 +131,11 @@ class StoreV3:
                     found[sku] = list(found_in(ask([sku]) if len(batch) > 1 else rows, sku, found.invalid))
         return found
 
-    def find_similar(self, sku: str) -> dict[str, list[int]]:
+    def similar_skus(self, sku: str) -> dict[str, list[int]]:
         """Ask for other spellings, and for the SKU as a keyword, for which case does not count."""
-        found = {other: ids for other, ids in self.find(sku_variants(sku)).items() if ids}
+        found = {other: ids for other, ids in self.products_by_sku(sku_variants(sku)).items() if ids}
         for keyword in searchable([sku.strip()]):
-            page = {"keyword": keyword, "sort": "id", "limit": PAGE, "page": 1, "include_fields": "sku"}
+            page = {"keyword": keyword, "sort": "id", "limit": PAGE_SIZE, "page": 1, "include_fields": "sku"}
             for row in self._product_page(page).products:
                 other = self._notices.optional_text(row, "sku")
                 if other and other not in {sku, *found} and same_sku(other, sku):
@@ -152,7 +152,7 @@ class StoreV3:
         (image,) = objects([answer.get("data") if isinstance(answer, dict) else None], f"image {image_id}: data")
         return from_v3(image, self.settings.store_hash, product_id, None, self._notices)
 
-    def create(self, product_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
+    def create(self, product_id: int, source: ImageSource, fields: Mapping[str, Any]) -> Record:
         """POST an image: the bytes as multipart, or the address the store shall fetch."""
         path = f"{_PRODUCTS}/{product_id}/images"
         answer = self._send("POST", path, source, fields, repeatable=False)
@@ -166,7 +166,7 @@ class StoreV3:
                 f"POST {path}: image {data['id']} was made and cannot be read ({error}). It may be gone already."
             ) from error
 
-    def replace(self, product_id: int, image_id: int, source: Source, fields: Mapping[str, Any]) -> Record:
+    def replace(self, product_id: int, image_id: int, source: ImageSource, fields: Mapping[str, Any]) -> Record:
         """Give an image another picture: bytes by POST to the image's own address, as the spec says, else PUT.
 
         Both may be repeated: the image has an id already.
@@ -190,7 +190,7 @@ class StoreV3:
         for image_id in image_ids:
             self.delete(product_id, image_id)
 
-    def _send(self, method: str, path: str, source: Source, fields: Mapping[str, Any], *, repeatable: bool) -> Any:
+    def _send(self, method: str, path: str, source: ImageSource, fields: Mapping[str, Any], *, repeatable: bool) -> Any:
         if isinstance(source, FileSource):
             with source.open() as opened:
                 parts = {"image_file": (source.name, opened, media_type(source.name))}
@@ -223,7 +223,7 @@ class StoreV3:
         """Read at most 250 products by id."""
         found: list[dict[str, Any]] = []
         while ids:
-            query = {"id:in": ",".join(map(str, ids)), **_WITH_IMAGES, "sort": "id", "limit": PAGE}
+            query = {"id:in": ",".join(map(str, ids)), **_WITH_IMAGES, "sort": "id", "limit": PAGE_SIZE}
             page = self._product_page(query)
             strange = {row["id"] for row in page.products}.difference(ids)
             if strange:
@@ -259,7 +259,7 @@ class StoreV3:
         """Read image lists that are missing, or may not be embedded whole (not documented), through their own route."""
         for row in list(rows):
             images = row.get("images")
-            if not isinstance(images, list) or len(images) >= PAGE:
+            if not isinstance(images, list) or len(images) >= PAGE_SIZE:
                 try:
                     row["images"] = self._image_rows(row["id"])
                 except NotFound:
@@ -296,7 +296,7 @@ class StoreV3:
         path = f"{_PRODUCTS}/{product_id}/images"
 
         def read_page(number: int) -> tuple[list[Any], bool]:
-            answer = self._client.get(path, {"limit": PAGE, "page": number})
+            answer = self._client.get(path, {"limit": PAGE_SIZE, "page": number})
             if answer is None:  # an empty list is documented as 204 and seen as 200
                 return [], True
             rows = listed(_data(answer), f"{path}: data")
@@ -323,7 +323,7 @@ def _batches(skus: Iterable[str]) -> Iterator[list[str]]:
     length = 0
     for sku in skus:
         length += len(quote(f"{sku},", safe=""))
-        if batch and (length > _LONGEST_LIST or len(batch) == PAGE):
+        if batch and (length > _LONGEST_LIST or len(batch) == PAGE_SIZE):
             yield batch
             batch, length = [], len(quote(f"{sku},", safe=""))
         batch.append(sku)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from bc_images.bigcommerce import open_store
-from bc_images.bigcommerce.transport import Client
+from bc_images.bigcommerce.transport import HttpClient
 from bc_images.config import checked, from_environment, settings_files
 from bc_images.errors import UnexpectedResponse
 from bc_images.progress import Progress, Sample
@@ -39,7 +39,7 @@ def shards(count: int, configs: tuple[str, ...]) -> None:
     properties = {**PROPERTIES, **TAP_PROPERTIES}
     given = {**settings_files(configs), **from_environment(_PREFIX, properties, os.environ)}
     settings = Settings.from_config(checked(given, {"type": "object", "properties": properties}))
-    client = Client(settings)
+    client = HttpClient(settings)
     try:
         total = open_store(settings, client).count_products()
         ends = set[int | None]()
@@ -58,7 +58,7 @@ def _between(ends: list[int]) -> Iterator[dict[str, int]]:
         yield {**low, **high}
 
 
-def _id_at(client: Client, rank: int) -> int | None:
+def _id_at(client: HttpClient, rank: int) -> int | None:
     """Return the id of the product at that place, from 0; None past the end.
 
     Any order that the store may have would do: where the shards meet is of no consequence.

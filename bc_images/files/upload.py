@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from bc_images.bigcommerce import FileSource, Source, UrlSource, WebDavSource
+from bc_images.bigcommerce import FileSource, ImageSource, UrlSource, WebDavSource
 from bc_images.bigcommerce.mapping import Record, file_name
 from bc_images.errors import FileUnavailable, RequestRejected, SettingsError
 from bc_images.files.http_download import HttpDownloader
@@ -168,7 +168,7 @@ class Uploader:
             )
         return "the backup holds no picture of this image"
 
-    def ways(self, record: Record, imports: UploadLog) -> list[AbstractContextManager[Source]]:
+    def ways(self, record: Record, imports: UploadLog) -> list[AbstractContextManager[ImageSource]]:
         """Return what to try, one after the other while the store refuses it: mostly `source` alone.
 
         A picture of which there are only links may still be served by one address and no more by the other.
@@ -191,8 +191,8 @@ class Uploader:
                 self._webdav.remove(name, self._settings.max_retries, imports)
 
     @contextmanager
-    def source(self, record: Record, imports: UploadLog | None = None) -> Iterator[Source]:
-        """Yield what ``Store.create`` and ``replace`` take; what was put somewhere for it is removed afterwards.
+    def source(self, record: Record, imports: UploadLog | None = None) -> Iterator[ImageSource]:
+        """Yield what ``StoreClient.create`` and ``replace`` take; what was put somewhere for it is removed afterwards.
 
         The bytes are re-hashed before they are sent anywhere.
 

@@ -15,7 +15,7 @@ import pytest
 import requests
 from requests.auth import HTTPDigestAuth
 
-from bc_images.bigcommerce import FileSource, Source, UrlSource, WebDavSource, open_store
+from bc_images.bigcommerce import FileSource, ImageSource, UrlSource, WebDavSource, open_store
 from bc_images.errors import (
     AuthError,
     FatalError,
@@ -61,7 +61,7 @@ def test_counts(connection: Connection) -> None:
 
 def test_a_sweep_is_the_store(connection: Connection) -> None:
     connection.renew(30, 4, seed_without_images=4)
-    swept = list(connection.store.sweep())
+    swept = list(connection.store.scan())
     dump = connection.sandbox.dump(files=False)
     assert [product.id for product in swept] == [product["id"] for product in dump["products"]]
     assert [(product.sku, product.name) for product in swept] == [(p["sku"], p["name"]) for p in dump["products"]]
@@ -80,7 +80,7 @@ def test_a_sweep_is_the_store(connection: Connection) -> None:
 @pytest.mark.parametrize("products", [0, 1, 249, 250, 251, 500, 501, 1300])
 def test_every_size_is_swept_in_few_requests(connection: Connection, products: int) -> None:
     connection.renew(products, 1)
-    assert [product.id for product in connection.store.sweep()] == connection.product_ids()
+    assert [product.id for product in connection.store.scan()] == connection.product_ids()
     pages = math.ceil(products / 250)
     bound = pages + connection.client.settings.concurrency + 1 if connection.version == "v3" else products + pages + 2
     assert len(connection.lines()) <= bound
@@ -91,7 +91,7 @@ def test_products_without_an_image_end_nothing(connection: Connection) -> None:
     connection.renew(600)
     last = connection.sandbox.add_product(sku="LAST", name="last")
     connection.sandbox.add_image(last, PICTURE, "only.png")
-    swept = list(connection.store.sweep())
+    swept = list(connection.store.scan())
     assert len(swept) == 601
     assert [(product.sku, len(product.images)) for product in swept if product.images] == [("LAST", 1)]
 
@@ -104,7 +104,7 @@ def test_long_image_lists_are_complete(connection: Connection, images: int) -> N
         connection.sandbox.add_image(product_id, PICTURE, f"{number}.png", sort_order=-number)
     expected = [plain(image) for image in connection.images(product_id)]
     assert len(expected) == images
-    swept = {product.id: product.images for product in connection.store.sweep()}
+    swept = {product.id: product.images for product in connection.store.scan()}
     (read,) = connection.store.products([product_id])
     for found in (swept[product_id], read.images, connection.store.images(product_id)):
         assert [plain(image) for image in found] == expected
@@ -114,12 +114,12 @@ def test_long_image_lists_are_complete(connection: Connection, images: int) -> N
 def test_a_sweep_has_bounds_and_goes_on_where_another_ended(connection: Connection) -> None:
     connection.renew(520, 1)
     ids = connection.product_ids()
-    assert [p.id for p in connection.store.sweep(first=ids[100], last=ids[400])] == ids[100:401]
-    assert [p.id for p in connection.store.sweep(first=ids[259] + 1)] == ids[260:]
-    assert [p.id for p in connection.store.sweep(last=ids[0])] == ids[:1]
-    assert [p.id for p in connection.store.sweep(first=ids[-1] + 1)] == []
-    assert [p.id for p in connection.store.sweep(first=ids[3], last=ids[3])] == ids[3:4]
-    assert [p.id for p in connection.store.sweep(first=ids[4], last=ids[3])] == []
+    assert [p.id for p in connection.store.scan(first=ids[100], last=ids[400])] == ids[100:401]
+    assert [p.id for p in connection.store.scan(first=ids[259] + 1)] == ids[260:]
+    assert [p.id for p in connection.store.scan(last=ids[0])] == ids[:1]
+    assert [p.id for p in connection.store.scan(first=ids[-1] + 1)] == []
+    assert [p.id for p in connection.store.scan(first=ids[3], last=ids[3])] == ids[3:4]
+    assert [p.id for p in connection.store.scan(first=ids[4], last=ids[3])] == []
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -141,7 +141,7 @@ def test_what_exists_throughout_is_swept_once_while_others_change_the_store(conn
                     ever.add(connection.sandbox.add_product(name="new"))
 
     connection.client.before = meddle
-    swept = [product.id for product in connection.store.sweep()]
+    swept = [product.id for product in connection.store.scan()]
     assert all(earlier < later for earlier, later in itertools.pairwise(swept))
     assert always <= set(swept) <= ever
 
@@ -160,7 +160,7 @@ def test_images_are_whole_while_others_delete_some(connection: Connection) -> No
                 connection.sandbox.delete_image(victim)
 
     connection.client.before = meddle
-    (product,) = connection.store.sweep()
+    (product,) = connection.store.scan()
     assert [image["id"] for image in product.images] == images[5:]
 
 
@@ -175,7 +175,7 @@ def test_a_product_deleted_meanwhile_is_left_out(connection: Connection) -> None
             connection.sandbox.delete_product(victim)
 
     connection.client.before = meddle
-    assert [product.id for product in connection.store.sweep()] == [i for i in connection.product_ids() if i != victim]
+    assert [product.id for product in connection.store.scan()] == [i for i in connection.product_ids() if i != victim]
     assert victim not in connection.product_ids()
 
 
@@ -191,7 +191,7 @@ def test_a_product_that_does_not_exist(connection: Connection, shape: str) -> No
 def test_an_empty_image_list(connection: Connection, empty: str) -> None:
     connection.renew(2, v3_empty_list=empty)
     assert connection.store.images(connection.product_ids()[0]) == []
-    assert [product.images for product in connection.store.sweep()] == [[], []]
+    assert [product.images for product in connection.store.scan()] == [[], []]
 
 
 def test_products_by_id(connection: Connection) -> None:
@@ -231,7 +231,7 @@ ODD_SKUS = [
 def test_find_by_sku(connection: Connection) -> None:
     connection.renew(3)
     made = {sku: connection.sandbox.add_product(sku=sku, name=sku) for sku in ODD_SKUS}
-    found = connection.store.find(
+    found = connection.store.products_by_sku(
         [*ODD_SKUS, "SKU-000001", "sku-000001", 'QUO"TE', "a", "b", "", "missing", "x\ny", "\ud800"]
     )
     assert found == {
@@ -246,13 +246,13 @@ def test_find_many_long_skus(connection: Connection) -> None:
     made = {
         sku: connection.sandbox.add_product(sku=sku) for sku in (f"{number:03}-{'ä' * 200}" for number in range(60))
     }
-    assert connection.store.find(made) == {sku: [product_id] for sku, product_id in made.items()}
-    assert connection.store.find([]) == {}
+    assert connection.store.products_by_sku(made) == {sku: [product_id] for sku, product_id in made.items()}
+    assert connection.store.products_by_sku([]) == {}
 
 
 def test_find_a_sku_that_two_products_carry(connection: Connection) -> None:
     both = [connection.sandbox.add_product(sku="TWICE"), connection.sandbox.add_product(sku="TWICE")]
-    assert connection.store.find(["TWICE"]) == {"TWICE": both}
+    assert connection.store.products_by_sku(["TWICE"]) == {"TWICE": both}
 
 
 # Writing
@@ -269,9 +269,9 @@ def dav_import(connection: Connection, name: str) -> WebDavSource:
     return WebDavSource(name)
 
 
-def sources(connection: Connection) -> dict[str, Source]:
+def sources(connection: Connection) -> dict[str, ImageSource]:
     """One source of each kind that the version takes."""
-    found: dict[str, Source] = {
+    found: dict[str, ImageSource] = {
         "url": UrlSource(connection.url_of(connection.images()[0])),
         "import": dav_import(connection, "from import.png"),
     }
@@ -410,7 +410,7 @@ def test_a_sweep_survives_every_fault_of_a_read(connection: Connection, fault: s
     connection.renew(300 if connection.version == "v3" else 12, 2, fault_retry_after=0, fault_reset_ms=20, slow_ms=50)
     expected = [plain(image) for image in connection.images()]
     connection.sandbox.faults(f".{fault}.{fault}{fault}..{fault}")
-    assert [plain(image) for product in connection.store.sweep() for image in product.images] == expected
+    assert [plain(image) for product in connection.store.scan() for image in product.images] == expected
 
 
 @pytest.mark.parametrize("fault", WRITE_NEVER_DONE)
@@ -455,7 +455,7 @@ def test_some_faults_end_the_run(connection: Connection, fault: str, kind: type[
     connection.renew(600 if connection.version == "v3" else 12, 1)
     connection.sandbox.faults(f"..{fault}")
     with pytest.raises(kind):
-        list(connection.store.sweep())
+        list(connection.store.scan())
 
 
 def test_a_store_that_never_recovers_ends_the_run_and_loses_nothing_before(connection: Connection) -> None:
@@ -465,7 +465,7 @@ def test_a_store_that_never_recovers_ends_the_run_and_loses_nothing_before(conne
     seen: list[int] = []
 
     def read() -> None:
-        seen.extend(product.id for product in connection.store.sweep())
+        seen.extend(product.id for product in connection.store.scan())
 
     with pytest.raises(StoreUnreachable, match="HTTP 500"):
         read()
@@ -479,9 +479,9 @@ def test_a_store_that_never_recovers_ends_the_run_and_loses_nothing_before(conne
 def test_a_wrong_token_and_a_missing_scope(connection: Connection) -> None:
     store = open_store(connection.new_client(access_token="wrong").settings)
     with pytest.raises(AuthError, match=r"HTTP 401.*access_token"):
-        list(store.sweep())
+        list(store.scan())
     reader = open_store(connection.new_client(access_token=READ_ONLY_TOKEN).settings)
-    assert len(list(reader.sweep())) == 7
+    assert len(list(reader.scan())) == 7
     with pytest.raises(AuthError, match=r"HTTP 403.*scope \(store_v2_products\)"):
         reader.delete(connection.images()[0]["product_id"], connection.images()[0]["id"])
 
@@ -492,7 +492,7 @@ def test_closing_wakes_a_sweep_that_waits_for_the_quota(connection: Connection) 
 
     def read() -> None:
         try:
-            list(connection.store.sweep())
+            list(connection.store.scan())
         except FatalError as error:
             errors.append(error)
 
@@ -511,7 +511,7 @@ def test_a_sole_user_provokes_no_429(connection: Connection, reserve: float) -> 
     client = connection.new_client(rate_limit_reserve=reserve)
     store = open_store(client.settings, client)
     connection.renew(1500 if connection.version == "v3" else 40, 1, quota=10, window_ms=150)
-    assert len(list(store.sweep())) in {40, 1500}
+    assert len(list(store.scan())) in {40, 1500}
     assert 429 not in {request["status"] for request in connection.sandbox.requests()}
 
 
@@ -524,4 +524,4 @@ def test_other_apps_eating_the_quota_are_survived(connection: Connection) -> Non
         connection.sandbox.eat_quota(dice.randint(0, 6))
 
     connection.client.before = eat
-    assert [product.id for product in connection.store.sweep()] == expected
+    assert [product.id for product in connection.store.scan()] == expected

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from bc_images.bigcommerce.session import backoff
-from bc_images.bigcommerce.transport import Client
+from bc_images.bigcommerce.transport import HttpClient
 from bc_images.bigcommerce.transport_errors import too_many
 from bc_images.errors import (
     AuthError,
@@ -60,7 +60,7 @@ def in_turn(*replies: Reply) -> Handler:
 
 def test_a_request_says_who_asks_and_for_what() -> None:
     with serving(in_turn(says({"data": []}))) as server:
-        client = Client(settings(server.url + "/", user_agent="tester/1"))
+        client = HttpClient(settings(server.url + "/", user_agent="tester/1"))
         assert client.get(PATH, {"id:in": "1,2", "limit": 250}) == {"data": []}
     (request,) = server.requests
     assert (request.method, request.path) == ("GET", SENT)
@@ -73,7 +73,7 @@ def test_a_request_says_who_asks_and_for_what() -> None:
 
 def test_json_and_multipart_bodies() -> None:
     with serving(in_turn(says({}))) as server:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         client.request("PUT", PATH, json={"description": "größe"})
         client.request("POST", PATH, data={"sort_order": "1"}, files={"image_file": ("ä.png", b"bytes", "image/png")})
     first, second = server.requests
@@ -87,17 +87,17 @@ def test_json_and_multipart_bodies() -> None:
 @pytest.mark.parametrize("reply", [Reply(204, b""), Reply(202, b"")])
 def test_an_answer_without_content_is_none(reply: Reply) -> None:
     with serving(in_turn(reply)) as server:
-        assert Client(settings(server.url)).get(PATH) is None
+        assert HttpClient(settings(server.url)).get(PATH) is None
 
 
 def test_an_empty_answer_to_a_write_is_none() -> None:
     with serving(in_turn(Reply(201, b""))) as server:
-        assert Client(settings(server.url)).request("PUT", PATH, json={}) is None
+        assert HttpClient(settings(server.url)).request("PUT", PATH, json={}) is None
 
 
 def test_the_stores_clock_is_kept() -> None:
     with serving(in_turn(says({}, Date="Mon, 24 Sep 2012 01:14:30 GMT"))) as server:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         assert abs(client.clock.now() - time.time()) < 60
         client.get(PATH)
         assert 0 <= client.clock.now() - 1_348_449_270 < 60
@@ -151,7 +151,7 @@ NEVER_DONE = {
 @pytest.mark.parametrize("reply", [*PASSING.values(), *NEVER_DONE.values()], ids=[*PASSING, *NEVER_DONE])
 def test_what_may_be_repeated_is_repeated(method: str, reply: Reply) -> None:
     with serving(in_turn(reply, reply, says({"ok": 1}))) as server:
-        assert Client(settings(server.url)).request(method, PATH) == {"ok": 1}
+        assert HttpClient(settings(server.url)).request(method, PATH) == {"ok": 1}
     assert len(server.requests) == 3
 
 
@@ -179,7 +179,7 @@ def test_a_broken_character_is_replaced_and_told(
     caplog: pytest.LogCaptureFixture, description: bytes, read: str
 ) -> None:
     with serving(in_turn(page_with(description))) as server:
-        answer = Client(settings(server.url)).get(PATH)
+        answer = HttpClient(settings(server.url)).get(PATH)
     assert answer == {"data": [{"id": 77, "images": [{"id": 3, "description": read}]}]}
     assert len(server.requests) == 1
     (warning,) = [record.getMessage() for record in caplog.records]
@@ -191,7 +191,7 @@ def test_what_is_mended_is_as_strict_as_any_other_answer(caplog: pytest.LogCaptu
         serving(in_turn(Reply(200, b'{"a": "\\ud83d", "b": NaN}'))) as server,
         pytest.raises(StoreUnreachable, match="no whole JSON document"),
     ):
-        Client(settings(server.url, max_retries=1)).get(PATH)
+        HttpClient(settings(server.url, max_retries=1)).get(PATH)
     assert len(server.requests) == 2
     assert not caplog.records
 
@@ -201,19 +201,19 @@ def test_an_answer_that_is_nested_too_deeply_is_not_asked_for_again() -> None:
         serving(in_turn(Reply(200, b"[" * 5000 + b"]" * 5000))) as server,
         pytest.raises(UnexpectedResponse, match="nested too deeply"),
     ):
-        Client(settings(server.url)).get(PATH)
+        HttpClient(settings(server.url)).get(PATH)
     assert len(server.requests) == 1
 
 
 def test_an_empty_answer_to_a_read_is_repeated() -> None:
     with serving(in_turn(EMPTY, says([]))) as server:
-        assert Client(settings(server.url)).get(PATH) == []
+        assert HttpClient(settings(server.url)).get(PATH) == []
 
 
 @pytest.mark.parametrize("reply", PASSING.values(), ids=PASSING)
 def test_a_write_of_unknown_outcome_is_never_repeated(reply: Reply) -> None:
     with serving(in_turn(reply, says({"ok": 1}))) as server:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         with pytest.raises(OutcomeUnknown, match=f"^POST {PATH}: .* may or may not"):
             client.request("POST", PATH, repeatable=False, json={})
     assert len(server.requests) == 1
@@ -223,7 +223,7 @@ def test_a_write_of_unknown_outcome_is_never_repeated(reply: Reply) -> None:
 def test_a_write_that_was_refused_for_now_is_repeated(reply: Reply) -> None:
     parts = {"image_file": ("x.png", io.BytesIO(b"all of the bytes"))}
     with serving(in_turn(reply, reply, says({"ok": 1}))) as server:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         assert client.request("POST", PATH, repeatable=False, data={}, files=parts) == {"ok": 1}
     assert len(server.requests) == 3
     assert all(b"all of the bytes" in request.body for request in server.requests)
@@ -232,14 +232,14 @@ def test_a_write_that_was_refused_for_now_is_repeated(reply: Reply) -> None:
 def test_a_multipart_body_is_whole_in_every_try() -> None:
     with serving(in_turn(DROP, CUT, Reply(500), says({"ok": 1}))) as server:
         parts = {"image_file": ("x.png", io.BytesIO(b"all of the bytes"))}
-        Client(settings(server.url)).request("POST", PATH, data={"a": "b"}, files=parts)
+        HttpClient(settings(server.url)).request("POST", PATH, data={"a": "b"}, files=parts)
     assert len({request.body for request in server.requests}) == 1
     assert b"all of the bytes" in server.requests[0].body
 
 
 def test_a_write_that_never_left_is_repeated(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "bc_images")
-    client = Client(settings(f"http://127.0.0.1:{unused_port()}", max_retries=2))
+    client = HttpClient(settings(f"http://127.0.0.1:{unused_port()}", max_retries=2))
     with pytest.raises(StoreUnreachable, match="connection refused"):
         client.request("POST", PATH, repeatable=False, json={})
     assert len(refused_attempts(caplog)) == 2
@@ -251,7 +251,7 @@ def refused_attempts(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_a_store_that_never_answers_is_given_up_after_a_few_tries(caplog: pytest.LogCaptureFixture) -> None:
     url = f"http://127.0.0.1:{unused_port()}"
-    client = Client(settings(url))
+    client = HttpClient(settings(url))
     assert client.settings.max_retries == 14
     with caplog.at_level(logging.INFO, "bc_images"), pytest.raises(StoreUnreachable) as caught:
         client.get(PATH)
@@ -264,7 +264,7 @@ def test_a_store_that_never_answers_is_given_up_after_a_few_tries(caplog: pytest
 def test_an_address_that_swallows_every_packet_is_given_up_after_one_long_try(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count(step=60.0)
     monkeypatch.setattr("bc_images.bigcommerce.transport.time.monotonic", lambda: next(clock))
-    client = Client(settings("https://store.example"))
+    client = HttpClient(settings("https://store.example"))
     tries: list[None] = []
 
     def timeout(*_: Any, **__: Any) -> requests.Response:
@@ -279,7 +279,7 @@ def test_an_address_that_swallows_every_packet_is_given_up_after_one_long_try(mo
 
 def test_a_store_that_has_answered_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
     with serving(in_turn(Reply(503, b"", close=True))) as server:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         with pytest.raises(StoreUnreachable):
             client.get(PATH, retries=0)
     with caplog.at_level(logging.INFO, "bc_images"), pytest.raises(StoreUnreachable) as caught:
@@ -291,13 +291,13 @@ def test_a_store_that_has_answered_is_waited_for(caplog: pytest.LogCaptureFixtur
 def test_an_unreachable_proxy_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{unused_port()}")
     with pytest.raises(StoreUnreachable, match=r"Could not connect to .*the proxy: connection refused.*HTTPS_PROXY"):
-        Client(settings("https://store.example")).get(PATH)
+        HttpClient(settings("https://store.example")).get(PATH)
 
 
 @pytest.mark.parametrize("retries", [0, 1, 4])
 def test_tries_are_counted(retries: int) -> None:
     with serving(in_turn(Reply(500, b""))) as server:
-        client = Client(settings(server.url, max_retries=retries))
+        client = HttpClient(settings(server.url, max_retries=retries))
         with pytest.raises(StoreUnreachable, match=rf"HTTP 500 \(tries: {retries + 1}\)") as caught:
             client.get(PATH)
     assert len(server.requests) == retries + 1
@@ -313,7 +313,7 @@ def test_a_slow_answer_is_given_up_and_asked_for_again() -> None:
         return says({"ok": 1})
 
     with serving(handle) as server:
-        client = Client(settings(server.url, request_timeout=0.3))
+        client = HttpClient(settings(server.url, request_timeout=0.3))
         assert client.get(PATH) == {"ok": 1}
         server.requests.clear()
         with pytest.raises(OutcomeUnknown, match="no answer in time"):
@@ -328,14 +328,14 @@ def test_a_connection_that_went_stale_is_no_error() -> None:
         return Reply(200, b'{"ok": 1}', close=True)
 
     with serving(handle) as server:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         for _ in range(20):
             assert client.get(PATH) == {"ok": 1}
 
 
 def test_a_dropped_connection_is_forgiven_once_even_without_retries() -> None:
     with serving(in_turn(says({}), DROP, says({"ok": 1}), DROP, DROP)) as server:
-        client = Client(settings(server.url, max_retries=0))
+        client = HttpClient(settings(server.url, max_retries=0))
         client.get(PATH)
         assert client.get(PATH) == {"ok": 1}
         with pytest.raises(StoreUnreachable, match=r"closed without an answer \(tries: 2\)"):
@@ -345,7 +345,7 @@ def test_a_dropped_connection_is_forgiven_once_even_without_retries() -> None:
 
 def test_one_connection_is_used_again_and_again() -> None:
     with serving(in_turn(says({}))) as server:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         for _ in range(5):
             client.get(PATH)
     assert server.connections == 1
@@ -378,7 +378,7 @@ def test_every_try_is_waited_for_longer(
             return self.is_set()
 
     with serving(in_turn(reply, reply, reply, says({"ok": 1}))) as server:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         client.stop = Noting()
         monkeypatch.setattr(client.budget, "pause", lambda seconds: waits.append(("everyone", seconds)))
         assert client.get(PATH) == {"ok": 1}
@@ -397,7 +397,7 @@ def test_a_429_pauses_every_thread_until_the_reset() -> None:
         return Reply(429, b"", told) if request.number == 2 else says({})
 
     with serving(handle) as server, ThreadPoolExecutor(5) as executor:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         client.get(PATH)
         refused = executor.submit(client.get, PATH)
         while not client.budget._paused_until:
@@ -438,7 +438,7 @@ def test_a_store_that_is_never_free_is_given_up(monkeypatch: pytest.MonkeyPatch)
         serving(in_turn(says({}, 429, X_Retry_After="0"))) as server,
         pytest.raises(StoreUnreachable, match=r"429.*again and again"),
     ):
-        Client(settings(server.url)).get(PATH)
+        HttpClient(settings(server.url)).get(PATH)
     assert len(server.requests) == 4
 
 
@@ -451,7 +451,7 @@ def test_a_waiting_request_ends_when_the_client_is_closed() -> None:
         return Reply(429, b"", told)
 
     with serving(handle) as server, ThreadPoolExecutor(4) as executor:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         waiting = [executor.submit(client.get, PATH) for _ in range(4)]
         assert seen.wait(10)
         client.close()
@@ -469,7 +469,7 @@ def test_a_retry_ends_when_the_client_is_closed(monkeypatch: pytest.MonkeyPatch)
         return Reply(500)
 
     with serving(handle) as server, ThreadPoolExecutor(1) as executor:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         waiting = executor.submit(client.get, PATH)
         assert asked.wait(10)
         client.close()
@@ -479,7 +479,7 @@ def test_a_retry_ends_when_the_client_is_closed(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_closed_client_sends_nothing() -> None:
     with serving(in_turn(says({}))) as server:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         client.close()
         with pytest.raises(FatalError):
             client.get(PATH)
@@ -511,7 +511,7 @@ PAGE = b"<!DOCTYPE html>\n<html><head><title>\nAccess &amp; denied | Example\n</
 )
 def test_a_page_of_html_is_a_firewall_and_no_refused_token(reply: Reply, status: int) -> None:
     with serving(in_turn(replace(reply, status=status))) as server:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         with pytest.raises(StoreUnreachable) as caught:
             client.get(PATH)
         with pytest.raises(RequestRejected) as rejected:  # one text may be what is blocked: others go on
@@ -525,7 +525,7 @@ def test_a_page_of_html_is_a_firewall_and_no_refused_token(reply: Reply, status:
 def test_html_without_a_title() -> None:
     page = Reply(403, b"no", {"Content-Type": "text/html"})
     with serving(in_turn(page)) as server, pytest.raises(StoreUnreachable, match=r"\(HTTP 403, a page of HTML\)"):
-        Client(settings(server.url)).get(PATH)
+        HttpClient(settings(server.url)).get(PATH)
 
 
 @pytest.mark.parametrize(
@@ -560,7 +560,7 @@ def test_html_without_a_title() -> None:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_final_answers(reply: Reply, kind: type[BcImagesError], said: str, method: str) -> None:
     with serving(in_turn(reply)) as server:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         with pytest.raises((kind, OutcomeUnknown), match=said) as caught:
             client.request(method, PATH, repeatable=method == "GET")
     # A write that the store calls a success may have been done, whatever its body is.
@@ -574,7 +574,7 @@ def test_final_answers(reply: Reply, kind: type[BcImagesError], said: str, metho
 
 def test_a_503_that_passes_is_not_a_suspension() -> None:
     with serving(in_turn(says({"title": "Service Unavailable"}, 503), says({}))) as server:
-        assert Client(settings(server.url)).get(PATH) == {}
+        assert HttpClient(settings(server.url)).get(PATH) == {}
 
 
 def test_a_redirect_is_not_followed_and_gets_no_token() -> None:
@@ -583,13 +583,13 @@ def test_a_redirect_is_not_followed_and_gets_no_token() -> None:
         serving(lambda _: Reply(307, b"", {"Location": f"{elsewhere.url}/x"})) as server,
     ):
         with pytest.raises(UnexpectedResponse):
-            Client(settings(server.url)).get(PATH)
+            HttpClient(settings(server.url)).get(PATH)
         assert not elsewhere.requests
 
 
 def test_cookies_are_not_kept() -> None:
     with serving(in_turn(says({}, Set_Cookie="session=1; Path=/"))) as server:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         client.get(PATH)
         client.get(PATH)
     assert server.requests[1].headers["Cookie"] is None
@@ -598,14 +598,14 @@ def test_cookies_are_not_kept() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_json_cannot_carry_is_refused_before_sending(value: float) -> None:
     with serving(in_turn(says({}))) as server, pytest.raises(RequestRejected, match="cannot be sent") as caught:
-        Client(settings(server.url)).request("PUT", PATH, json={"sort_order": value})
+        HttpClient(settings(server.url)).request("PUT", PATH, json={"sort_order": value})
     assert caught.value.status is None
     assert not server.requests
 
 
 def test_what_no_form_can_carry_is_refused_before_sending() -> None:
     with serving(in_turn(says({}))) as server, pytest.raises(RequestRejected, match="cannot be sent"):
-        Client(settings(server.url)).request("POST", PATH, data={"description": "\ud800"}, files={"f": b"x"})
+        HttpClient(settings(server.url)).request("POST", PATH, data={"description": "\ud800"}, files={"f": b"x"})
     assert not server.requests
 
 
@@ -617,7 +617,7 @@ def test_netrc_neither_replaces_the_token_nor_adds_to_it(tmp_path: Path, monkeyp
     netrc.write_text("machine 127.0.0.1 login me password hunter2\ndefault login me password hunter2\n")
     monkeypatch.setenv("NETRC", str(netrc))
     with serving(in_turn(says({}))) as server:
-        Client(settings(server.url)).get(PATH)
+        HttpClient(settings(server.url)).get(PATH)
     assert server.requests[0].headers["Authorization"] is None
     assert server.requests[0].headers["X-Auth-Token"] == TOKEN
 
@@ -625,7 +625,7 @@ def test_netrc_neither_replaces_the_token_nor_adds_to_it(tmp_path: Path, monkeyp
 def test_a_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(in_turn(says({"ok": 1}))) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        assert Client(settings("http://store.example")).get(PATH) == {"ok": 1}
+        assert HttpClient(settings("http://store.example")).get(PATH) == {"ok": 1}
     assert proxy.requests[0].target == f"http://store.example{SENT}"
 
 
@@ -633,7 +633,7 @@ def test_a_proxy_is_left_out_where_the_environment_says_so(monkeypatch: pytest.M
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{unused_port()}")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with serving(in_turn(says({"ok": 1}))) as server:
-        assert Client(settings(server.url)).get(PATH) == {"ok": 1}
+        assert HttpClient(settings(server.url)).get(PATH) == {"ok": 1}
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -641,7 +641,7 @@ def test_a_proxy_that_does_not_answer_keeps_its_password(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, scheme: str
 ) -> None:
     monkeypatch.setenv(f"{scheme.upper()}_PROXY", f"http://me:hunter2@127.0.0.1:{unused_port()}")
-    client = Client(settings(f"{scheme}://store.example", max_retries=1))
+    client = HttpClient(settings(f"{scheme}://store.example", max_retries=1))
     refused = "the proxy: connection refused"
     with caplog.at_level(logging.DEBUG, "bc_images"), pytest.raises(StoreUnreachable, match=refused) as caught:
         client.request("POST", PATH, repeatable=False)
@@ -665,19 +665,19 @@ def test_a_proxy_that_cannot_be_is_a_setting_to_change(
 ) -> None:
     monkeypatch.setenv(f"{scheme.upper()}_PROXY", proxy)
     with pytest.raises(SettingsError, match=f"^The proxy .* for {scheme}://store.example .*HTTPS_PROXY") as caught:
-        Client(settings(f"{scheme}://store.example"))
+        HttpClient(settings(f"{scheme}://store.example"))
     assert "ter2" not in str(caught.value)
 
 
 def test_certificates_that_are_not_there_are_a_setting_to_change(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
     with pytest.raises(SettingsError, match=r"REQUESTS_CA_BUNDLE.*nowhere/ca\.pem"):
-        Client(settings("https://store.example"))
+        HttpClient(settings("https://store.example"))
 
 
 def test_many_threads_share_one_client() -> None:
     with serving(lambda request: says({"n": request.query["n"]})) as server:
-        client = Client(settings(server.url, concurrency=5))
+        client = HttpClient(settings(server.url, concurrency=5))
         with ThreadPoolExecutor(20) as executor:
             answers = list(executor.map(lambda n: client.get(PATH, {"n": n}), range(200)))
     assert answers == [{"n": str(n)} for n in range(200)]

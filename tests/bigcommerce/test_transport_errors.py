@@ -19,7 +19,7 @@ from requests.adapters import BaseAdapter
 
 from bc_images import logs
 from bc_images.bigcommerce import open_store
-from bc_images.bigcommerce.transport import Client
+from bc_images.bigcommerce.transport import HttpClient
 from bc_images.bigcommerce.transport_errors import describe
 from bc_images.errors import BcImagesError, OutcomeUnknown, StoreUnreachable
 from bc_images.redaction import keep_secret, redact
@@ -50,8 +50,8 @@ class Failing(BaseAdapter):
         """Nothing is open."""
 
 
-def client_raising(error: BaseException) -> tuple[Client, Failing]:
-    client, adapter = Client(settings("https://store.example", max_retries=2)), Failing(error)
+def client_raising(error: BaseException) -> tuple[HttpClient, Failing]:
+    client, adapter = HttpClient(settings("https://store.example", max_retries=2)), Failing(error)
     client._session.mount("https://", adapter)
     return client, adapter
 
@@ -207,7 +207,7 @@ def test_a_name_that_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(socket, "getaddrinfo", nothing)
     with pytest.raises(StoreUnreachable, match=r"the host name cannot be resolved\. Is it running\? Is api_url"):
-        Client(settings("https://store.example", max_retries=1)).request("POST", PATH, repeatable=False)
+        HttpClient(settings("https://store.example", max_retries=1)).request("POST", PATH, repeatable=False)
     assert asked == ["store.example"] * 2
 
 
@@ -223,7 +223,7 @@ def tls(certificate: Path) -> ssl.SSLContext:
 
 def test_a_certificate_of_an_unknown_authority_ends_the_run_at_once(tls: ssl.SSLContext) -> None:
     with serving(lambda _: says({}), tls) as server:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         with pytest.raises(StoreUnreachable, match=r"certificate cannot be verified.*REQUESTS_CA_BUNDLE"):
             client.request("POST", PATH, repeatable=False)
         assert server.connections == 1
@@ -236,7 +236,7 @@ def test_an_authority_of_the_environment_is_trusted(
 ) -> None:
     monkeypatch.setenv(variable, str(certificate))
     with serving(lambda _: says({"ok": 1}), tls) as server:
-        assert Client(settings(server.url)).get(PATH) == {"ok": 1}
+        assert HttpClient(settings(server.url)).get(PATH) == {"ok": 1}
 
 
 def test_a_certificate_for_another_host_is_refused(
@@ -244,7 +244,7 @@ def test_a_certificate_for_another_host_is_refused(
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     with serving(lambda _: says({}), tls) as server:
-        client = Client(settings(server.url.replace("127.0.0.1", "localhost")))
+        client = HttpClient(settings(server.url.replace("127.0.0.1", "localhost")))
         with pytest.raises(StoreUnreachable, match="certificate cannot be verified"):
             client.get(PATH)
 
@@ -254,14 +254,14 @@ def test_certificates_that_are_none(tls: ssl.SSLContext, tmp_path: Path, monkeyp
     bundle.write_text("no certificate")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
     with serving(lambda _: says({}), tls) as server:
-        client = Client(settings(server.url, max_retries=1))
+        client = HttpClient(settings(server.url, max_retries=1))
         with pytest.raises(StoreUnreachable, match=r"the file of certificates holds none.*REQUESTS_CA_BUNDLE"):
             client.get(PATH)
 
 
 def test_a_server_without_tls_is_said_to_be_one() -> None:
     with serving(lambda _: says({})) as server:
-        client = Client(settings(server.url.replace("http:", "https:")))
+        client = HttpClient(settings(server.url.replace("http:", "https:")))
         with pytest.raises(StoreUnreachable, match="the server does not speak TLS"):
             client.get(PATH)
 
@@ -328,7 +328,7 @@ def test_what_the_store_says_back_is_no_way_out_for_the_token(reply: Reply, capl
         caplog.at_level(logging.DEBUG),
         pytest.raises(BcImagesError) as caught,
     ):
-        list(open_store(settings(server.url, max_retries=1)).sweep())
+        list(open_store(settings(server.url, max_retries=1)).scan())
     assert "***" in str(caught.value)
     assert TOKEN[:4] not in str(caught.value) + caplog.text
 
@@ -336,7 +336,7 @@ def test_what_the_store_says_back_is_no_way_out_for_the_token(reply: Reply, capl
 def test_the_stores_words_are_redacted() -> None:
     said = f"The resource at 'https://user:hunter2@x.example/a.jpg?sig=abcdef' with {TOKEN} could not be downloaded"
     with serving(lambda _: says({"title": said}, 422)) as server, pytest.raises(BcImagesError) as caught:
-        Client(settings(server.url)).get(PATH)
+        HttpClient(settings(server.url)).get(PATH)
     assert "'https://***@x.example/a.jpg?***' with *** could not" in str(caught.value)
 
 
@@ -344,7 +344,7 @@ def test_the_stores_words_are_redacted() -> None:
 def test_what_is_said_of_one_row_is_no_way_out_either(image: object, caplog: pytest.LogCaptureFixture) -> None:
     reply = says({"data": [{"id": 1, "images": [image], "sku": [ECHO]}], "meta": META})
     with serving(lambda _: reply) as server:
-        (product,) = open_store(settings(server.url)).sweep()
+        (product,) = open_store(settings(server.url)).scan()
     said = " ".join([each.text for each in product.invalid] + [each.getMessage() for each in caplog.records])
     assert "xxx" in said
     assert TOKEN[:8] not in said

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from bc_images.bigcommerce import Store, UrlSource, open_store
-from bc_images.bigcommerce.transport import Client
+from bc_images.bigcommerce import StoreClient, UrlSource, open_store
+from bc_images.bigcommerce.transport import HttpClient
 from bc_images.errors import BcImagesError, FatalError, NotFound, OutcomeUnknown, RequestRejected, UnexpectedResponse
 from bigcommerce_sandbox import SandboxServer
 from tests.support.scripted_server import Reply, Request, Server, says, serving, settings
@@ -88,7 +88,9 @@ def catalog(products: list[Json], cap: int = 250) -> Callable[[Request], Json]:
     return answer
 
 
-def v3_store(products: list[Json], tamper: Callable[[Request, Json], Json | Reply]) -> Iterator[tuple[Server, Store]]:
+def v3_store(
+    products: list[Json], tamper: Callable[[Request, Json], Json | Reply]
+) -> Iterator[tuple[Server, StoreClient]]:
     right = catalog(products)
 
     def handle(request: Request) -> Reply:
@@ -99,8 +101,8 @@ def v3_store(products: list[Json], tamper: Callable[[Request, Json], Json | Repl
         yield server, open_store(settings(server.url, api_version="v3", max_retries=1))
 
 
-def swept(store: Store) -> list[int]:
-    return [product.id for product in store.sweep()]
+def swept(store: StoreClient) -> list[int]:
+    return [product.id for product in store.scan()]
 
 
 def with_field(where: str, name: str, value: Json) -> Callable[[Request, Json], Json]:
@@ -147,7 +149,7 @@ def with_field(where: str, name: str, value: Json) -> Callable[[Request, Json], 
 def test_v3_a_page_that_does_not_fit(tamper: Callable[[Request, Json], Json], said: str, how: str) -> None:
     for _, store in v3_store([v3_product(number) for number in (1, 2, 3)], tamper):
         with pytest.raises(UnexpectedResponse) as caught:
-            list(store.sweep() if how == "sweep" else store.products([1, 2, 3]))
+            list(store.scan() if how == "sweep" else store.products([1, 2, 3]))
         assert said in str(caught.value)
 
 
@@ -155,7 +157,7 @@ def test_v3_images_come_in_id_order_whatever_the_stores_order() -> None:
     product = v3_product(1, 9)
     product["images"].sort(key=lambda image: -image["id"])
     for _, store in v3_store([product], lambda _, page: page):
-        (read,) = store.sweep()
+        (read,) = store.scan()
         assert [image["id"] for image in read.images] == list(range(10, 19))
 
 
@@ -166,7 +168,7 @@ def test_v3_a_store_that_cuts_its_pages_loses_nothing(cap: int) -> None:
         store = open_store(settings(server.url))
         assert swept(store) == list(range(1, 41))
         assert [product.id for product in store.products(range(1, 35))] == list(range(1, 35))
-        assert store.find(["SKU-3", "SKU-40"]) == {"SKU-3": [3], "SKU-40": [40]}
+        assert store.products_by_sku(["SKU-3", "SKU-40"]) == {"SKU-3": [3], "SKU-40": [40]}
 
 
 def test_v3_a_short_page_is_not_the_last_where_the_total_says_more() -> None:
@@ -229,15 +231,17 @@ def test_v3_an_upper_bound_that_is_ignored_is_noticed() -> None:
         swept(open_store(settings(server.url)))
 
 
-def products_1(store: Store) -> list[int]:
+def products_1(store: StoreClient) -> list[int]:
     return [product.id for product in store.products([1])]
 
 
 @pytest.mark.parametrize("status", [400, 404, 405, 409, 410, 413, 422])
 @pytest.mark.parametrize("version", ["v2", "v3"])
-@pytest.mark.parametrize("read", [swept, products_1, lambda store: store.find(["SKU"])], ids=["sweep", "ids", "find"])
+@pytest.mark.parametrize(
+    "read", [swept, products_1, lambda store: store.products_by_sku(["SKU"])], ids=["sweep", "ids", "find"]
+)
 def test_a_refused_list_ends_the_run_and_not_one_record(
-    status: int, version: str, read: Callable[[Store], object]
+    status: int, version: str, read: Callable[[StoreClient], object]
 ) -> None:
     with serving(lambda _: says({"title": "no"}, status)) as server:
         store = open_store(settings(server.url, api_version=version))
@@ -256,7 +260,7 @@ def test_a_product_whose_sku_is_no_text_may_be_the_one(version: str, sku: Json) 
     with serving(
         lambda request: answer_by_sku(request, version, [{"id": 7, "sku": sku}, {"id": 8, "sku": "B"}])
     ) as server:
-        found = open_store(settings(server.url, api_version=version)).find(["5", "A", "B"])
+        found = open_store(settings(server.url, api_version=version)).products_by_sku(["5", "A", "B"])
         assert found == {"5": [7], "A": [], "B": [8]}
         assert found.invalid == {7: f"sku is {sku!r}, not text"}
 
@@ -271,9 +275,9 @@ def answer_by_sku(request: Request, version: str, rows: list[Json]) -> Reply:
 def test_v3_each_sku_is_asked_for_alone_where_one_is_no_text() -> None:
     rows = [{"id": 7, "sku": 5}, {"id": 8, "sku": "B"}]
     with serving(lambda request: answer_by_sku(request, "v3", rows)) as server:
-        open_store(settings(server.url)).find(["A", "B"])
+        open_store(settings(server.url)).products_by_sku(["A", "B"])
         assert len(server.requests) == 1
-        open_store(settings(server.url)).find(["5", "B"])
+        open_store(settings(server.url)).products_by_sku(["5", "B"])
         assert [request.query.get("sku") for request in server.requests[1:]] == [None, "5", "B"]
 
 
@@ -292,7 +296,7 @@ def test_v3_a_row_that_cannot_be_a_record_costs_itself(
     tamper: Callable[[Request, Json], Json], image_id: int | None, problem: str, how: str
 ) -> None:
     for _, store in v3_store([v3_product(number) for number in (1, 2, 3)], tamper):
-        products = list(store.sweep() if how == "sweep" else store.products([1, 2, 3]))
+        products = list(store.scan() if how == "sweep" else store.products([1, 2, 3]))
         assert [product.id for product in products] == [1, 2, 3]
         assert [image["id"] for product in products for image in product.images][:4] == [10, 11, 20, 21]
         (image,) = [image for product in products for image in product.invalid]
@@ -308,7 +312,7 @@ def test_v3_a_row_that_cannot_be_a_record_costs_itself(
 )
 def test_v2_a_row_that_cannot_be_a_record_costs_itself(images: Json, image_id: int | None, problem: str) -> None:
     for _, store in v2_store([v2_product(1)], lambda _: images):
-        (product,) = store.sweep()
+        (product,) = store.scan()
         assert [image["id"] for image in product.images] == [8]
         assert [(image.id, image.problem) for image in product.invalid] == [(image_id, problem)]
         assert [image["id"] for image in store.images(1)] == [8]
@@ -412,7 +416,7 @@ def test_v3_a_long_list_in_cut_pages_is_complete(cap: int) -> None:
 
     right = catalog([v3_product(1, 250)])
     with serving(lambda r: long_product(r, right, pages)) as server:
-        (product,) = open_store(settings(server.url)).sweep()
+        (product,) = open_store(settings(server.url)).scan()
     assert [image["id"] for image in product.images] == list(range(10, 261))
 
 
@@ -524,7 +528,7 @@ def v2_store(
     images: Callable[[int], Json | Reply] = lambda product_id: [v2_image(1, product_id)],
     *,
     ends: bool = True,
-) -> Iterator[tuple[Server, Store]]:
+) -> Iterator[tuple[Server, StoreClient]]:
     """A V2 store that answers with these product rows until its end, if it has one, and with these images."""
 
     def handle(request: Request) -> Reply:
@@ -563,7 +567,7 @@ def test_v2_a_product_page_that_does_not_fit(rows: Json, said: str) -> None:
 def test_v2_an_upper_bound_that_is_ignored_is_noticed() -> None:
     for _, store in v2_store([v2_product(1), v2_product(2)]):
         with pytest.raises(UnexpectedResponse, match="id 2 came although less than 2 was asked for"):
-            list(store.sweep(last=1))
+            list(store.scan(last=1))
 
 
 @pytest.mark.parametrize(
@@ -651,7 +655,7 @@ def test_v2_that_is_gone_is_no_empty_store(available: str) -> None:
 def test_opening_a_store_sends_nothing() -> None:
     with serving(lambda _: says({})) as server:
         given = settings(server.url)
-        assert open_store(given, Client(given)).settings is given
+        assert open_store(given, HttpClient(given)).settings is given
         assert not server.requests
 
 

@@ -231,7 +231,7 @@ def backed_up(config: dict[str, Any], **more: Any) -> tuple[list[Record], Downlo
         closing(open_files(given.file_store)) as files,
         Downloader(given, files) as downloader,
     ):
-        found = list(downloader.fill(image for product in store.sweep() for image in product.images))
+        found = list(downloader.fill(image for product in store.scan() for image in product.images))
     assert downloader.failed == 0
     return found, downloader
 

@@ -40,7 +40,7 @@ PICTURES = {f"{kind}.{kind}": picture(kind) for kind in KINDS} | {
 def back_up(settings: Settings, place: str) -> tuple[list[Record], list[str]]:
     store = open_store(settings)
     with Downloader(settings, open_files(place)) as downloader:
-        records = list(downloader.fill(image for product in store.sweep() for image in product.images))
+        records = list(downloader.fill(image for product in store.scan() for image in product.images))
     store.close()
     return records, downloader.failures
 

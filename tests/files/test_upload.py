@@ -13,7 +13,7 @@ import pytest
 import requests
 from PIL import Image
 
-from bc_images.bigcommerce import FileSource, Store, UrlSource, WebDavSource, open_store
+from bc_images.bigcommerce import FileSource, StoreClient, UrlSource, WebDavSource, open_store
 from bc_images.bigcommerce.mapping import Record, file_name, stem
 from bc_images.errors import (
     AuthError,
@@ -67,7 +67,7 @@ def saved(files: FileStore, body: bytes, image_file: str = "a/001/front__12345.p
     return record_of(image_file, **facts, **changed)
 
 
-def create(store: Store, sandbox: SandboxServer, uploader: Uploader, record: Record) -> dict[str, Any]:
+def create(store: StoreClient, sandbox: SandboxServer, uploader: Uploader, record: Record) -> dict[str, Any]:
     """Restore one record and return the image as the sandbox keeps it."""
     uploader.check(record)
     product = sandbox.dump()["products"][0]["id"]

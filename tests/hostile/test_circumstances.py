@@ -22,7 +22,7 @@ import orjson
 import pytest
 
 from bc_images.bigcommerce import exchange, store_clock, transport, transport_errors
-from bc_images.bigcommerce.transport import Client
+from bc_images.bigcommerce.transport import HttpClient
 from bc_images.errors import AuthError, StoreUnreachable
 from bc_images.files import locks, webdav
 from bc_images.files.backends import local
@@ -137,7 +137,7 @@ def test_a_store_away_for_three_minutes_is_waited_for(monkeypatch: pytest.Monkey
         return Reply(status, b"<html>Bad Gateway</html>") if is_away and status else says({"data": []})
 
     with serving(store) as server:
-        ours = Client(client_settings(server.url))
+        ours = HttpClient(client_settings(server.url))
         ours.stop = waits
         ours.get(PATH)
         if status is None:
@@ -195,7 +195,7 @@ def test_a_store_that_takes_longer_than_request_timeout(monkeypatch: pytest.Monk
         return says({})
 
     with serving(store) as server:
-        slow = Client(client_settings(server.url, max_retries=0, request_timeout=60))
+        slow = HttpClient(client_settings(server.url, max_retries=0, request_timeout=60))
         with pytest.raises(StoreUnreachable, match=r"no complete response within \d+\.0 s"):
             slow.get(PATH)
         left.set()

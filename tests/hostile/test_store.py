@@ -14,7 +14,7 @@ import pytest
 
 from bc_images import json_repair
 from bc_images.bigcommerce import body, exchange, open_store
-from bc_images.bigcommerce.transport import Client
+from bc_images.bigcommerce.transport import HttpClient
 from bc_images.errors import NotFound, OutcomeUnknown, RequestRejected, StoreUnreachable, UnexpectedResponse
 from tests.support.hostile_server import CHUNKED, DRIPS, OK, Script, endless, peer
 from tests.support.scripted_server import Reply, says, serving, settings
@@ -36,7 +36,7 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("script", DRIPS.values(), ids=DRIPS)
 def test_a_response_that_never_ends_is_a_timeout(script: Script) -> None:
     with peer(script, pause=0.03) as store:
-        client = Client(settings(store.url, request_timeout=TIMEOUT, max_retries=1))
+        client = HttpClient(settings(store.url, request_timeout=TIMEOUT, max_retries=1))
         with pytest.raises(StoreUnreachable, match=r"no complete response within \d\.\d s .*tries: 2") as caught:
             client.get(PATH)
         assert str(caught.value).isprintable()
@@ -54,7 +54,7 @@ def test_a_response_that_never_ends_is_a_timeout(script: Script) -> None:
 def test_the_body_of_an_error_may_be_endless(status: bytes, kind: type[Exception], pause: float) -> None:
     head = b"HTTP/1.1 " + status + b"\r\nLocation: /\r\n\r\n"
     with peer(endless(head, b"x" if pause else b"x" * 65536), pause) as store:
-        client = Client(settings(store.url, request_timeout=TIMEOUT, max_retries=1))
+        client = HttpClient(settings(store.url, request_timeout=TIMEOUT, max_retries=1))
         with pytest.raises(kind, match=r"HTTP \d\d\d"):
             client.get(PATH)
         assert len(store.requests) == 1
@@ -71,13 +71,13 @@ def test_big_responses_have_more_time_than_small_ones(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(exchange, "MIN_RATE", 1000)
     with peer(steady, pause=0.03) as store:
-        assert Client(settings(store.url, request_timeout=TIMEOUT, max_retries=0)).get(PATH) == []
+        assert HttpClient(settings(store.url, request_timeout=TIMEOUT, max_retries=0)).get(PATH) == []
 
 
 def test_closing_the_client_ends_a_request_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange, "GRACE", 0.1)
     with peer(DRIPS["body"], pause=0.03) as store:
-        client = Client(settings(store.url, request_timeout=300))
+        client = HttpClient(settings(store.url, request_timeout=300))
         failures: list[BaseException] = []
 
         def read() -> None:
@@ -98,7 +98,7 @@ def test_closing_the_client_ends_a_request_under_way(monkeypatch: pytest.MonkeyP
 
 def test_a_connection_is_still_used_again_after_its_deadline_was_watched() -> None:
     with serving(lambda _: says({"ok": 1})) as server:
-        client = Client(settings(server.url))
+        client = HttpClient(settings(server.url))
         for _ in range(5):
             assert client.get(PATH) == {"ok": 1}
         server.handle = lambda _: says({"title": "no"}, 404)
@@ -138,7 +138,7 @@ TOO_LARGE: dict[str, Script] = {
 def test_a_response_that_is_too_large_is_refused(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body, "MAX_BODY", LIMIT)
     with peer(script) as store:
-        client = Client(settings(store.url))
+        client = HttpClient(settings(store.url))
         with pytest.raises(UnexpectedResponse, match=r"the response has more than .* MiB\. Nothing was taken"):
             client.get(PATH)
         assert len(store.requests) == 1
@@ -148,7 +148,7 @@ def test_a_response_that_is_too_large_is_refused(script: Script, monkeypatch: py
 def test_a_coding_that_was_not_asked_for_is_refused(coding: str) -> None:
     with serving(lambda _: Reply(200, b"{}", {"Content-Encoding": coding})) as server:
         with pytest.raises(UnexpectedResponse, match="unexpected Content-Encoding") as caught:
-            Client(settings(server.url)).get(PATH)
+            HttpClient(settings(server.url)).get(PATH)
         assert len(str(caught.value)) < 300
     assert server.requests[0].headers["Accept-Encoding"] == "gzip, deflate"
 
@@ -169,7 +169,7 @@ def test_what_is_packed_is_unpacked_exactly(coding: str, pieces: int, monkeypatc
     chunks = [packed[at : at + pieces] for at in range(0, len(packed), pieces)]
     wire = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
     with peer(lambda _: [head + wire + b"0\r\n\r\n"]) as store:
-        assert Client(settings(store.url)).get(PATH) == json.loads(document)
+        assert HttpClient(settings(store.url)).get(PATH) == json.loads(document)
 
 
 @pytest.mark.parametrize("cut", [1, 8, 100])
@@ -177,7 +177,7 @@ def test_a_truncated_gzip_is_tried_again(cut: int) -> None:
     packed = gzip.compress(b'{"ok": "' + bytes(range(48, 91)) * 20 + b'"}')[:-cut]
     with serving(lambda _: Reply(200, packed, {"Content-Encoding": "gzip"})) as server:
         with pytest.raises(StoreUnreachable, match="tries: 2"):
-            Client(settings(server.url, max_retries=1)).get(PATH)
+            HttpClient(settings(server.url, max_retries=1)).get(PATH)
         assert len(server.requests) == 2
 
 
@@ -192,7 +192,7 @@ def test_a_truncated_gzip_is_tried_again(cut: int) -> None:
 )
 def test_headers_are_bounded(head: bytes, said: str) -> None:
     with peer(lambda _: [head + b"\r\n\r\n{}"]) as store, pytest.raises(StoreUnreachable, match=said):
-        Client(settings(store.url, max_retries=1)).get(PATH)
+        HttpClient(settings(store.url, max_retries=1)).get(PATH)
 
 
 @pytest.mark.parametrize("depth", [500, 900, 1100, 200_000])
@@ -209,7 +209,7 @@ def test_headers_are_bounded(head: bytes, said: str) -> None:
 def test_nesting_ends_in_one_line(document: bytes, depth: int) -> None:
     content = document.replace(b"%b", b"[" * depth + b"]" * depth)
     with serving(lambda _: Reply(200, content)) as server, pytest.raises(UnexpectedResponse) as caught:
-        list(open_store(settings(server.url, max_retries=0)).sweep())
+        list(open_store(settings(server.url, max_retries=0)).scan())
     assert len(str(caught.value)) < 400
 
 
@@ -218,7 +218,7 @@ def test_nesting_ends_in_one_line(document: bytes, depth: int) -> None:
 def test_nesting_in_an_error_hides_only_its_text(document: bytes, depth: int) -> None:
     content = document.replace(b"%b", b"[" * depth + b"1" + b"]" * depth)
     with serving(lambda _: Reply(422, content)) as server, pytest.raises(RequestRejected, match="HTTP 422") as caught:
-        Client(settings(server.url)).get(PATH)
+        HttpClient(settings(server.url)).get(PATH)
     assert len(str(caught.value)) < 700
 
 
@@ -232,15 +232,15 @@ def test_a_text_without_measure_names_its_place(field: str) -> None:
         serving(lambda _: page) as server,
         pytest.raises(UnexpectedResponse, match=f"data, id 77, images, id 3, {field} has more than 4,194,304 char"),
     ):
-        Client(settings(server.url)).get(PATH)
+        HttpClient(settings(server.url)).get(PATH)
 
 
 MEMORY = """
 import resource, sys
 from bc_images.errors import BcImagesError
-from bc_images.bigcommerce.transport import Client
+from bc_images.bigcommerce.transport import HttpClient
 from bc_images.settings import Settings
-client = Client(Settings.from_config({"store_hash": "abc", "access_token": "t", "api_url": sys.argv[1]}))
+client = HttpClient(Settings.from_config({"store_hash": "abc", "access_token": "t", "api_url": sys.argv[1]}))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     client.get("/v3/catalog/products")

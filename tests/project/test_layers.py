@@ -13,7 +13,7 @@ import sys
 
 import pytest
 
-from tests.support.project import OURS, import_graph, modules, pyproject
+from tests.support.project import OURS, import_cycles, import_graph, modules, pyproject
 
 LAYERS = [
     "bc_images.errors",
@@ -52,6 +52,14 @@ SANDBOX = "bigcommerce_sandbox"
 
 COMMANDS = {"bc_images.cli"}
 """They may use every layer; no layer may use them."""
+
+WITHOUT_CYCLES = [
+    "bc_images.bigcommerce",
+    "bc_images.files",
+    "bc_images.singer",
+    "bc_images_airbyte",
+]
+"""Packages whose modules do not import each other in a cycle, type-checking blocks included."""
 
 EXTRA_IMPORTS = {
     "a2wsgi": "a2wsgi",
@@ -100,6 +108,18 @@ def test_imports_point_downward(module: str) -> None:
         allowed -= SIBLINGS - {here}
     wrong = {name for name in GRAPH[module] if ours(name) and layer(name) and layer(name) not in allowed}
     assert not wrong, f"{module} is in {here or 'bc_images'}, below or beside what it imports"
+
+
+@pytest.mark.parametrize("package", WITHOUT_CYCLES)
+def test_no_import_cycles(package: str) -> None:
+    inside = {name for name in GRAPH if name == package or name.startswith(f"{package}.")}
+    assert inside
+    assert import_cycles({name: GRAPH[name] & inside for name in inside}) == []
+
+
+def test_an_import_cycle_is_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a", "e"}, "e": set[str](), "f": {"f"}}
+    assert import_cycles(graph) == [["a", "b", "c"], ["f"]]
 
 
 def test_only_singer_tap_and_target_import_the_sdk() -> None:

@@ -27,13 +27,13 @@ from PIL import Image
 from requests.structures import CaseInsensitiveDict
 
 from bc_images import config, jsonl, redaction, schema
-from bc_images.bigcommerce import Store, UrlSource, body, transport_errors
+from bc_images.bigcommerce import StoreClient, UrlSource, body, transport_errors
 from bc_images.bigcommerce.rate_limit import RateHeaders, RateWindow
 from bc_images.bigcommerce.session import DigestAuth, UnusableChallenge
 from bc_images.bigcommerce.store_clock import StoreClock
-from bc_images.bigcommerce.transport import Client
-from bc_images.bigcommerce.v2 import StoreV2
-from bc_images.bigcommerce.v3 import StoreV3
+from bc_images.bigcommerce.transport import HttpClient
+from bc_images.bigcommerce.v2 import V2Client
+from bc_images.bigcommerce.v3 import V3Client
 from bc_images.cli import retry
 from bc_images.errors import BcImagesError
 from bc_images.files import alteration, http_download, inspection, media_type
@@ -94,7 +94,7 @@ def _response(data: bytes) -> tuple[int, CaseInsensitiveDict[str], bytes]:
 # The API
 
 
-class _Client(Client):
+class _Client(HttpClient):
     """A client whose requests that match `pattern`, or the first of them, get a given response; others a good one."""
 
     def __init__(self, version: str, pattern: str, *, once: bool) -> None:
@@ -156,7 +156,12 @@ _GOOD: dict[str, Any] = {
 
 
 def _api(
-    version: str, pattern: str, good: Any, *work: Callable[[Store], object], share: float = 1.0, once: bool = False
+    version: str,
+    pattern: str,
+    good: Any,
+    *work: Callable[[StoreClient], object],
+    share: float = 1.0,
+    once: bool = False,
 ) -> Parser:
     """Return the parser of responses to requests that match `pattern`; each part of `work` is done with every one."""
     made = cache(lambda: _Client(version, pattern, once=once))
@@ -166,7 +171,7 @@ def _api(
         for part in work:
             client.use(data)
             try:
-                part(StoreV3(client) if version == "v3" else StoreV2(client))
+                part(V3Client(client) if version == "v3" else V2Client(client))
             except BcImagesError as error:
                 refused = error
         if refused is not None:
@@ -186,12 +191,12 @@ def _api(
     return Parser(parse, samples, share=share)
 
 
-def _all(name: str, *values: Any) -> Callable[[Store], object]:
+def _all(name: str, *values: Any) -> Callable[[StoreClient], object]:
     """Return what reads all that a method of a store yields."""
     return lambda store: list(getattr(store, name)(*values))
 
 
-_WRITES: list[Callable[[Store], object]] = [
+_WRITES: list[Callable[[StoreClient], object]] = [
     lambda store: store.create(2, UrlSource("https://example.com/a.png"), {"sort_order": 1}),
     lambda store: store.replace(2, 1, UrlSource("https://example.com/a.png"), {"sort_order": 1}),
     lambda store: store.update(2, 1, {"description": "text"}),
@@ -611,10 +616,10 @@ PARSERS: dict[str, Parser] = {
         "v3",
         "GET /v3/catalog/products",
         _PRODUCTS_V3,
-        _all("sweep"),
+        _all("scan"),
         _all("products", [2, 3]),
         _all("find", ["SKU"]),
-        lambda store: store.find_similar("SKU"),
+        lambda store: store.similar_skus("SKU"),
         share=0.3,
     ),
     "API V3: images of a product": _api(
@@ -631,7 +636,7 @@ PARSERS: dict[str, Parser] = {
         "v2",
         "GET /v2/products",
         _PRODUCTS_V2,
-        _all("sweep"),
+        _all("scan"),
         _all("find", ["SKU"]),
         share=0.3,
         once=True,

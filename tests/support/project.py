@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -54,3 +54,20 @@ def import_graph() -> dict[str, set[str]]:
         name: imports(name, ast.walk(tree), is_package=(ROOT / name.replace(".", "/")).is_dir())
         for name, tree in modules().items()
     }
+
+
+def import_cycles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Return the groups of modules that import each other, directly or by way of others; each sorted."""
+    reachable = {name: _reachable(graph, name) for name in graph}
+    cycles = {tuple(sorted({other for other in reachable[name] if name in reachable[other]})) for name in graph}
+    return sorted(map(list, cycles - {()}))
+
+
+def _reachable(graph: Mapping[str, set[str]], start: str) -> set[str]:
+    reached: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = graph[waiting.pop()] - reached
+        reached |= new
+        waiting += new
+    return reached

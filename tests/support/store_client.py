@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bc_images.bigcommerce import Store, open_store
+from bc_images.bigcommerce import StoreClient, open_store
 from bc_images.bigcommerce.mapping import Record
-from bc_images.bigcommerce.transport import Client
+from bc_images.bigcommerce.transport import HttpClient
 from bc_images.settings import Settings
 from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
 from bigcommerce_sandbox.flags import SWITCHES
@@ -19,7 +19,7 @@ PICTURE = (
 """One grey pixel."""
 
 
-class Meddling(Client):
+class Meddling(HttpClient):
     """A client whose store is changed by others just before it sends something."""
 
     before: Callable[[str, str], None] = staticmethod(lambda _method, _path: None)
@@ -37,7 +37,7 @@ class Connection:
         self.version = version
         self.config = config
         self.client = self.new_client()
-        self.store: Store = open_store(self.client.settings, self.client)
+        self.store: StoreClient = open_store(self.client.settings, self.client)
 
     def new_client(self, **config: Any) -> Meddling:
         given = {

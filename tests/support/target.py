@@ -120,7 +120,7 @@ class RestoreScenario:
         """Read all images of the store, with their files if there is a file store."""
         settings = self.settings
         with closing(open_store(settings)) as store:
-            found = [image for product in store.sweep() for image in product.images]
+            found = [image for product in store.scan() for image in product.images]
         if not (files and settings.file_store):
             return found
         with closing(open_files(settings.file_store)) as kept, Downloader(settings, kept) as downloader:

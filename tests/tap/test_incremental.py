@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from bc_images.bigcommerce import FileSource, Store
+from bc_images.bigcommerce import FileSource, StoreClient
 from bigcommerce_sandbox import SandboxServer
 from bigcommerce_sandbox.flags import SWITCHES
 from tap_bc_images import streams
@@ -27,12 +27,12 @@ Edit = tuple[str, int, int]
 FILE = FileSource("new.png", lambda: io.BytesIO(PICTURE))
 
 
-def create(store: Store, image: Image, number: int) -> None:
+def create(store: StoreClient, image: Image, number: int) -> None:
     fields = {"sort_order": number, "is_thumbnail": number % 3 == 0, "description": f"new {number}"}
     store.create(image["product_id"], FILE, fields)
 
 
-EDITS: dict[str, Callable[[Store, Image, int], object]] = {
+EDITS: dict[str, Callable[[StoreClient, Image, int], object]] = {
     "thumbnail": lambda store, image, number: store.update(
         image["product_id"], image["id"], {"is_thumbnail": number % 4 != 0}
     ),

@@ -11,8 +11,8 @@ import pytest
 import requests
 from requests.auth import HTTPDigestAuth
 
-from bc_images.bigcommerce.v2 import StoreV2
-from bc_images.bigcommerce.v3 import StoreV3
+from bc_images.bigcommerce.v2 import V2Client
+from bc_images.bigcommerce.v3 import V3Client
 from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, SandboxServer
 from target_bc_images import executor
 from tests.support import killable_process
@@ -70,7 +70,7 @@ def at_first_write(scenario: RestoreScenario, monkeypatch: pytest.MonkeyPatch) -
     """Do something just before the first PUT of a restore, as somebody else at the same store might."""
 
     def set_up(what: Callable[[], None]) -> None:
-        for kind in (StoreV2, StoreV3):
+        for kind in (V2Client, V3Client):
             update = kind.update
             done: list[int] = []
 
@@ -112,7 +112,7 @@ class TestImagesThatComeInMeanwhile:
         product = scenario.sandbox.add_product(sku="NEW")
         for number in range(2):
             scenario.sandbox.add_image(product, picture(number), "extra.png")
-        for kind in (StoreV2, StoreV3):
+        for kind in (V2Client, V3Client):
             delete_all = kind.delete_all
 
             def later(self: Any, *rest: Any, delete_all: Any = delete_all) -> None:
@@ -164,7 +164,7 @@ class TestListThatLags:
         before, backup = scenario.state(), scenario.backup()
         scenario.sandbox.delete_image(scenario.images(FIRST)[0]["id"])
         looks = 0
-        for kind in (StoreV2, StoreV3):
+        for kind in (V2Client, V3Client):
             products = kind.products
 
             def lagging(self: Any, ids: Any, products: Any = products) -> Iterator[Any]:

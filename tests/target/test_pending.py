@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bc_images.bigcommerce.store_clock import StoreClock
-from bc_images.bigcommerce.v2 import StoreV2
-from bc_images.bigcommerce.v3 import StoreV3
+from bc_images.bigcommerce.v2 import V2Client
+from bc_images.bigcommerce.v3 import V3Client
 from bigcommerce_sandbox import SandboxServer
 from target_bc_images import executor
 from target_bc_images.executor import Executor
@@ -135,7 +135,7 @@ class TestCarriedOutLate:
     ) -> None:
         before, backup = scenario.state(), scenario.backup()
         lose(scenario, 0)
-        for kind in (StoreV2, StoreV3):
+        for kind in (V2Client, V3Client):
             create = kind.create
 
             def gone(self: Any, *rest: Any, create: Any = create) -> Any:
@@ -346,7 +346,7 @@ def trip(sandbox: SandboxServer, folder: Path, runs: list[tuple[str, bool, bool]
     before, backup = scenario.state(), scenario.backup()
     for product in (FIRST, SECOND):
         lose(scenario, 0, 1, product_id=product)
-    products, now, newest = StoreV3.products, [1_800_000_000.0], [0]
+    products, now, newest = V3Client.products, [1_800_000_000.0], [0]
 
     def lagging(self: Any, ids: Any) -> Iterator[Any]:
         for product in products(self, ids):
@@ -358,7 +358,7 @@ def trip(sandbox: SandboxServer, folder: Path, runs: list[tuple[str, bool, bool]
         since = 0  # runs since late work was done
         for letters, is_late, lags in runs:
             newest[0] = max(image["id"] for image in sandbox.dump(files=False)["images"])
-            patch.setattr(StoreV3, "products", lagging if lags else products)
+            patch.setattr(V3Client, "products", lagging if lags else products)
             # A store that refuses what it has done, and does not list it either, cannot be seen through.
             sandbox.faults(letters.replace("C", "c") if lags else letters, match=CREATE)
             scenario.restore(backup)
@@ -367,7 +367,7 @@ def trip(sandbox: SandboxServer, folder: Path, runs: list[tuple[str, bool, bool]
             if is_late or since == 3:
                 sandbox.carry_out_late()
                 since = 0
-        patch.setattr(StoreV3, "products", products)
+        patch.setattr(V3Client, "products", products)
         sandbox.faults("")
         sandbox.carry_out_late()
         for _ in range(4):

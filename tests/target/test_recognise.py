@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bc_images.bigcommerce.v2 import StoreV2
-from bc_images.bigcommerce.v3 import StoreV3
+from bc_images.bigcommerce.v2 import V2Client
+from bc_images.bigcommerce.v3 import V3Client
 from bigcommerce_sandbox import SandboxServer, media
 from tests.support import commands
 from tests.support.target import ImageState, RestoreScenario, picture, row, singer
@@ -208,7 +208,7 @@ class TestListsThatLag:
         for image in scenario.images(FIRST)[:2]:
             scenario.sandbox.delete_image(image["id"])
         before = Counter(scenario.state()[SECOND])
-        for kind in (StoreV2, StoreV3):
+        for kind in (V2Client, V3Client):
             products = kind.products
 
             def lagging(self: Any, ids: Any, products: Any = products) -> Iterator[Any]:
