@@ -10,9 +10,12 @@ from collections.abc import Sequence
 
 from bc_images.bigcommerce import StoreClient
 from bc_images.bigcommerce.mapping import Record
+from target_bc_images.changes import Create, source_key
+from target_bc_images.context import LedgerEntry, PlanContext
 from target_bc_images.ledger import Ledger
 from target_bc_images.live_images import LiveImages
-from target_bc_images.matching import LedgerEntry, PlanContext, match, same_picture, source_key
+from target_bc_images.matching import match
+from target_bc_images.picture_match import same_picture
 from target_bc_images.planner import read_products
 from target_bc_images.planning import plan
 from target_bc_images.product_task import ProductTask
@@ -97,7 +100,7 @@ class Arrivals:
 
 
 def _creates(task: ProductTask) -> list[Record]:
-    return [action.desired for action in task.todo if action.type == "create" and action.desired is not None]
+    return [action.desired for action in task.todo if isinstance(action, Create) and action.desired is not None]
 
 
 def _shows_same_picture(record: Record, image: Record, context: PlanContext) -> bool:

@@ -61,7 +61,7 @@ class UndoWriter:
             action.existing
             for each in changing
             for action in each.writes
-            if action.existing is not None and action.type in {"replace", "delete"}
+            if action.existing is not None and action.loses_bytes
         ]
         copies = self._live_images.back_up(at_risk) if at_risk else []
         if changing:

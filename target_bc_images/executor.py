@@ -17,13 +17,14 @@ from bc_images.bigcommerce.mapping import InvalidImageError, Record
 from bc_images.errors import FatalError, FileUnavailable, NotFound, OutcomeUnknown, RequestRejected, StoreUnreachable
 from bc_images.files.upload import Uploader
 from target_bc_images.arrivals import Arrivals
+from target_bc_images.changes import Action, Reject, SourceKey
+from target_bc_images.context import PlanContext
 from target_bc_images.differences import Difference
 from target_bc_images.ledger import Intent, Ledger
 from target_bc_images.live_images import LiveImages
-from target_bc_images.matching import PlanContext, SourceKey
 from target_bc_images.pending import RESOLUTION, PendingCreates
 from target_bc_images.planner import Batch, read_products
-from target_bc_images.planning import Action, ProductPlan, plan
+from target_bc_images.planning import ProductPlan, plan
 from target_bc_images.product_task import MAX_WRITES, Failure, Outcome, ProductTask
 from target_bc_images.sender import Sender
 
@@ -195,7 +196,7 @@ class Executor:
     def _count(self, action: Action) -> None:
         with self._counting:
             self.completed += 1
-            if action.type in {"create", "replace"} and action.desired is not None:
+            if action.sends_bytes and action.desired is not None:
                 self.files += 1
                 self.bytes += action.desired.get("file_size") or 0
 
@@ -240,7 +241,7 @@ class Executor:
         not_taken = task.not_taken()
         for key, kept_values in not_taken.items():
             context.kept_values[key] = {**context.kept_values.get(key, {}), **kept_values}
-        given_up = [action for action in task.todo if task.unconfirmed[action.key, action.type] >= MAX_WRITES]
+        given_up = [action for action in task.todo if task.unconfirmed[action.key, type(action)] >= MAX_WRITES]
         for action in given_up:
             reason = f"the store has answered {MAX_WRITES} times that it was done, and does not show it"
             self._fail(task, action, reason, context)
@@ -280,12 +281,12 @@ class Executor:
         """Call no write done whose image cannot be read afterwards."""
         written = {action.key for action in task.first.writes}
         for action in planned.actions:
-            if action.type == "reject" and action.key in written and action.key not in task.failed:
+            if isinstance(action, Reject) and action.key in written and action.key not in task.failed:
                 task.failed[action.key] = Failure(action, action.reason, is_unknown=True)
 
     def _clear_confirmed_failures(self, task: ProductTask, planned: ProductPlan, context: PlanContext) -> None:
         """Take back the failures of writes that were done although no answer said so."""
-        refused = {action.key for action in planned.actions if action.type == "reject"}
+        refused = {action.key for action in planned.actions if isinstance(action, Reject)}
         for key, failure in list(task.failed.items()):
             if failure.is_unknown and key not in refused:
                 del task.failed[key], context.rejections[key]

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from bc_images.bigcommerce.mapping import InvalidImage, Record
-from target_bc_images.matching import PlanContext, source_key
+from target_bc_images.changes import source_key
+from target_bc_images.context import PlanContext
 
 __all__ = ["Split", "split"]
 

@@ -24,8 +24,9 @@ from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import FatalError, SettingsError
 from bc_images.private_files import create_private, make_private_folder, write_private
 from bc_images.regular_files import FileProblem, file_problem
+from target_bc_images.changes import SourceKey
+from target_bc_images.context import LedgerEntry
 from target_bc_images.differences import Difference, KeptValue
-from target_bc_images.matching import LedgerEntry, SourceKey
 
 __all__ = ["Intent", "Ledger"]
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 from bc_images.redaction import redact
 from bc_images.text import printable, shortened
+from target_bc_images.changes import Action, Create, Delete, Keep, Reject, Replace
 from target_bc_images.differences import Difference, as_sent
-from target_bc_images.planning import UNPROVEN, Action
+from target_bc_images.planning import UNPROVEN
 
-__all__ = ["LEGEND", "SIGNS", "change_line", "difference_text"]
+__all__ = ["LEGEND", "change_line", "difference_text"]
 
-SIGNS: Final = {"keep": "=", "update": "*", "replace": "*", "create": "-", "delete": "+", "reject": "!"}
-"""How the store differs from the backup where an action is due."""
-LEGEND: Final = "- missing from the store, * different, + extra in the store"
+LEGEND = "- missing from the store, * different, + extra in the store"
 
 _VALUE = 60  # characters of a value
 _SKU = 16  # characters of a SKU where a line has to fit a terminal
@@ -32,8 +31,8 @@ def change_line(action: Action, *, sign: str | None = None, verb: bool = False, 
     """
     image = action.desired or action.existing
     if image is None:
-        return _fitted(f"{sign or SIGNS[action.type]} product {action.product_id}: {_sentence(action.reason)}", width)
-    head = f"{sign or SIGNS[action.type]} "
+        return _fitted(f"{sign or action.sign} product {action.product_id}: {_sentence(action.reason)}", width)
+    head = f"{sign or action.sign} "
     sku = printable(str(image.get("product_sku") or "")) or f"product {action.product_id}"
     file = printable(str(image.get("image_file") or ""))
     ids = f"  (product {action.product_id}, image {printable(str(image.get('id')))})"
@@ -63,17 +62,17 @@ def difference_text(difference: Difference, length: int = _VALUE) -> str:
 
 
 def _details(action: Action, length: int, *, verb: bool) -> Iterator[str]:
-    if action.type in {"create", "delete"}:
+    if isinstance(action, Create | Delete):
         if verb:
-            yield action.type
+            yield action.name
         return
-    if action.type in {"replace", "reject"}:
+    if isinstance(action, Replace | Reject):
         yield _sentence(action.reason)
-    elif action.type == "keep" and action.desired is not None and action.existing is None:
+    elif isinstance(action, Keep) and action.desired is not None and action.existing is None:
         yield _sentence(action.reason)  # it is not there, and may not be created
-    elif action.type == "keep" and action.reason in UNPROVEN:
+    elif isinstance(action, Keep) and action.reason in UNPROVEN:
         yield _sentence(action.reason)
-    if action.existing is not None and action.type != "reject":
+    if action.existing is not None and not isinstance(action, Reject):
         yield from _changes(action, length)
 
 

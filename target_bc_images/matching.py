@@ -8,106 +8,18 @@ pictures is never guessed around: where the present one cannot be read, nobody s
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
-from bc_images.bigcommerce.mapping import InvalidImage, Record, changes, stem
-from target_bc_images.differences import KeptValue, Refusal
+from bc_images.bigcommerce.mapping import Record, changes
+from target_bc_images.changes import source_key
+from target_bc_images.context import PlanContext
+from target_bc_images.picture_match import comparable_name, equal_content, known_same, same_picture, sent_names
 
-__all__ = [
-    "GONE",
-    "NO_PICTURE",
-    "LedgerEntry",
-    "Mode",
-    "Pair",
-    "PictureMatch",
-    "PlanContext",
-    "SourceKey",
-    "Verdict",
-    "comparable_name",
-    "match",
-    "needs_digest",
-    "same_content",
-    "same_picture",
-    "source_key",
-]
-
-Mode: TypeAlias = Literal["upsert", "create_only", "update_only", "mirror"]
-SourceKey: TypeAlias = tuple[str, int]
-"""Which image a record describes: the store it was read from, and its id there."""
-PictureMatch: TypeAlias = Literal["same", "similar", "named", "other", "unknown", "gone"]
-"""``similar`` and ``named`` are weaker than ``same``: the pictures look alike, or only their names are the same."""
-
-GONE = "the picture is gone from the store (HTTP 404)"
-NO_PICTURE = "what the store serves is no picture"
-"""Why nothing is left of a picture that could be lost."""
-
-_LONGEST_NAME = 150  # characters of a name that are compared
-
-
-class LedgerEntry(NamedTuple):
-    """What the ledger says of a source image: the image it became, and the files on both sides.
-
-    `source_file` is empty where that image has had another picture in between: then it proves nothing about pictures.
-    """
-
-    target_id: int
-    source_file: str
-    target_file: str
-
-
-class Verdict(NamedTuple):
-    """What is wrong with a live picture that was read, and why."""
-
-    match: PictureMatch
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class PlanContext:
-    """What planning may rely on beside the records and the live images themselves."""
-
-    store_hash: str  # of the store that is written to
-    mode: Mode = "upsert"
-    entries: dict[SourceKey, LedgerEntry] = field(default_factory=dict)
-    created: dict[SourceKey, int] = field(default_factory=dict)  # the images that this run has created
-    unfinished: set[SourceKey] = field(default_factory=set)  # created, and not as they should be yet, by any run
-    owner_of: dict[int, SourceKey] = field(default_factory=dict)  # live image id -> whose it is by the ledger
-    digests: dict[str, str] = field(default_factory=dict)  # live image_file -> sha256, where it is known
-    altered: set[str] = field(default_factory=set)  # live image_files of which only a copy altered by a CDN can be read
-    unreadable: set[str] = field(default_factory=set)  # live image_files that cannot be read
-    similar: set[tuple[SourceKey, str]] = field(default_factory=set)  # other bytes than live image_file, and alike
-    invalid: dict[int, Sequence[InvalidImage]] = field(default_factory=dict)  # product id -> images without a record
-    verdicts: dict[str, Verdict] = field(default_factory=dict)  # live image_file -> what is wrong with its picture
-    previous_fields: dict[int, Record] = field(
-        default_factory=dict
-    )  # image id -> fields, before a run that was cut short
-    rejections: dict[SourceKey, str] = field(default_factory=dict)  # what must not or cannot be written, and why
-    refusals: dict[SourceKey, dict[str, Refusal]] = field(default_factory=dict)  # by field; of this run
-    kept_values: dict[SourceKey, dict[str, KeptValue]] = field(default_factory=dict)  # by field; of all runs
-    backed_up: Collection[str] | None = None  # the live image_files that may be lost, being kept elsewhere; None: any
-    deletes: bool = True  # whether a mirror deletes now, or once all else is done
-    input_is_partial: bool = False  # the input may lack records of images that are as they should be
-    sends_bytes: bool = True  # what is created has the bytes of the backup, and not those of some address
-
+__all__ = ["Pair", "match", "needs_digest"]
 
 Pair: TypeAlias = tuple[Record, Record | None]
-
-
-def source_key(record: Record) -> SourceKey:
-    """Return which image a record describes."""
-    return record["store_hash"], record["id"]
-
-
-def comparable_name(image_file: str) -> str:
-    """Return what stays of a file's name wherever it has been: for comparing, not for showing.
-
-    Beyond `stem`, WebDAV and the store itself reduce names to ASCII and cut long ones.
-    """
-    return stem(re.sub(r"[^\x00-\x7f]", "-", image_file))[:_LONGEST_NAME] or "image"
 
 
 def match(
@@ -140,7 +52,7 @@ class _Matching:
         return len(self.found) < len(self.desired)
 
     def unpaired(self) -> list[int]:
-        """Return the places of the records that have no image yet, in the order in which images are created."""
+        """Return the indexes of the records that have no image yet, in the order in which images are created."""
         if self._in_order is None:
             by_order = sorted(
                 range(len(self.desired)),
@@ -202,7 +114,7 @@ def _by_ledger(matching: _Matching) -> None:
 
 
 def _by_id_and_content(matching: _Matching) -> None:
-    matching.by_id(lambda record, image: _equal(record, image, matching.context) is True)
+    matching.by_id(lambda record, image: equal_content(record, image, matching.context) is True)
 
 
 def _by_content(matching: _Matching) -> None:
@@ -238,8 +150,8 @@ def _by_id_and_name(matching: _Matching) -> None:
     context = matching.context
     matching.by_id(
         lambda record, image: (
-            _equal(record, image, context) is None
-            and comparable_name(image["image_file"]) in _names(record)
+            equal_content(record, image, context) is None
+            and comparable_name(image["image_file"]) in sent_names(record)
             and not _is_owned_by_other(record, image, context)
         )
     )
@@ -253,9 +165,9 @@ def _by_name(matching: _Matching) -> None:
     matching.by_candidates(
         lambda record: [
             image
-            for name in _names(record)
+            for name in sent_names(record)
             for image in named.get(name, ())
-            if _equal(record, image, context) is None and _is_candidate(record, image, context)
+            if equal_content(record, image, context) is None and _is_candidate(record, image, context)
         ]
     )
 
@@ -297,69 +209,12 @@ def _is_candidate(record: Record, image: Record, context: PlanContext) -> bool:
     source no more, speaks for all. Nor, where records of neighbours may be missing, if it is older than the image that
     the record was read from, since ids only rise; unless both name and content say that the store counts anew.
     """
-    equal = _equal(record, image, context)
+    equal = equal_content(record, image, context)
     if _is_owned_by_other(record, image, context):
         return not context.input_is_partial and equal is True
     if not context.input_is_partial or record["store_hash"] != context.store_hash or image["id"] >= record["id"]:
         return True
-    return equal is True and comparable_name(image["image_file"]) in _names(record)
-
-
-def _names(record: Record) -> set[str]:
-    """Return the names under which a record's picture may have been sent: its own, or its digest."""
-    return {comparable_name(record["image_file"]), record.get("file_sha256") or ""} - {""}
-
-
-# Is the live picture the wanted one?
-
-
-def _equal(record: Record, image: Record, context: PlanContext) -> bool | None:
-    """Whether two pictures have the same bytes; None where nobody knows."""
-    expected, actual = record.get("file_sha256"), context.digests.get(image["image_file"])
-    if expected is None or actual is None:
-        return None
-    if expected == actual:
-        return True
-    # A rendition, or a copy that a CDN has altered, never is its original to the byte.
-    if record.get("file_source") in {"zoom", "cdn"} or image["image_file"] in context.altered:
-        return None
-    has_kept_its_id = record["store_hash"] == context.store_hash and record["id"] == image["id"]
-    return False if context.sends_bytes or has_kept_its_id else None
-
-
-def _known_same(record: Record, image: Record, context: PlanContext) -> bool:
-    """Whether the live picture is known to be the wanted one: image paths never change their content."""
-    if record["store_hash"] == context.store_hash and record["image_file"] == image["image_file"]:
-        return True
-    key = source_key(record)
-    known = context.entries.get(key)
-    if known is not None and known[1:] == (record["image_file"], image["image_file"]):
-        return True
-    return _equal(record, image, context) is True
-
-
-def same_content(record: Record, image: Record, context: PlanContext) -> bool:
-    """Whether both pictures have been read and have the same bytes."""
-    return _equal(record, image, context) is True
-
-
-def same_picture(record: Record, image: Record, context: PlanContext) -> PictureMatch:
-    """Whether the live picture is the wanted one; where no digest can tell, appearance and name do."""
-    if verdict := context.verdicts.get(image["image_file"]):
-        return verdict.match
-    if _known_same(record, image, context):
-        return "same"
-    if _equal(record, image, context) is False:
-        return "other"
-    if (source_key(record), image["image_file"]) in context.similar:
-        return "similar"
-    if comparable_name(image["image_file"]) not in _names(record):
-        return "other"
-    is_unknown = image["image_file"] in context.unreadable and record.get("file_source") != "zoom"
-    if is_unknown:
-        return "unknown"
-    is_comparable = record.get("file_source") not in {"zoom", "cdn"} and image["image_file"] not in context.altered
-    return "same" if is_comparable else "named"
+    return equal is True and comparable_name(image["image_file"]) in sent_names(record)
 
 
 def needs_digest(
@@ -378,11 +233,11 @@ def needs_digest(
     unsure = [
         (record, image)
         for record, image in pairs
-        if record.get("file_sha256") and not (image is not None and _known_same(record, image, context))
+        if record.get("file_sha256") and not (image is not None and known_same(record, image, context))
     ]
     if all_free:
         unsure = [pair for pair in unsure if pair[1] is None or same_picture(pair[0], pair[1], context) == "other"]
-    names = {name for record, _ in unsure for name in _names(record)}
+    names = {name for record, _ in unsure for name in sent_names(record)}
     doubtful = {image["image_file"]: image for _, image in unsure if image is not None}
     doubtful |= {
         image["image_file"]: image

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 
 from bc_images.bigcommerce.mapping import Record
 from bc_images.files.similarity import looks_same
+from target_bc_images.context import LedgerEntry
 from target_bc_images.ledger import Intent, Ledger
 from target_bc_images.live_images import LiveImages
-from target_bc_images.matching import LedgerEntry, comparable_name
+from target_bc_images.picture_match import comparable_name
 
 __all__ = ["RESOLUTION", "PendingCreates"]
 

@@ -15,14 +15,16 @@ from bc_images.bigcommerce.mapping import InvalidImage, InvalidImageError, Recor
 from bc_images.concurrency import ordered_map, workers
 from bc_images.errors import FileUnavailable, NotFound, RequestRejected
 from bc_images.sample import Sample
+from target_bc_images.changes import Action, Mode, Reject, SourceKey, source_key
+from target_bc_images.context import PlanContext
 from target_bc_images.hints import Hints
 from target_bc_images.input import Key, RestoreInput
 from target_bc_images.invalid import split
 from target_bc_images.ledger import Ledger
 from target_bc_images.live_images import LiveImages
-from target_bc_images.matching import Mode, Pair, PlanContext, SourceKey, match, source_key
+from target_bc_images.matching import Pair, match
 from target_bc_images.picture_check import PictureCheck
-from target_bc_images.planning import Action, ProductPlan, plan
+from target_bc_images.planning import ProductPlan, plan
 from target_bc_images.recognise import Recogniser
 from target_bc_images.settings import TargetSettings
 
@@ -108,10 +110,10 @@ class Planner:
         self.without_file_store = 0
         with workers(1, "read ahead") as executor:  # the next batch is read while this one is worked on
             for found in ordered_map(executor, self._read, _chunks(restore_input.groups(self._key)), 2):
-                if mode == "mirror":
+                if mode.deletes:
                     seen.update(found.desired)
                 yield self._batch(found, self._context(mode, restore_input), check)
-        if mode == "mirror":
+        if mode.deletes:
             for products in _chunks(self._products_missing_from_input(restore_input, seen)):
                 context = self._context(mode, restore_input)
                 context.invalid.update({each.id: each.invalid for each in products if each.invalid})
@@ -162,7 +164,7 @@ class Planner:
         desired, existing, invalid, plans = found
         context.invalid.update(invalid)
         self._load_context(desired, existing, context)
-        if check is not None and context.mode != "create_only":
+        if check is not None and context.mode.updates:
             check.check(chain.from_iterable(self._pairs(found, context)), context)
         planned = {each: plan(each, records, existing[each], context) for each, records in desired.items()}
         for product_id in self._reject_unsendable(planned.values(), context):
@@ -242,7 +244,7 @@ class Planner:
                 unclear.append(product_id)
         if not unclear:
             return
-        if context.mode != "update_only":
+        if context.mode.creates:
             self._read_unlisted(unclear, desired, existing, context)
         recogniser = Recogniser(self._live_images, context)
         pairs = recogniser.compare([(_readable_records(desired, each, context), existing[each]) for each in unclear])
@@ -299,10 +301,7 @@ class Planner:
             return None
 
         sending = [
-            action
-            for each in plans
-            for action in each.writes
-            if action.type in {"create", "replace"} and action.desired is not None
+            action for each in plans for action in each.writes if action.sends_bytes and action.desired is not None
         ]
         if not self._live_images.has_file_store:
             self.without_file_store += sum(
@@ -336,7 +335,7 @@ def read_products(store: StoreClient, ids: Sequence[int], context: PlanContext) 
 
 def _rejected(record: Record, reason: str) -> ProductPlan:
     product_id = record["product_id"]
-    return ProductPlan(product_id, [], [], [], [Action("reject", reason, product_id, record)], [])
+    return ProductPlan(product_id, [], [], [], [Reject(reason, product_id, record)], [])
 
 
 def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:

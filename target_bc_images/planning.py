@@ -10,18 +10,18 @@ Every record names its store: where the input does not, the store written to is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from bc_images.bigcommerce.mapping import InvalidImage, Record, changes
 from bc_images.schema import writable_fields
+from target_bc_images.changes import Action, Create, Delete, Keep, Reject, Replace, Update, source_key
+from target_bc_images.context import PictureMatch, PlanContext
 from target_bc_images.differences import Difference, apply_known
 from target_bc_images.invalid import Split, split
-from target_bc_images.matching import PictureMatch, PlanContext, SourceKey, match, same_picture, source_key
+from target_bc_images.matching import match
+from target_bc_images.picture_match import same_picture
 
-__all__ = ["MAX_IMAGES", "MOVED_BY_THE_STORE", "UNPROVEN", "Action", "ActionType", "ProductPlan", "plan", "room_for"]
-
-ActionType: TypeAlias = Literal["create", "replace", "update", "delete", "keep", "reject"]
+__all__ = ["MAX_IMAGES", "MOVED_BY_THE_STORE", "UNPROVEN", "ProductPlan", "plan", "room_for"]
 
 MAX_IMAGES = 1000  # a product (specs/product-images.v2.yml)
 
@@ -40,37 +40,6 @@ MOVED_BY_THE_STORE = ("is_thumbnail", "sort_order")
 """The fields of an image that a store may change when a neighbour is written."""
 
 
-class Action(NamedTuple):
-    """One decision. `desired` is the backup's record, `existing` the image in the store, `fields` what is sent.
-
-    `differences` are fields that the store is known not to take: they are not sent.
-    """
-
-    type: ActionType
-    reason: str
-    product_id: int
-    desired: Record | None = None
-    existing: Record | None = None
-    fields: Mapping[str, Any] = MappingProxyType({})
-    differences: Sequence[Difference] = ()
-    is_sibling: bool = False  # `wanted` is no record of the input, but an image that is to stay as it was
-
-    @property
-    def writes(self) -> bool:
-        """Whether carrying it out changes the store."""
-        return self.type not in {"keep", "reject"}
-
-    @property
-    def is_of_invalid_image(self) -> bool:
-        """Whether it only says that an image of no known record cannot be read: see `_leave`."""
-        return self.desired is None and self.existing is not None and "problem" in self.existing
-
-    @property
-    def key(self) -> SourceKey:
-        """What the action is about: the source image, or one that only the store has."""
-        return source_key(self.desired or self.existing or {"store_hash": "", "id": 0})
-
-
 class ProductPlan(NamedTuple):
     """All actions for one product, and what they were decided from."""
 
@@ -79,7 +48,7 @@ class ProductPlan(NamedTuple):
     existing: Sequence[Record]  # without what has come in since the first plan and is not present
     untouched: Sequence[Record]  # live images that are to stay as they were, in the state to which they belong
     actions: Sequence[Action]
-    writes: Sequence[Action]  # split_records that change the store
+    writes: Sequence[Action]  # those that change the store
 
 
 def plan(
@@ -113,9 +82,9 @@ def plan(
     if invalid:
         actions = [*_beside(actions, split_records.unmatched), *_leave(product_id, split_records, context)]
     actions += _restore_siblings(product_id, untouched, existing, context, moved_thumbnail=thumbnail is not None)
-    if context.mode == "mirror" and context.deletes:
-        actions += [Action("delete", "not in the backup", product_id, existing=image) for image in unmatched]
-    writes = [action for action in actions if action.type != "keep"]
+    if context.mode.deletes and context.deletes:
+        actions += [Delete("not in the backup", product_id, existing=image) for image in unmatched]
+    writes = [action for action in actions if not isinstance(action, Keep)]
     if writes:
         room = room_for(existing) - len(invalid)
         actions = _within_limit([_apply_policy(action, context) for action in actions], room, unmatched, context)
@@ -124,7 +93,7 @@ def plan(
 
 
 def _previously_present(existing: Sequence[Record], first: ProductPlan, context: PlanContext) -> Sequence[Record]:
-    """Return the images that were there before, and split_records that have been created since."""
+    """Return the images that were there before, and those that have been created since."""
     sources = map(source_key, first.desired)
     ids = {image["id"] for image in first.existing} | {
         context.entries[each].target_id for each in sources if each in context.entries
@@ -136,7 +105,7 @@ def _previously_present(existing: Sequence[Record], first: ProductPlan, context:
 
 
 def _thumbnail(desired: Sequence[Record]) -> Record | None:
-    """Return the one record that becomes the thumbnail: a product has one, the first of split_records that claim it."""
+    """Return the one record that becomes the thumbnail: a product has one, the first of those that claim it."""
     claims = (record for record in desired if record["is_thumbnail"])
     return min(claims, key=lambda record: (record["sort_order"], record["id"]), default=None)
 
@@ -160,9 +129,9 @@ def _decide(
         return _create(product_id, record, context, others_thumbnail=others_thumbnail)
     picture = same_picture(record, image, context)
     fields = changes(record, image)
-    if context.mode == "create_only":
+    if not context.mode.updates:
         if source_key(record) not in context.unfinished or picture != "same":
-            return Action("keep", "in the store, and create_only changes nothing", product_id, record, image)
+            return Keep("in the store, and create_only changes nothing", product_id, record, image)
         if others_thumbnail:
             fields.pop("is_thumbnail", None)
     if fields.get("is_thumbnail") is False and (
@@ -173,42 +142,41 @@ def _decide(
         del fields["is_thumbnail"]
     fields, differences = _known(record, image, fields, context)
     if picture in {"unknown", "other", "gone"}:
-        return _other_picture(Action("replace", "", product_id, record, image, fields, differences), picture, context)
+        return _replace(Replace("", product_id, record, image, fields, differences), picture, context)
     if fields:
-        return Action("update", f"differs in {', '.join(fields)}", product_id, record, image, fields, differences)
+        return Update(f"differs in {', '.join(fields)}", product_id, record, image, fields, differences)
     if differences:
         reason = f"the store does not take {', '.join(each.field for each in differences)}"
-        return Action("keep", reason, product_id, record, image, differences=differences)
+        return Keep(reason, product_id, record, image, differences=differences)
     verdict = context.verdicts.get(image["image_file"])
     reason = verdict.reason if verdict else _KEPT.get(picture, "nothing differs")
-    return Action("keep", reason, product_id, record, image)
+    return Keep(reason, product_id, record, image)
 
 
-def _other_picture(action: Action, picture: PictureMatch, context: PlanContext) -> Action:
-    """Decide about an image whose picture is not that of the backup, or may not be; `action` would replace it."""
+def _replace(action: Replace, picture: PictureMatch, context: PlanContext) -> Action:
+    """Decide about an image whose picture is not that of the backup, or may not be; `action` has no reason yet."""
     record, image = action.desired or {}, action.existing or {}
     verdict = context.verdicts.get(image["image_file"])
     if picture == "unknown":
-        reason = "the present picture cannot be read, so nobody can tell whether it is the one of the backup"
-        return action._replace(type="reject", reason=verdict.reason if verdict else reason, fields={})
+        reason = "the present picture cannot be read, so that it cannot be compared with that of the backup"
+        return action.convert(Reject, verdict.reason if verdict else reason, {})
     if verdict is not None and not record.get("file_sha256"):
-        reason = f"{verdict.reason}, and the backup has no file of it"
-        return action._replace(type="reject", reason=reason, fields={})
+        return action.convert(Reject, f"{verdict.reason}, and the backup has no file of it", {})
     is_similar = (source_key(record), image["image_file"]) in context.similar
     reason = RE_ENCODED if is_similar else "the picture is another one"
-    return action._replace(reason=verdict.reason if verdict else reason)
+    return action.convert(Replace, verdict.reason if verdict else reason)
 
 
 def _create(product_id: int, record: Record, context: PlanContext, *, others_thumbnail: bool) -> Action:
-    if context.mode == "update_only":
-        return Action("keep", "not in the store, and update_only creates nothing", product_id, record)
+    if not context.mode.creates:
+        return Keep("not in the store, and update_only creates nothing", product_id, record)
     fields = {name: record.get(name) for name in writable_fields()}
     fields["description"] = fields["description"] or ""
-    if context.mode == "create_only" and others_thumbnail:
+    if not context.mode.updates and others_thumbnail:
         fields["is_thumbnail"] = False  # it would be taken from an image that is not to change
     fields, _ = _known(record, None, fields, context)
     reason = "not in the store" if record.get("file_sha256") else f"not in the store, and {NO_FILE}"
-    return Action("create", reason, product_id, record, None, fields)
+    return Create(reason, product_id, record, None, fields)
 
 
 def _known(
@@ -224,33 +192,33 @@ def _known(
 def _leave(product_id: int, split_records: Split, context: PlanContext) -> Iterator[Action]:
     """Leave the images alone that cannot be read; a mirror, which answers for all, names those of no record too."""
     for record, image in split_records.invalid:
-        if context.mode == "create_only":
-            yield Action("keep", "in the store, and create_only changes nothing", product_id, record)
+        if not context.mode.updates:
+            yield Keep("in the store, and create_only changes nothing", product_id, record)
         else:
             reason = f"its image in the store cannot be read and is left as it is ({image.problem})"
-            yield Action("reject", reason, product_id, record)
-    for image in split_records.unmatched if context.mode == "mirror" else ():
+            yield Reject(reason, product_id, record)
+    for image in split_records.unmatched if context.mode.deletes else ():
         existing = {"store_hash": context.store_hash, **image._asdict()}
         reason = f"an image of the store cannot be read and is left as it is ({image.problem})"
-        yield Action("reject", reason, product_id, existing=existing)
+        yield Reject(reason, product_id, existing=existing)
 
 
 def _beside(actions: Iterable[Action], unmatched: Sequence[InvalidImage]) -> Iterator[Action]:
     """Reject the creates whose images may be there already, among those that cannot be read."""
     for action in actions:
-        if action.type == "create" and unmatched:
+        if isinstance(action, Create) and unmatched:
             reason = f"it may be the image of the store that cannot be read ({unmatched[0].text}): correct that first"
-            yield action._replace(type="reject", reason=reason, fields=MappingProxyType({}))
+            yield action.convert(Reject, reason, {})
         else:
             yield action
 
 
 def _untouched(existing: Sequence[Record], unmatched: Sequence[Record], context: PlanContext) -> Sequence[Record]:
     """Return the images that are not to change, as they are or, where a run was cut short, as they were before it."""
-    if context.mode == "mirror":
+    if context.mode.deletes:
         return []
     staying = unmatched
-    if context.mode == "create_only":
+    if not context.mode.updates:
         staying = [image for image in existing if image["id"] not in _unfinished(context)]
     if not context.previous_fields:
         return staying
@@ -283,10 +251,10 @@ def _restore_siblings(
         fields, differences = _known(before, image, fields, context)
         if fields:
             reason = f"moved by the store, {', '.join(fields)} put back"
-            yield Action("update", reason, product_id, before, image, fields, differences, is_sibling=True)
+            yield Update(reason, product_id, before, image, fields, differences, is_sibling=True)
         elif differences:
             reason = "moved by the store"
-            yield Action("keep", reason, product_id, before, image, {}, differences, is_sibling=True)
+            yield Keep(reason, product_id, before, image, {}, differences, is_sibling=True)
 
 
 # Refusing: what must not be done?
@@ -297,14 +265,14 @@ def _apply_policy(action: Action, context: PlanContext) -> Action:
     if not action.writes:
         return action
     reason = context.rejections.get(action.key)
-    lost = action.existing["image_file"] if action.existing and action.type in {"replace", "delete"} else None
+    lost = action.existing["image_file"] if action.existing and action.loses_bytes else None
     verdict = context.verdicts.get(lost) if lost is not None else None
     if verdict is not None and verdict.match == "gone":
         lost = None
     if reason is None and lost is not None and context.backed_up is not None and lost not in context.backed_up:
         way = "it cannot be downloaded. Set allow_data_loss to do without" if context.sends_bytes else _WAYS_TO_KEEP
-        reason = f"{action.type} would lose the present picture, of which no copy is kept ({lost}): {way}"
-    return action if reason is None else action._replace(type="reject", reason=reason)
+        reason = f"{action.name} would lose the present picture, of which no copy is kept ({lost}): {way}"
+    return action if reason is None else action.convert(Reject, reason)
 
 
 _WAYS_TO_KEEP = "set file_store to have one, or allow_data_loss"
@@ -322,18 +290,18 @@ def _within_limit(
 
     Where a mirror deletes later, creates for which there is no room before that are left for later, too.
     """
-    deletes = [action.existing for action in actions if action.type == "delete"]
-    if context.mode == "mirror" and not context.deletes:
+    deletes = [action.existing for action in actions if isinstance(action, Delete)]
+    if context.mode.deletes and not context.deletes:
         deletes = [
             image for image in unmatched if context.backed_up is None or image["image_file"] in context.backed_up
         ]
     room = room_now + len(deletes)
     found: list[Action] = []
     for action in actions:
-        if action.type != "create":
+        if not isinstance(action, Create):
             found.append(action)
         elif room <= 0:
-            found.append(action._replace(type="reject", reason=f"a product holds at most {MAX_IMAGES} images"))
+            found.append(action.convert(Reject, f"a product holds at most {MAX_IMAGES} images"))
         else:
             if context.deletes or room_now > 0:
                 found.append(action)

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bc_images.bigcommerce.mapping import Record
+from target_bc_images.changes import Action, Create, Delete, Keep, Reject, SourceKey, Status, Update, source_key
 from target_bc_images.differences import Difference, KeptValue, as_sent
 from target_bc_images.ledger import Intent
-from target_bc_images.matching import SourceKey, source_key
-from target_bc_images.planning import MOVED_BY_THE_STORE, Action, ActionType, ProductPlan, room_for
-from target_bc_images.report import Status
+from target_bc_images.planning import MOVED_BY_THE_STORE, ProductPlan, room_for
 
 __all__ = ["MAX_WRITES", "Failure", "Outcome", "ProductTask", "sort_key"]
 
@@ -71,7 +70,7 @@ class ProductTask:
     pending_reason: str = ""  # what is not known, and when it will be
     is_answered: bool = False  # that create was answered with a success
     differences: dict[SourceKey, Sequence[Difference]] = field(default_factory=dict)  # by the latest plan
-    unconfirmed: Counter[tuple[SourceKey, ActionType]] = field(
+    unconfirmed: Counter[tuple[SourceKey, type[Action]]] = field(
         default_factory=Counter
     )  # successes, whatever came of them
     is_read_back: bool = True  # read since the last write
@@ -99,21 +98,21 @@ class ProductTask:
         Where the product would be too full in between, its deletes come first.
         """
         self.todo.sort(key=sort_key)
-        if sum(action.type == "create" for action in self.todo) > room_for(self.images):
-            self.todo.sort(key=lambda action: action.type != "delete")
+        if sum(isinstance(action, Create) for action in self.todo) > room_for(self.images):
+            self.todo.sort(key=lambda action: not isinstance(action, Delete))
         self.is_read_back = False
 
     def note_created(self, action: Action, image_id: int) -> None:
         """Take down an image that was created; one that the plan has not foreseen is reported by itself."""
         key = action.key
-        is_planned = any(planned.key == key and planned.type == "create" for planned in self.first.actions)
+        is_planned = any(planned.key == key and isinstance(planned, Create) for planned in self.first.actions)
         if key in self.created or not is_planned:
             self.created_besides.append((action, self.created.get(key, image_id)))
         self.created[key] = image_id
 
     def count_success(self, action: Action, *, is_answered: bool = True) -> None:
         """Count a write that the store has answered with a success, whatever came of it."""
-        self.unconfirmed[action.key, action.type] += is_answered
+        self.unconfirmed[action.key, type(action)] += is_answered
 
     def wrote(self, action: Action, fields: Mapping[str, Any], answer: Record) -> None:
         """Take down that fields were written, and the image with which the store has answered."""
@@ -141,7 +140,7 @@ class ProductTask:
         """
         state = [
             [(each["id"], each["image_file"], *(each[name] for name in _SHOWN)) for each in self.images],
-            [(each.type, each.key, dict(each.fields)) for each in self.todo],
+            [(type(each), each.key, dict(each.fields)) for each in self.todo],
         ]
         is_stalled = state == self._last_state
         self._last_state = state
@@ -177,7 +176,7 @@ class ProductTask:
             yield self._unfinished(action, action, differences.pop(key, ()), is_stopped=is_stopped)
         siblings = {source_key(sibling): sibling for sibling in self.first.untouched}
         for key in differences.keys() & siblings.keys():
-            moved = Action("update", "moved by the store", self.product_id, siblings[key], is_sibling=True)
+            moved = Update("moved by the store", self.product_id, siblings[key], is_sibling=True)
             yield Outcome(moved, "done", key[1], differences=differences[key])
 
     def _outcome(
@@ -190,7 +189,7 @@ class ProductTask:
         is_stopped: bool,
     ) -> Outcome:
         """Say how an action of the first plan ended, of which `unfinished` is left to do or `failure` has come."""
-        if action.type == "reject":
+        if isinstance(action, Reject):
             return Outcome(action, "rejected", error=action.reason)
         if self.pending_create is not None and self.pending_create.source == action.key:
             return Outcome(action, "undecided", error=self.pending_reason, is_unknown=True)
@@ -208,7 +207,7 @@ class ProductTask:
         if not self.is_read_back or self.pending_create is not None:  # nor are the neighbours, which the store may move
             return Outcome(action, "unverified", target_id, _UNVERIFIED, differences=known)
         if action.key in self.adopted:
-            kept = action._replace(type="keep", reason="another run has created it meanwhile")
+            kept = action.convert(Keep, "another run has created it meanwhile")
             return Outcome(kept, "kept", self.adopted[action.key], differences=known)
         return Outcome(action, "done" if action.writes else "kept", target_id, differences=known)
 
@@ -219,14 +218,14 @@ class ProductTask:
         if is_stopped:
             return Outcome(action, "not reached", differences=known)
         reason = _not_settled(is_stopped=is_stopped)
-        if later.type == "update":  # the store has answered every write with a success
+        if isinstance(later, Update):  # the store has answered every write with a success
             return Outcome(action, "done", differences=(*known, *_left(later, reason)))
         return Outcome(action, "failed", error=reason, differences=known)
 
     def _is_created(self, action: Action) -> bool:
         """Whether an image was created and has been seen since."""
         image_id = self.created.get(action.key)
-        return action.type == "create" and image_id is not None and image_id not in self.unlisted
+        return isinstance(action, Create) and image_id is not None and image_id not in self.unlisted
 
     def _created(
         self,
@@ -275,4 +274,4 @@ def sort_key(action: Action) -> tuple[bool, bool, bool, int, int]:
     order = action.desired["sort_order"] if action.desired is not None else 0
     moves_forward = action.existing is not None and action.existing["sort_order"] >= order
     sets_thumbnail = action.existing is not None and action.fields.get("is_thumbnail") is True
-    return action.type == "delete", sets_thumbnail, moves_forward, order, action.key[1]
+    return isinstance(action, Delete), sets_thumbnail, moves_forward, order, action.key[1]

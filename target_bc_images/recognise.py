@@ -7,17 +7,11 @@ from typing import TypeAlias
 
 from bc_images.bigcommerce.mapping import Record
 from bc_images.files.similarity import looks_same
+from target_bc_images.changes import SourceKey, source_key
+from target_bc_images.context import LedgerEntry, PlanContext
 from target_bc_images.live_images import LiveImages
-from target_bc_images.matching import (
-    LedgerEntry,
-    PlanContext,
-    SourceKey,
-    match,
-    needs_digest,
-    same_content,
-    same_picture,
-    source_key,
-)
+from target_bc_images.matching import match, needs_digest
+from target_bc_images.picture_match import equal_content, same_picture
 
 __all__ = ["Recogniser"]
 
@@ -51,7 +45,7 @@ class Recogniser:
             source_key(record): LedgerEntry(image["id"], record["image_file"], image["image_file"])
             for desired, existing in products
             for record, image in match(desired, existing, self._context)[0]
-            if image is not None and same_content(record, image, self._context)
+            if image is not None and equal_content(record, image, self._context)
         }
 
     def _look(self, images: Sequence[Record]) -> None:

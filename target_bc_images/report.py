@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Self, TypeAlias
+from typing import Any, BinaryIO, Self
 
 import orjson
 
@@ -19,15 +19,15 @@ from bc_images.private_files import create_private, make_private_folder
 from bc_images.regular_files import FileProblem, file_problem, open_output
 from bc_images.text import printable
 from bc_images.units import counted
+from target_bc_images.changes import ACTIONS, Action, Delete, Keep, Reject, Status
 from target_bc_images.differences import Difference
 from target_bc_images.lines import LEGEND, change_line, difference_text
-from target_bc_images.planning import Action, ProductPlan
+from target_bc_images.planning import ProductPlan
 from target_bc_images.problems import Problems
 
-__all__ = ["ACTIONS", "UNFINISHED", "Report", "Status"]
+__all__ = ["UNFINISHED", "Report"]
 
-ACTIONS = ("create", "replace", "update", "delete", "keep", "reject")
-Status: TypeAlias = Literal["done", "planned", "kept", "rejected", "failed", "undecided", "unverified", "not reached"]
+_NAMES = [action.name for action in ACTIONS]
 _STATUSES: tuple[Status, ...] = (
     "planned",
     "done",
@@ -99,7 +99,7 @@ class Report:
     @property
     def records(self) -> int:
         """How many records were taken down: all actions but deletes."""
-        return self.counts.total() - sum(count for (action, _), count in self.counts.items() if action == "delete")
+        return self.counts.total() - sum(count for (action, _), count in self.counts.items() if action == Delete.name)
 
     def __getitem__(self, action: str) -> int:
         """Return how many actions of one kind came to a good end (or would, in a dry run)."""
@@ -115,10 +115,10 @@ class Report:
         differences: Sequence[Difference] | None = None,
     ) -> None:
         """Take down one action and how it ended; `differences` are those of the action where nothing else is said."""
-        self.counts[action.type, status] += 1
+        self.counts[action.name, status] += 1
         differences = action.differences if differences is None else differences
         if self.by_product is not None:
-            self.by_product[action.product_id][action.type] += 1
+            self.by_product[action.product_id][action.name] += 1
         existing_id = action.existing["id"] if action.existing else None
         source_id = action.desired["id"] if action.desired else None
         self._add_to_lists(action, status, source_id or existing_id, error, differences)
@@ -158,20 +158,17 @@ class Report:
         if (
             self._path is None
             and self.by_product is None
-            and all(action.type == "keep" and not action.differences for action in actions)
+            and all(isinstance(action, Keep) and not action.differences for action in actions)
         ):
-            self.counts["keep", "kept"] += len(actions)  # nearly every product of nearly every run
+            self.counts[Keep.name, Keep.status] += len(actions)  # nearly every product of nearly every run
             return
         for action in actions:
-            if action.type == "reject":
-                self.add(action, "rejected", error=action.reason)
-            else:
-                self.add(action, "kept")
+            self.add(action, action.status, error=action.reason if isinstance(action, Reject) else None)
 
     def reject(self, record: Record, reason: str, product_id: int | None = None) -> None:
         """Take down a record that cannot be restored."""
         found = product_id if product_id is not None else record.get("product_id")
-        self.add(Action("reject", reason, found if isinstance(found, int) else 0, _with_id(record)), "rejected")
+        self.add(Reject(reason, found if isinstance(found, int) else 0, _with_id(record)), "rejected")
 
     def add_unreached(self, record: Record) -> None:
         """Take down a record that the run did not come to: no action was decided for it."""
@@ -209,7 +206,7 @@ class Report:
     def summary(self) -> dict[str, Any]:
         """Return the counts as one JSON object."""
         return {
-            "summary": {name: self[name] for name in ACTIONS},
+            "summary": {name: self[name] for name in _NAMES},
             "rejected": self.with_status("rejected"),
             "failed": self.with_status("failed"),
             "undecided": self.with_status("undecided"),
@@ -230,7 +227,7 @@ class Report:
         rows = [["action", *statuses]]
         rows += [
             [name, *(str(self.counts[name, status] or "-") for status in statuses)]
-            for name in (*ACTIONS, _UNPLANNED)
+            for name in (*_NAMES, _UNPLANNED)
             if name in present
         ]
         if self.by_product is not None:
@@ -326,7 +323,7 @@ def _line(
 ) -> dict[str, Any]:
     """Return what the file says of one action."""
     line: dict[str, Any] = {
-        "action": action.type,
+        "action": action.name,
         "reason": action.reason,
         "product_id": action.product_id,
         "source_id": action.desired["id"] if action.desired else None,

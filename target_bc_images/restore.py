@@ -20,13 +20,12 @@ from bc_images.progress import Progress, Sample
 from bc_images.settings import Settings
 from bc_images.units import counted
 from target_bc_images.before_images import UndoWriter
+from target_bc_images.changes import Action, Delete, Mode, Reject, SourceKey
 from target_bc_images.executor import Executor
 from target_bc_images.input import Key, RestoreInput
 from target_bc_images.ledger import Ledger
 from target_bc_images.live_images import LiveImages
-from target_bc_images.matching import Mode, SourceKey
 from target_bc_images.planner import Batch, Planner
-from target_bc_images.planning import Action
 from target_bc_images.report import Report
 from target_bc_images.settings import TargetSettings
 from target_bc_images.without_file import warn_of_records_without_file
@@ -96,7 +95,7 @@ class Restore:
             planner = Planner(self._options, self._store, ledger, self._live_images, tries_again=True)
             compared = 0
             with self._progress("verify", restore_input, lambda: compared):
-                for plans, _ in planner.batches(restore_input, "mirror", self._options.picture_sample):
+                for plans, _ in planner.batches(restore_input, Mode.MIRROR, self._options.picture_sample):
                     for plan in plans:
                         compared += sum(action.desired is not None for action in plan.actions)
                         yield from plan.actions
@@ -111,9 +110,9 @@ class Restore:
         for missing in self._products_not_in_input(restore_input, options.mode):
             report.add(missing, "rejected")
         is_understood = restore_input.has_records or not report.skipped
-        if not restore_input.count and not (options.mode == "mirror" and restore_input.is_complete and is_understood):
+        if not restore_input.count and not (options.mode.deletes and restore_input.is_complete and is_understood):
             report.should_publish = True
-            if options.mode == "mirror":
+            if options.mode.deletes:
                 self.deletes_skipped_reason = (
                     restore_input.incomplete_reason or "no record of the input is one of an image or a product"
                 )
@@ -147,7 +146,7 @@ class Restore:
             )
             if not options.dry_run:
                 executor.recover_pending()
-            mode = self._effective_mode(planner, restore_input, report) if options.mode == "mirror" else options.mode
+            mode = self._effective_mode(planner, restore_input, report) if options.mode.deletes else options.mode
             done, already_reported = 0, report.records
 
             def sample() -> Sample:
@@ -200,22 +199,21 @@ class Restore:
         A mirror is another matter: a whole input that lists no products speaks for all, and this one has no image.
         """
         by_id = self._options.match_products_by != "sku"
-        if mode == "mirror" and by_id and restore_input.is_complete and not restore_input.lists_products:
+        if mode.deletes and by_id and restore_input.is_complete and not restore_input.lists_products:
             return []
         return [
-            Action("reject", "the input has no image of this product", each)
-            for each in restore_input.products_without_images()
+            Reject("the input has no image of this product", each) for each in restore_input.products_without_images()
         ]
 
     def _unverifiable_products(self, restore_input: RestoreInput) -> Iterator[Action]:
         """Reject the chosen products that cannot be compared, because input or store know nothing of them."""
-        missing = self._products_not_in_input(restore_input, "mirror")
+        missing = self._products_not_in_input(restore_input, Mode.MIRROR)
         yield from missing
         if not missing and (empty := restore_input.products_without_images()):
             there = {product.id for product in self._store.products(empty)}
             for product_id in empty:
                 if product_id not in there:
-                    yield Action("reject", f"there is no product {product_id} in the store", product_id)
+                    yield Reject(f"there is no product {product_id} in the store", product_id)
 
     @contextmanager
     def _ledger(self, open_ledger: Callable[[Path, str], Ledger]) -> Iterator[Ledger]:
@@ -248,8 +246,8 @@ class Restore:
                 ):  # a batch plans a page
                     for record in records:
                         report.add_unreached(record)
-                if self._options.mode == "mirror":
-                    report.add(Action("delete", "the run ended before it had looked for all deletes", 0), "not reached")
+                if self._options.mode.deletes:
+                    report.add(Delete("the run ended before it had looked for all deletes", 0), "not reached")
 
     def _enforce_limits(self, batches: Iterator[Batch], report: Report) -> Iterator[Batch]:
         """Pass on batches until one is not to be carried out.
@@ -262,8 +260,8 @@ class Restore:
         for batch in batches:
             if self._stop.is_set():
                 return
-            deletes += sum(action.type == "delete" for each in batch.plans for action in each.writes)
-            if self._options.on_error == "stop" and _count(batch)["reject"]:
+            deletes += sum(isinstance(action, Delete) for each in batch.plans for action in each.writes)
+            if self._options.on_error == "stop" and _count(batch)[Reject]:
                 report.batches += 1
                 report.add_all(batch.plans, "planned" if self._options.dry_run else "not reached")
                 raise PartialFailure("a record was rejected, and on_error is stop: nothing more was written.")
@@ -284,33 +282,33 @@ class Restore:
         elif report.unfinished:
             self.deletes_skipped_reason = "records were rejected"
         else:
-            counts: Counter[str] = Counter()
+            counts: Counter[type[Action]] = Counter()
             invalid: list[Action] = []  # images of no record that cannot be read: no upsert would name them
             refused: list[Action] = []  # nor those whose pictures would be lost
-            with self._progress("plan", restore_input, lambda: counts.total() - counts["delete"]):
-                for batch in planner.batches(restore_input, "mirror"):
+            with self._progress("plan", restore_input, lambda: counts.total() - counts[Delete]):
+                for batch in planner.batches(restore_input, Mode.MIRROR):
                     counts += _count(batch)
-                    rejected = [action for each in batch.plans for action in each.actions if action.type == "reject"]
+                    rejected = [action for each in batch.plans for action in each.actions if isinstance(action, Reject)]
                     invalid += [action for action in rejected if action.is_of_invalid_image]
                     refused += [action for action in rejected if is_refused_delete(action)]
             most = self._options.max_deletes or 0
-            if counts["delete"] > most:
+            if counts[Delete] > most:
                 raise SettingsError(
-                    f"mirror would delete {counted(counts['delete'], 'image')}, more than max_deletes {most}: nothing "
+                    f"mirror would delete {counted(counts[Delete], 'image')}, more than max_deletes {most}: nothing "
                     "was written. Look at the plan with dry_run and a larger max_deletes."
                 )
             for action in (*invalid, *refused):
                 report.add(action, "rejected")
             reasons = [refused_deletes_reason(len(refused))] if refused else []
-            if counts["reject"] > len(invalid) + len(refused):
+            if counts[Reject] > len(invalid) + len(refused):
                 reasons.append("records were rejected")
             elif invalid:
                 reasons.append(f"of product {invalid[0].product_id} {invalid[0].reason}")
             self.deletes_skipped_reason = " and ".join(reasons) or None
         if self.deletes_skipped_reason is None:
-            return "mirror"
+            return Mode.MIRROR
         logger.warning("mirror: nothing is deleted, because %s.", self.deletes_skipped_reason)
-        return "upsert"
+        return Mode.UPSERT
 
 
 def _warn_of_missing_files(planner: Planner) -> None:
@@ -324,5 +322,5 @@ def _warn_of_missing_files(planner: Planner) -> None:
         )
 
 
-def _count(batch: Batch) -> Counter[str]:
-    return Counter(action.type for each in batch.plans for action in each.actions)
+def _count(batch: Batch) -> Counter[type[Action]]:
+    return Counter(type(action) for each in batch.plans for action in each.actions)

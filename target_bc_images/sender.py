@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from typing import Any
 
 from bc_images.bigcommerce import ImageSource, StoreClient, UrlSource
 from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import FatalError, OutcomeUnknown, RequestRejected, UnexpectedResponse
 from bc_images.files.upload import Uploader
+from target_bc_images.changes import Action, Delete, Update
+from target_bc_images.context import LedgerEntry, PlanContext
 from target_bc_images.differences import OMITTED, Refusal, replacements
 from target_bc_images.ledger import Intent, Ledger
 from target_bc_images.live_images import LiveImages
-from target_bc_images.matching import LedgerEntry, PlanContext, comparable_name
 from target_bc_images.pending import PendingCreates
-from target_bc_images.planning import Action
+from target_bc_images.picture_match import comparable_name
 from target_bc_images.product_task import ProductTask
 
 __all__ = ["Sender"]
@@ -63,11 +65,11 @@ class Sender:
                 fields = self._replaced(action, error, context)
                 if fields is None:
                     raise
-                if action.type == "update" and len(action.fields) > 1 and not fields:
+                if isinstance(action, Update) and len(action.fields) > 1 and not fields:
                     return self._update_one_by_one(action, task, context)
-                if action.type == "update" and not fields:
+                if isinstance(action, Update) and not fields:
                     raise
-                action = action._replace(fields=fields)
+                action = replace(action, fields=fields)
 
     def _replaced(self, action: Action, error: RequestRejected, context: PlanContext) -> dict[str, Any] | None:
         """Return the fields to send after a refusal, and take down what it was about; None where it was not them."""
@@ -97,7 +99,7 @@ class Sender:
         errors = []
         for name, value in action.fields.items():
             try:
-                self.carry_out(action._replace(fields={name: value}), task, context)
+                self.carry_out(replace(action, fields={name: value}), task, context)
             except RequestRejected as error:
                 errors.append(error)
         if len(errors) == len(action.fields):
@@ -105,9 +107,9 @@ class Sender:
 
     def _request(self, action: Action, task: ProductTask, context: PlanContext) -> None:
         image_id = action.existing["id"] if action.existing else 0
-        if action.type == "delete":
+        if isinstance(action, Delete):
             self._delete(action, task, image_id)
-        elif action.type == "update":
+        elif isinstance(action, Update):
             task.wrote(action, action.fields, self._store.update(task.product_id, image_id, action.fields))
         elif action.desired is not None:
             image = self._send(action, action.desired, task)
@@ -170,7 +172,7 @@ class Sender:
         return image
 
     def _delete(self, action: Action, task: ProductTask, image_id: int) -> None:
-        doomed = {each.existing["id"] for each in task.todo if each.type == "delete" and each.existing}
+        doomed = {each.existing["id"] for each in task.todo if isinstance(each, Delete) and each.existing}
         if len(doomed) > 1 and doomed == {image["id"] for image in self._store.images(task.product_id)}:
             self._store.delete_all(task.product_id, doomed)
             task.todo = [action]

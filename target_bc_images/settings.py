@@ -11,7 +11,7 @@ from platformdirs import user_state_path
 
 from bc_images.errors import SettingsError
 from bc_images.sample import Sample
-from target_bc_images.matching import Mode
+from target_bc_images.changes import Mode
 
 __all__ = ["PROPERTIES", "TargetSettings"]
 
@@ -117,7 +117,7 @@ _SAMPLES = {"off": None, "sample": Sample(share=0.05), "all": Sample(share=1.0)}
 class TargetSettings:
     """The target's own settings, checked; `picture_sample` is what `check_pictures` asks for."""
 
-    mode: Mode = "upsert"
+    mode: Mode = Mode.UPSERT
     max_deletes: int | None = None
     dry_run: bool = False
     match_products_by: Literal["id", "sku"] | None = None
@@ -147,9 +147,10 @@ class TargetSettings:
             values["state_dir"] = Path(values["state_dir"]).expanduser()
         else:  # whatever the working folder is: a ledger that is not found is one that does not count
             values["state_dir"] = user_state_path("bc-images", appauthor=False) / str(config.get("store_hash"))
+        values["mode"] = Mode(values.get("mode", Mode.UPSERT))
         values["picture_sample"] = _SAMPLES[values.get("check_pictures", "off")]
         options = cls(**values)
-        if options.mode == "mirror" and options.max_deletes is None:
+        if options.mode.deletes and options.max_deletes is None:
             raise SettingsError("mode mirror deletes images: set max_deletes to the most it may delete.")
         if options.upload_method == "webdav" and not (config.get("webdav_username") and config.get("webdav_password")):
             raise SettingsError("upload_method webdav needs webdav_username and webdav_password.")

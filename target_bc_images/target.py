@@ -138,7 +138,7 @@ class TargetBCImages(SingerPlugin, Target):
         if not self.stream_names.has_images:
             reason = without_images([*self.mapper.stream_maps])
             raise PartialFailure(f"{reason} Nothing was restored, and no STATE is passed on.")
-        if (self._is_undo or self.message_reader.is_truncated) and self.options.mode == "mirror":
+        if (self._is_undo or self.message_reader.is_truncated) and self.options.mode.deletes:
             self.restore_input.drop_unmarked()  # what may list a product in part must not delete from it
         self.logger.info("Read %d messages: %s.", counts.total(), dict(counts))
         self.process_endofpipe()

@@ -23,7 +23,7 @@ def warn_of_records_without_file(batches: Iterable[Batch]) -> Iterator[Batch]:
     count = 0
     for batch in batches:
         for action in chain.from_iterable(each.writes for each in batch.plans):
-            if action.type in {"create", "replace"} and action.desired and not action.desired.get("file_sha256"):
+            if action.sends_bytes and action.desired and not action.desired.get("file_sha256"):
                 count += 1
                 if count <= MOST_NAMED:
                     logger.warning("%s: %s.", name_of(action.desired), NO_FILE)

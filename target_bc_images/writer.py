@@ -10,11 +10,11 @@ from bc_images.bigcommerce import StoreClient
 from bc_images.errors import AuthError, StoreSuspended
 from bc_images.units import counted
 from target_bc_images.before_images import UndoWriter
+from target_bc_images.changes import Action, Create, Delete, Reject, SourceKey
 from target_bc_images.executor import Executor
 from target_bc_images.ledger import Ledger
-from target_bc_images.matching import SourceKey
 from target_bc_images.planner import Batch, read_products
-from target_bc_images.planning import Action, plan, room_for
+from target_bc_images.planning import plan, room_for
 from target_bc_images.report import Report
 
 __all__ = ["Writer", "is_refused_delete", "refused_deletes_reason"]
@@ -71,7 +71,7 @@ class Writer:
             safe = batch if allow_data_loss else _require_backups(batch, backed_up)
             self._report.batches += 1
             refused += sum(is_refused_delete(action) for each in safe.plans for action in each.actions)
-            if deleting := [each for each in safe.plans if any(action.type == "delete" for action in each.writes)]:
+            if deleting := [each for each in safe.plans if any(isinstance(action, Delete) for action in each.writes)]:
                 now = _without_deletes(safe)
                 later.append(_left_for_later(Batch(deleting, safe.context), now))
                 safe = now
@@ -152,7 +152,7 @@ def _require_backups(batch: Batch, backed_up: set[str]) -> Batch:
 def is_refused_delete(action: Action) -> bool:
     """Whether a mirror would have deleted an image, and must not."""
     is_extra = action.desired is None and action.existing is not None and not action.is_of_invalid_image
-    return action.type == "reject" and is_extra
+    return isinstance(action, Reject) and is_extra
 
 
 def refused_deletes_reason(count: int) -> str:
@@ -170,7 +170,7 @@ def _without_deletes(batch: Batch) -> Batch:
     plans = []
     for each in batch.plans:
         room = room_for(each.existing)
-        creates = [action for action in each.writes if action.type == "create"]
+        creates = [action for action in each.writes if isinstance(action, Create)]
         late = {action.key for action in creates[max(0, room) :]}
         plans.append(
             each._replace(
@@ -182,7 +182,7 @@ def _without_deletes(batch: Batch) -> Batch:
 
 
 def _is_done_now(action: Action, late: Collection[SourceKey]) -> bool:
-    return action.type != "delete" and not (action.type == "create" and action.key in late)
+    return not isinstance(action, Delete) and not (isinstance(action, Create) and action.key in late)
 
 
 def _left_for_later(batch: Batch, now: Batch) -> Batch:

@@ -16,8 +16,8 @@ from bc_images import jsonl, logs, schema
 from bc_images.config import settings_files
 from bc_images.errors import InvalidInput, PartialFailure
 from bc_images.regular_files import open_regular
+from target_bc_images.changes import Mode, SourceKey, source_key
 from target_bc_images.differences import Difference
-from target_bc_images.matching import SourceKey, source_key
 from target_bc_images.report import UNFINISHED
 from target_bc_images.settings import TargetSettings
 from target_bc_images.target import TargetBCImages
@@ -68,7 +68,7 @@ def retry(report: str, configs: tuple[str, ...]) -> None:
 
 def _adapt(options: TargetSettings) -> TargetSettings:
     """Restore the records alone: a part of the input says nothing of what it does not hold."""
-    return replace(options, mode="upsert" if options.mode == "mirror" else options.mode, product_ids=None)
+    return replace(options, mode=Mode.UPSERT if options.mode.deletes else options.mode, product_ids=None)
 
 
 def _obstacle(line: dict[str, Any], only: Collection[int] | None) -> str | None:

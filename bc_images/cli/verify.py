@@ -25,9 +25,10 @@ from bc_images.sample import Sample
 from bc_images.singer.archive import opened
 from bc_images.singer.archive.settings import EXTRACTOR
 from bc_images.units import counted
-from target_bc_images.lines import SIGNS, change_line
-from target_bc_images.matching import GONE, NO_PICTURE
-from target_bc_images.planning import UNPROVEN, Action
+from target_bc_images.changes import Action, Mode, Reject
+from target_bc_images.context import GONE, NO_PICTURE
+from target_bc_images.lines import change_line
+from target_bc_images.planning import UNPROVEN
 from target_bc_images.settings import TargetSettings
 from target_bc_images.streams import without_images
 from target_bc_images.target import TargetBCImages
@@ -142,7 +143,7 @@ def differences(
 
         def adapt(options: TargetSettings) -> TargetSettings:
             sample = pictures or options.picture_sample
-            changed = replace(options, mode="upsert", dry_run=True, on_error="continue", picture_sample=sample)
+            changed = replace(options, mode=Mode.UPSERT, dry_run=True, on_error="continue", picture_sample=sample)
             return replace(changed, report=str(rejected))
 
         target = TargetBCImages(config={**settings_files(configs), "mode": "upsert"}, adapt=adapt)
@@ -169,7 +170,7 @@ def differences(
         target.report.close()
         yield from _unreadable(rejected)
         for action in target.restore.compare(target.restore_input):
-            yield "!" if action.reason in _GONE else SIGNS[action.type], action
+            yield "!" if action.reason in _GONE else action.sign, action
 
 
 def _says_something(target: TargetBCImages) -> bool:
@@ -183,7 +184,7 @@ def _unreadable(report: Path) -> Iterator[tuple[str, Action]]:
     with report.open("rb") as lines:
         for row in map(orjson.loads, lines):
             if row.get("status") == "rejected":
-                yield "!", Action("reject", row["reason"], row["product_id"], row.get("record"))
+                yield "!", Reject(row["reason"], row["product_id"], row.get("record"))
 
 
 def _as_json(sign: str, action: Action) -> str:

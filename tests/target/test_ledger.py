@@ -10,8 +10,8 @@ import pytest
 
 from bc_images.errors import FatalError, SettingsError
 from bigcommerce_sandbox import SandboxServer
+from target_bc_images.context import LedgerEntry
 from target_bc_images.ledger import Intent, Ledger
-from target_bc_images.matching import LedgerEntry
 from tests.support import killable_process
 from tests.support.full_disk import no_file_longer_than
 from tests.support.target import RestoreScenario

@@ -6,33 +6,33 @@ import pytest
 
 from bc_images.redaction import keep_secret
 from bc_images.text import printable, shortened
+from target_bc_images.changes import Action, Create, Delete, Keep, Reject, Replace, Update
 from target_bc_images.differences import Difference
 from target_bc_images.lines import change_line, difference_text
-from target_bc_images.planning import Action
 from target_bc_images.problems import Problems
 from tests.support.records import record
 from tests.support.target import RestoreScenario, picture
 
 WANTED = record(11, "front", description="Front", sort_order=0)
 LIVE = record(11, "front", description="old", sort_order=7)
-UPDATE = Action("update", "differs", 1, WANTED, LIVE, {"sort_order": 0, "description": "Front"})
+UPDATE = Update("differs", 1, WANTED, LIVE, {"sort_order": 0, "description": "Front"})
 FILE = "a/001/front__10011.jpg"
 
 
 @pytest.mark.parametrize(
     ("action", "line"),
     [
-        (Action("create", "not in the store", 1, WANTED), f"- SKU-1  {FILE}  create"),
-        (Action("delete", "not in the backup", 1, None, LIVE), f"+ SKU-1  {FILE}  delete"),
-        (Action("keep", "nothing differs", 1, WANTED, LIVE), f"= SKU-1  {FILE}"),
+        (Create("not in the store", 1, WANTED), f"- SKU-1  {FILE}  create"),
+        (Delete("not in the backup", 1, None, LIVE), f"+ SKU-1  {FILE}  delete"),
+        (Keep("nothing differs", 1, WANTED, LIVE), f"= SKU-1  {FILE}"),
         (UPDATE, f"* SKU-1  {FILE}  sort_order: 7 -> 0, description: 'old' -> 'Front'"),
         (
-            Action("replace", "the picture is another one", 1, WANTED, LIVE, {"is_thumbnail": True}),
+            Replace("the picture is another one", 1, WANTED, LIVE, {"is_thumbnail": True}),
             f"* SKU-1  {FILE}  the picture is another one, is_thumbnail: false -> true",
         ),
-        (Action("reject", "there is no\nproduct 1", 1, WANTED), f"! SKU-1  {FILE}  there is no product 1"),
+        (Reject("there is no\nproduct 1", 1, WANTED), f"! SKU-1  {FILE}  there is no product 1"),
         (
-            Action("keep", "", 1, WANTED, LIVE, {}, (Difference("description", " a", "a"),)),
+            Keep("", 1, WANTED, LIVE, {}, (Difference("description", " a", "a"),)),
             f"= SKU-1  {FILE}  description: sent ' a', the store shows 'a'",
         ),
     ],
@@ -42,8 +42,8 @@ def test_change_line(action: Action, line: str) -> None:
 
 
 def test_without_an_image_or_a_sku() -> None:
-    assert change_line(Action("reject", "it is not there", 7)) == "! product 7: it is not there"
-    assert change_line(Action("create", "", 1, {**WANTED, "product_sku": None})).startswith("- product 1  a/001/")
+    assert change_line(Reject("it is not there", 7)) == "! product 7: it is not there"
+    assert change_line(Create("", 1, {**WANTED, "product_sku": None})).startswith("- product 1  a/001/")
 
 
 @pytest.mark.parametrize("width", [80, 60, 40])
@@ -51,8 +51,8 @@ def test_a_line_fits_a_terminal(width: int) -> None:
     long = "A long text that somebody has written over what was there before. " * 3
     wanted = {**WANTED, "product_sku": "SKU-" + "9" * 40, "description": long, "image_file": f"a/1/{'x' * 90}.jpg"}
     fields = {"sort_order": 0, "is_thumbnail": True, "description": long}
-    assert len(change_line(Action("update", "", 1, wanted, LIVE, fields), width=width)) <= width
-    assert len(change_line(Action("reject", long, 1), width=width)) <= width
+    assert len(change_line(Update("", 1, wanted, LIVE, fields), width=width)) <= width
+    assert len(change_line(Reject(long, 1), width=width)) <= width
     line = change_line(UPDATE, width=80)
     assert line == "* SKU-1  front__10011.jpg  sort_order: 7 -> 0, description: 'old' -> 'Front'"
 
@@ -66,7 +66,7 @@ def test_nothing_steers_a_terminal() -> None:
         "image_file": f"{hostile}.jpg",
         "description": f"{hostile}hush-hush-token",
     }
-    line = change_line(Action("update", "", 1, wanted, LIVE, {"description": wanted["description"]}))
+    line = change_line(Update("", 1, wanted, LIVE, {"description": wanted["description"]}))
     assert line.isprintable()
     assert "hush" not in line
     assert r"a\x1b[31m\r\n\u202eb\ud800" in line

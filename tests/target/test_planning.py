@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 import pytest
 
 from bc_images.bigcommerce.mapping import Record
-from target_bc_images.matching import LedgerEntry, Mode, PlanContext, needs_digest
+from target_bc_images.changes import Mode
+from target_bc_images.context import LedgerEntry, PlanContext
+from target_bc_images.matching import needs_digest
 from target_bc_images.planning import MAX_IMAGES, NO_FILE, ProductPlan, plan
 from tests.support.records import STORE, record
 
@@ -21,7 +23,7 @@ def decided(
     """Plan product 1 and return (action, wanted id, live id, fields) of every action."""
     planned = plan(1, desired, existing, PlanContext(STORE, **context))
     return [
-        (a.type, a.desired["id"] if a.desired else None, a.existing["id"] if a.existing else None, dict(a.fields))
+        (a.name, a.desired["id"] if a.desired else None, a.existing["id"] if a.existing else None, dict(a.fields))
         for a in planned.actions
     ]
 
@@ -176,18 +178,18 @@ def test_the_only_image_of_a_product_is_its_thumbnail_whatever_is_sent() -> None
 
 def test_create_only_changes_nothing() -> None:
     existing = [record(1, description="x")]
-    assert [d[0] for d in decided([record(1), record(2)], existing, mode="create_only")] == ["keep", "create"]
+    assert [d[0] for d in decided([record(1), record(2)], existing, mode=Mode.CREATE_ONLY)] == ["keep", "create"]
 
 
 def test_update_only_creates_nothing() -> None:
     existing = [record(1, description="x")]
-    assert [d[0] for d in decided([record(1), record(2)], existing, mode="update_only")] == ["update", "keep"]
+    assert [d[0] for d in decided([record(1), record(2)], existing, mode=Mode.UPDATE_ONLY)] == ["update", "keep"]
 
 
 def test_only_mirror_deletes() -> None:
     existing = [record(1), record(2)]
     assert decided([record(1)], existing) == [("keep", 1, 1, {})]
-    assert decided([record(1)], existing, mode="mirror") == [("keep", 1, 1, {}), ("delete", None, 2, {})]
+    assert decided([record(1)], existing, mode=Mode.MIRROR) == [("keep", 1, 1, {}), ("delete", None, 2, {})]
 
 
 def test_the_limit_of_the_store_is_kept() -> None:
@@ -200,12 +202,12 @@ def test_the_limit_of_the_store_is_kept() -> None:
 def test_planning_again_puts_moved_siblings_back() -> None:
     sibling = record(5, sort_order=3)
     first = plan(1, [record(1)], [sibling], PlanContext(STORE))
-    assert [a.type for a in first.actions] == ["create"]
+    assert [a.name for a in first.actions] == ["create"]
     created = record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg")
     known = {(STORE, 1): LedgerEntry(9, record(1)["image_file"], created["image_file"])}
     moved = [created, record(5, sort_order=4)]
     again = plan(1, [record(1)], moved, PlanContext(STORE, entries=known), first)
-    assert [(a.type, a.fields) for a in again.actions if a.writes] == [("update", {"sort_order": 3})]
+    assert [(a.name, a.fields) for a in again.actions if a.writes] == [("update", {"sort_order": 3})]
 
 
 def test_planning_again_finds_nothing_when_the_store_took_everything() -> None:
@@ -219,7 +221,7 @@ def test_what_somebody_writes_into_a_sibling_meanwhile_is_not_ours_to_undo() -> 
     moved = record(5, sort_order=6, description="new")
     first = planned_before([record(1), record(5)], [record(1)])
     again = plan(1, [record(1)], [record(1), moved], PlanContext(STORE), first)
-    assert [(a.type, a.fields) for a in again.writes] == [("update", {"sort_order": 5})]
+    assert [(a.name, a.fields) for a in again.writes] == [("update", {"sort_order": 5})]
 
 
 def test_a_sibling_that_lost_the_thumbnail_to_the_backup_does_not_get_it_back() -> None:
@@ -246,19 +248,19 @@ def test_siblings_are_known_as_they_were_before_a_run_that_was_cut_short() -> No
 
 
 def test_create_only_puts_back_even_what_the_backup_knows() -> None:
-    first = plan(1, [record(1), record(2)], [record(2)], PlanContext(STORE, mode="create_only"))
+    first = plan(1, [record(1), record(2)], [record(2)], PlanContext(STORE, mode=Mode.CREATE_ONLY))
     known = {(STORE, 1): LedgerEntry(9, record(1)["image_file"], "b/222/picture-1__20202.jpg")}
     existing = [record(2, sort_order=3), record(9, sort_order=1, image_file="b/222/picture-1__20202.jpg")]
-    context = PlanContext(STORE, mode="create_only", entries=known)
+    context = PlanContext(STORE, mode=Mode.CREATE_ONLY, entries=known)
     again = plan(1, first.desired, existing, context, first)
     assert [(a.key[1], a.fields) for a in again.writes] == [(2, {"sort_order": 2})]
 
 
 def test_create_only_takes_the_thumbnail_from_nobody() -> None:
     desired, existing = [record(1, is_thumbnail=True)], [record(2, is_thumbnail=True)]
-    (create,) = plan(1, desired, existing, PlanContext(STORE, "create_only")).writes
+    (create,) = plan(1, desired, existing, PlanContext(STORE, Mode.CREATE_ONLY)).writes
     assert create.fields["is_thumbnail"] is False
-    (create,) = plan(1, desired, [record(2)], PlanContext(STORE, "create_only")).writes
+    (create,) = plan(1, desired, [record(2)], PlanContext(STORE, Mode.CREATE_ONLY)).writes
     assert create.fields["is_thumbnail"] is True
 
 
@@ -331,23 +333,23 @@ class TestMeanwhile:
     """What has come in since the first plan is left alone when planning again."""
 
     def test_it_is_not_deleted(self) -> None:
-        context = PlanContext(STORE, "mirror")
+        context = PlanContext(STORE, Mode.MIRROR)
         first = plan(1, [record(1)], [record(1), record(2)], context)
         again = plan(1, [record(1)], [record(1), record(2), record(3)], context, first)
-        assert [(a.type, a.key[1]) for a in again.writes] == [("delete", 2)]
+        assert [(a.name, a.key[1]) for a in again.writes] == [("delete", 2)]
 
     def test_it_is_not_taken_for_what_was_lost(self) -> None:
         first = plan(1, [record(1, "front")], [], PlanContext(STORE))
         again = plan(1, [record(1, "front")], [record(2, "front")], PlanContext(STORE), first)
-        assert [(a.type, a.existing) for a in again.writes] == [("create", None)]
+        assert [(a.name, a.existing) for a in again.writes] == [("create", None)]
 
     def test_it_counts_for_the_limit(self) -> None:
         first = plan(1, [record(1)], [], PlanContext(STORE))
         existing = [record(number) for number in range(2, MAX_IMAGES + 2)]
-        assert [a.type for a in plan(1, [record(1)], existing, PlanContext(STORE), first).actions] == ["reject"]
+        assert [a.name for a in plan(1, [record(1)], existing, PlanContext(STORE), first).actions] == ["reject"]
 
     def test_deletes_can_be_left_for_later(self) -> None:
-        context = PlanContext(STORE, "mirror", deletes=False)
+        context = PlanContext(STORE, Mode.MIRROR, deletes=False)
         assert not plan(1, [record(1)], [record(1), record(2)], context).writes
 
 
@@ -357,31 +359,31 @@ class TestRefusals:
     def test_what_cannot_be_sent(self) -> None:
         context = PlanContext(STORE, rejections={(STORE, 1): "no bytes"})
         actions = plan(1, [record(1), record(2)], [], context).actions
-        assert [(a.type, a.reason) for a in actions] == [
+        assert [(a.name, a.reason) for a in actions] == [
             ("reject", "no bytes"),
             ("create", f"not in the store, and {NO_FILE}"),
         ]
 
-    @pytest.mark.parametrize("mode", ["upsert", "mirror"])
+    @pytest.mark.parametrize("mode", [Mode.UPSERT, Mode.MIRROR])
     def test_a_picture_without_a_copy_is_not_lost(self, mode: Mode) -> None:
         existing = [record(1, image_file="k/777/else__33333.jpg"), record(2)]
         desired = [record(1)]
-        free = [a.type for a in plan(1, desired, existing, PlanContext(STORE, mode)).actions]
-        assert free == ["replace", "delete"][: 1 + (mode == "mirror")]
+        free = [a.name for a in plan(1, desired, existing, PlanContext(STORE, mode)).actions]
+        assert free == ["replace", "delete"][: 1 + (mode is Mode.MIRROR)]
         nothing = plan(1, desired, existing, PlanContext(STORE, mode, backed_up=frozenset())).actions
-        assert {a.type for a in nothing} == {"reject"}
+        assert {a.name for a in nothing} == {"reject"}
         assert all("would lose the present picture" in a.reason for a in nothing)
         backed_up = plan(1, desired, existing, PlanContext(STORE, mode, backed_up={existing[0]["image_file"]})).actions
-        assert [a.type for a in backed_up] == ["replace", "reject"][: 1 + (mode == "mirror")]
+        assert [a.name for a in backed_up] == ["replace", "reject"][: 1 + (mode is Mode.MIRROR)]
 
     def test_an_update_loses_nothing(self) -> None:
         context = PlanContext(STORE, backed_up=frozenset())
-        assert plan(1, [record(1)], [record(1, description="x")], context).actions[0].type == "update"
+        assert plan(1, [record(1)], [record(1, description="x")], context).actions[0].name == "update"
 
     def test_a_refused_create_takes_no_place(self) -> None:
         desired = [record(number) for number in range(1, MAX_IMAGES + 2)]
         actions = plan(1, desired, [], PlanContext(STORE, rejections={(STORE, 1): "no"})).actions
-        assert [a.type for a in actions].count("create") == MAX_IMAGES
+        assert [a.name for a in actions].count("create") == MAX_IMAGES
 
 
 class TestInDoubt:
