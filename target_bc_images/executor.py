@@ -101,7 +101,7 @@ class Executor:
             waiting = self._still_open(waiting)
         self._pending.undecided = {intent.product_id: intent for intent in waiting}
         if not waiting and not self._stop.is_set():
-            self._uploader.clear(self._ledger.imports(), self._ledger)
+            self._uploader.remove_uploads(self._ledger.imports(), self._ledger)
 
     def _still_open(self, intents: Sequence[Intent]) -> list[Intent]:
         """Return those whose image is not there and may still come."""

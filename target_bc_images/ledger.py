@@ -239,7 +239,7 @@ class Ledger:
             for product, store, source, file, names, others, *rest in rows
         ]
 
-    def importing(self, name: str) -> None:
+    def started(self, name: str) -> None:
         """Write down, durably, that a file is about to be put into the import folder of WebDAV."""
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO imports VALUES (?)", (name,))

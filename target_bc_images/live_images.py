@@ -82,9 +82,9 @@ class LiveImages:
 
     @cached_property
     def _originals(self) -> Originals:
-        transfers = HttpDownloader(self._settings)
-        self._cleanup.callback(transfers.close)
-        return Originals(self._settings, transfers)
+        http = HttpDownloader(self._settings)
+        self._cleanup.callback(http.close)
+        return Originals(self._settings, http)
 
     def inspect(self, image_file: str, expected: str | None) -> Look:
         """Read the picture at a path, whatever is known of it; nothing is kept.

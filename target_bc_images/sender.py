@@ -133,15 +133,15 @@ class Sender:
                     return self._create(action, desired, source, task)
                 return self._store.replace(task.product_id, action.existing["id"], source, action.fields)
 
-        *others, last = self._uploader.ways(desired, self._ledger)
+        *others, last = self._uploader.attempts(desired, self._ledger)
         for way in others:
             with suppress(RequestRejected):
                 return go(way)
         try:
             return go(last)
         except RequestRejected as error:
-            if self._uploader.route(desired) == "address" and _is_about_the_picture(error):
-                message = f"{self._uploader.without_bytes(desired)}, and its old address does not serve: {error}"
+            if self._uploader.method_for(desired) == "address" and _is_about_the_picture(error):
+                message = f"{self._uploader.missing_bytes_reason(desired)}, and its old address does not serve: {error}"
                 raise RequestRejected(message, error.status, fields=error.fields) from error
             raise
 

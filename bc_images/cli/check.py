@@ -24,8 +24,8 @@ __all__ = ["check"]
 
 logger = logging.getLogger(__name__)
 
-_SIGNS = {"damaged": "!", "missing": "-", "orphaned": "+", "misstated": "?", "refused": "x", "rendition": "~"}
-_SELDOM = {"misstated", "refused", "rendition"}  # kinds that the summary names only where there are any
+_SIGNS = {"damaged": "!", "missing": "-", "orphaned": "+", "wrong_size": "?", "refused": "x", "rendition": "~"}
+_SELDOM = {"wrong_size", "refused", "rendition"}  # kinds that the summary names only where there are any
 
 
 def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sample:
@@ -64,7 +64,7 @@ def check(ctx: click.Context, file_store: str, sample: Sample, as_json: bool, ba
     !  damaged: the file does not hold what its name says
     -  missing: a backup (or a ref) names it, and it is not there; or a record names no file, and no ref does
     +  orphaned: no backup (or ref) names it
-    ?  misstated: the file is sound, but a backup (or a ref) tells another length
+    ?  wrong_size: the file is sound, but a backup (or a ref) states another length
     x  refused: the store would not take it back, since it is too large, truncated, or too large a GIF
     ~  rendition: a rendition, or what a CDN has made of it, stands in for the original
 
@@ -80,19 +80,19 @@ def check(ctx: click.Context, file_store: str, sample: Sample, as_json: bool, ba
 
     with listed_on_disk(), Audit(open_files(file_store)) as audit:
         with _shown("listing files", "file", None, lambda: audit.files, lambda: audit.bytes):
-            audit.list_files()
+            audit.index_files()
         if backups:
             with _shown("reading backups", "record", None, lambda: audit.records):
                 unread = _read_backups(audit, backups)
         else:
             with _shown("reading names", "name", None, lambda: audit.refs):
                 audit.read_refs()
-        for finding in audit.compared():
+        for finding in audit.compare():
             tell(finding)
-        rehashed, _ = audit.draw(sample)
+        rehashed, _ = audit.choose_sample(sample)
         files = size = 0
         with _shown("re-hashing", "file", rehashed, lambda: files, lambda: size):
-            for length, found in audit.rehashed():
+            for length, found in audit.rehash():
                 files, size = files + 1, size + length
                 if found:
                     tell(found)

@@ -46,7 +46,7 @@ def unlock(ctx: click.Context, file_store: str, store_hash: str, *, everything: 
     try:
         removed, kept = StoreLock(files.backend, store_hash).remove(everything=everything)
     except NotImplementedError as error:
-        raise FileStoreError(f"The file store {files.label} is read-only: no lock was removed.") from error
+        raise FileStoreError(f"The file store {files.display_name} is read-only: no lock was removed.") from error
     for lock in removed:
         click.echo(f"removed: {_described(lock)}")
     for lock in kept:

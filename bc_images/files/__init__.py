@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bc_images.files.download import Downloader
-from bc_images.files.index import FileIndex, Saved
-from bc_images.files.store import FileStore, Stored, open_files
+from bc_images.files.index import FileIndex
+from bc_images.files.layout import FileInfo
+from bc_images.files.store import FileStore, open_files
 
-__all__ = ["Downloader", "FileIndex", "FileStore", "Saved", "Stored", "open_files"]
+__all__ = ["Downloader", "FileIndex", "FileInfo", "FileStore", "open_files"]

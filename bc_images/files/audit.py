@@ -16,8 +16,8 @@ from bc_images import jsonl
 from bc_images.concurrency import ordered_map
 from bc_images.errors import FileUnavailable, InvalidInput, SettingsError
 from bc_images.files.backup import ADVICE, opened_backup
-from bc_images.files.index import DIGEST, OBJECTS, REFS, object_key, parse_ref
 from bc_images.files.inspection import refusal
+from bc_images.files.layout import DIGEST, OBJECTS, REFS, object_key, parse_ref
 from bc_images.files.media_type import MAX_UPLOAD
 from bc_images.files.store import CorruptFile, FileStore
 from bc_images.normalize import Normalizer, stream_kind
@@ -40,7 +40,7 @@ CREATE TABLE objects (sha256 TEXT PRIMARY KEY, size INTEGER) WITHOUT ROWID;
 CREATE TABLE named (sha256 TEXT PRIMARY KEY, size INTEGER, by TEXT) WITHOUT ROWID;
 CREATE TABLE irregular (key TEXT PRIMARY KEY, sha256 TEXT, reason TEXT) WITHOUT ROWID;
 CREATE TABLE strays (key TEXT PRIMARY KEY, reason TEXT) WITHOUT ROWID;
-CREATE TABLE nonsense (sha256 TEXT PRIMARY KEY, by TEXT) WITHOUT ROWID;
+CREATE TABLE invalid_digests (sha256 TEXT PRIMARY KEY, by TEXT) WITHOUT ROWID;
 CREATE TABLE unsaved (store TEXT, image_file TEXT, by TEXT);
 CREATE TABLE sources (path TEXT PRIMARY KEY, sha256 TEXT, source TEXT, rank INTEGER, by TEXT) WITHOUT ROWID;
 CREATE TABLE sample (sha256 TEXT PRIMARY KEY, size INTEGER, named INTEGER, by TEXT) WITHOUT ROWID;
@@ -51,11 +51,11 @@ CREATE TABLE sample (sha256 TEXT PRIMARY KEY, size INTEGER, named INTEGER, by TE
 class Finding:
     """Something that needs a second look: its kind, its key in the file store, why, and who names it (or None).
 
-    ``misstated`` is a sound file of which a backup, or a ref, tells another length; ``refused`` one that the store
+    ``wrong_size`` is a sound file of which a backup, or a ref, tells another length; ``refused`` one that the store
     would not take back; ``rendition`` one that stands in for an original.
     """
 
-    kind: Literal["damaged", "missing", "orphaned", "misstated", "refused", "rendition"]
+    kind: Literal["damaged", "missing", "orphaned", "wrong_size", "refused", "rendition"]
     key: str
     reason: str
     named_by: str | None = None
@@ -90,7 +90,7 @@ class Audit:
     ) -> None:
         self._db.close()
 
-    def list_files(self) -> None:
+    def index_files(self) -> None:
         """List what is stored.
 
         Raises:
@@ -111,7 +111,7 @@ class Audit:
                 self.bytes += size or 0
             else:
                 self._stray(key, "is no file of ours")
-        for key in backend.leftovers():
+        for key in backend.stale_temporaries():
             self._stray(key, "was left behind by a run that broke off")
         for key, problem in backend.irregular(OBJECTS):
             if DIGEST.fullmatch(key.rpartition("/")[2]):
@@ -132,7 +132,7 @@ class Audit:
         self._db.execute("BEGIN")
         backend = self._store.backend
         for folder in backend.folders(REFS):
-            for key in backend.names(folder):
+            for key in backend.keys(folder):
                 if (ref := parse_ref(key)) is not None:
                     store_hash, name, saved = ref
                     self.refs += 1
@@ -182,7 +182,7 @@ class Audit:
             if record.get("file_source") in {"cdn", "zoom"}:
                 self._source(by, digest, record["file_source"], 0, by)
         else:
-            self._db.execute("INSERT OR IGNORE INTO nonsense VALUES (?, ?)", (repr(digest)[:80], by))
+            self._db.execute("INSERT OR IGNORE INTO invalid_digests VALUES (?, ?)", (repr(digest)[:80], by))
 
     def _name(self, digest: str, size: int | None, by: str) -> None:
         self._db.execute("INSERT OR IGNORE INTO named VALUES (?, ?, ?)", (digest, size, by))
@@ -195,14 +195,14 @@ class Audit:
             (path, digest, source, rank, by),
         )
 
-    def compared(self) -> Iterator[Finding]:
+    def compare(self) -> Iterator[Finding]:
         """Yield what the listings alone tell: missing, orphaned and too large files, renditions, no regular files.
 
         Raises:
             FileStoreError: the refs cannot be listed.
         """
         yield from self._unsaved()
-        for digest, by in self._db.execute("SELECT sha256, by FROM nonsense"):
+        for digest, by in self._db.execute("SELECT sha256, by FROM invalid_digests"):
             yield Finding("missing", digest, "is no digest", by)
         query = "SELECT key, reason, by FROM irregular LEFT JOIN named USING (sha256)"
         for key, reason, by in self._db.execute(query):
@@ -234,7 +234,7 @@ class Audit:
             if saved is None:
                 yield Finding("missing", image_file, "was not saved, the record names no file", by)
 
-    def draw(self, sample: Sample) -> tuple[int, int]:
+    def choose_sample(self, sample: Sample) -> tuple[int, int]:
         """Choose at random what to re-hash; what has another length than its name's always; return files, bytes."""
         query = "SELECT count(*) FROM objects o JOIN named n USING (sha256) WHERE n.size <> o.size"
         (doubtful,) = self._db.execute(query).fetchone()
@@ -247,7 +247,7 @@ class Audit:
         files, size = self._db.execute("SELECT count(*), coalesce(sum(size), 0) FROM sample").fetchone()
         return files, size
 
-    def rehashed(self) -> Iterator[tuple[int, Finding | None]]:
+    def rehash(self) -> Iterator[tuple[int, Finding | None]]:
         """Read every file that was drawn; yield its length by the listing, and what is wrong with it.
 
         Raises:
@@ -274,7 +274,7 @@ class Audit:
             with self._lock:
                 self.bytes += size
         if named is not None and named != size:
-            return size, Finding("misstated", key, f"is sound, with {size:,} bytes, not {named:,}", by)
+            return size, Finding("wrong_size", key, f"is sound, with {size:,} bytes, not {named:,}", by)
         if stored.defect and by:
             reason = f"would be refused by the store: {refusal(size, stored.defect)}"
             return size, Finding("refused", key, reason, by)

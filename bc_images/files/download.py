@@ -8,17 +8,19 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeAlias
 
 from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import FileUnavailable
 from bc_images.files.findings import Findings, name_of
-from bc_images.files.http_download import Gone, HttpDownloader
-from bc_images.files.index import FileIndex, Saved
+from bc_images.files.http_download import HttpDownloader, NotFoundError
+from bc_images.files.index import FileIndex
+from bc_images.files.layout import FileInfo
 from bc_images.files.media_type import MAX_UPLOAD
 from bc_images.files.originals import Originals
-from bc_images.files.store import CorruptFile, FileStore, Stored
+from bc_images.files.store import CorruptFile, FileStore
 from bc_images.settings import Settings
 
 __all__ = ["Downloader"]
@@ -28,7 +30,7 @@ logger = logging.getLogger(__name__)
 WINDOW = 1000  # records that may wait for one slow file before them
 LISTED = 100  # failures that are kept in words
 
-_Result: TypeAlias = Saved | FileUnavailable
+_Result: TypeAlias = FileInfo | FileUnavailable
 
 
 class Downloader:
@@ -65,8 +67,8 @@ class Downloader:
         self._store = files
         self._verify = verify
         self._recheck = recheck
-        self._transfers = HttpDownloader(settings)
-        self._originals = Originals(settings, self._transfers)
+        self._http = HttpDownloader(settings)
+        self._originals = Originals(settings, self._http)
         # Twice the connections: while one half waits for the disk to be sure, the other half keeps the network busy.
         self._executor = ThreadPoolExecutor(2 * settings.concurrency, "files")
         self._listing = self._executor.submit(read_refs or (lambda: files.refs(settings.store_hash)))
@@ -85,14 +87,14 @@ class Downloader:
             FileStoreError: the file store cannot be used.
             StoreUnreachable: the store's host does not answer at all.
         """
-        waiting: deque[tuple[Record, Saved | Future[_Result]]] = deque()
+        waiting: deque[tuple[Record, FileInfo | Future[_Result]]] = deque()
         most = 4 * self._settings.concurrency  # downloads begun and not yet passed on
         pending = 0
         try:
             for record in records:
                 refs = self._listing.result()
                 saved = refs.get(record["image_file"])
-                if saved is not None and self._is_settled(saved):
+                if saved is not None and self._is_final(saved):
                     waiting.append((record, saved))
                 else:
                     waiting.append((record, self._executor.submit(self._save, refs, record, saved)))
@@ -114,7 +116,7 @@ class Downloader:
 
     def close(self) -> None:
         """Begin no further download, cut off those under way, and wait for their threads."""
-        self._transfers.close()
+        self._http.close()
         self._executor.shutdown(cancel_futures=True)
 
     def __enter__(self) -> Self:
@@ -125,7 +127,7 @@ class Downloader:
     ) -> None:
         self.close()
 
-    def _filled(self, record: Record, result: Saved | Future[_Result]) -> Record:
+    def _filled(self, record: Record, result: FileInfo | Future[_Result]) -> Record:
         if isinstance(result, Future):
             outcome = result.result()
             if isinstance(outcome, FileUnavailable):
@@ -149,7 +151,7 @@ class Downloader:
         if len(self.failures) < LISTED:
             self.failures.append(line)
 
-    def _is_settled(self, saved: Saved) -> bool:
+    def _is_final(self, saved: FileInfo) -> bool:
         """Whether nothing is asked for a record of which a file is saved."""
         if self._verify or saved.source == "zoom" or self._looks_again():
             return False
@@ -158,7 +160,7 @@ class Downloader:
     def _looks_again(self) -> bool:
         return self._recheck > 0 and random.random() < self._recheck  # noqa: S311 - nothing secret
 
-    def _save(self, refs: FileIndex, record: Record, saved: Saved | None) -> _Result:
+    def _save(self, refs: FileIndex, record: Record, saved: FileInfo | None) -> _Result:
         """Download a record's picture, in a thread of the pool.
 
         `saved` is what a ref knows: where that is no original, the original is asked for once more.
@@ -170,7 +172,7 @@ class Downloader:
         try:
             try:
                 stored, source = self._originals.read(image_file, self._store.add, strict=fallback is not None)
-            except Gone:
+            except NotFoundError:
                 if fallback is not None or not record.get("zoom_url"):
                     raise
                 stored, source = self._originals.download(record["zoom_url"], self._store.add), "zoom"
@@ -178,15 +180,15 @@ class Downloader:
             return fallback or error
         return self._keep(refs, image_file, stored, source, fallback.generation if fallback is not None else 0)
 
-    def _keep(self, refs: FileIndex, image_file: str, stored: Stored, source: str, generation: int) -> Saved:
-        saved = Saved(stored.sha256, stored.size, stored.type, source, stored.defect, generation)
+    def _keep(self, refs: FileIndex, image_file: str, stored: FileInfo, source: str, generation: int) -> FileInfo:
+        saved = replace(stored, source=source, generation=generation)
         refs.put(image_file, saved)
         with self._lock:
             self.downloaded += 1
             self.bytes += saved.size
         return saved
 
-    def _look_again(self, refs: FileIndex, record: Record, saved: Saved) -> Saved:
+    def _look_again(self, refs: FileIndex, record: Record, saved: FileInfo) -> FileInfo:
         """Find out whether the store still serves what was saved; keep what it serves instead, and both."""
         image_file = record["image_file"]
         look = self._originals.look(image_file, saved.sha256)
@@ -207,7 +209,7 @@ class Downloader:
                 return self._keep(refs, image_file, stored, source, saved.generation + 1)
         return saved
 
-    def _is_sound(self, saved: Saved) -> bool:
+    def _is_sound(self, saved: FileInfo) -> bool:
         if not self._verify:
             return True
         try:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 from bc_images.bigcommerce.mapping import Record
-from bc_images.files.index import Saved
 from bc_images.files.inspection import refusal
+from bc_images.files.layout import FileInfo
 
 __all__ = ["Findings", "Kind", "name_of"]
 
@@ -72,7 +72,7 @@ class Findings:
         if is_named:
             logger.warning("%s: %s.", name_of(record), what)
 
-    def take_in(self, record: Record, saved: Saved) -> None:
+    def take_in(self, record: Record, saved: FileInfo) -> None:
         """Count what is known of a saved picture that a record goes out with."""
         reason = refusal(saved.size, saved.defect)
         if reason is not None:

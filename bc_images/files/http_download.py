@@ -22,59 +22,64 @@ from bc_images.bigcommerce.session import backoff, session
 from bc_images.bigcommerce.transport_errors import capped_wait, describe
 from bc_images.bigcommerce.transport_errors import failure as classified
 from bc_images.errors import BcImagesError, FatalError, FileUnavailable, StoreUnreachable
-from bc_images.files.url_policy import Place, PublicOnlyAdapter, UrlPolicy, origin_of
+from bc_images.files.url_policy import Origin, PublicOnlyAdapter, UrlPolicy, origin_of
 from bc_images.redaction import redact
 from bc_images.settings import Settings
 
-__all__ = ["Gone", "HttpDownloader", "Interrupted", "RetryBudget"]
+__all__ = ["HttpDownloader", "NotFoundError", "RetryBudget", "TransientError"]
 
 logger = logging.getLogger(__name__)
 
 MAX_BYTES = 512 * 1024 * 1024  # more than a store can hold: its WebDAV takes no larger file ("File Access (WebDAV)")
 MAX_REDIRECTS = 5
-PATIENCE = 32  # files in a row that a host may leave without any answer
-_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+MAX_UNRESPONSIVE = 32  # files in a row to which an origin may not respond at all
+_RETRY_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
-class Gone(FileUnavailable):
+class NotFoundError(FileUnavailable):
     """The host says that there is no such file (404, 410)."""
 
 
-class Interrupted(BcImagesError):
+class TransientError(BcImagesError):
     """A transfer failed in a way that another try may mend.
 
     Attributes:
-        silent: where nobody answered at all, or None.
-        wait: seconds that the host asked for.
+        unresponsive_origin: the origin that did not respond at all, or None.
+        retry_after: seconds that the host asked for.
         never_connected: whether there was no connection, now or earlier in this run.
     """
 
     def __init__(
-        self, message: str, *, silent: Place | None = None, wait: float = 0.0, never_connected: bool = False
+        self,
+        message: str,
+        *,
+        unresponsive_origin: Origin | None = None,
+        retry_after: float = 0.0,
+        never_connected: bool = False,
     ) -> None:
         super().__init__(message)
-        self.silent = silent
-        self.wait = wait
+        self.unresponsive_origin = unresponsive_origin
+        self.retry_after = retry_after
         self.never_connected = never_connected
 
 
 class RetryBudget:
     """How often one file may fail before it counts as unavailable."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self.failed = 0
 
-    def spend(self, failure: Interrupted) -> None:
+    def consume(self, failure: TransientError) -> None:
         """Count a failure.
 
         Raises:
             FileUnavailable: it was one too many.
         """
         self.failed += 1
-        if self.failed > (min(self._most, RETRIES) if failure.never_connected else self._most):
-            raise FileUnavailable(f"{failure}, {self.failed} times" if self._most else str(failure)) from failure
+        if self.failed > (min(self._limit, RETRIES) if failure.never_connected else self._limit):
+            raise FileUnavailable(f"{failure}, {self.failed} times" if self._limit else str(failure)) from failure
 
 
 class HttpDownloader:
@@ -82,17 +87,19 @@ class HttpDownloader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._addresses = UrlPolicy(settings)
-        self._own = _settled(_anonymous(session(settings, settings.concurrency)), settings.store_url)
-        self._strangers = _anonymous(session(settings, settings.concurrency))
+        self._url_policy = UrlPolicy(settings)
+        self._trusted_session = _with_environment(
+            _without_credentials(session(settings, settings.concurrency)), settings.store_url
+        )
+        self._untrusted_session = _without_credentials(session(settings, settings.concurrency))
         for scheme in ("http://", "https://"):
             adapter = PublicOnlyAdapter(pool_connections=4, pool_maxsize=settings.concurrency)
-            self._strangers.mount(scheme, adapter)
+            self._untrusted_session.mount(scheme, adapter)
         self._exchanges = Exchanges(settings.request_timeout)
-        self._places = threading.Semaphore(settings.concurrency)
+        self._slots = threading.Semaphore(settings.concurrency)
         self._stop = threading.Event()
-        self._unanswered: dict[Place, int] = {}  # files in a row that were left without any answer there
-        self._answered: set[Place] = set()  # where something has answered in this run
+        self._unresponsive: dict[Origin, int] = {}  # files in a row that were left without any answer there
+        self._answered: set[Origin] = set()  # where something has answered in this run
         self._lock = threading.Lock()
         # It would show a traceback for every answer with a head that is not well-formed; we judge these ourselves.
         logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
@@ -101,10 +108,10 @@ class HttpDownloader:
         """Wake every thread that waits and close the connections, those in use after a short grace."""
         self._stop.set()
         self._exchanges.cancel()
-        self._own.close()
-        self._strangers.close()
+        self._trusted_session.close()
+        self._untrusted_session.close()
 
-    def pause(self, failure: Interrupted, tries: RetryBudget, url: str) -> None:
+    def pause(self, failure: TransientError, budget: RetryBudget, url: str) -> None:
         """Wait before the file at `url` is begun anew.
 
         Raises:
@@ -113,12 +120,12 @@ class HttpDownloader:
             FatalError: `close` was called.
         """
         try:
-            tries.spend(failure)
+            budget.consume(failure)
         except FileUnavailable:
-            if failure.silent is not None:
-                self._count_silence(failure.silent, failure)
+            if failure.unresponsive_origin is not None:
+                self._count_unresponsive(failure.unresponsive_origin, failure)
             raise
-        seconds = max(failure.wait, backoff(tries.failed - 1))
+        seconds = max(failure.retry_after, backoff(budget.failed - 1))
         logger.info("%s: %s. Trying again in %.1f s.", redact(url), failure, seconds)
         if self._stop.wait(seconds):
             raise FatalError("Stopped while waiting to try a picture again.")
@@ -126,7 +133,7 @@ class HttpDownloader:
     def fetch(
         self,
         url: str,
-        tries: RetryBudget,
+        budget: RetryBudget,
         *,
         examine: Callable[[requests.Response], None] | None = None,
         auth: AuthBase | None = None,
@@ -135,38 +142,38 @@ class HttpDownloader:
 
         Args:
             url: their address.
-            tries: how often it may fail.
+            budget: how often it may fail.
             examine: is given the answer before its first byte, and may refuse it by an error.
             auth: shown to the host of `url` alone; redirects are not followed then.
 
         Raises:
-            FileUnavailable: they cannot be had; `Gone` where they do not exist.
-            Interrupted: only a new start can help, after `pause`.
+            FileUnavailable: they cannot be had; `NotFoundError` where they do not exist.
+            TransientError: only a new start can help, after `pause`.
         """
-        with self._places:
+        with self._slots:
             exchange = self._open(url, {}, auth)
             try:
                 first = exchange.response
                 if examine is not None:
                     examine(first)
                 total = _length(first)
-                got = 0
+                received = 0
                 while True:
                     try:
                         for chunk in self._read(exchange):
-                            got += len(chunk)
-                            if got > MAX_BYTES:
+                            received += len(chunk)
+                            if received > MAX_BYTES:
                                 raise FileUnavailable(f"it has more than {MAX_BYTES // 1024**2} MB")
                             yield chunk
-                        _expect_all(got, total)
-                    except Interrupted as failure:
+                        _check_complete(received, total)
+                    except TransientError as failure:
                         validator = _Validator.of(first)
-                        if validator is None or not 0 < got < (total or MAX_BYTES):
+                        if validator is None or not 0 < received < (total or MAX_BYTES):
                             raise
-                        tries.spend(failure)
+                        budget.consume(failure)
                         exchange.close()
-                        exchange = self._open(url, {"Range": f"bytes={got}-", "If-Range": validator.value}, auth)
-                        total = _require_rest(exchange.response, first, validator, got, total)
+                        exchange = self._open(url, {"Range": f"bytes={received}-", "If-Range": validator.value}, auth)
+                        total = _check_continuation(exchange.response, first, validator, received, total)
                     else:
                         return
             finally:
@@ -174,25 +181,25 @@ class HttpDownloader:
 
     def is_gone(self, url: str) -> bool:
         """Whether the host says that there is no file at `url`; false where it says anything else, or nothing."""
-        with self._places:
+        with self._slots:
             try:
                 self._open(url, {}, None).close()
-            except Gone:
+            except NotFoundError:
                 return True
-            except (FileUnavailable, Interrupted):
+            except (FileUnavailable, TransientError):
                 pass
         return False
 
     def _open(self, url: str, headers: dict[str, str], auth: AuthBase | None) -> Exchange:
         """Send a GET, follow redirects, and return an exchange whose response carries a file."""
         for _ in range(MAX_REDIRECTS + 1):
-            url = self._addresses.judge_before_contact(url)
+            url = self._url_policy.check_and_resolve(url)
             exchange = self._send(url, headers, auth)
             response = exchange.response
             location = response.headers.get("Location")
             if response.status_code not in _REDIRECTS or location is None:
                 try:
-                    _judge(response, is_part_wanted="Range" in headers)
+                    _check_status(response, is_part_wanted="Range" in headers)
                 except BcImagesError:
                     exchange.discard()
                     exchange.close()
@@ -209,17 +216,17 @@ class HttpDownloader:
         raise FileUnavailable(f"it is redirected more than {MAX_REDIRECTS} times")
 
     def _send(self, url: str, headers: dict[str, str], auth: AuthBase | None) -> Exchange:
-        place = origin_of(url)
-        is_own = place in self._addresses.own
-        if self._unanswered.get(place, 0) >= PATIENCE and not is_own:
-            raise FileUnavailable(f"{place[0]} did not answer before and was not asked again")
+        origin = origin_of(url)
+        is_trusted = origin in self._url_policy.trusted
+        if self._unresponsive.get(origin, 0) >= MAX_UNRESPONSIVE and not is_trusted:
+            raise FileUnavailable(f"{origin[0]} did not answer before and was not asked again")
         if self._stop.is_set():
             raise FatalError("Stopped before a picture was asked for.")
-        session_used = self._own if is_own else self._strangers
+        http_session = self._trusted_session if is_trusted else self._untrusted_session
         exchange = Exchange(self._exchanges)
         try:
             exchange.send(
-                lambda: session_used.get(
+                lambda: http_session.get(
                     url,
                     headers=headers,
                     auth=auth,
@@ -233,28 +240,30 @@ class HttpDownloader:
             if isinstance(error, requests.exceptions.InvalidURL):
                 raise FileUnavailable(f"its address cannot be used: {describe(error)}") from error
             if isinstance(error, requests.exceptions.RequestException):
-                never_connected = place not in self._answered and classified(error).never_sent
-                raise Interrupted(describe(error), silent=place, never_connected=never_connected) from error
+                never_connected = origin not in self._answered and classified(error).never_sent
+                raise TransientError(
+                    describe(error), unresponsive_origin=origin, never_connected=never_connected
+                ) from error
             if isinstance(error, ValueError):  # requests reads Location even where it is not to follow it
                 raise FileUnavailable("the host's answer cannot be read") from error
             raise
         with self._lock:
-            self._unanswered.pop(place, None)
-            self._answered.add(place)
+            self._unresponsive.pop(origin, None)
+            self._answered.add(origin)
         return exchange
 
-    def _count_silence(self, place: Place, failure: Interrupted) -> None:
+    def _count_unresponsive(self, origin: Origin, failure: TransientError) -> None:
         """Count a file that a host has left without any answer: to ask for all the others too would take for ever.
 
         Raises:
             StoreUnreachable: there are too many of them, and the host is the store's own.
         """
         with self._lock:
-            self._unanswered[place] = self._unanswered.get(place, 0) + 1
-            given_up = self._unanswered[place] >= PATIENCE
-        if given_up and place in self._addresses.own:
+            self._unresponsive[origin] = self._unresponsive.get(origin, 0) + 1
+            given_up = self._unresponsive[origin] >= MAX_UNRESPONSIVE
+        if given_up and origin in self._url_policy.trusted:
             raise StoreUnreachable(
-                f"{place[0]} has left {PATIENCE} pictures in a row without an answer: {failure}. "
+                f"{origin[0]} has left {MAX_UNRESPONSIVE} pictures in a row without an answer: {failure}. "
                 "Check store_url and the network, or try later: what is saved stays saved."
             ) from failure
 
@@ -268,58 +277,62 @@ class HttpDownloader:
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             if self._stop.is_set():
                 raise FatalError("Stopped while a picture was under way.") from error
-            raise Interrupted(describe(error)) from error
+            raise TransientError(describe(error)) from error
 
 
-def _anonymous(made: requests.Session) -> requests.Session:
+def _without_credentials(http_session: requests.Session) -> requests.Session:
     """Take from a session everything that could tell a host who we are."""
     # A callable, because requests would else look for the host in .netrc and send what it finds there.
-    made.auth = lambda request: request
-    made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    http_session.auth = lambda request: request
+    http_session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # The bytes as they are stored; and no Accept header that would let a CDN convert the picture.
-    made.headers["Accept-Encoding"] = "identity"
-    made.headers["Cache-Control"] = "no-transform"
-    return made
+    http_session.headers["Accept-Encoding"] = "identity"
+    http_session.headers["Cache-Control"] = "no-transform"
+    return http_session
 
 
-def _settled(made: requests.Session, url: str) -> requests.Session:
+def _with_environment(http_session: requests.Session, url: str) -> requests.Session:
     """Read proxies and certificates from the environment now: requests would do so for every single file."""
-    found = made.merge_environment_settings(url, {}, None, None, None)
-    made.proxies, made.verify, made.cert = found["proxies"], found["verify"], found["cert"]
-    made.trust_env = False
-    return made
+    environment = http_session.merge_environment_settings(url, {}, None, None, None)
+    http_session.proxies, http_session.verify, http_session.cert = (
+        environment["proxies"],
+        environment["verify"],
+        environment["cert"],
+    )
+    http_session.trust_env = False
+    return http_session
 
 
-def _judge(answer: requests.Response, *, is_part_wanted: bool) -> None:
-    status = answer.status_code
+def _check_status(response: requests.Response, *, is_part_wanted: bool) -> None:
+    status = response.status_code
     if status in {404, 410}:
-        raise Gone(f"HTTP {status}")
-    if status in _AGAIN:
-        wait, note = capped_wait(answer.headers)
-        raise Interrupted(f"HTTP {status}{note}", wait=wait)
+        raise NotFoundError(f"HTTP {status}")
+    if status in _RETRY_STATUSES:
+        wait, note = capped_wait(response.headers)
+        raise TransientError(f"HTTP {status}{note}", retry_after=wait)
     if status == 416 and is_part_wanted:
-        raise Interrupted("HTTP 416: the file is another one now")
+        raise TransientError("HTTP 416: the file is another one now")
     if status not in {200, 203} and not (status == 206 and is_part_wanted):
         raise FileUnavailable(f"HTTP {status}")
-    if (encoding := answer.headers.get("Content-Encoding", "identity").lower()) != "identity":
+    if (encoding := response.headers.get("Content-Encoding", "identity").lower()) != "identity":
         # We asked for the bytes as they are. Packed ones may be cut off where only unpacking to the end could tell.
         raise FileUnavailable(f"the host sends it packed ({encoding[:20]!r})")
-    if "html" in answer.headers.get("Content-Type", ""):
+    if "html" in response.headers.get("Content-Type", ""):
         raise FileUnavailable("the host answers with a web page, not with a picture")
 
 
-def _length(answer: requests.Response) -> int | None:
+def _length(response: requests.Response) -> int | None:
     """Return how many bytes there will be; None where they come in chunks, the last of which tells.
 
     Raises:
         FileUnavailable: nothing tells, so that a cut-off would pass for the end.
     """
-    if answer.headers.get("Transfer-Encoding", "").lower() == "chunked":
+    if response.headers.get("Transfer-Encoding", "").lower() == "chunked":
         return None
-    told = answer.headers.get("Content-Length", "")
-    if not re.fullmatch(r"[0-9]{1,15}", told):
+    length = response.headers.get("Content-Length", "")
+    if not re.fullmatch(r"[0-9]{1,15}", length):
         raise FileUnavailable("the host does not say how long it is, so that a cut-off could not be noticed")
-    return int(told)
+    return int(length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,20 +359,20 @@ class _Validator:
         return cls("Last-Modified", headers["Last-Modified"]) if is_strong else None
 
 
-def _expect_all(got: int, total: int | None) -> None:
-    if total is not None and got != total:
-        raise Interrupted(f"the answer is cut off: {got} of {total} bytes came")
+def _check_complete(received: int, total: int | None) -> None:
+    if total is not None and received != total:
+        raise TransientError(f"the answer is cut off: {received} of {total} bytes came")
 
 
-def _require_rest(
-    response: requests.Response, first: requests.Response, validator: _Validator, got: int, total: int | None
+def _check_continuation(
+    response: requests.Response, first: requests.Response, validator: _Validator, received: int, total: int | None
 ) -> int:
     """Make sure that a response goes on exactly where the first one broke off, in the same file (RFC 9110, 15.3.7.3).
 
-    Returns the length of the whole, which only a first response in chunks has left open.
+    Returns the total length, which only a first response in chunks has left open.
 
     Raises:
-        Interrupted: it does not, or does not prove it.
+        TransientError: it does not, or does not prove it.
     """
     extent = re.fullmatch(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})", response.headers.get("Content-Range", ""))
     is_same = response.headers.get(validator.name) == validator.value and all(
@@ -367,8 +380,8 @@ def _require_rest(
         for name in ("ETag", "Last-Modified")
         if name in response.headers and name in first.headers
     )
-    start, end, whole = map(int, extent.groups()) if extent else (0, 0, 0)
-    is_rest = start == got and end == whole - 1 and total in {None, whole}
-    if response.status_code != 206 or not is_rest or not is_same or response.url != first.url:
-        raise Interrupted("the answer is cut off and cannot be continued")
-    return whole
+    start, end, length = map(int, extent.groups()) if extent else (0, 0, 0)
+    is_continuation = start == received and end == length - 1 and total in {None, length}
+    if response.status_code != 206 or not is_continuation or not is_same or response.url != first.url:
+        raise TransientError("the answer is cut off and cannot be continued")
+    return length

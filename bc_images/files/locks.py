@@ -28,7 +28,7 @@ from typing import Self
 
 from bc_images.errors import FileStoreError, StoreLocked
 from bc_images.files.backends.base import Backend
-from bc_images.files.index import check_store_hash
+from bc_images.files.layout import check_store_hash
 from bc_images.text import shortened
 
 __all__ = ["LOCKS", "RENEW_EVERY", "STALE_AFTER", "Lock", "LockHolder", "StoreLock", "read_locks"]
@@ -121,7 +121,7 @@ def read_locks(backend: Backend, store_hash: str) -> list[Lock]:
     """
     locks: list[Lock] = []
     for _ in range(_LISTINGS):
-        keys = list(backend.names(f"{LOCKS}/{store_hash}"))
+        keys = list(backend.keys(f"{LOCKS}/{store_hash}"))
         locks = [_read(backend, key) for key in keys]
         if all(lock.exists for lock in locks):
             break
@@ -240,9 +240,9 @@ class StoreLock:
         self._sequence += 1
         key = f"{LOCKS}/{self._store_hash}/{self._id}-{self._sequence}.json"
         content = json.dumps({**asdict(self._holder), "renewed": _now()}).encode()
-        with self._backend.stage() as staging:
-            staging.write(content)
-            staging.commit(key, len(content))
+        with self._backend.begin() as upload:
+            upload.write(content)
+            upload.commit(key, len(content))
         self._key = key
         if previous is not None:
             self._backend.remove(previous)

@@ -18,7 +18,7 @@ from requests.auth import AuthBase
 from bc_images.bigcommerce.session import DigestAuth
 from bc_images.errors import FileUnavailable
 from bc_images.files.alteration import Altered, conversion, is_cached, transformation
-from bc_images.files.http_download import Gone, HttpDownloader, Interrupted, RetryBudget
+from bc_images.files.http_download import HttpDownloader, NotFoundError, RetryBudget, TransientError
 from bc_images.files.media_type import HEAD, MAX_UPLOAD, sniff
 from bc_images.files.url_policy import original_url
 from bc_images.settings import Settings
@@ -71,12 +71,12 @@ class Originals:
 
     Args:
         settings: the shared settings.
-        transfers: fetches.
+        http: fetches the files.
     """
 
-    def __init__(self, settings: Settings, transfers: HttpDownloader) -> None:
+    def __init__(self, settings: Settings, http: HttpDownloader) -> None:
         self._settings = settings
-        self._transfers = transfers
+        self._http = http
         user, password = settings.webdav_username, settings.webdav_password
         self._auth = DigestAuth(user, password) if user and password else None
         self._cache = _Cache()
@@ -100,7 +100,7 @@ class Originals:
 
         Raises:
             Altered: with `strict`, there is nothing else.
-            Gone: the store says that there is no such file.
+            NotFoundError: the store says that there is no such file.
             FileUnavailable: it cannot be read.
         """
         url = original_url(self._settings.store_url, image_file)
@@ -171,7 +171,7 @@ class Originals:
                 return Look("read", found)
             again = self.read_past_cache(image_file, digest_of)
             return Look("read", again) if again in {found, expected} else Look("altered")
-        except Gone:
+        except NotFoundError:
             return Look("gone")
         except Altered:
             return Look("altered")
@@ -201,7 +201,7 @@ class Originals:
         """Return what `consume` makes of the bytes at any address, whoever has made them.
 
         Raises:
-            FileUnavailable: they cannot be read; `Gone` where there are none.
+            FileUnavailable: they cannot be read; `NotFoundError` where there are none.
         """
         return self._consume(url, consume)
 
@@ -234,7 +234,7 @@ class Originals:
         Raises:
             _FromCache: without `out_of_cache`, it comes out of a cache.
         """
-        tries = RetryBudget(self._settings.max_retries)
+        budget = RetryBudget(self._settings.max_retries)
         while True:
             heads: list[Response] = []
 
@@ -246,10 +246,10 @@ class Originals:
                     raise _FromCache
 
             try:
-                with closing(self._transfers.fetch(url, tries, examine=examine, auth=auth)) as chunks:
+                with closing(self._http.fetch(url, budget, examine=examine, auth=auth)) as chunks:
                     return consume(chunks if image_file is None else _unconverted(chunks, heads, image_file))
-            except Interrupted as failure:
-                self._transfers.pause(failure, tries, url)
+            except TransientError as failure:
+                self._http.pause(failure, budget, url)
 
 
 def digest_of(chunks: Iterable[bytes]) -> str:

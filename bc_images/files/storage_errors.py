@@ -101,18 +101,18 @@ _FAMILY = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az"}
 _CONTAINER = {"s3": "bucket", "gs": "bucket", "az": "container"}
 
 
-def storage_error(error: BaseException, operation: str, label: str, scheme: str, url: str) -> FileStoreError:
+def storage_error(error: BaseException, operation: str, display_name: str, scheme: str, url: str) -> FileStoreError:
     """Return the error to show for one of a library: the operation, the place, why, and what to do.
 
     Args:
         error: what the library raised.
         operation: a verb and its object, to be followed by the place, such as ``list``.
-        label: how messages call the file store.
+        display_name: how messages call the file store.
         scheme: of its URL, the innermost one.
         url: its URL, of which only the host is shown.
     """
     kind = classify(error)
-    place = f"the file store {label}{_container(scheme, url)}"
+    place = f"the file store {display_name}{_container(scheme, url)}"
     if kind == "credentials":
         advice = variables(scheme) or "Check user, password or key, and the permissions of that user."
         return FileStoreError(f"Permission denied: cannot {operation} {place}: {_reason(error)}. {advice}")

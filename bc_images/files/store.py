@@ -6,7 +6,6 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -14,11 +13,12 @@ from urllib.request import url2pathname
 from bc_images.errors import FileStoreError, FileUnavailable, SettingsError
 from bc_images.files.backends.base import Backend
 from bc_images.files.backends.local import LocalBackend
-from bc_images.files.index import OBJECTS, REFS, FileIndex, check_store_hash, object_key
+from bc_images.files.index import FileIndex
 from bc_images.files.inspection import Inspection
+from bc_images.files.layout import OBJECTS, REFS, FileInfo, check_store_hash, object_key
 from bc_images.files.media_type import HEAD, sniff
 
-__all__ = ["CorruptFile", "FileStore", "Stored", "open_files"]
+__all__ = ["CorruptFile", "FileStore", "open_files"]
 
 
 class CorruptFile(FileStoreError):
@@ -31,16 +31,6 @@ class CorruptFile(FileStoreError):
     def __init__(self, key: str, what: str) -> None:
         super().__init__(f"{key} in the file store {what}. Run bc-images check; once removed, it is downloaded again.")
         self.what = what
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A file that is durable in the file store: hex digest, bytes, media type, what is wrong with it (`DEFECTS`)."""
-
-    sha256: str
-    size: int
-    type: str
-    defect: str | None = None
 
 
 def open_files(url: str, *, writable: bool = False) -> FileStore:
@@ -84,11 +74,11 @@ class FileStore:
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
-        self.label = backend.label
+        self.display_name = backend.display_name
         self._lock = threading.Lock()
         self._refs: dict[str, FileIndex] = {}
 
-    def add(self, chunks: Iterable[bytes], expected_size: int | None = None) -> Stored:
+    def add(self, chunks: Iterable[bytes], expected_size: int | None = None) -> FileInfo:
         """Store a picture; when this returns, it is durable and its length has been verified.
 
         Args:
@@ -104,12 +94,12 @@ class FileStore:
         digest = hashlib.sha256()
         inspection = Inspection()
         size = 0
-        with self.backend.stage() as staging:
+        with self.backend.begin() as upload:
             piece: bytes | None = head
             while piece is not None:
                 digest.update(piece)
                 inspection.feed(piece)
-                staging.write(piece)
+                upload.write(piece)
                 size += len(piece)
                 piece = next(pieces, None)
                 if piece is not None and len(head) < HEAD:
@@ -120,8 +110,8 @@ class FileStore:
             if media_type is None:
                 raise FileUnavailable("what came is no picture of a known type" if size else "the file is empty")
             sha256 = digest.hexdigest()
-            staging.commit(object_key(sha256), size)
-        return Stored(sha256, size, media_type, inspection.defect(media_type))
+            upload.commit(object_key(sha256), size)
+        return FileInfo(sha256, size, media_type, defect=inspection.defect(media_type))
 
     def read(self, digest: str) -> bytes:
         """Return a whole file, re-hashed; meant for pictures small enough to be sent.
@@ -145,7 +135,7 @@ class FileStore:
         """
         return self.inspect(digest).size
 
-    def inspect(self, digest: str) -> Stored:
+    def inspect(self, digest: str) -> FileInfo:
         """Re-hash a file of any length and return what is known of it.
 
         Raises:
@@ -164,7 +154,7 @@ class FileStore:
         if found.hexdigest() != digest:
             raise CorruptFile(object_key(digest), _other(found.hexdigest()))
         media_type = sniff(head[:HEAD], size) or ""
-        return Stored(digest, size, media_type, inspection.defect(media_type))
+        return FileInfo(digest, size, media_type, defect=inspection.defect(media_type))
 
     def chunks(self, digest: str) -> Iterator[bytes]:
         """Yield a file's bytes, unchecked.
@@ -179,7 +169,7 @@ class FileStore:
         except OSError as error:
             self.must_exist()  # else every single file would be said to be missing
             if isinstance(error, FileNotFoundError):
-                raise FileUnavailable(f"{key} is not in the file store {self.label}") from error
+                raise FileUnavailable(f"{key} is not in the file store {self.display_name}") from error
             raise CorruptFile(key, f"cannot be read: {error.strerror or error}") from error
 
     def must_exist(self) -> None:
@@ -190,7 +180,7 @@ class FileStore:
         """
         if not self.backend.exists():
             raise FileStoreError(
-                f"There is no file store at {self.label}. Check file_store, and that the place is mounted."
+                f"There is no file store at {self.display_name}. Check file_store, and that the place is mounted."
             )
 
     def size(self, digest: str) -> int | None:

@@ -15,8 +15,8 @@ from bc_images.bigcommerce import FileSource, ImageSource, UrlSource, WebDavSour
 from bc_images.bigcommerce.mapping import Record, file_name
 from bc_images.errors import FileUnavailable, RequestRejected, SettingsError
 from bc_images.files.http_download import HttpDownloader
-from bc_images.files.index import object_key
 from bc_images.files.inspection import Inspection, refusal
+from bc_images.files.layout import object_key
 from bc_images.files.media_type import EXTENSIONS, HEAD, MAX_UPLOAD, sniff
 from bc_images.files.store import CorruptFile, FileStore
 from bc_images.files.url_policy import UrlPolicy, original_url
@@ -64,8 +64,8 @@ class Uploader:
     ) -> None:
         self._settings = settings
         self._files = files
-        self._addresses = UrlPolicy(settings)
-        self._file_store_public_url = _public_address(file_store_public_url or "", self._addresses)
+        self._url_policy = UrlPolicy(settings)
+        self._file_store_public_url = _public_address(file_store_public_url or "", self._url_policy)
         has_user = bool(webdav_username and webdav_password)
         self._webdav = WebDAV(settings, webdav_username or "", webdav_password or "") if has_user else None
         if upload_method == "multipart" and settings.api_version == "v2":
@@ -74,14 +74,14 @@ class Uploader:
             )
         if upload_method == "webdav" and self._webdav is None:
             raise SettingsError("upload_method webdav needs webdav_username and webdav_password.")
-        self._way = self._chosen(upload_method)
+        self._method = self._choose_method(upload_method)
         if files is not None:
-            self._announce(files, upload_method)
+            self._log_method(files, upload_method)
         self._probing = threading.Lock()
-        self._transfers: HttpDownloader | None = None  # to ask whether old addresses still have their pictures
+        self._http: HttpDownloader | None = None  # to ask whether old addresses still have their pictures
 
-    def _chosen(self, upload_method: str) -> str:
-        """Return the first way that `upload_method` allows, as `route` names it."""
+    def _choose_method(self, upload_method: str) -> str:
+        """Return the first way that `upload_method` allows, as `method_for` names it."""
         if upload_method in {"multipart", "webdav"}:
             return upload_method
         if upload_method == "auto" and self._settings.api_version == "v3":
@@ -90,7 +90,7 @@ class Uploader:
             return "webdav"
         return "url" if self._file_store_public_url else "signed"
 
-    def _announce(self, files: FileStore, upload_method: str) -> None:
+    def _log_method(self, files: FileStore, upload_method: str) -> None:
         """Say how saved pictures will go back, or that they cannot: before thousands of records are rejected for it.
 
         Only a warning, for a restore may have nothing to write but fields.
@@ -98,7 +98,7 @@ class Uploader:
         Raises:
             SettingsError: `upload_method` asks for an address, and there never is one.
         """
-        if self._way == "signed":
+        if self._method == "signed":
             signed = files.sign(_ANY_DIGEST, SIGNED_FOR)
             if signed is None and upload_method == "url":
                 raise SettingsError(
@@ -108,12 +108,12 @@ class Uploader:
                 logger.warning(
                     "Saved pictures cannot go back with these settings: %s. %s. Records that need one are rejected.",
                     "this file store cannot sign addresses" if signed is None else _too_long(signed),
-                    self._hint(),
+                    self._advice(),
                 )
                 return
-        logger.info("Saved pictures go back by %s.", self._way)
+        logger.info("Saved pictures go back by %s.", self._method)
 
-    def _hint(self) -> str:
+    def _advice(self) -> str:
         """Say what to set where no address of a picture can be had."""
         if self._settings.api_version == "v3":
             return "Set file_store_public_url, or upload_method to auto"
@@ -125,16 +125,16 @@ class Uploader:
         if self._webdav is not None:
             self._webdav.close()
         with self._probing:
-            if self._transfers is not None:
-                self._transfers.close()
+            if self._http is not None:
+                self._http.close()
 
-    def route(self, record: Record) -> str:
+    def method_for(self, record: Record) -> str:
         """Return how a record's picture will travel.
 
         ``multipart``, ``webdav``, ``url`` (the file store's public address), ``signed`` (an address signed by it) or
         ``address`` (one that the record carries).
         """
-        return self._way if self._has_bytes(record) else "address"
+        return self._method if self._has_bytes(record) else "address"
 
     def check(self, record: Record, *, contact: bool = False) -> None:
         """Find out, without any request to the store's API, whether a record's picture can be sent; re-hashes it.
@@ -149,18 +149,18 @@ class Uploader:
         """
         if self._has_bytes(record):
             self._picture(record)
-        route = self.route(record)
-        if route in {"url", "signed"}:
+        method = self.method_for(record)
+        if method in {"url", "signed"}:
             self._url(record)
-        elif route == "address" and all(contact and self._is_gone(url) for url in self._carried(record)):
-            raise FileUnavailable(f"{self.without_bytes(record)}, and its old address answers that it is gone")
+        elif method == "address" and all(contact and self._is_gone(url) for url in self._record_urls(record)):
+            raise FileUnavailable(f"{self.missing_bytes_reason(record)}, and its old address answers that it is gone")
 
     def _is_gone(self, url: str) -> bool:
         with self._probing:
-            self._transfers = self._transfers or HttpDownloader(self._settings)
-        return self._transfers.is_gone(url)
+            self._http = self._http or HttpDownloader(self._settings)
+        return self._http.is_gone(url)
 
-    def without_bytes(self, record: Record) -> str:
+    def missing_bytes_reason(self, record: Record) -> str:
         """Say why there are no bytes of a record that travels by its old address, and what to set if that helps."""
         if record.get("file_sha256"):
             return (
@@ -168,30 +168,30 @@ class Uploader:
             )
         return "the backup holds no picture of this image"
 
-    def ways(self, record: Record, imports: UploadLog) -> list[AbstractContextManager[ImageSource]]:
-        """Return what to try, one after the other while the store refuses it: mostly `source` alone.
+    def attempts(self, record: Record, upload_log: UploadLog) -> list[AbstractContextManager[ImageSource]]:
+        """Return what to try, one after the other while the store refuses it: mostly `open_source` alone.
 
         A picture of which there are only links may still be served by one address and no more by the other.
 
         Args:
             record: the record.
-            imports: remembers what lies in the import folder of WebDAV meanwhile.
+            upload_log: remembers what lies in the import folder of WebDAV meanwhile.
 
         Raises:
             FileUnavailable: the record carries no usable address.
         """
-        if self.route(record) == "address":
-            return [nullcontext(UrlSource(url)) for url in self._carried(record)]
-        return [self.source(record, imports)]
+        if self.method_for(record) == "address":
+            return [nullcontext(UrlSource(url)) for url in self._record_urls(record)]
+        return [self.open_source(record, upload_log)]
 
-    def clear(self, names: Iterable[str], imports: UploadLog) -> None:
+    def remove_uploads(self, names: Iterable[str], upload_log: UploadLog) -> None:
         """Take away what an earlier run has left in the import folder of WebDAV."""
         if self._webdav is not None:
             for name in names:
-                self._webdav.remove(name, self._settings.max_retries, imports)
+                self._webdav.remove(name, self._settings.max_retries, upload_log)
 
     @contextmanager
-    def source(self, record: Record, imports: UploadLog | None = None) -> Iterator[ImageSource]:
+    def open_source(self, record: Record, upload_log: UploadLog | None = None) -> Iterator[ImageSource]:
         """Yield what ``StoreClient.create`` and ``replace`` take; what was put somewhere for it is removed afterwards.
 
         The bytes are re-hashed before they are sent anywhere.
@@ -200,15 +200,15 @@ class Uploader:
             FileUnavailable, RequestRejected: as `check`.
             FatalError: WebDAV cannot be used.
         """
-        route = self.route(record)
-        if route == "address":
+        method = self.method_for(record)
+        if method == "address":
             yield UrlSource(self._url(record))
             return
         content, media_type = self._picture(record)
-        if route == "multipart":
+        if method == "multipart":
             yield FileSource(_sent_name(record, media_type), lambda: BytesIO(content))
-        elif route == "webdav" and self._webdav is not None:
-            with self._webdav.holding(_ascii(_sent_name(record, media_type)), content, imports) as name:
+        elif method == "webdav" and self._webdav is not None:
+            with self._webdav.temporary_upload(_ascii(_sent_name(record, media_type)), content, upload_log) as name:
                 yield WebDavSource(name)
         else:
             yield UrlSource(self._url(record))
@@ -220,7 +220,7 @@ class Uploader:
         """Return a record's bytes and media type, after every check that can be made here."""
         digest = record["file_sha256"]
         if self._files is None or not isinstance(digest, str):
-            raise FileUnavailable(f"file_sha256 {digest!r} is no SHA-256 in hex")
+            raise FileUnavailable(f"file_sha256 {digest!r} is not a SHA-256 in hex")
         size = self._files.size(digest)
         if size is not None and size > MAX_UPLOAD:  # before it is read: it may be huge
             raise RequestRejected(f"the picture has {size:,} bytes; the store takes {MAX_UPLOAD:,} at most")
@@ -246,20 +246,20 @@ class Uploader:
         Raises:
             FileUnavailable: there is none that can be used.
         """
-        route = self.route(record)
-        if route == "url":
+        method = self.method_for(record)
+        if method == "url":
             return _short(f"{self._file_store_public_url}/{object_key(record['file_sha256'])}")
-        if route == "signed":
+        if method == "signed":
             signed = self._files.sign(record["file_sha256"], SIGNED_FOR) if self._files else None
             if signed is None:
-                raise FileUnavailable(f"this file store cannot sign addresses. {self._hint()}")
-            if not self._addresses.is_reachable_by_store(signed):
+                raise FileUnavailable(f"this file store cannot sign addresses. {self._advice()}")
+            if not self._url_policy.is_reachable_by_store(signed):
                 host = urlsplit(signed).hostname
-                raise FileUnavailable(f"the file store signs for {host}, a private address. {self._hint()}")
+                raise FileUnavailable(f"the file store signs for {host}, a private address. {self._advice()}")
             return _short(signed)
-        return self._carried(record)[0]
+        return self._record_urls(record)[0]
 
-    def _carried(self, record: Record) -> list[str]:
+    def _record_urls(self, record: Record) -> list[str]:
         """Return the usable addresses that a record carries: of the rendition first, which alone the API promises.
 
         Then the original's, which every store serves on its own domain.
@@ -268,10 +268,10 @@ class Uploader:
             FileUnavailable: there is none, or the first one must not be used.
         """
         if not record.get("zoom_url"):
-            return [_short(self._addresses.judge(self._original(record)))]
-        usable = [_short(self._addresses.judge(str(record["zoom_url"])))]
+            return [_short(self._url_policy.check(self._original(record)))]
+        usable = [_short(self._url_policy.check(str(record["zoom_url"])))]
         with suppress(FileUnavailable):  # the first one is there
-            usable.append(_short(self._addresses.judge(self._original(record))))
+            usable.append(_short(self._url_policy.check(self._original(record))))
         return usable
 
     def _original(self, record: Record) -> str:
@@ -283,7 +283,7 @@ class Uploader:
         return original_url(Settings.default("store_url").replace("{store_hash}", store_hash), record["image_file"])
 
 
-def _public_address(url: str, addresses: UrlPolicy) -> str:
+def _public_address(url: str, url_policy: UrlPolicy) -> str:
     """Check the setting ``file_store_public_url``; return it without a slash at its end.
 
     Raises:
@@ -300,7 +300,7 @@ def _public_address(url: str, addresses: UrlPolicy) -> str:
         raise SettingsError(
             "file_store_public_url is no public http(s) address: give something like https://files.example.com."
         )
-    if not addresses.is_reachable_by_store(url):
+    if not url_policy.is_reachable_by_store(url):
         raise SettingsError(
             f"file_store_public_url leads to {parts.hostname}, a private address from which the store cannot fetch: "
             "give one like https://files.example.com."

@@ -23,9 +23,9 @@ from bc_images.errors import FileUnavailable
 from bc_images.redaction import redact
 from bc_images.settings import Settings
 
-__all__ = ["Place", "PublicOnlyAdapter", "UrlPolicy", "origin_of", "original_url"]
+__all__ = ["Origin", "PublicOnlyAdapter", "UrlPolicy", "origin_of", "original_url"]
 
-Place: TypeAlias = tuple[str, int]
+Origin: TypeAlias = tuple[str, int]
 """A host, in small letters, and a port."""
 
 _IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -54,18 +54,18 @@ def original_url(store_url: str, image_file: str) -> str:
     return f"{store_url}/product_images/{quote(image_file, errors='surrogatepass')}"
 
 
-def origin_of(url: str) -> Place:
+def origin_of(url: str) -> Origin:
     """Return where a valid http(s) address leads."""
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
 
 
 class UrlPolicy:
-    """Judges addresses for a run; its `own` places are trusted wherever they are."""
+    """Judges addresses for a run; its `trusted` origins are trusted wherever they are."""
 
     def __init__(self, settings: Settings) -> None:
-        self._own_urls = [_in_ascii(url) for url in (settings.api_url, settings.store_url)]
-        self.own = {origin_of(url) for url in self._own_urls}
+        self._trusted_urls = [_in_ascii(url) for url in (settings.api_url, settings.store_url)]
+        self.trusted = {origin_of(url) for url in self._trusted_urls}
         self._public: dict[str, bool | None] = {}  # by host: None where the name does not resolve
 
     def is_public(self, url: str) -> bool:
@@ -81,32 +81,32 @@ class UrlPolicy:
 
     def is_reachable_by_store(self, url: str) -> bool:
         """Whether the store can fetch from a valid address: a private one only where it runs in a network like that."""
-        return self.is_public(url) or not all(self.is_public(own) for own in self._own_urls)
+        return self.is_public(url) or not all(self.is_public(own) for own in self._trusted_urls)
 
-    def judge(self, url: str) -> str:
+    def check(self, url: str) -> str:
         """Return the address, percent-encoded where it has to be, if it may be passed on to the store.
 
         Raises:
             FileUnavailable: it is no address that may be used.
         """
         encoded = _encoded(url)
-        if origin_of(encoded) not in self.own and not self.is_public(encoded):
+        if origin_of(encoded) not in self.trusted and not self.is_public(encoded):
             raise FileUnavailable(f"{redact(url)[:200]} leads into a private network: it was not contacted")
         return encoded
 
-    def judge_before_contact(self, url: str) -> str:
-        """Return the address if it may be contacted from here: as `judge`, but through a proxy, names are its affair.
+    def check_and_resolve(self, url: str) -> str:
+        """Return the address if it may be contacted from here: as `check`, but through a proxy, names are its affair.
 
         Raises:
             FileUnavailable: it is no address that may be used.
         """
         encoded = _encoded(url)
         host, _ = origin_of(encoded)
-        if origin_of(encoded) not in self.own and select_proxy(encoded, get_environ_proxies(encoded)):
+        if origin_of(encoded) not in self.trusted and select_proxy(encoded, get_environ_proxies(encoded)):
             if (address := _literal(host)) is not None and not _is_public(address):
                 raise FileUnavailable(f"{redact(url)[:200]} leads into a private network: it was not contacted")
             return encoded
-        return self.judge(url)
+        return self.check(url)
 
 
 class _PublicConnection(Connection):

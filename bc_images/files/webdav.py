@@ -39,7 +39,7 @@ _LONGEST = 200  # characters of a name before its suffixes: the stored path has 
 class UploadLog(Protocol):
     """Remembers, durably, which files may lie in the import folder: a run that is killed leaves them there."""
 
-    def importing(self, name: str) -> None:
+    def started(self, name: str) -> None:
         """A file of this name is about to be put there."""
 
     def removed(self, name: str) -> None:
@@ -76,7 +76,7 @@ class WebDAV:
         self._session.close()
 
     @contextmanager
-    def holding(self, name: str, content: bytes, imports: UploadLog | None = None) -> Iterator[str]:
+    def temporary_upload(self, name: str, content: bytes, upload_log: UploadLog | None = None) -> Iterator[str]:
         """Keep a file in the import folder for as long as the context lasts; yields the name it has there.
 
         Raises:
@@ -87,29 +87,29 @@ class WebDAV:
         """
         unique = _unique(name)
         retries = self._settings.max_retries
-        if imports is not None:
-            imports.importing(unique)
+        if upload_log is not None:
+            upload_log.started(unique)
         try:
             self._send("PUT", unique, content, retries)
         except (AuthError, UnexpectedResponse, _NeverSent):
             raise
         except FatalError:
-            self.remove(unique, 0, imports)  # it may have arrived although no answer came
+            self.remove(unique, 0, upload_log)  # it may have arrived although no answer came
             raise
         try:
             yield unique
         finally:
-            self.remove(unique, retries, imports)
+            self.remove(unique, retries, upload_log)
 
-    def remove(self, name: str, retries: int, imports: UploadLog | None) -> None:
+    def remove(self, name: str, retries: int, upload_log: UploadLog | None) -> None:
         """Take a file away; what cannot be removed is litter, and no reason to call a finished upload a failure."""
         try:
             self._send("DELETE", name, None, retries)
         except (FileUnavailable, FatalError) as error:
             logger.warning("%s stays in the import folder of WebDAV: %s", name, error)
             return
-        if imports is not None:
-            imports.removed(name)
+        if upload_log is not None:
+            upload_log.removed(name)
 
     def _send(self, method: str, name: str, content: bytes | None, retries: int) -> None:
         failures, is_locked = 0, False

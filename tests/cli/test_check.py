@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from bc_images import progress
-from bc_images.files import FileStore, Saved, Stored, open_files
+from bc_images.files import FileInfo, FileStore, open_files
 from bc_images.files.backends import local as folder_module
-from bc_images.files.index import object_key
+from bc_images.files.layout import object_key
 from bc_images.files.media_type import MAX_UPLOAD
 from bc_images.regular_files import open_regular
 from tests.support import terminal
@@ -67,17 +67,17 @@ def check(place: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     return run
 
 
-def stock(files: FileStore, number: int = 3) -> list[Stored]:
+def stock(files: FileStore, number: int = 3) -> list[FileInfo]:
     """A few saved pictures with their refs."""
     made = []
     for seed in range(number):
         stored = files.add([picture("png", seed)])
-        files.refs("abc").put(f"a/{seed}.png", Saved(stored.sha256, stored.size, stored.type, "original"))
+        files.refs("abc").put(f"a/{seed}.png", stored)
         made.append(stored)
     return made
 
 
-def message(stored: Stored | None, stream: str = "product_images", **changed: Any) -> bytes:
+def message(stored: FileInfo | None, stream: str = "product_images", **changed: Any) -> bytes:
     facts: dict[str, Any] = {}
     if stored:
         facts = {"file_sha256": stored.sha256, "file_size": stored.size, "file_type": stored.type}
@@ -138,7 +138,7 @@ def test_json(check: Check, files: FileStore, tamper: Tamper) -> None:
 @pytest.mark.parametrize("name", ["backup.singer", "backup.singer.gz"])
 def test_with_backups_they_alone_count(check: Check, files: FileStore, tmp_path: Path, name: str) -> None:
     one, two, three = stock(files)
-    gone = Stored("ab" * 32, 10, "image/png")
+    gone = FileInfo("ab" * 32, 10, "image/png")
     first = backup(tmp_path / name, message(one), message(None, id=5), b'{"type":"STATE","value":{}}', b"")
     second = backup(tmp_path / "second.singer", message(two), message(gone, id=8, product_id=9), message(one))
     ended = check(first, second)
@@ -166,7 +166,7 @@ def test_other_streams_name_no_files(check: Check, files: FileStore, tmp_path: P
 def test_a_backup_that_lies_about_a_length(check: Check, files: FileStore, tmp_path: Path, sample: list[str]) -> None:
     """The digest holds, so the file is sound: whoever removes what is damaged must not remove it."""
     first, *others = stock(files, 20)
-    wrong = Stored(first.sha256, first.size + 1, first.type)
+    wrong = FileInfo(first.sha256, first.size + 1, first.type)
     named = backup(tmp_path / "a", message(wrong, id=6), *map(message, others))
     ended = check(named, *sample)
     assert ended.code == 1
@@ -174,10 +174,10 @@ def test_a_backup_that_lies_about_a_length(check: Check, files: FileStore, tmp_p
     assert ended.out[0] == (
         f"? {object_key(first.sha256)}  is sound, with {first.size} bytes, not {first.size + 1}, {by}"
     )
-    assert ended.out[1].endswith("re-hashed: 0 damaged, 0 missing, 0 orphaned, 1 misstated.")
+    assert ended.out[1].endswith("re-hashed: 0 damaged, 0 missing, 0 orphaned, 1 wrong_size.")
     findings, summary = check("--json", named, *sample).json()
-    assert [each["finding"] for each in findings] == ["misstated"]
-    assert (summary["damaged"], summary["misstated"]) == (0, 1)
+    assert [each["finding"] for each in findings] == ["wrong_size"]
+    assert (summary["damaged"], summary["wrong_size"]) == (0, 1)
 
 
 def test_a_file_of_another_length_than_named_is_looked_at_in_every_sample(
@@ -332,7 +332,7 @@ def test_a_folder_that_holds_no_file_store(check: Check, tmp_path: Path) -> None
 
 def test_no_room_for_the_listing(check: Check, files: FileStore, tmp_path: Path, full_disk: None) -> None:
     (one,) = stock(files, 1)
-    gone = [Stored(f"{number:064x}", 9, "image/png") for number in range(1000)]
+    gone = [FileInfo(f"{number:064x}", 9, "image/png") for number in range(1000)]
     ended = check(backup(tmp_path / "a", message(one), *map(message, gone)))
     assert (ended.code, ended.out) == (3, [])
     assert re.fullmatch(r"bc-images: What the file store holds cannot be listed .* or set TMPDIR\.\n", ended.err)
@@ -390,7 +390,7 @@ def test_lines_are_shown_where_there_is_no_terminal(
     monkeypatch.setattr(progress.Progress, "__init__", partialmethod(progress.Progress.__init__, every=0.001))
     inspect = FileStore.inspect
 
-    def slowly(store: FileStore, digest: str) -> Stored:
+    def slowly(store: FileStore, digest: str) -> FileInfo:
         time.sleep(0.05)
         return inspect(store, digest)
 
@@ -421,7 +421,7 @@ def test_what_the_store_would_refuse(
 ) -> None:
     (sound,) = stock(files, 1)
     bad = files.add([content])
-    files.refs("abc").put("a/bad", Saved(bad.sha256, bad.size, bad.type, "original", bad.defect))
+    files.refs("abc").put("a/bad", FileInfo(bad.sha256, bad.size, bad.type, "original", bad.defect))
     backups = [backup(tmp_path / "a", message(sound), message(bad, id=3))] if by_backup else []
     ended = check(*backups)
     by = "product 7, image 3 in a" if by_backup else "a/bad of store abc"
@@ -443,8 +443,8 @@ def test_what_nothing_names_may_be_truncated(check: Check, files: FileStore, tmp
 @pytest.mark.parametrize("source", ["zoom", "cdn"])
 def test_renditions_are_named_and_are_no_fault(check: Check, files: FileStore, tmp_path: Path, source: str) -> None:
     original, stand_in = stock(files, 2)
-    files.refs("abc").put("a/x.png", Saved(stand_in.sha256, stand_in.size, stand_in.type, source))
-    files.refs("abc").put("a/0.png", Saved(stand_in.sha256, stand_in.size, stand_in.type, source))
+    files.refs("abc").put("a/x.png", FileInfo(stand_in.sha256, stand_in.size, stand_in.type, source))
+    files.refs("abc").put("a/0.png", FileInfo(stand_in.sha256, stand_in.size, stand_in.type, source))
     what = "is what a CDN has made of the original" if source == "cdn" else "is a rendition of at most 1280 x 1280"
     for backups, by in (
         ([], "a/x.png of store abc"),

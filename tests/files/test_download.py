@@ -19,7 +19,7 @@ import pytest
 
 from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import FatalError, FileStoreError, StoreUnreachable
-from bc_images.files import Downloader, FileStore, Saved, open_files
+from bc_images.files import Downloader, FileStore, open_files
 from bc_images.files import http_download as transfer_module
 from bc_images.files import url_policy as addresses_module
 from bc_images.files.backends.local import LocalBackend
@@ -466,7 +466,7 @@ def test_the_host_may_ask_for_a_pause(files: FileStore, host: Host, quick: None,
             return False
 
     with Downloader(settings_for(host.url), files) as downloader:
-        downloader._transfers._stop = Patient()
+        downloader._http._stop = Patient()
         list(downloader.fill([record_of(IMAGE_FILE)]))
     assert waits == [waited]
     assert downloader.files == 1
@@ -572,7 +572,7 @@ def test_a_host_that_answers_now_and_then_does_not(files: FileStore, host: Host,
 def test_a_rendition_host_that_nobody_reaches_is_asked_no_more(
     files: FileStore, host: Host, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer_module, "PATIENCE", 2)
+    monkeypatch.setattr(transfer_module, "MAX_UNRESPONSIVE", 2)
     monkeypatch.setattr(addresses_module, "_is_public", lambda _address: True)
     dead = f"http://localhost:{closed_port()}/x.png"
     with Downloader(settings_for(host.url, concurrency=1), files) as downloader:
@@ -585,7 +585,7 @@ def test_a_rendition_host_that_nobody_reaches_is_asked_no_more(
 def test_a_dead_host_behind_redirects_is_asked_no_more(
     files: FileStore, host: Host, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer_module, "PATIENCE", 2)
+    monkeypatch.setattr(transfer_module, "MAX_UNRESPONSIVE", 2)
     monkeypatch.setattr(addresses_module, "_is_public", lambda _address: True)
     dead = f"http://localhost:{closed_port()}/x.png"
     for number in range(4):
@@ -652,7 +652,7 @@ def test_a_broken_file_store_stops_the_run(
 ) -> None:
     for number in range(50):
         host.on(f"/product_images/{number}.png", content(png(2000, number)))
-    real, calls = LocalBackend.stage, []
+    real, calls = LocalBackend.begin, []
 
     def full(folder: LocalBackend) -> Any:
         calls.append(1)
@@ -660,7 +660,7 @@ def test_a_broken_file_store_stops_the_run(
             raise FileStoreError("The file store is full.")
         return real(folder)
 
-    monkeypatch.setattr(LocalBackend, "stage", full)
+    monkeypatch.setattr(LocalBackend, "begin", full)
     seen: list[Record] = []
     records = (record_of(f"{number}.png", id=number) for number in range(50))
     with Downloader(settings_for(host.url), files) as downloader, pytest.raises(FileStoreError, match="is full"):
@@ -700,7 +700,7 @@ def test_progress_can_be_read_and_failures_are_listed(
         host.on(f"/product_images/{number}.png", content(png(2000, number)))
     refs = files.refs("abc")
     stored = files.add([BODY])
-    refs.put("old.png", Saved(stored.sha256, stored.size, stored.type, "original"))
+    refs.put("old.png", stored)
     records = [record_of(f"{number}.png", id=number) for number in range(200)] + [record_of("old.png")]
     with caplog.at_level(logging.WARNING), Downloader(settings_for(host.url), files) as downloader:
         list(downloader.fill(records))

@@ -13,8 +13,8 @@ import fsspec
 import pytest
 
 from bc_images.errors import FileStoreError
-from bc_images.files import FileStore, Saved, open_files
-from bc_images.files.index import object_key
+from bc_images.files import FileInfo, FileStore, open_files
+from bc_images.files.layout import object_key
 from tests.support.file_host import closed_port
 from tests.support.file_stores import keys
 from tests.support.move_filesystem import Elsewhere
@@ -134,7 +134,7 @@ def test_a_refused_ref(s3: str, gateway: Gateway) -> None:
     refs = files.refs("abc")
     gateway.refuse["PUT"] = (403, "AccessDenied")
     with pytest.raises(FileStoreError, match="Permission denied: cannot"):
-        refs.put("a/b.png", Saved(stored.sha256, stored.size, stored.type, "original"))
+        refs.put("a/b.png", stored)
     assert refs.get("a/b.png") is None
 
 
@@ -142,7 +142,7 @@ def test_a_bucket_that_is_not_there(s3: str) -> None:
     with pytest.raises(FileStoreError, match="Create the bucket"):
         open_files("s3://no-such-bucket/x").add([picture("png")])
     with pytest.raises(FileStoreError, match="Create the bucket"):
-        open_files("s3://no-such-bucket/x").refs("abc").put("a/b.png", Saved("0" * 64, 9, "image/png", "original"))
+        open_files("s3://no-such-bucket/x").refs("abc").put("a/b.png", FileInfo("0" * 64, 9, "image/png", "original"))
 
 
 def test_a_bucket_that_is_deleted_while_it_is_listed(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +188,7 @@ def test_listings_are_bulk(s3: str, gateway: Gateway) -> None:
     stored = files.add([picture("png")])
     refs = files.refs("abc")
     for number in range(9):
-        refs.put(f"a/{number % 3:03d}/x{number}.png", Saved(stored.sha256, stored.size, stored.type, "original"))
+        refs.put(f"a/{number % 3:03d}/x{number}.png", stored)
     gateway.seen.clear()
     again = open_files(s3).refs("abc")
     assert again.get("a/000/x6.png")
@@ -284,7 +284,7 @@ def test_a_file_system_without_atomic_puts(tmp_path: Path) -> None:
     assert events[3:] == ["put tmp", "mv sha256"]
     assert files.read(stored.sha256) == picture("png")
     assert keys(files) == {object_key(stored.sha256)}
-    files.refs("abc").put("a/b.png", Saved(stored.sha256, stored.size, stored.type, "original"))
+    files.refs("abc").put("a/b.png", stored)
     assert open_files(f"plainfs://{tmp_path}").refs("abc").get("a/b.png")
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bc_images.errors import FatalError, SettingsError
-from bc_images.files import FileStore, Saved, open_files
-from bc_images.files.index import object_key, parse_ref, ref_name
+from bc_images.files import FileInfo, FileStore, open_files
+from bc_images.files.layout import object_key, parse_ref, ref_name
 from tests.support.file_stores import Tamper, everywhere, keys
 from tests.support.pictures import picture
 
@@ -54,8 +54,8 @@ HOSTILE = [
 PLAIN = ["p/022/name__36562.jpg", "sample_images/in_123__14581.jpg", "x.png"]
 
 
-def saved_for(content: bytes, source: str = "original") -> Saved:
-    return Saved(hashlib.sha256(content).hexdigest(), len(content), "image/png", source)
+def saved_for(content: bytes, source: str = "original") -> FileInfo:
+    return FileInfo(hashlib.sha256(content).hexdigest(), len(content), "image/png", source)
 
 
 @pytest.mark.parametrize("image_file", PLAIN)
@@ -93,10 +93,10 @@ def test_hostile_paths_never_share_a_name() -> None:
 def test_everything_comes_back_from_the_listing(place: str) -> None:
     files = open_files(place)
     refs = files.refs("abc")
-    wanted: dict[str, Saved] = {}
+    wanted: dict[str, FileInfo] = {}
     for number, image_file in enumerate(HOSTILE + PLAIN):
         stored = files.add([picture("png", number)])
-        wanted[image_file] = Saved(stored.sha256, stored.size, stored.type, "original" if number % 3 else "zoom")
+        wanted[image_file] = FileInfo(stored.sha256, stored.size, stored.type, "original" if number % 3 else "zoom")
         refs.put(image_file, wanted[image_file])
     assert {image_file: refs.get(image_file) for image_file in wanted} == wanted
     again = open_files(place).refs("abc")
@@ -113,7 +113,7 @@ def test_everything_comes_back_from_the_listing(place: str) -> None:
 @everywhere
 def test_a_ref_to_a_lost_file_is_not_believed(place: str, files: FileStore, tamper: Tamper) -> None:
     stored = files.add([picture("png")])
-    files.refs("abc").put("a/b.png", Saved(stored.sha256, stored.size, stored.type, "original"))
+    files.refs("abc").put("a/b.png", stored)
     tamper(object_key(stored.sha256), None)
     assert open_files(place).refs("abc").get("a/b.png") is None
 
@@ -121,7 +121,7 @@ def test_a_ref_to_a_lost_file_is_not_believed(place: str, files: FileStore, tamp
 @everywhere
 def test_a_ref_to_a_file_of_another_length_is_not_believed(place: str, files: FileStore, tamper: Tamper) -> None:
     stored = files.add([picture("png")])
-    files.refs("abc").put("a/b.png", Saved(stored.sha256, stored.size, stored.type, "original"))
+    files.refs("abc").put("a/b.png", stored)
     tamper(object_key(stored.sha256), picture("png")[:-1])
     assert open_files(place).refs("abc").get("a/b.png") is None
 
@@ -129,10 +129,10 @@ def test_a_ref_to_a_file_of_another_length_is_not_believed(place: str, files: Fi
 @everywhere
 @pytest.mark.parametrize("first", ["zoom", "original"])
 def test_the_original_beats_the_rendition(place: str, files: FileStore, first: str) -> None:
-    found: dict[str, Saved] = {}
+    found: dict[str, FileInfo] = {}
     for source in (first, "original" if first == "zoom" else "zoom"):
         stored = files.add([picture("png", len(found))])
-        found[source] = Saved(stored.sha256, stored.size, stored.type, source)
+        found[source] = FileInfo(stored.sha256, stored.size, stored.type, source)
         files.refs("abc").put("a/b.png", found[source])
     assert open_files(place).refs("abc").get("a/b.png") == found["original"]
 
@@ -166,7 +166,7 @@ def test_many_threads(files: FileStore) -> None:
     def work(number: int) -> None:
         for step in range(20):
             one = stored[(number + step) % 4]
-            saved = Saved(one.sha256, one.size, one.type, "original")
+            saved = one
             refs.put(f"{number}/{step}.png", saved)
             if refs.get(f"{number}/{step}.png") != saved:
                 wrong.append(f"{number}/{step}")
@@ -182,7 +182,7 @@ def test_many_threads(files: FileStore) -> None:
 @everywhere
 def test_no_room_for_the_listing(files: FileStore, full_disk: None) -> None:
     stored = files.add([picture("png")])
-    saved = Saved(stored.sha256, stored.size, stored.type, "original")
+    saved = stored
     refs = files.refs("abc")
 
     def fill() -> None:
@@ -193,7 +193,7 @@ def test_no_room_for_the_listing(files: FileStore, full_disk: None) -> None:
         fill()
     files.close()
     for number in range(100):
-        files.backend.mark(f"refs/abc/b/{number}.png={saved.sha256}={saved.size}=png=original")
+        files.backend.touch(f"refs/abc/b/{number}.png={saved.sha256}={saved.size}=png=original")
     with pytest.raises(FatalError, match="set TMPDIR"):
         files.refs("abc")
 
@@ -202,7 +202,7 @@ def test_no_room_for_the_listing(files: FileStore, full_disk: None) -> None:
 def test_a_defect_comes_back_from_the_listing(place: str, files: FileStore) -> None:
     stored = files.add([picture("png")[:-9]])
     assert stored.defect == "truncated"
-    saved = Saved(stored.sha256, stored.size, stored.type, "cdn", stored.defect)
+    saved = FileInfo(stored.sha256, stored.size, stored.type, "cdn", stored.defect)
     files.refs("abc").put("a/b.png", saved)
     assert open_files(place).refs("abc").get("a/b.png") == saved
 
@@ -217,7 +217,7 @@ def test_the_newest_content_of_a_path_counts(
     for generation in order:
         stored = files.add([picture("png", generation)])
         source = "zoom" if generation else "original"
-        saved[generation] = Saved(stored.sha256, stored.size, stored.type, source, generation=generation)
+        saved[generation] = FileInfo(stored.sha256, stored.size, stored.type, source, generation=generation)
         files.refs("abc").put("a/b.png", saved[generation])
     assert open_files(place).refs("abc").get("a/b.png") == saved[2]
     tamper(object_key(saved[2].sha256), None)
@@ -228,7 +228,7 @@ def test_the_newest_content_of_a_path_counts(
 def test_what_a_cdn_has_altered_is_better_than_a_rendition(place: str, files: FileStore) -> None:
     for number, source in enumerate(("cdn", "zoom")):
         stored = files.add([picture("png", number)])
-        files.refs("abc").put("a/b.png", Saved(stored.sha256, stored.size, stored.type, source))
+        files.refs("abc").put("a/b.png", FileInfo(stored.sha256, stored.size, stored.type, source))
     found = open_files(place).refs("abc").get("a/b.png")
     assert found is not None
     assert found.source == "cdn"

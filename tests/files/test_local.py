@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from bc_images.errors import FileStoreError, SettingsError
-from bc_images.files import Saved, open_files
+from bc_images.files import open_files
 from bc_images.files.backends import local as folder_module
-from bc_images.files.index import object_key
+from bc_images.files.layout import object_key
 from tests.support.file_stores import keys
 from tests.support.pictures import picture, png
 
@@ -56,7 +56,7 @@ def test_a_read_only_disk(small_disk: Path) -> None:
     with pytest.raises(FileStoreError, match=r"read-only.*Mount it writable"):
         files.add([picture("gif")])
     with pytest.raises(FileStoreError, match="read-only"):
-        files.refs("abc").put("a/b.png", Saved(stored.sha256, stored.size, stored.type, "original"))
+        files.refs("abc").put("a/b.png", stored)
     again = open_files(str(small_disk / "files"))  # what is there can still be used
     assert again.read(stored.sha256) == picture("png")
     assert again.refs("abc").get("a/b.png") is None
@@ -250,10 +250,10 @@ def test_a_run_that_is_killed_leaves_no_half_file(tmp_path: Path) -> None:
     files = open_files(str(tmp_path / "files"))
     assert keys(files, "sha256") == set()
     (left,) = keys(files, "tmp")
-    assert list(files.backend.leftovers()) == []  # a day has not passed: another run may be writing it
+    assert list(files.backend.stale_temporaries()) == []  # a day has not passed: another run may be writing it
     old = time.time() - 2 * 86_400
     os.utime(tmp_path / "files" / left, (old, old))
-    assert list(files.backend.leftovers()) == [left]
+    assert list(files.backend.stale_temporaries()) == [left]
 
 
 def test_others_may_read_the_backup_as_the_umask_says(tmp_path: Path) -> None:

@@ -40,9 +40,9 @@ def locked_by(files: FileStore, holder: LockHolder, lock_id: str = "ffff") -> st
     """Write the entry of another process."""
     key = f"locks/{STORE}/{lock_id}-1.json"
     content = json.dumps({name: getattr(holder, name) for name in LockHolder.__slots__}).encode()
-    with files.backend.stage() as staging:
-        staging.write(content)
-        staging.commit(key, len(content))
+    with files.backend.begin() as upload:
+        upload.write(content)
+        upload.commit(key, len(content))
     return key
 
 
@@ -172,9 +172,9 @@ def test_where_the_place_tells_no_time_the_renewal_counts(
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pid": "x"}', b"[" * 100_000])
 def test_an_unreadable_entry_counts_as_a_lock(files: FileStore, content: bytes) -> None:
-    with files.backend.stage() as staging:
-        staging.write(content)
-        staging.commit(f"locks/{STORE}/x.json", len(content))
+    with files.backend.begin() as upload:
+        upload.write(content)
+        upload.commit(f"locks/{STORE}/x.json", len(content))
     with pytest.raises(StoreLocked, match="unknown process"), StoreLock(files.backend, STORE):
         pytest.fail("somebody has written it")
 
@@ -212,7 +212,7 @@ def test_a_read_only_file_store_takes_no_lock_and_says_so(
     def read_only() -> Iterator[None]:
         raise FileStoreError("The file store is read-only.")
 
-    monkeypatch.setattr(files.backend, "stage", read_only)
+    monkeypatch.setattr(files.backend, "begin", read_only)
     with pytest.raises(StoreLocked), StoreLock(files.backend, STORE):
         pytest.fail("another process announced itself")
     files.backend.remove(key)
@@ -222,7 +222,7 @@ def test_a_read_only_file_store_takes_no_lock_and_says_so(
 
 class TestUnlock:
     def unlock(self, files: FileStore, *options: str) -> tuple[int, str]:
-        done = commands.run("bc-images", "unlock", "--file-store", files.label, "--store-hash", STORE, *options)
+        done = commands.run("bc-images", "unlock", "--file-store", files.display_name, "--store-hash", STORE, *options)
         return done.returncode, done.stdout.decode() + done.stderr.decode()
 
     @pytest.fixture
@@ -252,5 +252,5 @@ class TestUnlock:
         assert not (tmp_path / "nowhere").exists()
 
     def test_a_store_hash_that_leads_elsewhere(self, files: FileStore) -> None:
-        done = commands.run("bc-images", "unlock", "--file-store", files.label, "--store-hash", "../sha256")
+        done = commands.run("bc-images", "unlock", "--file-store", files.display_name, "--store-hash", "../sha256")
         assert done.returncode == 2

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from bc_images import regular_files
-from bc_images.files.index import parse_ref
+from bc_images.files.layout import parse_ref
 from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
 from tests.support.commands import Done, run
 

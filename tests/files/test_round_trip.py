@@ -50,7 +50,7 @@ def restore(settings: Settings, place: str, records: list[Record]) -> None:
     uploader = Uploader(settings, files=open_files(place), webdav_username=DAV_USERNAME, webdav_password=DAV_PASSWORD)
     for record in records:
         uploader.check(record)
-        with uploader.source(record) as source:
+        with uploader.open_source(record) as source:
             fields = {name: record[name] for name in ("is_thumbnail", "sort_order")}
             store.create(record["product_id"], source, {**fields, "description": record["description"] or ""})
 

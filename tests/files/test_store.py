@@ -13,8 +13,8 @@ import fsspec
 import pytest
 
 from bc_images.errors import FileStoreError, FileUnavailable, SettingsError
-from bc_images.files import FileStore, Saved, open_files
-from bc_images.files.index import object_key
+from bc_images.files import FileInfo, FileStore, open_files
+from bc_images.files.layout import object_key
 from bc_images.files.store import CorruptFile
 from tests.support.file_stores import Tamper, everywhere, keys
 from tests.support.move_filesystem import Elsewhere
@@ -138,7 +138,7 @@ def test_a_file_store_that_vanishes_meanwhile(files: FileStore, place: str) -> N
 )
 def test_a_digest_that_is_none_touches_nothing(files: FileStore, digest: str) -> None:
     for look in (files.read, files.verify, files.size):
-        with pytest.raises(FileUnavailable, match="no SHA-256"):
+        with pytest.raises(FileUnavailable, match="not a SHA-256"):
             look(digest)
 
 
@@ -253,7 +253,7 @@ def test_a_key_in_the_address_of_an_object_store(scheme: str, rest: str) -> None
     "url", ["s3://arn:aws:s3:us-west-2:123456789012:accesspoint/place/x", "s3://bucket/a:b@c/x", "s3://bucket"]
 )
 def test_addresses_that_only_look_as_if_they_held_one(url: str, s3: str) -> None:
-    assert open_files(url).label == url
+    assert open_files(url).display_name == url
 
 
 class Talkative(Elsewhere):
@@ -273,15 +273,15 @@ class Talkative(Elsewhere):
 def test_a_password_in_an_address_is_never_shown() -> None:
     fsspec.register_implementation("talkative", Talkative, clobber=True)
     files = open_files("talkative://user:pass%20word%21x@example.invalid/files")
-    assert "word" not in files.label
+    assert "word" not in files.display_name
     with pytest.raises(FileStoreError, match=r"with password \*\*\* failed: \*\*\*") as caught:
-        files.refs("abc").put("a/b.png", Saved("0" * 64, 9, "image/png", "original"))
+        files.refs("abc").put("a/b.png", FileInfo("0" * 64, 9, "image/png", "original"))
     assert "word%21" not in str(caught.value)
 
 
 def test_the_label_is_the_address() -> None:
-    assert open_files("http://example.invalid/files/").label == "http://example.invalid/files"
-    assert open_files("elsewhere:///files/").label == "elsewhere:///files"
+    assert open_files("http://example.invalid/files/").display_name == "http://example.invalid/files"
+    assert open_files("elsewhere:///files/").display_name == "elsewhere:///files"
 
 
 @pytest.mark.parametrize("url", ["file://pictures", "file://server/pictures", "file:pictures", "local://x"])

@@ -25,7 +25,7 @@ from bc_images.errors import (
     UnexpectedResponse,
 )
 from bc_images.files import FileStore, open_files
-from bc_images.files.index import object_key
+from bc_images.files.layout import object_key
 from bc_images.files.upload import Uploader
 from bc_images.settings import Settings
 from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
@@ -71,7 +71,7 @@ def create(store: StoreClient, sandbox: SandboxServer, uploader: Uploader, recor
     """Restore one record and return the image as the sandbox keeps it."""
     uploader.check(record)
     product = sandbox.dump()["products"][0]["id"]
-    with uploader.source(record) as source:
+    with uploader.open_source(record) as source:
         made = store.create(product, source, FIELDS)
     (image,) = [image for image in sandbox.dump()["images"] if image["id"] == made["id"]]
     return image
@@ -111,7 +111,7 @@ def test_every_way_brings_the_same_bytes(
     host.on(f"/{object_key(record['file_sha256'])}", content(picture(kind)))
     settings = settings_of(sandbox, api_version=version)
     uploader = Uploader(settings, files=files, upload_method=upload, file_store_public_url=host.url, **DAV)
-    assert uploader.route(record) == route
+    assert uploader.method_for(record) == route
     image = create(open_store(settings), sandbox, uploader, record)
     assert image["sha256"] == record["file_sha256"]
     assert stem(image["image_file"]) == ("front-view" if route != "url" else record["file_sha256"])
@@ -125,7 +125,7 @@ def test_replacing(sandbox: SandboxServer, files: FileStore, version: str) -> No
     uploader, store = Uploader(settings, files=files, **DAV), open_store(settings)
     first = create(store, sandbox, uploader, saved(files, picture("png")))
     record = saved(files, picture("gif"), "a/001/front__12345.gif")
-    with uploader.source(record) as source:
+    with uploader.open_source(record) as source:
         store.replace(first["product_id"], first["id"], source, FIELDS)
     (image,) = sandbox.dump()["images"]
     assert (image["id"], image["sha256"]) == (first["id"], record["file_sha256"])
@@ -134,11 +134,16 @@ def test_replacing(sandbox: SandboxServer, files: FileStore, version: str) -> No
 def test_auto_takes_the_first_that_can_work(sandbox: SandboxServer, files: FileStore) -> None:
     record = saved(files, picture("png"))
     v2, v3 = settings_of(sandbox, api_version="v2"), settings_of(sandbox)
-    assert Uploader(v3, files=files, file_store_public_url="https://f.example.com", **DAV).route(record) == "multipart"
-    assert Uploader(v2, files=files, file_store_public_url="https://f.example.com", **DAV).route(record) == "webdav"
-    assert Uploader(v2, files=files, file_store_public_url="https://f.example.com").route(record) == "url"
-    assert Uploader(v3, files=None).route(record) == "address"
-    assert Uploader(v3, files=files).route(record_of("a/b.png")) == "address"
+    assert (
+        Uploader(v3, files=files, file_store_public_url="https://f.example.com", **DAV).method_for(record)
+        == "multipart"
+    )
+    assert (
+        Uploader(v2, files=files, file_store_public_url="https://f.example.com", **DAV).method_for(record) == "webdav"
+    )
+    assert Uploader(v2, files=files, file_store_public_url="https://f.example.com").method_for(record) == "url"
+    assert Uploader(v3, files=None).method_for(record) == "address"
+    assert Uploader(v3, files=files).method_for(record_of("a/b.png")) == "address"
 
 
 WAYS = r"set webdav_username and webdav_password, or file_store_public_url, or use api_version v3"
@@ -222,10 +227,10 @@ def test_a_signed_address(sandbox: SandboxServer, s3: str, caplog: pytest.LogCap
     with caplog.at_level("INFO", "bc_images.files"):
         uploader = Uploader(settings, files=files)
     assert caplog.messages == ["Saved pictures go back by signed."]
-    assert uploader.route(record) == "signed"
+    assert uploader.method_for(record) == "signed"
     image = create(open_store(settings), sandbox, uploader, record)
     assert image["sha256"] == record["file_sha256"]
-    with uploader.source(record) as source:
+    with uploader.open_source(record) as source:
         assert isinstance(source, UrlSource)
         assert source.url.startswith("http://127.0.0.1:")
         assert "Signature=" in source.url
@@ -279,7 +284,7 @@ def test_the_name_that_is_sent(
     record = saved(files, picture(kind), image_file)
     settings = settings_of(sandbox, api_version=version)
     uploader = Uploader(settings, files=files, **DAV)
-    with uploader.source(record) as source:
+    with uploader.open_source(record) as source:
         if version == "v3":
             assert isinstance(source, FileSource)
             assert source.name == sent
@@ -298,7 +303,7 @@ def test_the_name_that_is_sent(
 def test_two_uploads_of_one_name_do_not_meet(sandbox: SandboxServer, files: FileStore) -> None:
     uploader = Uploader(settings_of(sandbox, api_version="v2"), files=files, **DAV)
     one, other = saved(files, picture("png")), saved(files, picture("png", 1))
-    with uploader.source(one) as first, uploader.source(other) as second:
+    with uploader.open_source(one) as first, uploader.open_source(other) as second:
         assert isinstance(first, WebDavSource)
         assert isinstance(second, WebDavSource)
         assert first.name != second.name
@@ -320,7 +325,7 @@ def test_the_limit_of_8_mb(sandbox: SandboxServer, files: FileStore, size: int, 
         with pytest.raises(RequestRejected, match=r"8,388,609 bytes; the store takes 8,388,608") as caught:
             uploader.check(record)
         assert caught.value.status is None
-        with pytest.raises(RequestRejected), uploader.source(record):
+        with pytest.raises(RequestRejected), uploader.open_source(record):
             pytest.fail("it must not be sent")
         assert sandbox.requests() == []
     else:
@@ -340,7 +345,7 @@ def bad_files(files: FileStore, root: Path) -> Iterator[tuple[Record, type[Excep
     yield cut, FileUnavailable, "is damaged"
     yield {**good, "file_sha256": "0" * 64}, FileUnavailable, "not in the file store"
     for digest in ("../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "0" * 63, "A" * 64, 7, ["x"], {"a": 1}):
-        yield {**good, "file_sha256": digest}, FileUnavailable, "no SHA-256"
+        yield {**good, "file_sha256": digest}, FileUnavailable, "not a SHA-256"
     secret = b"root:x:0:0\n"
     import hashlib
 
@@ -360,7 +365,7 @@ def test_bad_files_are_refused_before_any_request(
         sandbox.clear_requests()
         with pytest.raises(kind, match=words):
             uploader.check(record)
-        with pytest.raises(kind, match=words), uploader.source(record):
+        with pytest.raises(kind, match=words), uploader.open_source(record):
             pytest.fail("it must not be sent")
         assert sandbox.requests() == []
 
@@ -413,7 +418,7 @@ def test_hostile_addresses_are_not_passed_on(sandbox: SandboxServer, address: st
         uploader.check(record)
     assert "\n" not in str(caught.value)
     assert ":pw@" not in str(caught.value)
-    with pytest.raises(FileUnavailable), uploader.source(record):
+    with pytest.raises(FileUnavailable), uploader.open_source(record):
         pytest.fail("it must not be passed on")
     assert sandbox.requests() == []
 
@@ -437,7 +442,7 @@ def test_without_bytes_the_store_fetches_what_the_record_names(
     uploader = Uploader(settings_of(sandbox), files=None)
     wanted = record_of("a/b c.png", **record)
     uploader.check(wanted)
-    with uploader.source(wanted) as source:
+    with uploader.open_source(wanted) as source:
         assert source == UrlSource(address.format(sandbox=sandbox.url))
 
 
@@ -469,7 +474,7 @@ def test_the_limit_of_255_characters(
     sandbox.clear_requests()
     if length == 255:
         uploader.check(record)
-        with uploader.source(record) as source:
+        with uploader.open_source(record) as source:
             assert isinstance(source, UrlSource)
             assert len(source.url) == 255
     else:
@@ -492,7 +497,7 @@ def test_it_is_cleaned_up_when_the_restore_fails(sandbox: SandboxServer, files: 
     uploader = Uploader(settings_of(sandbox, api_version="v2"), files=files, **DAV)
 
     def restore() -> None:
-        with uploader.source(saved(files, picture("png"))):
+        with uploader.open_source(saved(files, picture("png"))):
             assert len(imports(sandbox)) == 1
             raise RequestRejected("the store said no", 400)
 
@@ -533,7 +538,7 @@ def test_a_webdav_that_never_answers_stops_the_run(
     uploader = Uploader(settings, files=files, **DAV)
     with (
         pytest.raises(StoreUnreachable, match=rf"Could not connect to {url}/dav/.*: connection refused\..*store_url"),
-        uploader.source(saved(files, picture("png"))),
+        uploader.open_source(saved(files, picture("png"))),
     ):
         pytest.fail("nothing was uploaded")
     assert sum(f"PUT {url}/dav/" in line and "connection refused" in line for line in caplog.messages) == 3
@@ -556,7 +561,7 @@ def test_a_webdav_that_takes_no_file_stops_the_run(
         host.otherwise = status(code, Location=f"{other.url}/dav/product_images/import/x.png")
         with (
             pytest.raises(UnexpectedResponse, match="Make room" if code == 507 else "Check store_url") as caught,
-            elsewhere.source(saved(files, picture("png"))),
+            elsewhere.open_source(saved(files, picture("png"))),
         ):
             pytest.fail("nothing was uploaded")
         assert caught.value.exit_code == 3
@@ -571,15 +576,15 @@ def test_a_file_that_webdav_does_not_take_is_no_fault_of_the_others(
 ) -> None:
     record = saved(files, picture("png"))
     host.otherwise = status(201)
-    with elsewhere.source(record):
+    with elsewhere.open_source(record):
         host.otherwise = status(code)
         with (
             pytest.raises(FileUnavailable, match=f"does not take the file .PUT: HTTP {code}"),
-            elsewhere.source(record),
+            elsewhere.open_source(record),
         ):
             pytest.fail("nothing was uploaded")
         host.otherwise = status(201)
-    with elsewhere.source(record) as source:
+    with elsewhere.open_source(record) as source:
         assert isinstance(source, WebDavSource)
 
 
@@ -590,7 +595,7 @@ def test_a_webdav_that_lets_nobody_in_stops_the_run(
     host.otherwise = status(code)
     with (
         pytest.raises(AuthError, match="refused the user or the password"),
-        elsewhere.source(saved(files, picture("png"))),
+        elsewhere.open_source(saved(files, picture("png"))),
     ):
         pytest.fail("nothing was uploaded")
 
@@ -603,7 +608,7 @@ def test_a_wrong_password_stops_the_run_and_is_not_shown(
     uploader = Uploader(settings, files=files, webdav_username=DAV_USERNAME, webdav_password=password or "nope")
     with (
         pytest.raises(AuthError, match=r"refused the user or the password.*webdav_password") as caught,
-        uploader.source(saved(files, picture("png"))),
+        uploader.open_source(saved(files, picture("png"))),
     ):
         pytest.fail("nothing was uploaded")
     assert (password or "nope") not in str(caught.value).replace("webdav_password", "").replace("the password", "")
@@ -630,7 +635,7 @@ def test_litter_that_cannot_be_removed_is_named(
 
 
 def test_bytes_can_be_opened_by_requests(sandbox: SandboxServer, files: FileStore) -> None:
-    with Uploader(settings_of(sandbox), files=files).source(saved(files, picture("png"))) as source:
+    with Uploader(settings_of(sandbox), files=files).open_source(saved(files, picture("png"))) as source:
         assert isinstance(source, FileSource)
         assert isinstance(source.open(), BytesIO)
 

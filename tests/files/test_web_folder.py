@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import pytest
 
-from bc_images.files import FileStore, Saved, open_files
-from bc_images.files.index import object_key
+from bc_images.files import FileStore, open_files
+from bc_images.files.layout import object_key
 from tests.support.commands import run
 from tests.support.pictures import png
 
@@ -81,7 +81,7 @@ def files(tmp_path: Path) -> FileStore:
     made = open_files(str(tmp_path / "my files"))
     for number, name in enumerate(NAMES):
         stored = made.add([png(2000, number)])
-        made.refs("abc").put(name, Saved(stored.sha256, stored.size, stored.type, "original"))
+        made.refs("abc").put(name, stored)
     return made
 
 

@@ -73,7 +73,7 @@ def test_what_confirms_nothing_is_no_success(
     host.otherwise = given
     with (
         pytest.raises(UnexpectedResponse, match=expected) as caught,
-        elsewhere.source(saved(files, picture("png"))),
+        elsewhere.open_source(saved(files, picture("png"))),
     ):
         pytest.fail("nothing was uploaded")
     assert "Check store_url" in str(caught.value)
@@ -91,7 +91,7 @@ def test_what_confirms_nothing_is_no_success(
 )
 def test_what_confirms_is_a_success(host: Host, files: FileStore, elsewhere: Uploader, given: Any) -> None:
     host.otherwise = given
-    with elsewhere.source(saved(files, picture("png"))) as source:
+    with elsewhere.open_source(saved(files, picture("png"))) as source:
         assert isinstance(source, WebDavSource)
         host.otherwise = status(204)
 
@@ -108,14 +108,14 @@ def test_a_lock_is_waited_for_and_named(
         (given if len(methods) == 1 else status(201))(handler)
 
     host.otherwise = locked_once
-    with elsewhere.source(saved(files, picture("png"))):
+    with elsewhere.open_source(saved(files, picture("png"))):
         assert methods == ["PUT", "PUT"]
         host.otherwise = status(204)
     assert "locked" in caplog.text
     host.otherwise = given
     with (
         pytest.raises(StoreUnreachable, match=r"locked.*\(tries: 2\)\. Wait for its release"),
-        elsewhere.source(saved(files, picture("gif"))),
+        elsewhere.open_source(saved(files, picture("gif"))),
     ):
         pytest.fail("nothing was uploaded")
 
@@ -130,7 +130,7 @@ def test_a_server_without_digest_is_named(
     host.otherwise = status(401, **{"WWW-Authenticate": challenge})
     with (
         pytest.raises(AuthError, match=f"the server offers {schemes}, digest is needed. The password was not sent"),
-        elsewhere.source(saved(files, picture("png"))),
+        elsewhere.open_source(saved(files, picture("png"))),
     ):
         pytest.fail("nothing was uploaded")
     assert len(host.seen) == 1
@@ -159,7 +159,7 @@ def test_a_certificate_that_is_not_trusted_stops_at_once(files: FileStore, certi
     try:
         with (
             pytest.raises(StoreUnreachable, match="certificate"),
-            uploader.source(saved(files, picture("png"))),
+            uploader.open_source(saved(files, picture("png"))),
         ):
             pytest.fail("nothing was uploaded")
     finally:

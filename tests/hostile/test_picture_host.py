@@ -101,7 +101,7 @@ def test_a_long_wait_is_capped_and_logged(
     host.on(PATH, busy, content(BODY))
     caplog.set_level("INFO")
     with Downloader(settings_for(host.url), files) as downloader:
-        downloader._transfers._stop = Noting()
+        downloader._http._stop = Noting()
         (record,) = downloader.fill([record_of("x.png")])
     assert record["file_size"] == len(BODY)
     assert waits == [60.0]
@@ -356,17 +356,17 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 )
 def test_a_name_is_judged_by_all_its_addresses(resolve: Callable[..., None], addresses: tuple[str, ...]) -> None:
     resolve("cdn.example", *addresses)
-    judge = UrlPolicy(settings_for("http://127.0.0.1:1"))
-    for check in (judge.judge, judge.judge_before_contact):
+    policy = UrlPolicy(settings_for("http://127.0.0.1:1"))
+    for check in (policy.check, policy.check_and_resolve):
         with pytest.raises(FileUnavailable, match="private network"):
             check("http://cdn.example/x.png")
 
 
 def test_a_name_of_public_addresses_may_be_used(resolve: Callable[..., None]) -> None:
     resolve("cdn.example", "8.8.8.8", "2a00:1450:4001::1")
-    judge = UrlPolicy(settings_for("http://127.0.0.1:1"))
-    assert judge.judge("http://cdn.example/x.png") == "http://cdn.example/x.png"
-    assert judge.judge("http://unknown.example/x.png") == "http://unknown.example/x.png"  # the store may know it
+    policy = UrlPolicy(settings_for("http://127.0.0.1:1"))
+    assert policy.check("http://cdn.example/x.png") == "http://cdn.example/x.png"
+    assert policy.check("http://unknown.example/x.png") == "http://unknown.example/x.png"  # the store may know it
 
 
 STORE = "https://shop.example"

@@ -13,7 +13,7 @@ from requests.auth import HTTPDigestAuth
 
 from bc_images.bigcommerce import WebDavSource
 from bc_images.errors import AuthError
-from bc_images.files import FileStore, Saved, open_files
+from bc_images.files import FileStore, open_files
 from bc_images.files import webdav as webdav_module
 from bc_images.files.upload import Uploader
 from bc_images.settings import Settings
@@ -45,7 +45,7 @@ def uploader(url: str, files: FileStore, password: str = PASSWORD) -> Uploader:
 def test_a_file_is_there_for_as_long_as_it_is_needed(server: Apache, files: FileStore) -> None:
     sender = uploader(server.url, files)
     for content in (picture("png"), png(3_000_000)):
-        with sender.source(saved(files, content)) as source:
+        with sender.open_source(saved(files, content)) as source:
             assert isinstance(source, WebDavSource)
             (path,) = server.imports.iterdir()
             assert path.read_bytes() == content
@@ -56,7 +56,7 @@ def test_a_file_is_there_for_as_long_as_it_is_needed(server: Apache, files: File
 def test_a_wrong_password(server: Apache, files: FileStore) -> None:
     with (
         pytest.raises(AuthError, match="refused the user or the password"),
-        uploader(server.url, files, "wrong").source(saved(files, picture("png"))),
+        uploader(server.url, files, "wrong").open_source(saved(files, picture("png"))),
     ):
         pytest.fail("nothing was uploaded")
 
@@ -64,7 +64,7 @@ def test_a_wrong_password(server: Apache, files: FileStore) -> None:
 def test_a_server_that_offers_basic_alone(server: Apache, files: FileStore) -> None:
     with (
         pytest.raises(AuthError, match="the server offers Basic, digest is needed"),
-        uploader(f"{server.url}/basic", files).source(saved(files, picture("png"))),
+        uploader(f"{server.url}/basic", files).open_source(saved(files, picture("png"))),
     ):
         pytest.fail("nothing was uploaded")
 
@@ -88,7 +88,7 @@ def test_a_lock_of_another_client_is_waited_for(
         requests.request("UNLOCK", url, headers={"Lock-Token": token}, auth=auth, timeout=30)
 
     threading.Timer(1.0, unlock).start()
-    with uploader(server.url, files).source(saved(files, picture("png"))):
+    with uploader(server.url, files).open_source(saved(files, picture("png"))):
         assert (server.imports / "locked.png").read_bytes() == picture("png")
     assert "HTTP 423, the file or its folder is locked" in caplog.text
 
@@ -97,7 +97,7 @@ def test_a_file_store_that_apache_lists(server: Apache) -> None:
     made = open_files(str(server.folder / "public" / "my files"))
     for number, name in enumerate(["a/1.png", "größe und &mehr.png", "x%20y.png", "plain#1?.png"]):
         stored = made.add([png(2000, number)])
-        made.refs("abc").put(name, Saved(stored.sha256, stored.size, stored.type, "original"))
+        made.refs("abc").put(name, stored)
     done = run("bc-images", "check", "--file-store", f"{server.url}/my%20files")
     assert (done.returncode, done.stderr) == (0, b""), done.stdout.decode()
     assert b"4 files (8,000 bytes)" in done.stdout

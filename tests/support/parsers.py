@@ -248,7 +248,7 @@ class _WebDAV(WebDAV):
 def _webdav(data: bytes) -> None:
     client = _WebDAV(data)
     try:
-        with client.holding("a.png", b"content"):
+        with client.temporary_upload("a.png", b"content"):
             pass
     finally:
         client.close()
@@ -361,7 +361,7 @@ def _picture_host(data: bytes) -> None:
     first.headers = CaseInsensitiveDict({name: headers[name] for name in ("ETag", "Last-Modified") if name in headers})
     rest.status_code, rest.headers = status, headers
     if (validator := http_download._Validator.of(rest)) is not None:
-        http_download._require_rest(rest, first, validator, 50, http_download._length(rest))
+        http_download._check_continuation(rest, first, validator, 50, http_download._length(rest))
 
 
 # Files of the command line

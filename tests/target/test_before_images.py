@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from bc_images.files import open_files
-from bc_images.files.index import object_key
+from bc_images.files.layout import object_key
 from tests.support.target import RestoreScenario, end, head, picture, row, singer
 from tests.target.test_modes import damage
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from bc_images.regular_files import FileProblem
 
-__all__ = ["CHUNK", "Backend", "Entry", "Staging"]
+__all__ = ["CHUNK", "Backend", "Entry", "Upload"]
 
 CHUNK = 1024 * 1024  # bytes read at a time
 
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
     problem: FileProblem | None = None
 
 
-class Staging(Protocol):
+class Upload(Protocol):
     """An object being written under a temporary name; leaving its context without `commit` discards it."""
 
     def write(self, chunk: bytes) -> None:
@@ -58,13 +58,13 @@ class Staging(Protocol):
 class Backend(Protocol):
     """Objects by key. Safe to share between threads; every failure but absence is `FileStoreError`."""
 
-    label: str
+    display_name: str
     """How messages call the place; no credentials."""
 
-    def stage(self, *, private: bool = False) -> AbstractContextManager[Staging]:
+    def begin(self, *, private: bool = False) -> AbstractContextManager[Upload]:
         """Begin an object; a private one, where files have modes, is for its owner alone."""
 
-    def mark(self, key: str) -> None:
+    def touch(self, key: str) -> None:
         """Write an empty object, whose name says everything. It need not survive a crash."""
 
     def chunks(self, key: str) -> Iterator[bytes]:
@@ -93,13 +93,13 @@ class Backend(Protocol):
         Nothing where only objects can be, or where `listing` tells all of it.
         """
 
-    def names(self, prefix: str) -> Iterator[str]:
+    def keys(self, prefix: str) -> Iterator[str]:
         """Yield the key of every object below the folder `prefix`: `listing` where lengths cost extra."""
 
     def folders(self, prefix: str) -> list[str]:
         """Return the keys of the folders directly in the folder `prefix`."""
 
-    def leftovers(self) -> Iterator[str]:
+    def stale_temporaries(self) -> Iterator[str]:
         """Yield the temporary names that a crash left behind, more than a day ago."""
 
     def remove(self, key: str) -> None:

@@ -20,7 +20,7 @@ from bc_images.concurrency import ordered_map
 from bc_images.errors import FileStoreError, FileUnavailable
 from bc_images.files.backends.base import CHUNK, Entry
 from bc_images.files.filesystem import EXTRAS, display_name, open_filesystem, schemes_of
-from bc_images.files.index import OBJECTS, REFS
+from bc_images.files.layout import OBJECTS, REFS
 from bc_images.files.storage_errors import storage_error
 from bc_images.regular_files import FileProblem, NotRegularFile
 
@@ -54,7 +54,7 @@ class FsspecBackend:
             # Remembered listings would grow with the store, and hide what others have written meanwhile.
             self._fs.dircache.use_listings_cache = False
         self._root = path.rstrip("/")
-        self.label = display_name(url, self._root)
+        self.display_name = display_name(url, self._root)
         self._atomic = self._scheme in _PUT_IS_ATOMIC
         if self._atomic:
             self.has_other_types = False
@@ -63,21 +63,21 @@ class FsspecBackend:
         self._etag_is_md5 = True  # until an object proves that here it is not, as where the bucket encrypts
 
     @contextmanager
-    def stage(self, *, private: bool = False) -> Iterator[_BucketStaging]:  # noqa: ARG002 - objects have no modes
+    def begin(self, *, private: bool = False) -> Iterator[_FsspecUpload]:  # noqa: ARG002 - objects have no modes
         """Begin an object: collected in a temporary file on this machine, so that memory does not grow with it."""
         try:
             opened = tempfile.NamedTemporaryFile(prefix="bc-images-", delete=False)  # noqa: SIM115 - closed below
         except OSError as error:
             raise _no_room(tempfile.gettempdir(), error) from error
         try:
-            yield _BucketStaging(self, opened)
+            yield _FsspecUpload(self, opened)
         finally:
             with suppress(OSError):  # closing writes what is left, for which there may be no room
                 opened.close()
             with suppress(OSError):
                 Path(opened.name).unlink()
 
-    def mark(self, key: str) -> None:
+    def touch(self, key: str) -> None:
         """Put an empty object."""
         with self._explained("write to"), self._turn:
             self._make_parent(key)
@@ -133,7 +133,7 @@ class FsspecBackend:
         """The listing tells all of it."""
         return iter(())
 
-    def names(self, prefix: str) -> Iterator[str]:
+    def keys(self, prefix: str) -> Iterator[str]:
         """A listing tells lengths anyway."""
         return (entry.key for entry in self.listing(prefix))
 
@@ -141,7 +141,7 @@ class FsspecBackend:
         """List one level of an address."""
         return [self._key(entry["name"]) for entry in self._top(prefix) if entry["type"] == "directory"]
 
-    def leftovers(self) -> Iterator[str]:
+    def stale_temporaries(self) -> Iterator[str]:
         """Whatever is under ``tmp/``: nobody tells how old it is."""
         return (entry.key for entry in self.listing("tmp"))
 
@@ -182,11 +182,13 @@ class FsspecBackend:
                     self._put_and_move(local, key, md5)
             info = self._info(key)
             if (kept := info["size"]) != size:
-                raise FileStoreError(f"{self.label} kept {kept} of {size} bytes of {key}. Run again; check the disk.")
+                raise FileStoreError(
+                    f"{self.display_name} kept {kept} of {size} bytes of {key}. Run again; check the disk."
+                )
             if self._etag_is_md5 and _md5(info) not in {None, md5}:
                 if self._md5_of(key) != md5:
                     raise FileStoreError(
-                        f"{self.label} holds other bytes than were sent as {key}. Run bc-images check."
+                        f"{self.display_name} holds other bytes than were sent as {key}. Run bc-images check."
                     )
                 self._etag_is_md5 = False
 
@@ -258,15 +260,15 @@ class FsspecBackend:
         except (FileStoreError, FileUnavailable, NotRegularFile):
             raise
         except NotImplementedError as error:
-            message = f"Cannot {operation} the file store {self.label}: its library does not support that."
+            message = f"Cannot {operation} the file store {self.display_name}: its library does not support that."
             raise FileStoreError(f"{message} Name another place in files.") from error
         except Exception as error:
             if absence and isinstance(error, FileNotFoundError):
                 raise
-            raise storage_error(error, operation, self.label, self._scheme, self._url) from error
+            raise storage_error(error, operation, self.display_name, self._scheme, self._url) from error
 
 
-class _BucketStaging:
+class _FsspecUpload:
     """A temporary file on this machine on its way into the bucket."""
 
     def __init__(self, bucket: FsspecBackend, opened: IO[bytes]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bc_images.errors import FileStoreError, FileUnavailable, SettingsError
 from bc_images.files.backends.base import CHUNK, Entry
-from bc_images.files.index import OBJECTS, REFS
+from bc_images.files.layout import OBJECTS, REFS
 from bc_images.private_files import make_private_folder
 from bc_images.regular_files import FileProblem, file_problem, open_regular
 
@@ -38,12 +38,12 @@ class LocalBackend:
         if _is_no_folder(root):
             raise SettingsError(f"file_store: {root} is no folder. Give a folder or an fsspec URL.")
         self.root = root
-        self.label = str(root)
+        self.display_name = str(root)
         self._durable: set[Path] = set()  # folders whose own names are known to be on the disk
         self._prefix = len(str(root / "x")) - 1
 
     @contextmanager
-    def stage(self, *, private: bool = False) -> Iterator[_FolderStaging]:
+    def begin(self, *, private: bool = False) -> Iterator[_LocalUpload]:
         """Begin an object in ``tmp/``, which is on the same file system as its final place."""
         path = self.root / TEMPORARY / secrets.token_hex(16)
         with self._explained():
@@ -51,15 +51,15 @@ class LocalBackend:
             descriptor = self._create(path, 0o600 if private else 0o666)
             if private:
                 path.chmod(0o600)
-        staging = _FolderStaging(self, descriptor, path, private=private)
+        upload = _LocalUpload(self, descriptor, path, private=private)
         try:
-            yield staging
+            yield upload
         finally:
-            staging.discard()
+            upload.discard()
 
-    def mark(self, key: str) -> None:
+    def touch(self, key: str) -> None:
         """Create an empty file; not fsynced, since losing it costs a download and nothing else."""
-        path = f"{self.label}/{key}"
+        path = f"{self.display_name}/{key}"
         with self._explained():
             try:
                 try:
@@ -108,7 +108,7 @@ class LocalBackend:
                     if problem not in {None, FileProblem.BROKEN_LINK}:
                         yield self._key(entry.path), problem
 
-    def names(self, prefix: str) -> Iterator[str]:
+    def keys(self, prefix: str) -> Iterator[str]:
         """Walk the folder without looking at the files."""
         with self._explained():
             for entry in _walk(self.root / prefix):
@@ -122,7 +122,7 @@ class LocalBackend:
             except FileNotFoundError:
                 return []
 
-    def leftovers(self) -> Iterator[str]:
+    def stale_temporaries(self) -> Iterator[str]:
         """Yield files in ``tmp/`` that are older than a day."""
         with self._explained(), suppress(FileNotFoundError), os.scandir(self.root / TEMPORARY) as entries:
             for entry in entries:
@@ -223,7 +223,7 @@ class LocalBackend:
 
     def explain(self, error: OSError) -> str:
         """Say in one line why the folder cannot be used and what to do."""
-        place = f"The file store {self.label}"
+        place = f"The file store {self.display_name}"
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             return f"{place} is full ({error.strerror}). Make room, then run again: nothing stored is lost."
         if error.errno == errno.EROFS:
@@ -235,7 +235,7 @@ class LocalBackend:
         return f"{place} cannot be used: {error.strerror or error}. Check the disk, then run again."
 
 
-class _FolderStaging:
+class _LocalUpload:
     """A temporary file on its way to its final name."""
 
     def __init__(self, folder: LocalBackend, descriptor: int, path: Path, *, private: bool) -> None:
@@ -261,7 +261,7 @@ class _FolderStaging:
             written = os.fstat(self._open()).st_size
             if written != size:
                 raise FileStoreError(
-                    f"The file store {self._folder.label} kept {written} of {size} bytes. Check the disk."
+                    f"The file store {self._folder.display_name} kept {written} of {size} bytes. Check the disk."
                 )
             os.close(self._open())
             self._descriptor = None

@@ -25,7 +25,7 @@ def _run(settings: dict[str, Any]) -> None:
         raise SettingsError("at and archive both say which archive is meant: give one of them.")
     archives = Archives(open_files(settings["file_store"]), settings["name"])
     archive = settings.get("archive") or archives.newest(settings.get("at"))
-    logger.info("reading %s/%s", archives.label, archive)
+    logger.info("reading %s/%s", archives.display_name, archive)
     out = sys.stdout.buffer
     records = 0
     with Progress(archive, None, lambda: Sample(records), logger, unit="record"):

@@ -102,7 +102,7 @@ def _finish(archives: Archives, writer: Writer, seen: _Seen, *, require_complete
     if not whole and not seen.records:
         raise InvalidInput("The input ended before its first record: no archive was made. See what the tap says.")
     name = writer.commit(whole=whole)
-    logger.info("%s in %s/%s", counted(seen.records, "record"), archives.label, name)
+    logger.info("%s in %s/%s", counted(seen.records, "record"), archives.display_name, name)
     if not whole:
         raise PartialFailure(
             f"The input was no whole sweep, so that {name} is no backup of the store. Run again; if the tap sends no "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bc_images.errors import BcImagesError, SettingsError
-from bc_images.files import FileIndex, FileStore, Saved
+from bc_images.files import FileIndex, FileInfo, FileStore
 from bc_images.files.media_type import EXTENSIONS
 from bc_images.singer.archive.store import FOLDER, Archives
 
@@ -31,7 +31,7 @@ def refs_or_rebuilt(files: FileStore, store_hash: str, *, write: bool) -> FileIn
         FatalError: there is no room for the listing.
     """
     refs = files.refs(store_hash)
-    if refs.were_listed or not refs.has_objects:
+    if refs.has_refs or not refs.has_objects:
         return refs
     rebuilt, used = 0, set()
     for label, record in _records(files, store_hash):
@@ -39,16 +39,16 @@ def refs_or_rebuilt(files: FileStore, store_hash: str, *, write: bool) -> FileIn
         image_file = record.get("image_file")
         if saved is None or not isinstance(image_file, str) or not refs.has_object(saved) or refs.get(image_file):
             continue
-        (refs.put if write else refs.learn)(image_file, saved)
+        (refs.put if write else refs.cache)(image_file, saved)
         rebuilt += 1
         used.add(label)
-    refs.were_listed = True  # once
+    refs.has_refs = True  # once
     if rebuilt:
         logger.warning(
             "The refs of the store %s are missing in the file store %s. Rebuilt from %s: %s; these pictures are not "
             "downloaded again.",
             store_hash,
-            files.label,
+            files.display_name,
             ", ".join(sorted(used)),
             f"{rebuilt:,}",
         )
@@ -56,7 +56,7 @@ def refs_or_rebuilt(files: FileStore, store_hash: str, *, write: bool) -> FileIn
         logger.warning(
             "The file store %s has pictures and no refs, and no archive names the pictures of the store %s: "
             "they are downloaded again.",
-            files.label,
+            files.display_name,
             store_hash,
         )
     return refs
@@ -85,9 +85,9 @@ def _records(files: FileStore, store_hash: str) -> Iterator[tuple[str, dict[str,
             logger.warning("%s", error)
 
 
-def _saved(record: dict[str, Any]) -> Saved | None:
+def _saved(record: dict[str, Any]) -> FileInfo | None:
     """Return what a record says of its file, where that is complete."""
     digest, size, kind, source = (record.get(f"file_{name}") for name in ("sha256", "size", "type", "source"))
     if isinstance(digest, str) and type(size) is int and kind in EXTENSIONS and source in _SOURCES:
-        return Saved(digest, size, str(kind), str(source))
+        return FileInfo(digest, size, str(kind), str(source))
     return None

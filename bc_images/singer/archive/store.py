@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from bc_images import jsonl
 from bc_images.errors import FatalError, InvalidInput, SettingsError
 from bc_images.files import FileStore
-from bc_images.files.backends.base import Staging
+from bc_images.files.backends.base import Upload
 
 __all__ = ["Archive", "Archives", "opened"]
 
@@ -55,7 +55,7 @@ class Archives:
             raise SettingsError(f"name is {name!r}: it may hold letters, digits, '-' and '_' only.")
         self._backend = files.backend
         self._folder = f"{FOLDER}/{name}"
-        self.label = f"{files.label}/{self._folder}"
+        self.display_name = f"{files.display_name}/{self._folder}"
 
     def list(self) -> list[Archive]:
         """Return all archives, the oldest first."""
@@ -65,7 +65,7 @@ class Archives:
             if not name.endswith(WHOLE) or "/" in name:
                 continue
             if entry.problem is not None:
-                logger.warning("%s in %s %s: it is passed over.", name, self.label, entry.problem)
+                logger.warning("%s in %s %s: it is passed over.", name, self.display_name, entry.problem)
             else:
                 found.append(name)
         return sorted(found)
@@ -81,7 +81,9 @@ class Archives:
         found = [each for each in self.list() if each.is_whole and (end is None or each[: len(end)] < end)]
         if not found:
             when = f" that is not later than {at}" if at else ""
-            raise FatalError(f"There is no whole archive{when} in {self.label}: make one with target-singer-archive.")
+            raise FatalError(
+                f"There is no whole archive{when} in {self.display_name}: make one with target-singer-archive."
+            )
         return found[-1]
 
     def messages(self, archive: str) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
@@ -108,7 +110,7 @@ class Archives:
         try:
             yield from jsonl.inflated(self._backend.chunks(f"{self._folder}/{archive}"))
         except FileNotFoundError as error:
-            raise InvalidInput(f"There is no archive {archive} in {self.label}.") from error
+            raise InvalidInput(f"There is no archive {archive} in {self.display_name}.") from error
         except OSError as error:
             raise InvalidInput(f"The archive {archive} cannot be read: {error.strerror or error}.") from error
         except (zlib.error, EOFError) as error:
@@ -117,8 +119,8 @@ class Archives:
     @contextmanager
     def create(self, began: datetime) -> Iterator[Writer]:
         """Begin an archive of what is so at the time `began`; without `Writer.commit` nothing of it remains."""
-        with self._backend.stage(private=True) as staging:
-            yield Writer(self, staging, began)
+        with self._backend.begin(private=True) as upload:
+            yield Writer(self, upload, began)
 
     def free(self, began: datetime, ending: str) -> tuple[Archive, str]:
         """Return a name that is not taken, and its key: two runs may begin in the same second."""
@@ -133,9 +135,9 @@ class Archives:
 class Writer:
     """An archive being written."""
 
-    def __init__(self, archives: Archives, staging: Staging, began: datetime) -> None:
+    def __init__(self, archives: Archives, upload: Upload, began: datetime) -> None:
         self._archives = archives
-        self._staging = staging
+        self._staging = upload
         self._began = began
         self._gzip = zlib.compressobj(_LEVEL, wbits=_GZIP)
         self._waiting: list[bytes] = []
