@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from bc_images.bigcommerce import StoreClient, transport
+from bc_images.bigcommerce import StoreClient
 from bc_images.bigcommerce.mapping import InvalidImageError, Record
+from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.errors import FatalError, FileUnavailable, NotFound, OutcomeUnknown, RequestRejected, StoreUnreachable
 from bc_images.files.upload import Uploader
 from target_bc_images.arrivals import Arrivals
@@ -295,7 +296,7 @@ class Executor:
         """Read what is live now, as often as it takes to see what was created; once if the run is stopped."""
         waiting = list(tasks)
         if any(task.conflicts for task in tasks):
-            self._stop.wait(transport.backoff(max(task.stalled_rounds for task in tasks)))
+            self._stop.wait(RetryPolicy().backoff(max(task.stalled_rounds for task in tasks)))
         for seconds in self._poll_delays:
             is_stopped = self._stop.wait(seconds)
             existing = read_products(self._store, [task.product_id for task in waiting], context)

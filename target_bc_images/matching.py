@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from bc_images.bigcommerce.mapping import Record, changes
+from bc_images.bigcommerce.mapping import Record, diff
 from target_bc_images.changes import source_key
 from target_bc_images.context import PlanContext
 from target_bc_images.picture_match import comparable_name, equal_content, known_same, same_picture, sent_names
@@ -84,7 +84,7 @@ class _Matching:
                     (image["id"] != record["id"] or not self.own[index], len(differing), image["id"])
                     for image in candidates(record)
                     if image["id"] in self.free
-                    for differing in [changes(record, image)]
+                    for differing in [diff(record, image)]
                     if not (exact and differing)
                 ]
                 if ranked:

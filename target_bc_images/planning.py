@@ -12,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from bc_images.bigcommerce.mapping import InvalidImage, Record, changes
-from bc_images.schema import writable_fields
+from bc_images.bigcommerce.mapping import InvalidImage, Record, diff, writable_values
 from target_bc_images.changes import Action, Create, Delete, Keep, Reject, Replace, Update, source_key
 from target_bc_images.context import PictureMatch, PlanContext
 from target_bc_images.differences import Difference, apply_known
@@ -128,7 +127,7 @@ def _decide(
     if image is None:
         return _create(product_id, record, context, others_thumbnail=others_thumbnail)
     picture = same_picture(record, image, context)
-    fields = changes(record, image)
+    fields = diff(record, image)
     if not context.mode.updates:
         if source_key(record) not in context.unfinished or picture != "same":
             return Keep("in the store, and create_only changes nothing", product_id, record, image)
@@ -170,8 +169,7 @@ def _replace(action: Replace, picture: PictureMatch, context: PlanContext) -> Ac
 def _create(product_id: int, record: Record, context: PlanContext, *, others_thumbnail: bool) -> Action:
     if not context.mode.creates:
         return Keep("not in the store, and update_only creates nothing", product_id, record)
-    fields = {name: record.get(name) for name in writable_fields()}
-    fields["description"] = fields["description"] or ""
+    fields = writable_values(record)
     if not context.mode.updates and others_thumbnail:
         fields["is_thumbnail"] = False  # it would be taken from an image that is not to change
     fields, _ = _known(record, None, fields, context)

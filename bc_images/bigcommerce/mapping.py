@@ -15,22 +15,25 @@ from typing import Any, NamedTuple, TypeAlias
 
 from bc_images.errors import UnexpectedResponse
 from bc_images.redaction import redact
+from bc_images.schema import writable_fields
 
 __all__ = [
     "InvalidImage",
     "InvalidImageError",
     "Notice",
     "Record",
-    "changes",
     "check_is_object",
+    "diff",
     "file_name",
     "from_v2",
     "from_v3",
     "misfit",
+    "sent_value",
     "short",
     "stem",
     "utc_from_iso",
     "utc_from_rfc2822",
+    "writable_values",
 ]
 
 Record: TypeAlias = dict[str, Any]
@@ -331,16 +334,26 @@ def stem(image_file: str) -> str:
     return "-".join(re.findall(r"[^\W_]+", name.casefold()))
 
 
-def changes(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> Record:
-    """Return the writable fields of `wanted` that `live` has not, as they are to be sent; empty when equal.
+def sent_value(value: Any) -> Any:
+    """Return a writable field's value as it is sent: null as the empty string, which means the same to the store.
 
-    A null and an empty description mean the same; one that is absent says nothing.
+    V2 refuses null, and a multipart form has none.
     """
-    differing: Record = {}
-    if wanted["is_thumbnail"] != live["is_thumbnail"]:
-        differing["is_thumbnail"] = wanted["is_thumbnail"]
-    if wanted["sort_order"] != live["sort_order"]:
-        differing["sort_order"] = wanted["sort_order"]
-    if "description" in wanted and (wanted["description"] or "") != (live["description"] or ""):
-        differing["description"] = wanted["description"] or ""
-    return differing
+    return "" if value is None else value
+
+
+def writable_values(record: Mapping[str, Any]) -> Record:
+    """Return all writable fields of a record as a create sends them."""
+    return {name: sent_value(record.get(name)) for name in writable_fields()}
+
+
+def diff(desired: Mapping[str, Any], existing: Mapping[str, Any]) -> Record:
+    """Return the writable fields of `desired` that differ in `existing`, as an update sends them; empty when equal.
+
+    A field that is absent in `desired` is not compared.
+    """
+    return {
+        name: sent_value(desired[name])
+        for name in writable_fields()
+        if name in desired and sent_value(desired[name]) != sent_value(existing.get(name))
+    }

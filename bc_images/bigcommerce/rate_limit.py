@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-__all__ = ["LONGEST_WAIT", "RateBudget", "RateHeaders", "RateWindow", "seconds_in"]
+__all__ = ["MAX_WAIT", "RateBudget", "RateHeaders", "RateWindow", "seconds_in"]
 
 logger = logging.getLogger(__name__)
 
-LONGEST_WAIT = 60.0  # seconds; where the store asks for more, so much is waited, and then it is asked again
+MAX_WAIT = 60.0  # seconds; where the store asks for more, so much is waited, and then it is asked again
 _WINDOW = 30.0  # seconds, where the store does not say (specs/api-rate-limits.mdx)
 _MARGIN = 0.02  # seconds that a window is taken to last longer than told: clocks and rounding
 _MOST = 1e9  # no count is taken for more
@@ -117,13 +117,13 @@ class RateWindow:
         """Take in the headers of an answer that arrived `now` to a request of the time `sent`.
 
         An answer that does not tell what is left counts as one that was lost; an end that it does not tell is the
-        known one, or as far away as a window is long. None is further away than `LONGEST_WAIT`.
+        known one, or as far away as a window is long. None is further away than `MAX_WAIT`.
         """
-        window = min(told.window, LONGEST_WAIT)
+        window = min(told.window, MAX_WAIT)
         quota = told.quota or max(self.quota or 1, told.left or 0)
         has_end = told.reset is not None
-        ends_from = sent + min(told.reset or 0.0, LONGEST_WAIT)
-        ends_by = now + (window if told.reset is None else min(told.reset, LONGEST_WAIT)) + _MARGIN
+        ends_from = sent + min(told.reset or 0.0, MAX_WAIT)
+        ends_by = now + (window if told.reset is None else min(told.reset, MAX_WAIT)) + _MARGIN
         if self.quota is None or (has_end and self._end_is_told and ends_from > self._ends_by):  # a later window
             self._begin(now, quota if told.left is None else told.left, ends_from, ends_by)
             self._end_is_told = has_end
@@ -194,7 +194,7 @@ class RateBudget:
         if wait < _NOTICE or until < self._announced + _NOTICE:
             return
         self._announced = until
-        reason = f"the store asks for {self._asked_for:,.0f} s" if self._asked_for > LONGEST_WAIT else "rate limit"
+        reason = f"the store asks for {self._asked_for:,.0f} s" if self._asked_for > MAX_WAIT else "rate limit"
         logger.info("Waiting %.0f s: %s.", wait, reason)
 
     def release(self, sent: float, told: RateHeaders | None) -> None:
@@ -213,7 +213,7 @@ class RateBudget:
     def pause(self, seconds: float) -> None:
         """Send nothing, from any thread, for so many seconds (a 429 speaks for the whole store)."""
         with self._changed:
-            self._paused_until = max(self._paused_until, self._clock() + min(seconds, LONGEST_WAIT))
+            self._paused_until = max(self._paused_until, self._clock() + min(seconds, MAX_WAIT))
             self._asked_for = seconds
 
     def wake(self) -> None:

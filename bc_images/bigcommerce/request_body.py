@@ -1,4 +1,4 @@
-"""How fields and pictures are put into a request."""
+"""How fields and pictures are encoded in a request."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import mimetypes
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["form", "media_type", "sendable"]
+from bc_images.bigcommerce.mapping import sent_value
+
+__all__ = ["form_fields", "json_fields", "media_type"]
 
 
-def sendable(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return writable fields as JSON may carry them: a description that is null is the empty one.
-
-    V2 refuses nulls, and a form has none; to the store both mean the same.
-    """
-    return {name: "" if value is None else value for name, value in fields.items()}
+def json_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return writable fields as the members of a JSON body."""
+    return {name: sent_value(value) for name, value in fields.items()}
 
 
-def form(fields: Mapping[str, Any]) -> dict[str, str]:
-    """Return writable fields as the texts of a multipart form."""
-    words = {True: "true", False: "false"}
-    return {name: words[value] if isinstance(value, bool) else str(value) for name, value in sendable(fields).items()}
+def form_fields(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Return writable fields as the fields of a multipart form."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in json_fields(fields).items()
+    }
 
 
 def media_type(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import socket
 from http.cookiejar import DefaultCookiePolicy
 from io import BytesIO
@@ -19,14 +18,7 @@ from urllib3.util.connection import allowed_gai_family
 from bc_images.bigcommerce.exchange import MAX_DISCARDED, current
 from bc_images.settings import Settings
 
-__all__ = ["Adapter", "Connection", "DigestAuth", "UnusableChallenge", "backoff", "session"]
-
-MAX_BACKOFF = 30.0  # seconds
-
-
-def backoff(attempt: int) -> float:
-    """Return the seconds to wait before try `attempt` + 1: doubling from half a second, a quarter of it by chance."""
-    return float(min(MAX_BACKOFF, 0.5 * 2**attempt) * random.uniform(0.75, 1.0))  # noqa: S311 - no secret
+__all__ = ["Adapter", "Connection", "DigestAuth", "UnusableChallenge", "session"]
 
 
 class _Session(requests.Session):

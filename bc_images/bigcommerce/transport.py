@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 import requests
@@ -22,19 +22,11 @@ from bc_images.bigcommerce.exchange import Exchange, Exchanges
 from bc_images.bigcommerce.html import blocked, html_page
 from bc_images.bigcommerce.mapping import short
 from bc_images.bigcommerce.rate_limit import RateBudget, RateHeaders
-from bc_images.bigcommerce.reachability import Reachability
 from bc_images.bigcommerce.responses import nested_too_deeply, refusal, require_short_texts, unusable
-from bc_images.bigcommerce.session import Adapter, backoff, session
+from bc_images.bigcommerce.retry import Reachability, RetryPolicy, TransientFailure, capped_retry_after, rate_limited
+from bc_images.bigcommerce.session import Adapter, session
 from bc_images.bigcommerce.store_clock import StoreClock
-from bc_images.bigcommerce.transport_errors import (
-    TRANSPORT_ERRORS,
-    Failure,
-    capped_wait,
-    describe,
-    failure,
-    hopeless,
-    too_many,
-)
+from bc_images.bigcommerce.transport_errors import TRANSPORT_ERRORS, classify, describe, is_permanent
 from bc_images.errors import (
     FatalError,
     OutcomeUnknown,
@@ -46,14 +38,14 @@ from bc_images.errors import (
 from bc_images.json_repair import MAX_TEXT, repaired
 from bc_images.settings import Settings
 
-__all__ = ["HttpClient", "backoff", "session"]
+__all__ = ["HttpClient"]
 
 logger = logging.getLogger(__name__)
 
+_Outcome: TypeAlias = tuple[Any] | TransientFailure
+"""The JSON of a response, in a tuple, or why there is none."""
+
 _SUCCESS = {200, 201, 207}  # those whose body matters
-FINAL_STATUS = {501, 505, 507, 509}  # of 5xx those that the next try would meet again; the rest pass, 520 and up too
-MAX_UNREADABLE_ANSWERS = 2  # retries of a write that the store calls a success, with half a body
-MAX_RATE_WAITS = 50  # how many windows one request may wait through before the store counts as unreachable
 
 
 class HttpClient:
@@ -64,6 +56,7 @@ class HttpClient:
 
     Attributes:
         budget: the rate budget that all requests share.
+        retry: how often and after how long a request is sent again.
         stop: set, it ends every wait at once; `close` sets it.
         clock: the store's own.
 
@@ -71,8 +64,9 @@ class HttpClient:
         SettingsError: the environment names certificates that are not there, or a proxy that cannot be used.
     """
 
-    def __init__(self, settings: Settings, budget: RateBudget | None = None) -> None:
+    def __init__(self, settings: Settings, budget: RateBudget | None = None, retry: RetryPolicy | None = None) -> None:
         self.settings = settings
+        self.retry = retry or RetryPolicy(settings.max_retries)
         self.budget = budget or RateBudget(settings.rate_limit_reserve, settings.concurrency)
         self.stop = threading.Event()
         self.clock = StoreClock()
@@ -114,9 +108,9 @@ class HttpClient:
         self._exchanges.cancel()
         self._session.close()
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None, *, retries: int | None = None) -> Any:
+    def get(self, path: str, params: Mapping[str, Any] | None = None, *, max_retries: int | None = None) -> Any:
         """GET `path` and return its JSON; None for 204 (V2 says so for every empty list)."""
-        return self.request("GET", path, params=params, retries=retries)
+        return self.request("GET", path, params=params, max_retries=max_retries)
 
     def request(
         self,
@@ -124,7 +118,7 @@ class HttpClient:
         path: str,
         *,
         repeatable: bool = True,
-        retries: int | None = None,
+        max_retries: int | None = None,
         params: Mapping[str, Any] | None = None,
         json: Mapping[str, Any] | None = None,
         data: Mapping[str, str] | None = None,
@@ -136,7 +130,7 @@ class HttpClient:
             method: HTTP method.
             path: below the store, such as ``/v3/catalog/products``.
             repeatable: whether sending it twice leaves the same state as sending it once.
-            retries: how often it is sent again after a failure; None: as often as the settings say.
+            max_retries: how often it is sent again after a failure; None: as often as `retry` says.
             params: the query.
             json: a JSON body.
             data: the form fields of a multipart body.
@@ -148,124 +142,132 @@ class HttpClient:
                 success that is no JSON.
             FatalError: any of its kinds; the run cannot go on.
         """
-        what = f"{method} {path}"
+        request_name = f"{method} {path}"
         request = requests.Request(method, self._base + path, params=params, json=json, data=data, files=files)
-        prepared = self._prepare(request, what)
-        most = self.settings.max_retries if retries is None else retries
+        prepared = self._prepare(request, request_name)
+        retry = self.retry if max_retries is None else replace(self.retry, max_retries=max_retries)
         failures = rate_waits = 0
-        was_dropped = False
-        began = time.monotonic()
+        was_reset = False
+        started = time.monotonic()
         while True:
-            outcome = self._try(prepared, what)
-            if not isinstance(outcome, Failure):
+            outcome = self._send_once(prepared, request_name)
+            if not isinstance(outcome, TransientFailure):
                 return outcome[0]
-            if outcome.dropped and repeatable and not was_dropped:
-                was_dropped = True  # once, that is how a connection kept alive ends: neither a failure nor news
+            if outcome.connection_reset and repeatable and not was_reset:
+                was_reset = True  # a kept-alive connection ends like this: once, it is neither counted nor logged
                 continue
-            if outcome.wait is not None:  # the quota is used up: waiting is no failure
-                if rate_waits >= MAX_RATE_WAITS:
-                    raise StoreUnreachable(f"{what}: {outcome.reason} again and again. Run again later.")
-                # Told that it has begun, a window may not have begun everywhere: wait longer each time.
-                self.budget.pause(outcome.wait + (backoff(rate_waits - 1) if rate_waits else 0.0))
+            if outcome.retry_after is not None:  # the quota is used up: waiting is no failure
+                if rate_waits >= retry.max_rate_waits:
+                    raise StoreUnreachable(f"{request_name}: {outcome.reason} again and again. Run again later.")
+                # The next window may not have begun on every server of the store: wait longer each time.
+                self.budget.pause(outcome.retry_after + (retry.backoff(rate_waits - 1) if rate_waits else 0.0))
                 rate_waits += 1
                 continue
-            if not (repeatable or outcome.never_sent) or (outcome.is_success and failures >= MAX_UNREADABLE_ANSWERS):
+            is_unreadable = outcome.is_success and failures >= retry.max_unreadable_answers
+            if not (repeatable or outcome.never_sent) or is_unreadable:
                 raise OutcomeUnknown(
-                    f"{what}: {outcome.reason}. It may or may not have been carried out.",
+                    f"{request_name}: {outcome.reason}. It may or may not have been carried out.",
                     is_answered=outcome.is_success,
                 )
-            tries = failures + 1 + was_dropped
-            if failures >= most or self._reachability.is_unreachable(outcome, failures, time.monotonic() - began):
-                raise self._unreachable(what, outcome, tries)
-            pause = max(outcome.delay, backoff(failures))
-            address = self.settings.api_url
-            logger.info("%s at %s: %s (try %d). Trying again in %.1f s.", what, address, outcome.reason, tries, pause)
-            if outcome.overloaded:
-                self.budget.pause(pause)
-            elif self.stop.wait(pause):
+            attempts = failures + 1 + was_reset
+            never_connected = self._reachability.never_connected(outcome)
+            if retry.is_exhausted(failures, never_connected=never_connected, seconds=time.monotonic() - started):
+                raise self._unreachable(request_name, outcome, attempts)
+            delay = retry.delay(failures, outcome.min_delay)
+            logger.info(
+                "%s at %s: %s (try %d). Trying again in %.1f s.",
+                request_name,
+                self.settings.api_url,
+                outcome.reason,
+                attempts,
+                delay,
+            )
+            if outcome.no_rate_headers:
+                self.budget.pause(delay)
+            elif self.stop.wait(delay):
                 raise FatalError("Stopped while waiting to try again.")
             failures += 1
 
-    def _unreachable(self, what: str, failure: Failure, tries: int) -> StoreUnreachable:
+    def _unreachable(self, request_name: str, failure: TransientFailure, attempts: int) -> StoreUnreachable:
         if self._reachability.never_connected(failure):
             return StoreUnreachable(self._reachability.message(failure.reason))
         return StoreUnreachable(
-            f"{what} at {self.settings.api_url}: {failure.reason} (tries: {tries}). "
+            f"{request_name} at {self.settings.api_url}: {failure.reason} (tries: {attempts}). "
             "Check the network and api_url, or try later."
         )
 
-    def _prepare(self, request: requests.Request, what: str) -> requests.PreparedRequest:
+    def _prepare(self, request: requests.Request, request_name: str) -> requests.PreparedRequest:
         try:
             return self._session.prepare_request(request)
         except (requests.exceptions.RequestException, ValueError) as error:
-            raise RequestRejected(f"{what}: a value in it cannot be sent ({describe(error)})") from error
+            raise RequestRejected(f"{request_name}: a value in it cannot be sent ({describe(error)})") from error
 
-    def _try(self, request: requests.PreparedRequest, what: str) -> tuple[Any] | Failure:
+    def _send_once(self, request: requests.PreparedRequest, request_name: str) -> _Outcome:
         """Send once; return the answer's JSON in a tuple, or why there is none."""
         sent = self.budget.acquire(self.stop)
-        told: RateHeaders | None = None
+        headers: RateHeaders | None = None
         try:
             if self.stop.is_set():
                 raise FatalError("Stopped before the request was sent.")
             with Exchange(self._exchanges, is_write=request.method != "GET") as exchange:
                 response = exchange.send(lambda: self._send(request))
                 self._reachability.has_answered = True
-                told = RateHeaders.read(response.headers)
+                headers = RateHeaders.read(response.headers)
                 self.clock.learn(response.headers.get("Date"))
                 # Of an error, the status says enough, and whatever comes at once.
                 content = read_body(exchange) if response.status_code in _SUCCESS else exchange.discard()
         except BodyTooLarge as error:
             reason = (
-                f"{what}: the response has more than {MAX_BODY // 1024**2:,} MiB. Nothing was taken from it. "
+                f"{request_name}: the response has more than {MAX_BODY // 1024**2:,} MiB. Nothing was taken from it. "
                 "Check api_url: this does not look like the API."
             )
             raise unusable(request, reason) from error
         except UnexpectedEncoding as error:
             reason = (
-                f"{what}: unexpected Content-Encoding {short(str(error))}: only gzip and deflate were asked for. "
-                "Check api_url, and a proxy on the way."
+                f"{request_name}: unexpected Content-Encoding {short(str(error))}: gzip or deflate was asked "
+                "for. Check api_url, and a proxy on the way."
             )
             raise unusable(request, reason) from error
         except TRANSPORT_ERRORS as error:
-            if hopeless(error):
+            if is_permanent(error):
                 raise StoreUnreachable(
-                    f"{what}: {describe(error)}. Check api_url, proxy, clock and certificates (REQUESTS_CA_BUNDLE)."
+                    f"{request_name}: {describe(error)}. "
+                    "Check api_url, proxy, clock and certificates (REQUESTS_CA_BUNDLE)."
                 ) from error
-            return failure(error)
+            return classify(error)
         finally:
-            self.budget.release(sent, told)
-        return self._judge(response, content, what)
+            self.budget.release(sent, headers)
+        return self._interpret(response, content, request_name)
 
     def _send(self, request: requests.PreparedRequest) -> requests.Response:
         return self._session.send(
             request, timeout=self.settings.request_timeout, allow_redirects=False, **self._environment
         )
 
-    def _judge(self, response: requests.Response, content: bytes, what: str) -> tuple[Any] | Failure:
+    def _interpret(self, response: requests.Response, content: bytes, request_name: str) -> _Outcome:
         """Turn an answer into JSON, a failure that may be tried again, or the error it stands for."""
         status = response.status_code
         if status in _SUCCESS:
             if response.request.method == "GET":
-                return self._json(response, content, what)
-            return self._json_of_a_write(response, content, what)
+                return self._json(response, content, request_name)
+            return self._json_of_a_write(response, content, request_name)
         if status in {202, 204}:
             return (None,)
         if status == 429:
-            return too_many(response)
+            return rate_limited(response.headers)
         if status in {401, 403} and (page := html_page(response.headers, content)) is not None:
-            raise blocked(response, page, what)
+            raise blocked(response, page, request_name)
         api_error = read_error(content)
-        said = api_error.text
+        message = api_error.text
         # The title is the only sign by which the API tells a store that is switched off from a passing 503.
-        suspended = status == 503 and "suspended" in said.lower()
-        said = f"HTTP {status}: {said}" if said else f"HTTP {status}"
-        passes = status in {408, 423} or (status >= 500 and status not in FINAL_STATUS)
-        if passes and not suspended:
-            delay, note = capped_wait(response.headers)
-            return Failure(said + note, delay=delay)
-        raise refusal(status, said, what, api_error)
+        suspended = status == 503 and "suspended" in message.lower()
+        message = f"HTTP {status}: {message}" if message else f"HTTP {status}"
+        if self.retry.is_retryable(status) and not suspended:
+            min_delay, note = capped_retry_after(response.headers)
+            return TransientFailure(message + note, min_delay=min_delay)
+        raise refusal(status, message, request_name, api_error)
 
-    def _json_of_a_write(self, response: requests.Response, content: bytes, what: str) -> tuple[Any] | Failure:
+    def _json_of_a_write(self, response: requests.Response, content: bytes, request_name: str) -> _Outcome:
         """Return the JSON that answers a write, None where the body is empty.
 
         Raises:
@@ -274,33 +276,37 @@ class HttpClient:
         if not content:
             return (None,)
         try:
-            answer = self._json(response, content, what)
+            answer = self._json(response, content, request_name)
         except UnexpectedResponse as error:
             raise OutcomeUnknown(f"{error} It may or may not have been carried out.", is_answered=True) from error
-        return replace(answer, is_success=True) if isinstance(answer, Failure) else answer
+        return replace(answer, is_success=True) if isinstance(answer, TransientFailure) else answer
 
-    def _json(self, response: requests.Response, content: bytes, what: str) -> tuple[Any] | Failure:
+    def _json(self, response: requests.Response, content: bytes, request_name: str) -> _Outcome:
         is_read = response.request.method == "GET"
         if not content:
-            return Failure("the answer is empty")  # a list that is empty says 204 or []
+            return TransientFailure("the answer is empty")  # a list that is empty says 204 or []
         try:
             answer = orjson.loads(content)
         except orjson.JSONDecodeError as error:
             if "json" not in response.headers.get("Content-Type", "json"):
                 kind = short(response.headers["Content-Type"])
                 raise UnexpectedResponse(
-                    f"{what}: the answer is {kind}, not JSON. Check api_url: this does not look like the API."
+                    f"{request_name}: the answer is {kind}, not JSON. Check api_url: this does not look like the API."
                 ) from error
             try:
                 answer, places = repaired(content)
             except RecursionError:
-                raise nested_too_deeply(what) from error
+                raise nested_too_deeply(request_name) from error
             except ValueError:
-                return Failure("the answer is no whole JSON document")
+                return TransientFailure("the answer is no whole JSON document")
             for place in places:
-                logger.warning("%s: %s: a broken character, read as U+FFFD. Correct it in the store.", what, place)
+                logger.warning(
+                    "%s: %s: a broken character, read as U+FFFD. Correct it in the store.", request_name, place
+                )
         if len(content) > MAX_TEXT:
-            require_short_texts(answer, what)
+            require_short_texts(answer, request_name)
         if answer is None and is_read:  # not to be taken for a 204
-            raise UnexpectedResponse(f"{what}: the answer is null. Check api_url: this does not look like the API.")
+            raise UnexpectedResponse(
+                f"{request_name}: the answer is null. Check api_url: this does not look like the API."
+            )
         return (answer,)

@@ -10,7 +10,7 @@ from typing import Any
 from bc_images.bigcommerce.client import PAGE_SIZE, FileSource, ImageSource, Product, SkuMatches, UrlSource
 from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v2, misfit, utc_from_rfc2822
 from bc_images.bigcommerce.pagination import read_pages
-from bc_images.bigcommerce.request_body import sendable
+from bc_images.bigcommerce.request_body import json_fields
 from bc_images.bigcommerce.transport import HttpClient
 from bc_images.bigcommerce.validation import (
     Notices,
@@ -110,7 +110,7 @@ class V2Client:
     def create(self, product_id: int, source: ImageSource, fields: Mapping[str, Any]) -> Record:
         """POST an image; 201 comes without the rendition addresses."""
         path = _images(product_id)
-        body = {"image_file": _image_file(source), **sendable(fields)}
+        body = {"image_file": _image_file(source), **json_fields(fields)}
         answer = self._client.request("POST", path, repeatable=False, json=body)
         if not isinstance(answer, dict) or type(answer.get("id")) is not int:
             raise unknown_outcome(f"POST {path}", "the answer names no image")
@@ -127,7 +127,7 @@ class V2Client:
     def update(self, product_id: int, image_id: int, fields: Mapping[str, Any]) -> Record:
         """PUT the fields alone."""
         path = f"{_images(product_id)}/{image_id}"
-        answer = self._client.request("PUT", path, json=sendable(fields))
+        answer = self._client.request("PUT", path, json=json_fields(fields))
         return self._written(self._client.get(path) if answer is None else answer, product_id, image_id)
 
     def delete(self, product_id: int, image_id: int) -> None:

@@ -11,7 +11,7 @@ from bc_images.bigcommerce.client import PAGE_SIZE, FileSource, ImageSource, Pro
 from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v3, misfit, utc_from_iso
 from bc_images.bigcommerce.pagination import read_pages
 from bc_images.bigcommerce.range_scan import Page, sweep
-from bc_images.bigcommerce.request_body import form, media_type, sendable
+from bc_images.bigcommerce.request_body import form_fields, json_fields, media_type
 from bc_images.bigcommerce.transport import HttpClient
 from bc_images.bigcommerce.validation import (
     Notices,
@@ -64,7 +64,7 @@ class V3Client:
         """Ask V2, the only API that counts images; None where it does not say so at once: the sweep can do without."""
         path = "/v2/products/images/count"
         try:
-            return count(self._client.get(path, retries=0), path)
+            return count(self._client.get(path, max_retries=0), path)
         except (RequestRejected, FatalError):
             if self._client.stop.is_set():
                 raise
@@ -177,7 +177,7 @@ class V3Client:
 
     def update(self, product_id: int, image_id: int, fields: Mapping[str, Any]) -> Record:
         """PUT the fields alone."""
-        answer = self._client.request("PUT", _image(product_id, image_id), json=sendable(fields))
+        answer = self._client.request("PUT", _image(product_id, image_id), json=json_fields(fields))
         return self._written(answer, product_id, image_id)
 
     def delete(self, product_id: int, image_id: int) -> None:
@@ -194,11 +194,11 @@ class V3Client:
         if isinstance(source, FileSource):
             with source.open() as opened:
                 parts = {"image_file": (source.name, opened, media_type(source.name))}
-                return self._client.request(method, path, repeatable=repeatable, data=form(fields), files=parts)
+                return self._client.request(method, path, repeatable=repeatable, data=form_fields(fields), files=parts)
         # A file in the import folder is public: V3 fetches it like any other address.
         imported = f"{self.settings.store_url}/product_images/import/"
         url = source.url if isinstance(source, UrlSource) else imported + quote(source.name)
-        return self._client.request(method, path, repeatable=repeatable, json={"image_url": url, **sendable(fields)})
+        return self._client.request(method, path, repeatable=repeatable, json={"image_url": url, **json_fields(fields)})
 
     def _written(self, answer: Any, product_id: int, image_id: int) -> Record:
         """Return the image that a write answered with; where the answer leaves out too much, read it.

@@ -17,10 +17,9 @@ import urllib3
 from requests.auth import AuthBase
 
 from bc_images.bigcommerce.exchange import Exchange, Exchanges
-from bc_images.bigcommerce.reachability import RETRIES
-from bc_images.bigcommerce.session import backoff, session
-from bc_images.bigcommerce.transport_errors import capped_wait, describe
-from bc_images.bigcommerce.transport_errors import failure as classified
+from bc_images.bigcommerce.retry import RetryPolicy, capped_retry_after
+from bc_images.bigcommerce.session import session
+from bc_images.bigcommerce.transport_errors import classify, describe
 from bc_images.errors import BcImagesError, FatalError, FileUnavailable, StoreUnreachable
 from bc_images.files.url_policy import Origin, PublicOnlyAdapter, UrlPolicy, origin_of
 from bc_images.redaction import redact
@@ -33,7 +32,6 @@ logger = logging.getLogger(__name__)
 MAX_BYTES = 512 * 1024 * 1024  # more than a store can hold: its WebDAV takes no larger file ("File Access (WebDAV)")
 MAX_REDIRECTS = 5
 MAX_UNRESPONSIVE = 32  # files in a row to which an origin may not respond at all
-_RETRY_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
@@ -67,8 +65,8 @@ class TransientError(BcImagesError):
 class RetryBudget:
     """How often one file may fail before it counts as unavailable."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, policy: RetryPolicy) -> None:
+        self.policy = policy
         self.failed = 0
 
     def consume(self, failure: TransientError) -> None:
@@ -78,8 +76,9 @@ class RetryBudget:
             FileUnavailable: it was one too many.
         """
         self.failed += 1
-        if self.failed > (min(self._limit, RETRIES) if failure.never_connected else self._limit):
-            raise FileUnavailable(f"{failure}, {self.failed} times" if self._limit else str(failure)) from failure
+        if self.policy.is_exhausted(self.failed - 1, never_connected=failure.never_connected):
+            times = f", {self.failed} times" if self.policy.max_retries else ""
+            raise FileUnavailable(f"{failure}{times}") from failure
 
 
 class HttpDownloader:
@@ -125,7 +124,7 @@ class HttpDownloader:
             if failure.unresponsive_origin is not None:
                 self._count_unresponsive(failure.unresponsive_origin, failure)
             raise
-        seconds = max(failure.retry_after, backoff(budget.failed - 1))
+        seconds = budget.policy.delay(budget.failed - 1, failure.retry_after)
         logger.info("%s: %s. Trying again in %.1f s.", redact(url), failure, seconds)
         if self._stop.wait(seconds):
             raise FatalError("Stopped while waiting to try a picture again.")
@@ -240,7 +239,7 @@ class HttpDownloader:
             if isinstance(error, requests.exceptions.InvalidURL):
                 raise FileUnavailable(f"its address cannot be used: {describe(error)}") from error
             if isinstance(error, requests.exceptions.RequestException):
-                never_connected = origin not in self._answered and classified(error).never_sent
+                never_connected = origin not in self._answered and classify(error).never_sent
                 raise TransientError(
                     describe(error), unresponsive_origin=origin, never_connected=never_connected
                 ) from error
@@ -307,8 +306,8 @@ def _check_status(response: requests.Response, *, is_part_wanted: bool) -> None:
     status = response.status_code
     if status in {404, 410}:
         raise NotFoundError(f"HTTP {status}")
-    if status in _RETRY_STATUSES:
-        wait, note = capped_wait(response.headers)
+    if RetryPolicy().is_retryable(status):
+        wait, note = capped_retry_after(response.headers)
         raise TransientError(f"HTTP {status}{note}", retry_after=wait)
     if status == 416 and is_part_wanted:
         raise TransientError("HTTP 416: the file is another one now")

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from requests import Response
 from requests.auth import AuthBase
 
+from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.bigcommerce.session import DigestAuth
 from bc_images.errors import FileUnavailable
 from bc_images.files.alteration import Altered, conversion, is_cached, transformation
@@ -234,7 +235,7 @@ class Originals:
         Raises:
             _FromCache: without `out_of_cache`, it comes out of a cache.
         """
-        budget = RetryBudget(self._settings.max_retries)
+        budget = RetryBudget(RetryPolicy(self._settings.max_retries))
         while True:
             heads: list[Response] = []
 

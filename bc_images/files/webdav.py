@@ -20,9 +20,9 @@ import requests
 import urllib3
 
 from bc_images.bigcommerce.exchange import Exchange, Exchanges
-from bc_images.bigcommerce.reachability import Reachability
-from bc_images.bigcommerce.session import DigestAuth, backoff, session
-from bc_images.bigcommerce.transport_errors import Failure, capped_wait, failure, hopeless
+from bc_images.bigcommerce.retry import Reachability, RetryPolicy, TransientFailure, capped_retry_after
+from bc_images.bigcommerce.session import DigestAuth, session
+from bc_images.bigcommerce.transport_errors import classify, is_permanent
 from bc_images.errors import AuthError, FatalError, FileUnavailable, SettingsError, StoreUnreachable, UnexpectedResponse
 from bc_images.files.webdav_responses import LOCKED, Result, missing_digest, result
 from bc_images.settings import Settings
@@ -31,7 +31,6 @@ __all__ = ["UploadLog", "WebDAV"]
 
 logger = logging.getLogger(__name__)
 
-_AGAIN = {408, 423, 429, 500, 502, 503, 504}
 _ABOUT_THE_FILE = {400, 403, 413, 414, 415, 422}  # its name, its length or its type; any other file may still do
 _LONGEST = 200  # characters of a name before its suffixes: the stored path has 255 at most
 
@@ -111,15 +110,16 @@ class WebDAV:
         if upload_log is not None:
             upload_log.removed(name)
 
-    def _send(self, method: str, name: str, content: bytes | None, retries: int) -> None:
+    def _send(self, method: str, name: str, content: bytes | None, max_retries: int) -> None:
+        retry = RetryPolicy(max_retries)
         failures, is_locked = 0, False
         began = time.monotonic()
         while True:
             try:
                 response, body = self._exchange(method, name, content)
             except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                outcome = failure(error)
-                if isinstance(error, requests.exceptions.RequestException) and hopeless(error):
+                outcome = classify(error)
+                if isinstance(error, requests.exceptions.RequestException) and is_permanent(error):
                     raise _NeverSent(f"WebDAV at {self._folder}: {outcome.reason}. Check store_url.") from error
             else:
                 self._reachability.has_answered = True
@@ -127,18 +127,19 @@ class WebDAV:
                 if answer.is_success:
                     self._has_taken = True
                     return
-                delay, note = capped_wait(response.headers)
-                outcome = Failure(f"{answer.text}{note}", delay=delay)
-                if answer.is_foreign or answer.status not in _AGAIN:
+                min_delay, note = capped_retry_after(response.headers)
+                outcome = TransientFailure(f"{answer.text}{note}", min_delay=min_delay)
+                if answer.is_foreign or not retry.is_retryable(answer.status):
                     raise self._refusal(method, answer, response)
                 is_locked = answer.status == LOCKED
-            if failures >= retries or self._reachability.is_unreachable(outcome, failures, time.monotonic() - began):
-                if self._reachability.never_connected(outcome):
+            never_connected = self._reachability.never_connected(outcome)
+            if retry.is_exhausted(failures, never_connected=never_connected, seconds=time.monotonic() - began):
+                if never_connected:
                     raise StoreUnreachable(self._reachability.message(outcome.reason))
                 where = f"WebDAV at {self._folder}"
                 advice = "Wait for its release, then run again" if is_locked else "Check store_url, or try later"
                 raise StoreUnreachable(f"{where}: {outcome.reason} (tries: {failures + 1}). {advice}.")
-            pause = max(outcome.delay, backoff(failures))
+            pause = retry.delay(failures, outcome.min_delay)
             logger.info("%s %s/%s: %s. Trying again in %.1f s.", method, self._folder, name, outcome.reason, pause)
             if self._stop.wait(pause):
                 raise FatalError("Stopped while waiting to try WebDAV again.")

@@ -16,6 +16,7 @@ import requests
 from requests.auth import HTTPDigestAuth
 
 from bc_images.bigcommerce import FileSource, ImageSource, UrlSource, WebDavSource, open_store
+from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.errors import (
     AuthError,
     FatalError,
@@ -39,7 +40,7 @@ def sandbox() -> Iterator[SandboxServer]:
 def connection(
     request: pytest.FixtureRequest, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Connection]:
-    monkeypatch.setattr("bc_images.bigcommerce.transport.backoff", lambda _: 0.001)
+    monkeypatch.setattr(RetryPolicy, "backoff", lambda _policy, _attempt: 0.001)
     opened = Connection(sandbox, request.param)
     opened.renew(7, 3)
     yield opened

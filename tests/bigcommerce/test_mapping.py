@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bc_images.bigcommerce.mapping import (
     InvalidImageError,
     Record,
-    changes,
+    diff,
     file_name,
     from_v2,
     from_v3,
@@ -344,10 +344,10 @@ def test_a_plain_name_has_the_stem_that_its_stored_form_has(name: str, kind: str
         ),
     ],
 )
-def test_changes(wanted: Record, live: Record, expected: Record) -> None:
-    assert changes({**RECORD, **wanted}, {**RECORD, **live}) == expected
+def test_diff(wanted: Record, live: Record, expected: Record) -> None:
+    assert diff({**RECORD, **wanted}, {**RECORD, **live}) == expected
 
 
 def test_an_absent_description_is_no_wish() -> None:
     without = {name: value for name, value in RECORD.items() if name != "description"}
-    assert changes(without, RECORD) == {}
+    assert diff(without, RECORD) == {}

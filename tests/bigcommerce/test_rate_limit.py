@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bc_images.bigcommerce.rate_limit import LONGEST_WAIT, RateBudget, RateHeaders, RateWindow
+from bc_images.bigcommerce.rate_limit import MAX_WAIT, RateBudget, RateHeaders, RateWindow
 
 GOOD = {
     "X-Rate-Limit-Requests-Quota": "150",
@@ -310,7 +310,7 @@ def test_no_more_are_under_way_than_asked_for() -> None:
 @pytest.mark.parametrize("how", ["wake", "poll"])
 def test_stop_ends_every_wait(how: str) -> None:
     budget, stop = RateBudget(0.0), threading.Event()
-    budget.release(budget.acquire(stop), RateHeaders(10, 0, LONGEST_WAIT, 30.0))
+    budget.release(budget.acquire(stop), RateHeaders(10, 0, MAX_WAIT, 30.0))
     waiting = [threading.Thread(target=budget.acquire, args=(stop,), daemon=True) for _ in range(5)]
     for thread in waiting:
         thread.start()
@@ -360,7 +360,7 @@ def test_a_long_wait_is_capped_and_logged_once(caplog: pytest.LogCaptureFixture)
             thread.start()
         while not caplog.messages:
             waiting[0].join(0.01)
-        now += LONGEST_WAIT + 1
+        now += MAX_WAIT + 1
         budget.wake()
         for thread in waiting:
             thread.join(30)

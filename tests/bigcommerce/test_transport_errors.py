@@ -19,6 +19,7 @@ from requests.adapters import BaseAdapter
 
 from bc_images import logs
 from bc_images.bigcommerce import open_store
+from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.bigcommerce.transport import HttpClient
 from bc_images.bigcommerce.transport_errors import describe
 from bc_images.errors import BcImagesError, OutcomeUnknown, StoreUnreachable
@@ -31,7 +32,7 @@ SECRET = f"{TOKEN} https://user:hunter2@proxy.example/x?signature=abcdef"
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bc_images.bigcommerce.transport.backoff", lambda _: 0.001)
+    monkeypatch.setattr(RetryPolicy, "backoff", lambda _policy, _attempt: 0.001)
 
 
 class Failing(BaseAdapter):
@@ -122,31 +123,31 @@ def refused() -> BaseException:
     ("error", "said", "tries_of_a_post"),
     [
         (refused(), "connection refused", 3),
-        (requests.exceptions.ConnectTimeout(SECRET), "no answer in time", 3),
-        (requests.exceptions.ReadTimeout(SECRET), "no answer in time", 1),
-        (requests.exceptions.ConnectionError(urllib3.exceptions.ReadTimeoutError(POOL, "/", SECRET)), "in time", 1),
+        (requests.exceptions.ConnectTimeout(SECRET), "timed out", 3),
+        (requests.exceptions.ReadTimeout(SECRET), "timed out", 1),
+        (requests.exceptions.ConnectionError(urllib3.exceptions.ReadTimeoutError(POOL, "/", SECRET)), "timed out", 1),
         (
             requests.exceptions.ConnectionError(
                 urllib3.exceptions.ProtocolError(SECRET, http.client.RemoteDisconnected(SECRET))
             ),
-            "the connection was closed without an answer",
+            "connection closed without a response",
             1,
         ),
         (
             requests.exceptions.ConnectionError(
                 urllib3.exceptions.ProtocolError(SECRET, ConnectionResetError(104, SECRET))
             ),
-            "the connection was reset",
+            "connection reset",
             1,
         ),
         (
             requests.exceptions.ChunkedEncodingError(
                 urllib3.exceptions.ProtocolError(SECRET, urllib3.exceptions.IncompleteRead(3, 5))
             ),
-            "the answer is cut off",
+            "truncated response",
             1,
         ),
-        (requests.exceptions.ContentDecodingError(SECRET), "the answer cannot be decompressed", 1),
+        (requests.exceptions.ContentDecodingError(SECRET), "the response cannot be decompressed", 1),
         (
             requests.exceptions.ConnectionError(
                 chained(urllib3.exceptions.NewConnectionError(CONNECTION, SECRET), OSError(errno.EHOSTUNREACH, SECRET))
@@ -188,7 +189,7 @@ def test_errors_in_words_and_what_they_mean_for_a_write(error: BaseException, sa
     assert adapter.sent == 3 + (said in DROPPED)
 
 
-DROPPED = {"the connection was closed without an answer", "the connection was reset"}
+DROPPED = {"connection closed without a response", "connection reset"}
 """Forgiven once."""
 
 
@@ -255,7 +256,7 @@ def test_certificates_that_are_none(tls: ssl.SSLContext, tmp_path: Path, monkeyp
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
     with serving(lambda _: says({}), tls) as server:
         client = HttpClient(settings(server.url, max_retries=1))
-        with pytest.raises(StoreUnreachable, match=r"the file of certificates holds none.*REQUESTS_CA_BUNDLE"):
+        with pytest.raises(StoreUnreachable, match=r"the file of certificates contains none.*REQUESTS_CA_BUNDLE"):
             client.get(PATH)
 
 

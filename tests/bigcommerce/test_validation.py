@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from bc_images.bigcommerce import StoreClient, UrlSource, open_store
+from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.bigcommerce.transport import HttpClient
 from bc_images.errors import BcImagesError, FatalError, NotFound, OutcomeUnknown, RequestRejected, UnexpectedResponse
 from bigcommerce_sandbox import SandboxServer
@@ -20,7 +21,7 @@ ONE = UrlSource("https://pictures.example/1.jpg")
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bc_images.bigcommerce.transport.backoff", lambda _: 0.001)
+    monkeypatch.setattr(RetryPolicy, "backoff", lambda _policy, _attempt: 0.001)
 
 
 def v3_image(image_id: int, product_id: int) -> Json:

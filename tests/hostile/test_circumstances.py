@@ -22,9 +22,10 @@ import orjson
 import pytest
 
 from bc_images.bigcommerce import exchange, store_clock, transport, transport_errors
+from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.bigcommerce.transport import HttpClient
 from bc_images.errors import AuthError, StoreUnreachable
-from bc_images.files import locks, webdav
+from bc_images.files import locks
 from bc_images.files.backends import local
 from bigcommerce_sandbox import DAV_PASSWORD, TOKEN, SandboxServer, router
 from target_bc_images import executor
@@ -44,8 +45,7 @@ FIRST, SECOND, THIRD = 101, 102, 103
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait as often as a real run does, and not as long."""
     monkeypatch.setattr(executor, "POLL_DELAYS", killable_process.POLL_DELAYS)
-    for module in (transport, webdav):
-        monkeypatch.setattr(module, "backoff", killable_process.backoff)
+    monkeypatch.setattr(RetryPolicy, "backoff", killable_process.backoff)
 
 
 def lose_everything(scenario: RestoreScenario) -> int:

@@ -17,6 +17,7 @@ import pytest
 
 from bc_images.bigcommerce import exchange
 from bc_images.bigcommerce.mapping import Record
+from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.errors import FatalError, FileUnavailable, SettingsError, StoreUnreachable, UnexpectedResponse
 from bc_images.files import Downloader, FileStore, open_files
 from bc_images.files.upload import Uploader
@@ -38,8 +39,7 @@ TIMEOUT = 0.4
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange, "POLL", 0.02)
     monkeypatch.setattr(exchange, "DISCARD_SECONDS", 0.2)
-    monkeypatch.setattr("bc_images.files.http_download.backoff", lambda _: 0.0)
-    monkeypatch.setattr("bc_images.files.webdav.backoff", lambda _: 0.0)
+    monkeypatch.setattr(RetryPolicy, "backoff", lambda _policy, _attempt: 0.0)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import pytest
 
 from bc_images import json_repair
 from bc_images.bigcommerce import body, exchange, open_store
+from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.bigcommerce.transport import HttpClient
 from bc_images.errors import NotFound, OutcomeUnknown, RequestRejected, StoreUnreachable, UnexpectedResponse
 from tests.support.hostile_server import CHUNKED, DRIPS, OK, Script, endless, peer
@@ -25,7 +26,7 @@ TIMEOUT = 0.4  # seconds; the pause between two pieces is far below, so that no 
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bc_images.bigcommerce.transport.backoff", lambda _: 0.001)
+    monkeypatch.setattr(RetryPolicy, "backoff", lambda _policy, _attempt: 0.001)
     monkeypatch.setattr(exchange, "POLL", 0.02)
     monkeypatch.setattr(exchange, "DISCARD_SECONDS", 0.2)
 

@@ -14,9 +14,8 @@ import pytest
 
 from bc_images import schema
 from bc_images.bigcommerce.mapping import Record
+from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.files import FileStore, open_files
-from bc_images.files import http_download as transfer_module
-from bc_images.files import webdav as webdav_module
 from bc_images.settings import Settings
 from tests.support import move_filesystem as _elsewhere  # noqa: F401 - registers its file system
 from tests.support import s3 as s3_server
@@ -42,8 +41,7 @@ def over() -> Iterator[threading.Event]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow at once."""
-    monkeypatch.setattr(transfer_module, "backoff", lambda _attempt: 0.0)
-    monkeypatch.setattr(webdav_module, "backoff", lambda _attempt: 0.0)
+    monkeypatch.setattr(RetryPolicy, "backoff", lambda _policy, _attempt: 0.0)
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from bc_images.bigcommerce import transport
-from bc_images.files import webdav
+from bc_images.bigcommerce.retry import RetryPolicy
 from bigcommerce_sandbox import SandboxServer
 from target_bc_images import executor
 from tests.support.target import run_target
@@ -21,7 +20,7 @@ POLL_DELAYS = (0.0, 0.05, 0.2, 0.5)
 LONG = 60.0  # seconds after which a test gives up
 
 
-def backoff(attempt: int) -> float:
+def backoff(_policy: RetryPolicy, attempt: int) -> float:
     """Wait a hundredth of what a real run waits."""
     return float(min(0.3, 0.005 * 2**attempt))
 
@@ -29,7 +28,7 @@ def backoff(attempt: int) -> float:
 def impatience() -> None:
     """Wait as often as a real run does, and not as long."""
     executor.POLL_DELAYS = POLL_DELAYS
-    transport.backoff = webdav.backoff = backoff  # type: ignore[attr-defined]
+    setattr(RetryPolicy, "backoff", backoff)  # noqa: B010 - mypy takes no other method
 
 
 def _body(config: dict[str, Any], backup: Path) -> None:

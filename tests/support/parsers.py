@@ -27,8 +27,9 @@ from PIL import Image
 from requests.structures import CaseInsensitiveDict
 
 from bc_images import config, jsonl, redaction, schema
-from bc_images.bigcommerce import StoreClient, UrlSource, body, transport_errors
+from bc_images.bigcommerce import StoreClient, UrlSource, body
 from bc_images.bigcommerce.rate_limit import RateHeaders, RateWindow
+from bc_images.bigcommerce.retry import capped_retry_after, rate_limited
 from bc_images.bigcommerce.session import DigestAuth, UnusableChallenge
 from bc_images.bigcommerce.store_clock import StoreClock
 from bc_images.bigcommerce.transport import HttpClient
@@ -106,7 +107,7 @@ class _Client(HttpClient):
         """Answer with `data` from now on."""
         self._data, self._left, self._is_over = data, 1000, False
 
-    def _try(self, request: requests.PreparedRequest, what: str) -> Any:
+    def _send_once(self, request: requests.PreparedRequest, request_name: str) -> Any:
         self._left -= 1
         assert self._left, "requests without end"
         place = f"{request.method} {urlsplit(str(request.url)).path.partition('/stores/sandbox')[2]}"
@@ -119,7 +120,7 @@ class _Client(HttpClient):
         RateHeaders.read(headers)
         response = requests.Response()
         response.status_code, response.headers, response.request = status, headers, request
-        return self._judge(response, content, what)
+        return self._interpret(response, content, request_name)
 
 
 _IMAGE = {
@@ -220,13 +221,13 @@ def _rate_limit(data: bytes) -> None:
         allowance.learn(1.0, 0.5, told)
         allowance.lost(2.0)
     assert 0 <= allowance.seconds_to_wait(2.0, 1) < 65
-    seconds, note = transport_errors.capped_wait(headers)
+    seconds, note = capped_retry_after(headers)
     assert 0 <= seconds <= 60
     assert len(note) < 500
     clock = StoreClock()
     clock.learn(headers.get("Date"))
     assert 946_684_800 < clock.now() < 7_300_000_000
-    assert (transport_errors.too_many(cast("Any", SimpleNamespace(headers=headers))).wait or 0.0) >= 0
+    assert (rate_limited(headers).retry_after or 0.0) >= 0
 
 
 # WebDAV

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bc_images.bigcommerce import transport
-from bc_images.files import webdav
+from bc_images.bigcommerce.retry import RetryPolicy
 from bigcommerce_sandbox import SandboxServer
 from target_bc_images import executor
 from tests.support import killable_process
@@ -19,8 +18,7 @@ from tests.support.target import RestoreScenario
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait as often as a real run does, and not as long."""
     monkeypatch.setattr(executor, "POLL_DELAYS", killable_process.POLL_DELAYS)
-    monkeypatch.setattr(transport, "backoff", killable_process.backoff)
-    monkeypatch.setattr(webdav, "backoff", killable_process.backoff)
+    monkeypatch.setattr(RetryPolicy, "backoff", killable_process.backoff)
 
 
 @pytest.fixture(params=["v3", "v2"])

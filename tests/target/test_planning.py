@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
 
-from bc_images.bigcommerce.mapping import Record
+from bc_images import schema
+from bc_images.bigcommerce.mapping import Record, diff
 from target_bc_images.changes import Mode
 from target_bc_images.context import LedgerEntry, PlanContext
 from target_bc_images.matching import needs_digest
@@ -62,6 +65,25 @@ def test_a_lost_image_is_created_with_all_writable_fields() -> None:
     assert decided([record(1, description="d")], []) == [
         ("create", 1, None, {"is_thumbnail": False, "sort_order": 1, "description": "d"})
     ]
+
+
+@pytest.fixture
+def one_more_writable(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A field that the schema marks writable, in addition to those of today."""
+    changed = copy.deepcopy(schema.load("product_images"))
+    changed["properties"]["zoom_url"]["x-writable"] = True
+    monkeypatch.setattr(schema, "load", lambda _stream: changed)
+    schema.writable_fields.cache_clear()
+    yield "zoom_url"
+    schema.writable_fields.cache_clear()
+
+
+def test_what_the_schema_marks_writable_is_created_updated_and_compared(one_more_writable: str) -> None:
+    new = {one_more_writable: "https://new.example"}
+    assert diff({**record(1), **new}, record(1)) == new
+    assert decided([{**record(1), **new}], [record(1)]) == [("update", 1, 1, new)]
+    ((kind, _, _, fields),) = decided([{**record(1), **new}], [])
+    assert (kind, fields) == ("create", {"is_thumbnail": False, "sort_order": 1, "description": ""} | new)
 
 
 def test_ids_of_another_store_never_match() -> None:
