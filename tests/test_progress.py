@@ -49,11 +49,11 @@ def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Restor
         yield scenario
 
 
-def shown(err: bytes, noun: str) -> list[tuple[int, int]]:
+def shown(err: str, noun: str) -> list[tuple[int, int]]:
     """Return what the lines say: how many are done, and of how many."""
     return [
         (int(done.replace(",", "")), int(total.replace(",", "")))
-        for done, total in re.findall(rf"([\d,]+) of ([\d,]+) {noun}s? \(", err.decode())
+        for done, total in re.findall(rf"([\d,]+) of ([\d,]+) {noun}s? \(", err)
     ]
 
 
@@ -67,27 +67,27 @@ def check(numbers: list[tuple[int, int]], total: int) -> None:
 
 def test_tap(scenario: RestoreScenario) -> None:
     done = commands.run("tap-bc-images", "--config", scenario.folder / "tap.json")
-    assert done.returncode == 0, done.stderr
-    check(shown(done.stderr, "image"), 15)
-    assert b"15 files already saved" in done.stderr
+    assert done.code == 0, done.err
+    check(shown(done.err, "image"), 15)
+    assert "15 files already saved" in done.err
 
 
 def test_verify(scenario: RestoreScenario) -> None:
     scenario.sandbox.delete_image(scenario.images(FIRST)[0]["id"])
     command = ["verify", "--backup", "backup.singer", "--config", "config.json"]
     done = commands.run("bc-images", *command, cwd=scenario.folder)
-    assert done.stdout.splitlines()[-1] == b"1 difference (14 same, 1 missing)"
-    check(shown(done.stderr, "image"), 15)
+    assert done.out.splitlines()[-1] == "1 difference (14 same, 1 missing)"
+    check(shown(done.err, "image"), 15)
 
 
 def test_verify_on_a_terminal(scenario: RestoreScenario) -> None:
     command: list[str | Path] = [BIN / "bc-images", "verify", "--all"]
     command += ["--backup", "backup.singer", "--config", "config.json"]
     seen = terminal.run(command, stdout=True, cwd=scenario.folder)
-    assert seen.returncode == 0
-    assert "━" in seen.screen
-    assert "0 differences (15 same)" in seen.screen
-    assert seen.screen.count("= SKU-") == 15
+    assert seen.code == 0
+    assert "━" in seen.err
+    assert "0 differences (15 same)" in seen.err
+    assert seen.err.count("= SKU-") == 15
 
 
 def test_restore_and_retry(scenario: RestoreScenario) -> None:
@@ -97,12 +97,12 @@ def test_restore_and_retry(scenario: RestoreScenario) -> None:
     config.write_text(json.dumps({**settings, "access_token": READ_ONLY_TOKEN}))
     backup = (scenario.folder / "backup.singer").read_bytes()
     done = commands.run("target-bc-images", "--config", config, stdin=backup)
-    assert done.returncode == 3, done.stderr
-    check(shown(done.stderr, "image"), 15)
+    assert done.code == 3, done.err
+    check(shown(done.err, "image"), 15)
     config.write_text(json.dumps(settings))
     done = commands.run("bc-images", "retry", scenario.report, "--config", config, cwd=scenario.folder)
-    assert done.returncode == 0, done.stderr
-    numbers = shown(done.stderr, "image")
+    assert done.code == 0, done.err
+    numbers = shown(done.err, "image")
     check(numbers, numbers[0][1])
     assert numbers[0][1] >= 3
 
@@ -117,15 +117,15 @@ def test_a_mirror_that_deletes_more_than_it_restores(scenario: RestoreScenario) 
     (scenario.folder / "config.json").write_text(json.dumps({**config, "mode": "mirror", "max_deletes": 20}))
     backup = (scenario.folder / "backup.singer").read_bytes()
     done = commands.run("target-bc-images", "--config", scenario.folder / "config.json", stdin=backup)
-    assert done.returncode == 0, done.stderr
-    numbers = shown(done.stderr, "image")
+    assert done.code == 0, done.err
+    numbers = shown(done.err, "image")
     assert all(number <= total == 15 for number, total in numbers)
 
 
 def test_shards(scenario: RestoreScenario) -> None:
     done = commands.run("bc-images", "shards", "--count", "4", "--config", scenario.folder / "tap.json")
-    assert done.returncode == 0, done.stderr
-    check(shown(done.stderr, "shard"), 4)
+    assert done.code == 0, done.err
+    check(shown(done.err, "shard"), 4)
 
 
 def test_archives(scenario: RestoreScenario) -> None:
@@ -134,12 +134,12 @@ def test_archives(scenario: RestoreScenario) -> None:
     line = next(line for line in backup.splitlines(keepends=True) if b'"RECORD"' in line)
     many = backup.replace(line, line * 3000)
     done = commands.run("target-singer-archive", "--config", scenario.folder / "archive.json", stdin=many)
-    assert done.returncode == 0, done.stderr
-    assert re.search(rb"target-singer-archive: [\d,]+ records?, [\d,]+/s\n", done.stderr)
-    assert b"3,014 records in" in done.stderr
+    assert done.code == 0, done.err
+    assert re.search(r"target-singer-archive: [\d,]+ records?, [\d,]+/s\n", done.err)
+    assert "3,014 records in" in done.err
     done = commands.run("tap-singer-archive", "--config", scenario.folder / "archive.json")
-    assert done.returncode == 0, done.stderr
-    assert re.search(rb"tap-singer-archive: [\d,]+ records?, [\d,]+/s\n", done.stderr)
+    assert done.code == 0, done.err
+    assert re.search(r"tap-singer-archive: [\d,]+ records?, [\d,]+/s\n", done.err)
 
 
 def test_airbyte(scenario: RestoreScenario) -> None:
@@ -148,5 +148,5 @@ def test_airbyte(scenario: RestoreScenario) -> None:
     (scenario.folder / "catalog.json").write_text(json.dumps({"streams": [configured]}))
     command = ["read", "--config", "tap.json", "--catalog", "catalog.json"]
     done = commands.run("source-bc-images", *command, cwd=scenario.folder)
-    assert done.returncode == 0, done.stderr
-    check(shown(done.stderr, "image"), 15)
+    assert done.code == 0, done.err
+    check(shown(done.err, "image"), 15)

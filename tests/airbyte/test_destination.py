@@ -230,7 +230,7 @@ def test_names_in_upper_case(destination: Connector, store: SandboxServer, tmp_p
     catalog, lines = renamed(Backup(store, tmp_path), "PRODUCT_IMAGES")
     wreck(store)
     said = destination("write", stdin=lines, catalog=catalog)
-    assert (said.code, looks(store)) == (0, before), said.stderr
+    assert (said.code, looks(store)) == (0, before), said.err
 
 
 def test_streams_of_which_none_is_ours(destination: Connector, store: SandboxServer, tmp_path: Path) -> None:

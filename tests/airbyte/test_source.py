@@ -180,7 +180,7 @@ def test_the_failure_type_says_who_can_help(source: Connector, wrong: dict[str, 
     said = source("read", catalog=catalog)
     assert said.code in {2, 3}
     assert [each["failure_type"] for each in said.errors()] == [kind]
-    assert "nope" not in json.dumps(said) + said.stderr
+    assert "nope" not in json.dumps(said) + said.err
 
 
 def test_an_answer_that_does_not_fit_is_for_us_to_look_at(source: Connector, store: SandboxServer) -> None:

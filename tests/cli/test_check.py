@@ -10,7 +10,6 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partialmethod
 from pathlib import Path
 from typing import Any
@@ -24,26 +23,20 @@ from bc_images.files.layout import object_key
 from bc_images.files.media_type import MAX_UPLOAD
 from bc_images.regular_files import open_regular
 from tests.support import terminal
-from tests.support.commands import restored_handlers
+from tests.support.commands import CommandResult, restored_handlers
 from tests.support.file_stores import Tamper, everywhere, record_of
 from tests.support.pictures import picture, png
 
 BIN = Path(sys.executable).parent
 
 
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: list[str]
-    err: str
-
-    def json(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """The findings and the summary."""
-        lines = [json.loads(line) for line in self.out]
-        return lines[:-1], lines[-1]["summary"]
+def report(result: CommandResult) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The findings and the summary that ``--json`` prints."""
+    *found, last = result.messages
+    return found, last["summary"]
 
 
-Check = Callable[..., Ended]
+Check = Callable[..., CommandResult]
 
 
 @pytest.fixture
@@ -51,7 +44,7 @@ def check(place: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     """Runs the command as its console script does, and returns how it ended."""
     from bc_images.cli import main
 
-    def run(*arguments: str | Path, files: str | None = place) -> Ended:
+    def run(*arguments: str | Path, files: str | None = place) -> CommandResult:
         monkeypatch.setattr(
             sys, "argv", ["bc-images", "check", *([f"--file-store={files}"] if files else []), *map(str, arguments)]
         )
@@ -62,7 +55,7 @@ def check(place: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
             main.main()
         said = capfd.readouterr()
         assert "Traceback" not in said.err
-        return Ended(int(leaving.value.code or 0), said.out.splitlines(), said.err)
+        return CommandResult(int(leaving.value.code or 0), said.out, said.err)
 
     return run
 
@@ -93,7 +86,7 @@ def backup(path: Path, *lines: bytes) -> Path:
 def test_nothing_found(check: Check, files: FileStore) -> None:
     total = sum(stored.size for stored in stock(files))
     ended = check()
-    assert ended.out == [f"3 files ({total:,} bytes), 3 re-hashed: 0 damaged, 0 missing, 0 orphaned."]
+    assert ended.lines == [f"3 files ({total:,} bytes), 3 re-hashed: 0 damaged, 0 missing, 0 orphaned."]
     assert (ended.code, ended.err) == (0, "")
 
 
@@ -107,8 +100,8 @@ def test_every_kind_of_finding(check: Check, files: FileStore, tamper: Tamper) -
     tamper("sha256/zz/not-ours.txt", b"hello")
     ended = check()
     assert ended.code == 1
-    assert sorted(line[:2] for line in ended.out[:-1]) == ["! ", "! ", "+ ", "+ ", "- "]
-    text = "\n".join(ended.out)
+    assert sorted(line[:2] for line in ended.lines[:-1]) == ["! ", "! ", "+ ", "+ ", "- "]
+    text = ended.out
     assert f"! {object_key(flipped.sha256)}  is damaged: its bytes have the digest" in text
     assert "named by a/0.png of store abc" in text
     assert f"! {object_key(cut.sha256)}  has {cut.size - 1:,} bytes, not {cut.size:,}, named by a/1.png" in text
@@ -116,7 +109,7 @@ def test_every_kind_of_finding(check: Check, files: FileStore, tamper: Tamper) -
     assert f"+ {object_key(orphan.sha256)}  is named by nothing" in text
     assert "+ sha256/zz/not-ours.txt  is no file of ours" in text
     assert fine.sha256 not in text
-    assert ended.out[-1].endswith("4 re-hashed: 2 damaged, 1 missing, 2 orphaned.")
+    assert ended.lines[-1].endswith("4 re-hashed: 2 damaged, 1 missing, 2 orphaned.")
 
 
 def test_json(check: Check, files: FileStore, tamper: Tamper) -> None:
@@ -124,7 +117,7 @@ def test_json(check: Check, files: FileStore, tamper: Tamper) -> None:
     tamper(object_key(damaged.sha256), picture("png", 9)[: damaged.size])
     tamper(object_key(gone.sha256), None)
     ended = check("--json")
-    findings, summary = ended.json()
+    findings, summary = report(ended)
     assert ended.code == 1
     assert {(each["finding"], each["key"]) for each in findings} == {
         ("damaged", object_key(damaged.sha256)),
@@ -143,12 +136,12 @@ def test_with_backups_they_alone_count(check: Check, files: FileStore, tmp_path:
     second = backup(tmp_path / "second.singer", message(two), message(gone, id=8, product_id=9), message(one))
     ended = check(first, second)
     assert ended.code == 1
-    assert ended.out[:-2] == [
+    assert ended.lines[:-2] == [
         f"- a/b.png  was not saved, the record names no file, named by product 7, image 5 in {name}",
         f"- {object_key(gone.sha256)}  is not there, named by product 9, image 8 in second.singer",
         f"+ {object_key(three.sha256)}  is named by nothing",
     ]
-    assert ended.out[-1] == "1 of 5 records names no file: their pictures were not saved."
+    assert ended.lines[-1] == "1 of 5 records names no file: their pictures were not saved."
     assert check(first, second, backup(tmp_path / "c", message(three), message(one))).code == 1
     assert check(backup(tmp_path / "d", message(one), message(two), message(three))).code == 0
 
@@ -157,7 +150,7 @@ def test_other_streams_name_no_files(check: Check, files: FileStore, tmp_path: P
     (one,) = stock(files, 1)
     lines = [message(one, "products"), message(one, "my_product_images"), message(one, "product_images_old")]
     ended = check("--json", backup(tmp_path / "a", *lines))
-    assert ended.json()[1] | {"orphaned": 1, "records": 0} == ended.json()[1]
+    assert report(ended)[1] | {"orphaned": 1, "records": 0} == report(ended)[1]
     for stream in ("product_images", "public-product_images", "db.raw.product_images"):
         assert check(backup(tmp_path / "b", message(one, stream))).code == 0
 
@@ -171,11 +164,11 @@ def test_a_backup_that_lies_about_a_length(check: Check, files: FileStore, tmp_p
     ended = check(named, *sample)
     assert ended.code == 1
     by = "named by product 7, image 6 in a"
-    assert ended.out[0] == (
+    assert ended.lines[0] == (
         f"? {object_key(first.sha256)}  is sound, with {first.size} bytes, not {first.size + 1}, {by}"
     )
-    assert ended.out[1].endswith("re-hashed: 0 damaged, 0 missing, 0 orphaned, 1 wrong_size.")
-    findings, summary = check("--json", named, *sample).json()
+    assert ended.lines[1].endswith("re-hashed: 0 damaged, 0 missing, 0 orphaned, 1 wrong_size.")
+    findings, summary = report(check("--json", named, *sample))
     assert [each["finding"] for each in findings] == ["wrong_size"]
     assert (summary["damaged"], summary["wrong_size"]) == (0, 1)
 
@@ -187,8 +180,8 @@ def test_a_file_of_another_length_than_named_is_looked_at_in_every_sample(
     tamper(object_key(cut.sha256), picture("png")[:-1])
     ended = check(backup(tmp_path / "a", message(cut), *map(message, others)), "--sample", "1")
     assert ended.code == 1
-    assert ended.out[0].startswith(f"! {object_key(cut.sha256)}  has {cut.size - 1:,} bytes, not {cut.size:,}")
-    assert ended.out[1].endswith("1 re-hashed: 1 damaged, 0 missing, 0 orphaned.")
+    assert ended.lines[0].startswith(f"! {object_key(cut.sha256)}  has {cut.size - 1:,} bytes, not {cut.size:,}")
+    assert ended.lines[1].endswith("1 re-hashed: 1 damaged, 0 missing, 0 orphaned.")
 
 
 @pytest.mark.parametrize("size", [2**63 + 5, 2**64 - 1, 10**30, -1, -(2**63), True, "12", 1.5, None])
@@ -203,7 +196,7 @@ def test_a_backup_with_a_digest_that_is_none(check: Check, files: FileStore, tmp
     (one,) = stock(files, 1)
     ended = check(backup(tmp_path / "a", message(one), message(None, file_sha256=digest)))
     assert ended.code == 1
-    assert ended.out[0] == f"- {digest!r}  is no digest, named by product 7, image 1 in a"
+    assert ended.lines[0] == f"- {digest!r}  is no digest, named by product 7, image 1 in a"
 
 
 @pytest.mark.parametrize(
@@ -220,7 +213,7 @@ def test_a_backup_with_a_digest_that_is_none(check: Check, files: FileStore, tmp
 def test_a_damaged_backup(check: Check, files: FileStore, tmp_path: Path, lines: list[bytes], words: str) -> None:
     stock(files, 1)
     ended = check(backup(tmp_path / "a", *lines))
-    assert (ended.code, ended.out) == (3, [])
+    assert (ended.code, ended.lines) == (3, [])
     assert words.format(tmp_path / "a") in ended.err
     assert len(ended.err.splitlines()) == 1
 
@@ -263,7 +256,7 @@ def test_a_backup_that_is_not_there(check: Check, files: FileStore, tmp_path: Pa
 def test_a_sample(check: Check, files: FileStore, sample: str, rehashed: int) -> None:
     stock(files, 10)
     ended = check("--json", "--sample", sample)
-    assert ended.json()[1]["rehashed"] == rehashed
+    assert report(ended)[1]["rehashed"] == rehashed
     assert ended.code == 0
 
 
@@ -274,13 +267,13 @@ def test_samples_come_to_every_file_in_time(check: Check, tmp_path: Path, which:
     stored = [*stock(files), files.add([picture("png", 3)])]
     (tmp_path / "other" / object_key(stored[which].sha256)).write_bytes(picture("png", 9)[: stored[which].size])
     runs = [check("--json", "--sample", "1", files=str(tmp_path / "other")) for _ in range(60)]
-    assert {run.json()[1]["damaged"] for run in runs} == {0, 1}
+    assert {report(run)[1]["damaged"] for run in runs} == {0, 1}
 
 
 @pytest.mark.parametrize("sample", ["0", "-1", "0%", "101%", "x", "", "nan%", "1.5", "%"])
 def test_a_sample_that_is_none(check: Check, sample: str) -> None:
     ended = check("--sample", sample)
-    assert (ended.code, ended.out) == (2, [])
+    assert (ended.code, ended.lines) == (2, [])
     assert "percentage such as 5%" in ended.err
 
 
@@ -300,7 +293,7 @@ def test_settings(check: Check, monkeypatch: pytest.MonkeyPatch, place: str, fil
 @everywhere
 def test_no_file_store(check: Check, place: str) -> None:
     ended = check()
-    assert (ended.code, ended.out) == (3, [])
+    assert (ended.code, ended.lines) == (3, [])
     assert "There is no file store at" in ended.err
 
 
@@ -312,7 +305,7 @@ def test_a_link_that_leads_nowhere(check: Check, files: FileStore, place: str) -
     path.symlink_to("gone")
     ended = check()
     assert (ended.code, ended.err) == (1, "")
-    assert ended.out == [
+    assert ended.lines == [
         f"- {object_key(one.sha256)}  is not there, named by a/0.png of store abc",
         f"+ {object_key(one.sha256)}  is a link that leads nowhere",
         f"1 file ({two.size} bytes), 1 re-hashed: 0 damaged, 1 missing, 1 orphaned.",
@@ -323,10 +316,10 @@ def test_a_folder_that_holds_no_file_store(check: Check, tmp_path: Path) -> None
     """Mistyped, not mounted, or emptied: that nothing is wrong with nothing is no answer."""
     (tmp_path / "others.txt").write_text("no picture")
     ended = check(files=str(tmp_path))
-    assert (ended.code, ended.out) == (3, [])
+    assert (ended.code, ended.lines) == (3, [])
     assert f"There is no file store at {tmp_path}" in ended.err
     ended = check(files=str(tmp_path / "others.txt"))
-    assert (ended.code, ended.out) == (2, [])
+    assert (ended.code, ended.lines) == (2, [])
     assert "is no folder" in ended.err
 
 
@@ -334,7 +327,7 @@ def test_no_room_for_the_listing(check: Check, files: FileStore, tmp_path: Path,
     (one,) = stock(files, 1)
     gone = [FileInfo(f"{number:064x}", 9, "image/png") for number in range(1000)]
     ended = check(backup(tmp_path / "a", message(one), *map(message, gone)))
-    assert (ended.code, ended.out) == (3, [])
+    assert (ended.code, ended.lines) == (3, [])
     assert re.fullmatch(r"bc-images: What the file store holds cannot be listed .* or set TMPDIR\.\n", ended.err)
 
 
@@ -345,12 +338,12 @@ def test_what_a_killed_run_left_is_named_after_a_day(
     stock(files, 1)
     tamper("tmp/0123", b"half a picture")
     if "://" in place:
-        assert check().out[0].startswith("+ tmp/0123")
+        assert check().lines[0].startswith("+ tmp/0123")
         return
     assert check().code == 0
     old = time.time() - 2 * 86_400
     os.utime(f"{place}/tmp/0123", (old, old))
-    assert check().out[0] == "+ tmp/0123  was left behind by a run that broke off"
+    assert check().lines[0] == "+ tmp/0123  was left behind by a run that broke off"
 
 
 def test_an_unreadable_file_is_a_finding(check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,7 +359,7 @@ def test_an_unreadable_file_is_a_finding(check: Check, tmp_path: Path, monkeypat
     monkeypatch.setattr(folder_module, "open_regular", refuse)
     ended = check(files=str(tmp_path / "other"))
     assert ended.code == 1
-    assert ended.out[0].startswith(f"! {object_key(one.sha256)}  cannot be read: Permission denied")
+    assert ended.lines[0].startswith(f"! {object_key(one.sha256)}  cannot be read: Permission denied")
 
 
 def test_a_bar_is_shown_on_a_terminal(tmp_path: Path) -> None:
@@ -375,12 +368,12 @@ def test_a_bar_is_shown_on_a_terminal(tmp_path: Path) -> None:
         files.add([png(50_000, seed)])
     command: list[str | Path] = [BIN / "bc-images", "check", "--json", "--file-store", str(tmp_path / "files")]
     shown = terminal.run(command)
-    assert "re-hashing" in shown.screen
-    assert "3 of 3 files (100 %), 150.0 kB" in shown.screen
-    assert [json.loads(line) for line in shown.stdout.splitlines()][-1]["summary"]["orphaned"] == 3
-    assert shown.returncode == 1
+    assert "re-hashing" in shown.err
+    assert "3 of 3 files (100 %), 150.0 kB" in shown.err
+    assert [json.loads(line) for line in shown.out.splitlines()][-1]["summary"]["orphaned"] == 3
+    assert shown.code == 1
     both = terminal.run(command, stdout=True)
-    assert len(re.findall(r'"finding": ?"orphaned"', both.screen)) == 3  # the findings appear above it
+    assert len(re.findall(r'"finding": ?"orphaned"', both.err)) == 3  # the findings appear above it
 
 
 def test_lines_are_shown_where_there_is_no_terminal(
@@ -426,9 +419,9 @@ def test_what_the_store_would_refuse(
     ended = check(*backups)
     by = "product 7, image 3 in a" if by_backup else "a/bad of store abc"
     assert ended.code == 1
-    assert ended.out[0] == f"x {object_key(bad.sha256)}  would be refused by the store: {reason}, named by {by}"
-    assert ended.out[1].endswith("re-hashed: 0 damaged, 0 missing, 0 orphaned, 1 refused.")
-    findings, summary = check("--json", *backups).json()
+    assert ended.lines[0] == f"x {object_key(bad.sha256)}  would be refused by the store: {reason}, named by {by}"
+    assert ended.lines[1].endswith("re-hashed: 0 damaged, 0 missing, 0 orphaned, 1 refused.")
+    findings, summary = report(check("--json", *backups))
     assert [each["finding"] for each in findings] == ["refused"]
     assert summary["refused"] == 1
 
@@ -437,7 +430,7 @@ def test_what_nothing_names_may_be_truncated(check: Check, files: FileStore, tmp
     (one,) = stock(files, 1)
     files.add([picture("jpeg")[:-9]])
     ended = check(backup(tmp_path / "a", message(one)))
-    assert [line[0] for line in ended.out[:-1]] == ["+"]
+    assert [line[0] for line in ended.lines[:-1]] == ["+"]
 
 
 @pytest.mark.parametrize("source", ["zoom", "cdn"])
@@ -452,10 +445,10 @@ def test_renditions_are_named_and_are_no_fault(check: Check, files: FileStore, t
     ):
         ended = check(*backups)
         assert ended.code == 0
-        assert ended.out[0].startswith(f"~ {object_key(stand_in.sha256)}  {what}")
-        assert ended.out[0].endswith(by)
-        assert ended.out[1].endswith("1 rendition.")
-        assert len(ended.out) == 2
+        assert ended.lines[0].startswith(f"~ {object_key(stand_in.sha256)}  {what}")
+        assert ended.lines[0].endswith(by)
+        assert ended.lines[1].endswith("1 rendition.")
+        assert len(ended.lines) == 2
 
 
 @everywhere
@@ -466,5 +459,5 @@ def test_a_record_without_a_file_that_a_ref_knows(check: Check, files: FileStore
     lines = [message(one), message(None, image_file="a/0.png"), message(None, image_file="a/9.png", **unknown)]
     ended = check(backup(tmp_path / "a", *lines))
     assert ended.code == 1
-    assert ended.out[:-2] == ["- a/9.png  was not saved, the record names no file, named by product 7, image 9 in a"]
+    assert ended.lines[:-2] == ["- a/9.png  was not saved, the record names no file, named by product 7, image 9 in a"]
     assert check(backup(tmp_path / "b", *lines[:2])).code == 0

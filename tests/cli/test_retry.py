@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 from bc_images.cli.retry import retry
 from bc_images.errors import BcImagesError
 from bigcommerce_sandbox import SandboxServer
-from tests.support.target import RestoreScenario, kept_signals, picture
+from tests.support.commands import restored_handlers
+from tests.support.target import RestoreScenario, picture
 
 FIRST, SECOND = 101, 102
 
@@ -20,7 +21,7 @@ FIRST, SECOND = 101, 102
 def again(scenario: RestoreScenario, report: Path, **config: Any) -> Result:
     settings = scenario.folder / "config.json"
     settings.write_text(json.dumps(scenario.config | config))
-    with kept_signals():
+    with restored_handlers():
         return CliRunner().invoke(retry, [str(report), "--config", str(settings)])
 
 

@@ -17,7 +17,8 @@ from click.testing import CliRunner
 
 from bc_images.cli.verify import verify
 from bc_images.errors import BcImagesError
-from tests.support.target import RestoreScenario, end, head, kept_signals, picture, row, singer
+from tests.support.commands import restored_handlers
+from tests.support.target import RestoreScenario, end, head, picture, row, singer
 
 FIRST, SECOND, THIRD = 101, 102, 103
 
@@ -34,7 +35,7 @@ class Verifier:
         settings = self.scenario.folder / "config.json"
         settings.write_text(json.dumps(self.scenario.config | config))
         command = ["--backup", str(backup or self.backup), "--config", str(settings), *arguments]
-        with kept_signals():
+        with restored_handlers():
             result = CliRunner().invoke(verify, command)
         if isinstance(result.exception, BcImagesError):
             return result.exception.exit_code, [*result.stdout.splitlines(), str(result.exception)]

@@ -13,8 +13,7 @@ from click.testing import CliRunner
 from bc_images.cli.verify import verify
 from bc_images.errors import FatalError, SettingsError
 from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
-from tests.support.commands import run
-from tests.support.target import kept_signals
+from tests.support.commands import restored_handlers, run
 
 ARCHIVES = {"shop1": {"20250110": 0, "20250112": 1}, "store": {"20250111": 2}}
 """Of each archive how many images the store has lost since."""
@@ -32,10 +31,10 @@ def config(tmp_path: Path) -> Iterator[Path]:
         )
         for lost, name, day in most_lost_first:
             swept = run("tap-bc-images", "--config", settings)
-            assert swept.returncode == 0, swept.stderr
+            assert swept.code == 0, swept.err
             path = tmp_path / "files" / "archives" / name / f"{day}T020000Z.singer.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(gzip.compress(swept.stdout))
+            path.write_bytes(gzip.compress(swept.out.encode()))
             if lost:
                 store.delete_image(store.dump(files=False)["images"][0]["id"])
         yield settings
@@ -44,7 +43,7 @@ def config(tmp_path: Path) -> Iterator[Path]:
 def lost(config: Path, *arguments: str, **environment: str) -> int:
     """Return how many images of the archive are missing from the store."""
     clean = {"TAP_SINGER_ARCHIVE_NAME": None, "TAP_SINGER_ARCHIVE_AT": None}
-    with kept_signals():
+    with restored_handlers():
         done = CliRunner().invoke(verify, ["--config", str(config), *arguments, "--json"], env={**clean, **environment})
     if done.exception is not None and not done.stdout:
         raise done.exception
@@ -68,7 +67,7 @@ def test_what_is_said_on_the_command_line_wins(config: Path) -> None:
 
 def test_they_say_nothing_of_a_backup_in_a_file(config: Path) -> None:
     backup = config.with_name("backup.singer")
-    backup.write_bytes(run("tap-bc-images", "--config", config).stdout)
+    backup.write_text(run("tap-bc-images", "--config", config).out)
     assert lost(config, "--backup", str(backup), TAP_SINGER_ARCHIVE_AT="2020-01-01") == 0
     with pytest.raises(SettingsError, match="either --backup or --archive"):
         lost(config, "--backup", str(backup), "--archive")

@@ -65,8 +65,8 @@ def test_the_package_of_a_scheme_is_named(url: str, package: str) -> None:
 def test_no_scheme_is_named_as_a_package(scheme: str) -> None:
     """Anybody can register a package under a name that nobody has."""
     done = run("bc-images", "check", "--file-store", f"{scheme}://127.0.0.1:1/x")
-    assert done.returncode in {2, 3}
-    (line,) = done.stderr.decode().splitlines()
+    assert done.code in {2, 3}
+    (line,) = done.err.splitlines()
     assert f"pip install {scheme} " not in f"{line} "
     assert "This is a bug" not in line
 
@@ -76,8 +76,8 @@ def test_no_scheme_is_named_as_a_package(scheme: str) -> None:
 )
 def test_an_unknown_scheme_is_one_line_that_lists_what_is_meant(url: str, hint: str, tmp_path: Path) -> None:
     done = run("bc-images", "check", "--file-store", url)
-    (line,) = done.stderr.decode().splitlines()
-    assert done.returncode == 2
+    (line,) = done.err.splitlines()
+    assert done.code == 2
     assert "is not a known scheme" in line
     assert hint in line
     assert "s3://" in line
@@ -108,11 +108,11 @@ def test_a_backup_to_nowhere_is_refused(place: str, tmp_path: Path) -> None:
             run("tap-bc-images", "--config", tap),
             run("target-singer-archive", "--config", archive, stdin=b'{"type": "STATE", "value": {}}\n'),
         ):
-            assert done.returncode == 2, done.stderr
-            assert done.stdout == b""
-            assert b"is no place for a backup" in done.stderr.splitlines()[-1]
-            assert b"Traceback" not in done.stderr
-        answer = json.loads(run("source-bc-images", "check", "--config", tap).stdout)
+            assert done.code == 2, done.err
+            assert done.out == ""
+            assert "is no place for a backup" in done.err.splitlines()[-1]
+            assert "Traceback" not in done.err
+        answer = json.loads(run("source-bc-images", "check", "--config", tap).out)
         assert answer["connectionStatus"]["status"] == "FAILED"
         assert sandbox.requests() == []
 
@@ -136,10 +136,10 @@ def test_what_ends_with_the_process_is_refused_for_reading_too(place: str, comma
     config.write_text(json.dumps(settings))
     done = run(command[0], *command[1:], "--config", config)
     if command[0] == "destination-bc-images":
-        assert "is no place for a backup" in json.loads(done.stdout)["connectionStatus"]["message"]
+        assert "is no place for a backup" in json.loads(done.out)["connectionStatus"]["message"]
     else:
-        assert done.returncode == 2, done.stderr
-        assert b"is no place for a backup" in done.stderr.splitlines()[-1]
+        assert done.code == 2, done.err
+        assert "is no place for a backup" in done.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("form", ["simplecache::file://{}", "simplecache::{}", "dir::file://{}"])
@@ -200,8 +200,8 @@ def test_a_server_that_is_not_there_is_no_wrong_setting(
     monkeypatch.setattr(_SMB, "error", error)
     monkeypatch.setattr(_SMB, "cause", cause)
     done = run("bc-images", "check", "--file-store", "smblike://user:secret-word@nas.example:1445/share/x")
-    (line,) = done.stderr.decode().splitlines()
-    assert done.returncode == 3
+    (line,) = done.err.splitlines()
+    assert done.code == 3
     assert "nas.example:1445" in line
     assert "secret-word" not in line
     with pytest.raises(FileStoreError, match=expected):
@@ -211,8 +211,8 @@ def test_a_server_that_is_not_there_is_no_wrong_setting(
 def test_an_ftp_server_that_is_not_there(tmp_path: Path) -> None:
     port = closed_port()
     done = run("bc-images", "check", "--file-store", f"ftp://127.0.0.1:{port}/pictures")
-    assert done.returncode == 3
-    assert f"connection refused (127.0.0.1:{port})" in done.stderr.decode()
+    assert done.code == 3
+    assert f"connection refused (127.0.0.1:{port})" in done.err
 
 
 def test_an_argument_that_only_the_environment_gives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,8 +280,8 @@ def test_wrong_credentials_of_s3(status: int, code: str, monkeypatch: pytest.Mon
     with refusing(status, f"<Error><Code>{code}</Code><Message>Not with that.</Message></Error>") as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         done = run("bc-images", "check", "--file-store", "s3://shoe-pictures/2026")
-    (line,) = done.stderr.decode().splitlines()
-    assert done.returncode == 3
+    (line,) = done.err.splitlines()
+    assert done.code == 3
     assert "Permission denied: cannot " in line
     assert "(bucket shoe-pictures)" in line
     assert "set: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY" in line
@@ -294,8 +294,8 @@ def test_missing_credentials_of_s3(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     done = run("bc-images", "check", "--file-store", "s3://shoe-pictures/2026")
-    (line,) = done.stderr.decode().splitlines()
-    assert done.returncode == 3
+    (line,) = done.err.splitlines()
+    assert done.code == 3
     assert "Unable to locate credentials" in line
     assert "(bucket shoe-pictures)" in line
     assert "not set: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY" in line
@@ -321,8 +321,8 @@ def test_an_error_of_a_library_is_reported_once_without_its_traceback(content: b
     (tmp_path / "refs" / "abc").mkdir(parents=True)
     (tmp_path / "refs" / "abc" / f"x.png={digest}=9=png=original").touch()
     done = run("bc-images", "check", "--file-store", f"noisyfs://{tmp_path}")
-    assert done.returncode == (3 if content else 1)
-    assert len(done.stderr.splitlines()) == (1 if content else 0)
-    assert b"Traceback" not in done.stderr
+    assert done.code == (3 if content else 1)
+    assert len(done.err.splitlines()) == (1 if content else 0)
+    assert "Traceback" not in done.err
     if not content:
-        assert b"1 damaged, 0 missing" in done.stdout
+        assert "1 damaged, 0 missing" in done.out

@@ -223,7 +223,7 @@ def test_a_read_only_file_store_takes_no_lock_and_says_so(
 class TestUnlock:
     def unlock(self, files: FileStore, *options: str) -> tuple[int, str]:
         done = commands.run("bc-images", "unlock", "--file-store", files.display_name, "--store-hash", STORE, *options)
-        return done.returncode, done.stdout.decode() + done.stderr.decode()
+        return done.code, done.out + done.err
 
     @pytest.fixture
     def files(self, tmp_path: Path) -> FileStore:
@@ -253,4 +253,4 @@ class TestUnlock:
 
     def test_a_store_hash_that_leads_elsewhere(self, files: FileStore) -> None:
         done = commands.run("bc-images", "unlock", "--file-store", files.display_name, "--store-hash", "../sha256")
-        assert done.returncode == 2
+        assert done.code == 2

@@ -20,7 +20,7 @@ import pytest
 from bc_images import regular_files
 from bc_images.files.layout import parse_ref
 from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
-from tests.support.commands import Done, run
+from tests.support.commands import CommandResult, run
 
 BIN = Path(sys.executable).parent
 
@@ -77,16 +77,16 @@ def target_config(config: Path, tmp_path: Path) -> Path:
     return path
 
 
-def records(done: Done) -> list[dict[str, Any]]:
-    messages = map(json.loads, done.stdout.splitlines())
+def records(done: CommandResult) -> list[dict[str, Any]]:
+    messages = map(json.loads, done.out.splitlines())
     rows = (each["record"] for each in messages if each["type"] == "RECORD" and each["stream"] == "product_images")
     return sorted(rows, key=lambda record: int(record["id"]))
 
 
-def damaged(config: Path) -> tuple[bytes, dict[str, str]]:
+def damaged(config: Path) -> tuple[str, dict[str, str]]:
     """Back up; put something of each kind in the place of a picture; return the backup and the digest of each."""
     backup = run("tap-bc-images", "--config", config)
-    assert backup.returncode == 0, backup.stderr
+    assert backup.code == 0, backup.err
     digests = sorted({record["file_sha256"] for record in records(backup)})
     assert len(digests) > len(MAKE)
     places = dict(zip(MAKE, digests, strict=False))
@@ -94,7 +94,7 @@ def damaged(config: Path) -> tuple[bytes, dict[str, str]]:
         path = picture_path(config, digest)
         path.unlink()
         MAKE[kind](path)
-    return backup.stdout, places
+    return backup.out, places
 
 
 def picture_path(config: Path, digest: str) -> Path:
@@ -103,11 +103,11 @@ def picture_path(config: Path, digest: str) -> Path:
 
 def test_check_names_each_and_reads_the_rest(config: Path, tmp_path: Path) -> None:
     backup, places = damaged(config)
-    (tmp_path / "backup.singer").write_bytes(backup)
+    (tmp_path / "backup.singer").write_text(backup)
     for arguments in ([], [tmp_path / "backup.singer"]):
         done = run("bc-images", "check", "--file-store", str(tmp_path / "files"), *arguments)
-        assert done.returncode == 1, done.stderr
-        lines = done.stdout.decode().splitlines()
+        assert done.code == 1, done.err
+        lines = done.out.splitlines()
         for kind, digest in places.items():
             (line,) = [line for line in lines if digest in line and line.startswith("!")]
             assert f"is a {kind}" in line
@@ -120,31 +120,31 @@ def test_a_backup_that_is_no_file_does_not_keep_the_others_from_being_checked(
     kind: str, config: Path, tmp_path: Path
 ) -> None:
     backup, places = damaged(config)
-    (tmp_path / "backup.singer").write_bytes(backup)
+    (tmp_path / "backup.singer").write_text(backup)
     MAKE[kind](tmp_path / "odd")
     for order in (["odd", "backup.singer"], ["backup.singer", "odd"]):
         paths = [tmp_path / name for name in order]
         done = run("bc-images", "check", "--file-store", str(tmp_path / "files"), *paths)
-        assert done.returncode == 3
-        assert f"{len(places)} damaged, 0 missing" in done.stdout.decode()
-        assert "/odd cannot be read" in done.stderr.decode()
+        assert done.code == 3
+        assert f"{len(places)} damaged, 0 missing" in done.out
+        assert "/odd cannot be read" in done.err
 
 
 def test_the_next_backup_puts_the_pictures_back(config: Path) -> None:
     """All but one: a directory that is not empty may be somebody's, so that it is named and its record has no file."""
     _, places = damaged(config)
     done = run("tap-bc-images", "--config", config)
-    assert done.returncode == 1, done.stderr
+    assert done.code == 1, done.err
     lacking = [record for record in records(done) if record["file_sha256"] is None]
     assert len(lacking) == 1
-    assert f"{places['directory']} in the file store is a directory" in done.stderr.decode()
+    assert f"{places['directory']} in the file store is a directory" in done.err
     for kind, digest in places.items():
         path = picture_path(config, digest)
         assert path.is_dir() if kind == "directory" else path.is_file()
         assert not path.is_symlink()
     path = picture_path(config, places["directory"])
     (path / "something").unlink()
-    assert run("tap-bc-images", "--config", config).returncode == 0
+    assert run("tap-bc-images", "--config", config).code == 0
     assert path.is_file()
 
 
@@ -157,8 +157,8 @@ def test_a_file_in_the_place_of_a_folder_of_pictures_costs_these_alone(config: P
     folder.rmdir()
     os.mkfifo(folder)
     done = run("tap-bc-images", "--config", config)
-    assert done.returncode == 1, done.stderr
-    assert f"sha256/{digest[:2]} in the file store is a FIFO" in done.stderr.decode()
+    assert done.code == 1, done.err
+    assert f"sha256/{digest[:2]} in the file store is a FIFO" in done.err
     expected = [None if record["file_sha256"][:2] == digest[:2] else record["file_sha256"] for record in records(first)]
     assert [record["file_sha256"] for record in records(done)] == expected
 
@@ -171,7 +171,7 @@ def test_a_restore_rejects_these_records_and_restores_the_rest(
     for image in sandbox.dump()["images"]:
         sandbox.delete_image(image["id"])
     done = run("target-bc-images", "--config", target_config, stdin=backup)
-    assert done.returncode == 1, done.stderr
+    assert done.code == 1, done.err
     *rows, _ = map(json.loads, (config.parent / "report.jsonl").read_bytes().splitlines())
     rejected = [line for line in rows if line["status"] in {"rejected", "failed"}]
     assert {line["record"]["file_sha256"] for line in rejected} == set(places.values())
@@ -188,11 +188,11 @@ def test_a_directory_in_the_place_of_a_ref(config: Path, tmp_path: Path) -> None
     ref.unlink()
     ref.mkdir()
     done = run("tap-bc-images", "--config", config)
-    assert done.returncode == 0
-    assert f"{ref.name} in the file store is a directory" in done.stderr.decode()
+    assert done.code == 0
+    assert f"{ref.name} in the file store is a directory" in done.err
     done = run("bc-images", "check", "--file-store", str(tmp_path / "files"))
-    assert done.returncode == 1
-    assert f"{ref.name}  is a directory" in done.stdout.decode()
+    assert done.code == 1
+    assert f"{ref.name}  is a directory" in done.out
 
 
 @kinds
@@ -201,15 +201,15 @@ def test_an_archive_that_is_no_file_is_passed_over(kind: str, tmp_path: Path) ->
     config.write_text(json.dumps({"file_store": str(tmp_path / "files")}))
     message = b'{"type": "SCHEMA", "stream": "things", "schema": {}, "key_properties": []}\n'
     message += b'{"type": "ACTIVATE_VERSION", "stream": "things", "version": 1}\n'
-    assert run("target-singer-archive", "--config", config, stdin=message).returncode == 0
+    assert run("target-singer-archive", "--config", config, stdin=message).code == 0
     newest = "29990101T000000Z.singer.gz"
     MAKE[kind](tmp_path / "files" / "archives" / "store" / newest)
     done = run("tap-singer-archive", "--config", config)
-    assert (done.returncode, done.stdout) == (0, message)
+    assert (done.code, done.out) == (0, message.decode())
     config.write_text(json.dumps({"file_store": str(tmp_path / "files"), "archive": newest}))
     done = run("tap-singer-archive", "--config", config)
-    assert done.returncode == 3
-    assert newest in done.stderr.decode()
+    assert done.code == 3
+    assert newest in done.err
 
 
 INPUTS: dict[str, list[str]] = {
@@ -258,12 +258,12 @@ def test_an_input_that_is_no_file_is_named(
         arguments += ["--backup", tmp_path / "backup.singer"]
     arguments += [odd] if option.isupper() else [option, odd]
     done = run(name, *arguments)
-    text = done.stderr.decode() + done.stdout.decode()
+    text = done.err + done.out
     assert "odd" in text or (option == "--state" and name == "source-bc-images") or option in text
     assert kind in text or (kind == "link" and "symbolic link" in text), text
     assert "Traceback" not in text
     assert "This is a bug" not in text
-    assert done.returncode in ({0, 2, 3} if name.startswith(("source", "destination")) else {2, 3})
+    assert done.code in ({0, 2, 3} if name.startswith(("source", "destination")) else {2, 3})
 
 
 @pytest.mark.parametrize("kind", [kind for kind in MAKE if kind != "character device"])  # a terminal is one
@@ -275,8 +275,8 @@ def test_a_report_that_cannot_be_written_is_refused_at_the_start(
     MAKE[kind](report)
     target_config.write_text(json.dumps({**settings, "report": str(report)}))
     done = run("target-bc-images", "--config", target_config)
-    assert done.returncode == 2, done.stderr
-    assert f"The report {report} cannot be written: it is a {kind}" in done.stderr.decode()
+    assert done.code == 2, done.err
+    assert f"The report {report} cannot be written: it is a {kind}" in done.err
 
 
 @kinds
@@ -284,17 +284,17 @@ def test_a_report_that_cannot_be_written_is_refused_at_the_start(
 def test_a_ledger_that_is_no_file_is_refused(
     kind: str, file: str, config: Path, target_config: Path, tmp_path: Path
 ) -> None:
-    backup = run("tap-bc-images", "--config", config).stdout
+    backup = run("tap-bc-images", "--config", config).out
     (tmp_path / "state").mkdir()
     MAKE[kind](tmp_path / "state" / file)
     done = run("target-bc-images", "--config", target_config, stdin=backup)
-    assert done.returncode == 2, done.stderr
-    assert file in done.stderr.decode()
+    assert done.code == 2, done.err
+    assert file in done.err
 
 
 def test_a_pipe_that_another_process_writes_to_is_read(config: Path, tmp_path: Path) -> None:
     """As the shell's ``<(command)`` is, also where the command takes longer than we wait for a writer."""
-    backup = run("tap-bc-images", "--config", config).stdout
+    backup = run("tap-bc-images", "--config", config).out
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     opened = threading.Event()
@@ -303,14 +303,14 @@ def test_a_pipe_that_another_process_writes_to_is_read(config: Path, tmp_path: P
         with fifo.open("wb") as writer:
             opened.set()
             threading.Event().wait(0.5)
-            writer.write(backup)
+            writer.write(backup.encode())
 
     writer = threading.Thread(target=write)
     writer.start()
     done = run("bc-images", "check", "--file-store", str(tmp_path / "files"), fifo)
     writer.join()
-    assert done.returncode == 0, done.stderr
-    assert b"0 damaged, 0 missing, 0 orphaned" in done.stdout
+    assert done.code == 0, done.err
+    assert "0 damaged, 0 missing, 0 orphaned" in done.out
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from bc_images.files import Downloader, open_files
 from bc_images.files.upload import Uploader
 from bc_images.settings import Settings
 from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
-from tests.support.commands import Done, run
+from tests.support.commands import CommandResult, run
 from tests.support.file_host import Host
 from tests.support.pictures import KINDS, picture, png
 
@@ -96,38 +96,38 @@ def test_the_commands_bring_every_byte_back(version: str, tmp_path: Path) -> Non
         }
         shared |= {"api_version": version, "file_store": str(files), "max_retries": 0}
 
-        def back_up() -> tuple[Done, dict[int, str | None]]:
+        def back_up() -> tuple[CommandResult, dict[int, str | None]]:
             config.write_text(json.dumps(shared))
             done = run("tap-bc-images", "--config", config)
-            messages = map(json.loads, done.stdout.splitlines())
+            messages = map(json.loads, done.out.splitlines())
             records = [each["record"] for each in messages if each["type"] == "RECORD"]
             return done, {record["sort_order"]: record["file_sha256"] for record in records}
 
         first, digests = back_up()
-        assert first.returncode == 1
-        assert b"empty" in first.stderr
+        assert first.code == 1
+        assert "empty" in first.err
         wanted = {image["sort_order"]: image["sha256"] for image in sandbox.dump()["images"]}
         empty = next(order for order, digest in wanted.items() if digest == hashlib.sha256().hexdigest())
         assert digests == {**wanted, empty: None}
         backup = tmp_path / "backup.singer"
-        backup.write_bytes(first.stdout)
+        backup.write_text(first.out)
         checked = run("bc-images", "check", "--file-store", files, backup)
-        assert checked.returncode == 1
-        assert [line[:1] for line in checked.stdout.splitlines()[:-2]] == [b"-", b"x"]
+        assert checked.code == 1
+        assert [line[:1] for line in checked.out.splitlines()[:-2]] == ["-", "x"]
 
         for image in sandbox.dump()["images"]:
             sandbox.delete_image(image["id"])
         dav = {"webdav_username": DAV_USERNAME, "webdav_password": DAV_PASSWORD}
         config.write_text(json.dumps(shared | dav | {"state_dir": str(tmp_path / "state")}))
-        restored = run("target-bc-images", "--config", config, stdin=first.stdout)
-        assert restored.returncode == 1, restored.stderr
-        assert b"2 records were rejected or failed" in restored.stderr
+        restored = run("target-bc-images", "--config", config, stdin=first.out)
+        assert restored.code == 1, restored.err
+        assert "2 records were rejected or failed" in restored.err
 
         second, again = back_up()
-        assert second.returncode == 0, second.stderr
+        assert second.code == 0, second.err
         too_long = hashlib.sha256(hopeless["too-long.png"]).hexdigest()
         assert again == {order: digest for order, digest in digests.items() if digest not in {None, too_long}}
-        assert run("bc-images", "check", "--file-store", files, backup).stdout == checked.stdout
+        assert run("bc-images", "check", "--file-store", files, backup).out == checked.out
 
 
 @pytest.mark.parametrize("mounts", [False, True])
@@ -137,7 +137,7 @@ def test_a_file_store_that_is_not_there_ends_the_restore(mounts: bool, tmp_path:
         config, files, report = tmp_path / "config.json", tmp_path / "files", tmp_path / "report.jsonl"
         shared = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
         config.write_text(json.dumps(shared | {"file_store": str(files)}))
-        backup = run("tap-bc-images", "--config", config).stdout
+        backup = run("tap-bc-images", "--config", config).out
         for image in sandbox.dump()["images"]:
             sandbox.delete_image(image["id"])
         files.rename(tmp_path / "moved")
@@ -146,8 +146,8 @@ def test_a_file_store_that_is_not_there_ends_the_restore(mounts: bool, tmp_path:
         more = {"file_store": str(files), "report": str(report), "state_dir": str(tmp_path / "state")}
         config.write_text(json.dumps(shared | more))
         done = run("target-bc-images", "--config", config, stdin=backup)
-        assert done.returncode == 3
-        assert f"There is no file store at {files}." in done.stderr.decode().splitlines()[-1]
+        assert done.code == 3
+        assert f"There is no file store at {files}." in done.err.splitlines()[-1]
         *rows, summary = map(json.loads, report.read_bytes().splitlines())
         assert summary["rejected"] == summary["failed"] == 0
         assert not {row["status"] for row in rows} & {"rejected", "failed", "done"}

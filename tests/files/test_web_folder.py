@@ -87,8 +87,8 @@ def files(tmp_path: Path) -> FileStore:
 
 def test_a_sound_file_store_gives_no_alarm(server: str, files: FileStore) -> None:
     done = run("bc-images", "check", "--file-store", f"{server}/my%20files/")
-    assert (done.returncode, done.stderr) == (0, b""), done.stdout.decode()
-    assert f"{len(NAMES)} files ({2000 * len(NAMES):,} bytes)" in done.stdout.decode()
+    assert (done.code, done.err) == (0, ""), done.out
+    assert f"{len(NAMES)} files ({2000 * len(NAMES):,} bytes)" in done.out
     refs = open_files(f"{server}/my%20files").refs("abc")
     assert all(refs.get(name) for name in NAMES)
 
@@ -102,8 +102,8 @@ def test_what_is_wrong_is_found_all_the_same(server: str, files: FileStore, tmp_
     (tmp_path / "my files" / "sha256" / "ab").mkdir(exist_ok=True)
     (tmp_path / "my files" / "sha256" / "ab" / "notes.txt").write_text("no picture")
     done = run("bc-images", "check", "--file-store", f"{server}/my%20files")
-    lines = done.stdout.decode().splitlines()
-    assert done.returncode == 1
+    lines = done.out.splitlines()
+    assert done.code == 1
     assert {line.split()[0] for line in lines[:-1]} == {"!", "-", "+"}
     assert "2 damaged, 1 missing, 1 orphaned" in lines[-1]
 
@@ -112,5 +112,5 @@ def test_no_file_store_there(server: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for path in ("empty", "missing"):
         done = run("bc-images", "check", "--file-store", f"{server}/{path}")
-        assert done.returncode == 3
-        assert b"There is no file store at http://" in done.stderr
+        assert done.code == 3
+        assert "There is no file store at http://" in done.err

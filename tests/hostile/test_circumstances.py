@@ -309,7 +309,7 @@ def test_a_picture_that_is_replaced_after_a_check(scenario: RestoreScenario, cha
     backup = scenario.records()
     before = scenario.state()
     data = scenario.backup()
-    assert commands.run("bc-images", "check", f"--file-store={scenario.config['file_store']}").returncode == 0
+    assert commands.run("bc-images", "check", f"--file-store={scenario.config['file_store']}").code == 0
     lost = next(record for record in backup if record["product_id"] == SECOND)
     (path,) = Path(scenario.config["file_store"], "sha256").rglob(f"*{lost['file_sha256'][2:]}*")
     content = path.read_bytes()
@@ -352,7 +352,7 @@ def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def check(files: str) -> None:
     ended = commands.run("bc-images", "check", f"--file-store={files}")
-    assert ended.returncode == 0, ended
+    assert ended.code == 0, ended
 
 
 def start_tap(config: dict[str, Any], folder: Path, name: str) -> tuple[subprocess.Popen[bytes], Path]:

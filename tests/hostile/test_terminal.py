@@ -21,9 +21,9 @@ from tests.support.target import end, head, row, singer
 HOSTILE = "a\x1b[2J\x1b]0;owned\x07\r\nfalse: line\u202eb\u2028c\x9b31m\x00\x7f\ud83d"
 
 
-def shown(*outputs: bytes) -> str:
+def shown(*outputs: str) -> str:
     """Return what a command printed, after making sure that nothing in it can control a terminal."""
-    text = b"".join(outputs).decode()
+    text = "".join(outputs)
     for number, line in enumerate(text.split("\n"), 1):
         assert line.isprintable(), f"line {number}: {line!r}"
         assert not line.startswith("false: line"), "a text from outside has become a line of its own"
@@ -83,15 +83,15 @@ def test_the_target_and_verify(sandbox: SandboxServer, tmp_path: Path, name: str
             path = tmp_path / "target.json"
             path.write_text(json.dumps({**json.loads(config.read_text()), "dry_run": dry_run}))
             done = commands.run("target-bc-images", "--config", path, stdin=lines)
-            shown(done.stderr)
+            shown(done.err)
         compared = commands.run("bc-images", "verify", "--all", "--config", config, "--backup", backup)
-        shown(compared.stdout, compared.stderr)
+        shown(compared.out, compared.err)
         compared = commands.run("bc-images", "verify", "--json", "--config", config, "--backup", backup)
-        shown(compared.stdout, compared.stderr)
+        shown(compared.out, compared.err)
     (files / "sha256").mkdir(parents=True, exist_ok=True)
     for options in ([], ["--json"]):
         checked = commands.run("bc-images", "check", "--file-store", str(files), *options, backup)
-        shown(checked.stdout, checked.stderr)
+        shown(checked.out, checked.err)
 
 
 def test_a_report_with_hostile_lines_is_tried_again(sandbox: SandboxServer, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_report_with_hostile_lines_is_tried_again(sandbox: SandboxServer, tmp_
     report.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with configured(tmp_path, sandbox.url) as config:
         done = commands.run("bc-images", "retry", report, "--config", config)
-        shown(done.stdout, done.stderr)
+        shown(done.out, done.err)
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 422, 500, 503])
@@ -117,8 +117,8 @@ def test_what_the_store_says_in_an_error(tmp_path: Path, status: int, command: s
         configured(tmp_path, server.url, max_retries=0) as config,
     ):
         done = commands.run(command, "--config", config, stdin=singer(head(), row(RECORD)))
-    assert done.returncode in {1, 3}
-    shown(done.stderr)
+    assert done.code in {1, 3}
+    shown(done.err)
 
 
 def test_names_of_files_and_locks_in_the_file_store(tmp_path: Path) -> None:
@@ -131,9 +131,9 @@ def test_names_of_files_and_locks_in_the_file_store(tmp_path: Path) -> None:
     (locks / "0-1.json").write_text(json.dumps(entry))
     for options in ([], ["--json"]):
         done = commands.run("bc-images", "check", "--file-store", str(tmp_path), *options)
-        assert "owned" in shown(done.stdout, done.stderr)
+        assert "owned" in shown(done.out, done.err)
     done = commands.run("bc-images", "unlock", "--file-store", str(tmp_path), "--store-hash", STORE_HASH)
-    assert "owned" in shown(done.stdout, done.stderr)
+    assert "owned" in shown(done.out, done.err)
 
 
 @pytest.mark.parametrize(
@@ -156,8 +156,8 @@ def test_the_command_line(arguments: list[str]) -> None:
     hostile = HOSTILE.replace("\x00", "").replace("\ud83d", "")
     command, *rest = [argument.replace("{}", hostile) for argument in arguments]
     done = commands.run(command, *rest)
-    assert done.returncode in {2, 3}
-    shown(done.stdout, done.stderr)
+    assert done.code in {2, 3}
+    shown(done.out, done.err)
 
 
 @pytest.mark.parametrize("part", ["catalog", "state", "config", "setting"])
@@ -175,7 +175,7 @@ def test_files_of_the_command_line(sandbox: SandboxServer, tmp_path: Path, part:
             "state": ["--state", tmp_path / "state.json"],
         }
         done = commands.run("tap-bc-images", "--config", config, *options.get(part, []))
-    shown(done.stderr)
+    shown(done.err)
 
 
 def test_a_traceback_is_escaped_and_keeps_its_lines(caplog: pytest.LogCaptureFixture) -> None:

@@ -19,8 +19,8 @@ def run(command: str, folder: Path, *arguments: str, store: SandboxServer, **set
     config = folder / "config.json"
     config.write_text(json.dumps({**here, **settings}))
     done = commands.run(command, *arguments, "--config", config)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.decode()
+    assert done.code == 0, done.err
+    return done.out
 
 
 def swept(messages: str) -> Counter[str]:

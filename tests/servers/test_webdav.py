@@ -99,5 +99,5 @@ def test_a_file_store_that_apache_lists(server: Apache) -> None:
         stored = made.add([png(2000, number)])
         made.refs("abc").put(name, stored)
     done = run("bc-images", "check", "--file-store", f"{server.url}/my%20files")
-    assert (done.returncode, done.stderr) == (0, b""), done.stdout.decode()
-    assert b"4 files (8,000 bytes)" in done.stdout
+    assert (done.code, done.err) == (0, ""), done.out
+    assert "4 files (8,000 bytes)" in done.out

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support import commands
-from tests.support.commands import Done
+from tests.support.commands import CommandResult
 
 BIN = Path(sys.executable).parent
 
@@ -30,20 +30,20 @@ def text(*messages: dict[str, Any]) -> bytes:
     return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
 
 
-def run(command: str, folder: Path, stdin: bytes = b"", **settings: Any) -> Done:
+def run(command: str, folder: Path, stdin: bytes = b"", **settings: Any) -> CommandResult:
     config = folder / "config.json"
     config.write_text(json.dumps({"file_store": str(folder / "files"), **settings}))
     done = commands.run(command, "--config", config, stdin=stdin)
-    assert b"Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) <= 2
+    assert "Traceback" not in done.err
+    assert len(done.err.splitlines()) <= 2
     return done
 
 
-def keep(folder: Path, stdin: bytes, **settings: Any) -> Done:
+def keep(folder: Path, stdin: bytes, **settings: Any) -> CommandResult:
     return run("target-singer-archive", folder, stdin, **settings)
 
 
-def give(folder: Path, **settings: Any) -> Done:
+def give(folder: Path, **settings: Any) -> CommandResult:
     return run("tap-singer-archive", folder, **settings)
 
 
@@ -55,61 +55,61 @@ def test_every_message_comes_back_as_it_was_but_state(tmp_path: Path) -> None:
     odd = b'{"type": "RECORD",   "stream":"things", "record": {"id": 2, "n": 1.10, "big": 12345678901234567890}}\n'
     whole = text(SCHEMA, RECORD) + odd + text(STATE, DONE, STATE)
     done = keep(tmp_path, whole)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == STATE["value"]
+    assert done.code == 0, done.err
+    assert json.loads(done.out) == STATE["value"]
     (path,) = archives(tmp_path)
     assert re.fullmatch(r"\d{8}T\d{6}Z\.singer\.gz", path.name)
     assert gzip.decompress(path.read_bytes()) == whole
-    assert give(tmp_path).stdout == text(SCHEMA, RECORD) + odd + text(DONE)
+    assert give(tmp_path).out.encode() == text(SCHEMA, RECORD) + odd + text(DONE)
 
 
 def test_a_sweep_cut_short_is_no_archive_of_the_store(tmp_path: Path) -> None:
-    assert keep(tmp_path, text(SCHEMA, RECORD, DONE)).returncode == 0
+    assert keep(tmp_path, text(SCHEMA, RECORD, DONE)).code == 0
     (whole,) = archives(tmp_path)
     done = keep(tmp_path, text(SCHEMA, RECORD, RECORD, STATE))
-    assert done.returncode == 1
-    assert done.stdout == b"", "no STATE for what is no backup"
+    assert done.code == 1
+    assert done.out == "", "no STATE for what is no backup"
     (cut,) = set(archives(tmp_path)) - {whole}
     assert cut.name.endswith(".incomplete.singer.gz")
-    assert give(tmp_path).stdout == text(SCHEMA, RECORD, DONE), "the newest whole one"
+    assert give(tmp_path).out.encode() == text(SCHEMA, RECORD, DONE), "the newest whole one"
     asked = give(tmp_path, archive=cut.name)
-    assert asked.stdout == text(SCHEMA, RECORD, RECORD)
+    assert asked.out.encode() == text(SCHEMA, RECORD, RECORD)
 
 
 def test_one_stream_of_two_that_is_not_whole_is_enough(tmp_path: Path) -> None:
     other = {**SCHEMA, "stream": "others"}
     done = keep(tmp_path, text(SCHEMA, other, RECORD, DONE))
-    assert done.returncode == 1
+    assert done.code == 1
     assert archives(tmp_path)[0].name.endswith(".incomplete.singer.gz")
 
 
 def test_a_record_after_the_mark_takes_it_back(tmp_path: Path) -> None:
-    assert keep(tmp_path, text(SCHEMA, RECORD, DONE, RECORD)).returncode == 1
+    assert keep(tmp_path, text(SCHEMA, RECORD, DONE, RECORD)).code == 1
 
 
 def test_taps_without_a_mark_may_be_archived_on_request(tmp_path: Path) -> None:
-    assert keep(tmp_path, text(SCHEMA, RECORD, STATE), require_complete=False).returncode == 0
-    assert give(tmp_path).stdout == text(SCHEMA, RECORD)
+    assert keep(tmp_path, text(SCHEMA, RECORD, STATE), require_complete=False).code == 0
+    assert give(tmp_path).out.encode() == text(SCHEMA, RECORD)
 
 
 @pytest.mark.parametrize(
     ("broken", "word"),
     [
-        (text(SCHEMA, RECORD)[:-9], b"cut off"),
-        (text(SCHEMA) + b"oops\n" + text(DONE), b"Line 2"),
-        (text(RECORD), b"before its SCHEMA"),
-        (text(SCHEMA, {"type": "BATCH", "stream": "things"}), b"BATCH"),
-        (text(SCHEMA, {"type": "RECORD"}), b"Line 2"),
-        (b"[]\n", b"Line 1"),
-        (b"", b"no stream"),
-        (text(STATE), b"no stream"),
-        (text(SCHEMA, STATE), b"before its first record"),
+        (text(SCHEMA, RECORD)[:-9], "cut off"),
+        (text(SCHEMA) + b"oops\n" + text(DONE), "Line 2"),
+        (text(RECORD), "before its SCHEMA"),
+        (text(SCHEMA, {"type": "BATCH", "stream": "things"}), "BATCH"),
+        (text(SCHEMA, {"type": "RECORD"}), "Line 2"),
+        (b"[]\n", "Line 1"),
+        (b"", "no stream"),
+        (text(STATE), "no stream"),
+        (text(SCHEMA, STATE), "before its first record"),
     ],
 )
-def test_damaged_input_leaves_no_archive(tmp_path: Path, broken: bytes, word: bytes) -> None:
+def test_damaged_input_leaves_no_archive(tmp_path: Path, broken: bytes, word: str) -> None:
     done = keep(tmp_path, broken)
-    assert done.returncode == 3
-    assert word in done.stderr
+    assert done.code == 3
+    assert word in done.err
     assert not archives(tmp_path)
     assert not list((tmp_path / "files" / "tmp").glob("*"))
 
@@ -134,8 +134,8 @@ def test_a_signal_leaves_no_archive(tmp_path: Path) -> None:
 
 
 def test_an_empty_store_is_a_whole_one(tmp_path: Path) -> None:
-    assert keep(tmp_path, text(SCHEMA, DONE)).returncode == 0
-    assert give(tmp_path).stdout == text(SCHEMA, DONE)
+    assert keep(tmp_path, text(SCHEMA, DONE)).code == 0
+    assert give(tmp_path).out.encode() == text(SCHEMA, DONE)
 
 
 def test_two_runs_in_one_second_make_two_archives(tmp_path: Path) -> None:
@@ -167,28 +167,28 @@ def history(tmp_path: Path) -> Path:
 )
 def test_a_point_in_time(history: Path, at: str | None, day: str) -> None:
     done = give(history, **({"at": at} if at else {}))
-    assert json.loads(done.stdout.splitlines()[1])["record"] == {"day": day}
+    assert json.loads(done.out.splitlines()[1])["record"] == {"day": day}
 
 
 @pytest.mark.parametrize(
     ("settings", "code", "word"),
     [
-        ({"at": "2025-01-09"}, 3, b"no whole archive that is not later"),
-        ({"at": "yesterday"}, 2, b"no date"),
-        ({"name": "other"}, 3, b"no whole archive"),
-        ({"name": "../store"}, 2, b"name"),
-        ({"archive": "../../x.singer.gz"}, 2, b"archive"),
-        ({"archive": "x.singer.gz"}, 3, b"no archive x"),
-        ({"archive": "x.singer.gz", "at": "2025-01-01"}, 2, b"one of them"),
-        ({"file_store": ""}, 2, b"file_store is missing"),
-        ({"folders": "x"}, 2, b"Unknown setting"),
+        ({"at": "2025-01-09"}, 3, "no whole archive that is not later"),
+        ({"at": "yesterday"}, 2, "no date"),
+        ({"name": "other"}, 3, "no whole archive"),
+        ({"name": "../store"}, 2, "name"),
+        ({"archive": "../../x.singer.gz"}, 2, "archive"),
+        ({"archive": "x.singer.gz"}, 3, "no archive x"),
+        ({"archive": "x.singer.gz", "at": "2025-01-01"}, 2, "one of them"),
+        ({"file_store": ""}, 2, "file_store is missing"),
+        ({"folders": "x"}, 2, "Unknown setting"),
     ],
 )
-def test_what_cannot_be_given_is_one_line(history: Path, settings: dict[str, Any], code: int, word: bytes) -> None:
+def test_what_cannot_be_given_is_one_line(history: Path, settings: dict[str, Any], code: int, word: str) -> None:
     done = give(history, **settings)
-    assert (done.returncode, done.stdout) == (code, b"")
-    assert word in done.stderr
-    assert len(done.stderr.splitlines()) == 1 or b"reading" in done.stderr
+    assert (done.code, done.out) == (code, "")
+    assert word in done.err
+    assert len(done.err.splitlines()) == 1 or "reading" in done.err
 
 
 @pytest.mark.parametrize("cut", [1, 9, 40])
@@ -196,8 +196,8 @@ def test_a_damaged_archive_says_so(history: Path, cut: int) -> None:
     path = history / "files" / "archives" / "store" / "20250112T020000Z.singer.gz"
     path.write_bytes(path.read_bytes()[:-cut])
     done = give(history)
-    assert done.returncode == 3
-    assert b"damaged" in done.stderr
+    assert done.code == 3
+    assert "damaged" in done.err
 
 
 def test_settings_come_from_the_environment_too(history: Path) -> None:
@@ -213,5 +213,5 @@ def test_settings_come_from_the_environment_too(history: Path) -> None:
 def test_a_large_archive_comes_back_line_by_line(tmp_path: Path) -> None:
     records = [{**RECORD, "record": {"id": number, "text": "x" * (number % 997)}} for number in range(5000)]
     whole = text(SCHEMA, *records, DONE)
-    assert keep(tmp_path, whole).returncode == 0
-    assert give(tmp_path).stdout == whole
+    assert keep(tmp_path, whole).code == 0
+    assert give(tmp_path).out.encode() == whole

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
-from tests.support.commands import Done, run
+from tests.support.commands import CommandResult, run
 
 IMAGES = 6
 FACTS = ("file_sha256", "file_size", "file_type", "file_source")
@@ -32,18 +32,18 @@ def config(sandbox: SandboxServer, tmp_path: Path) -> Path:
     return path
 
 
-def back_up(config: Path, *, archive: bool = True) -> Done:
+def back_up(config: Path, *, archive: bool = True) -> CommandResult:
     done = run("tap-bc-images", "--config", config)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     if archive:
         settings = config.with_name("archive.json")
         settings.write_text(json.dumps({"file_store": str(config.parent / "files"), "name": "night"}))
-        assert run("target-singer-archive", "--config", settings, stdin=done.stdout).returncode == 0
+        assert run("target-singer-archive", "--config", settings, stdin=done.out).code == 0
     return done
 
 
-def records(done: Done) -> list[dict[str, Any]]:
-    messages = map(json.loads, done.stdout.splitlines())
+def records(done: CommandResult) -> list[dict[str, Any]]:
+    messages = map(json.loads, done.out.splitlines())
     return [each["record"] for each in messages if each["type"] == "RECORD" and each["stream"] == "product_images"]
 
 
@@ -56,8 +56,8 @@ def downloads(sandbox: SandboxServer) -> int:
     return sum(request["path"].startswith("/product_images/") for request in sandbox.requests())
 
 
-def warnings(done: Done) -> list[str]:
-    return [line for line in done.stderr.decode().splitlines() if " refs" in line]
+def warnings(done: CommandResult) -> list[str]:
+    return [line for line in done.err.splitlines() if " refs" in line]
 
 
 def test_they_are_rebuilt_from_the_newest_archive(config: Path, sandbox: SandboxServer) -> None:
@@ -66,7 +66,7 @@ def test_they_are_rebuilt_from_the_newest_archive(config: Path, sandbox: Sandbox
     shutil.rmtree(config.parent / "files" / "refs")
     sandbox.clear_requests()
     again = run("tap-bc-images", "--config", config)
-    assert again.returncode == 0, again.stderr
+    assert again.code == 0, again.err
     assert downloads(sandbox) == 0
     assert records(again) == records(first)
     assert len(before) == IMAGES
@@ -83,7 +83,7 @@ def test_a_picture_that_is_gone_too_is_downloaded(config: Path, sandbox: Sandbox
     (config.parent / "files" / "sha256" / lost[:2] / lost).unlink()
     sandbox.clear_requests()
     again = run("tap-bc-images", "--config", config)
-    assert again.returncode == 0
+    assert again.code == 0
     assert downloads(sandbox) == sum(record["file_sha256"] == lost for record in records(again))
     assert (config.parent / "files" / "sha256" / lost[:2] / lost).is_file()
 
@@ -93,7 +93,7 @@ def test_without_an_archive_it_is_said_once(config: Path, sandbox: SandboxServer
     shutil.rmtree(config.parent / "files" / "refs")
     sandbox.clear_requests()
     again = run("tap-bc-images", "--config", config)
-    assert again.returncode == 0
+    assert again.code == 0
     assert downloads(sandbox) == IMAGES
     (warning,) = warnings(again)
     assert "downloaded again" in warning
@@ -108,9 +108,9 @@ def test_a_damaged_archive_counts_as_far_as_it_goes(config: Path, sandbox: Sandb
     archive.write_bytes(gzip.compress(b"".join(whole[:last]) + b"{"))
     sandbox.clear_requests()
     again = run("tap-bc-images", "--config", config)
-    assert again.returncode == 0, again.stderr
+    assert again.code == 0, again.err
     assert downloads(sandbox) == 1
-    assert archive.name in again.stderr.decode()
+    assert archive.name in again.err
 
 
 def test_the_first_backup_of_another_store_says_nothing(config: Path, sandbox: SandboxServer) -> None:
@@ -123,14 +123,14 @@ def test_the_first_backup_of_another_store_says_nothing(config: Path, sandbox: S
         archive.write_bytes(gzip.compress(text))
     sandbox.clear_requests()
     done = run("tap-bc-images", "--config", other)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     assert warnings(done) == []
     assert downloads(sandbox) == IMAGES
 
 
 def test_a_restore_from_a_warehouse_finds_the_pictures_without_refs(config: Path, sandbox: SandboxServer) -> None:
     """Records that were loaded without the columns of the file find it by the path; the file store stays as it is."""
-    backup = back_up(config).stdout
+    backup = back_up(config).out
     shutil.rmtree(config.parent / "files" / "refs")
     lines = []
     for message in map(json.loads, backup.splitlines()):
@@ -142,6 +142,6 @@ def test_a_restore_from_a_warehouse_finds_the_pictures_without_refs(config: Path
     target = config.parent / "target.json"
     target.write_text(json.dumps({**json.loads(config.read_bytes()), "state_dir": str(config.parent / "state")}))
     done = run("target-bc-images", "--config", target, stdin=b"".join(lines))
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     assert len(sandbox.dump()["images"]) == IMAGES
     assert refs(config) == set()

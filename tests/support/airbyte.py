@@ -25,7 +25,7 @@ class Messages(list[dict[str, Any]]):
     """What a connector has said."""
 
     code: int
-    stderr: str
+    err: str
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         """Return the messages of one type, without their envelope."""
@@ -75,11 +75,11 @@ class Connector:
             path.write_text(json.dumps(content))
             words += [f"--{name}", path]
         done = run(self.prog, *words, stdin=stdin, cwd=self.folder)
-        said = Messages(json.loads(line) for line in done.stdout.splitlines())
-        said.code, said.stderr = done.returncode, done.stderr.decode()
+        said = Messages(json.loads(line) for line in done.out.splitlines())
+        said.code, said.err = done.code, done.err
         for message in said:
             fit(message, models.AirbyteMessage)
-        assert "Traceback" not in said.stderr
+        assert "Traceback" not in said.err
         return said
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bigcommerce_sandbox import SandboxServer
-from tests.support.target import ImageState, RestoreScenario, Run, picture
+from tests.support.commands import CommandResult
+from tests.support.target import ImageState, RestoreScenario, picture
 
 FIRST, SECOND, THIRD, SAME_NAMES = 101, 102, 103, 104  # the seeded products; the images of the last have one name
 
@@ -71,7 +72,7 @@ class DamagedStore:
     def config(self) -> dict[str, Any]:
         return {**self._scenario.config, "mode": self.mode, "max_deletes": 3, "concurrency": 1}
 
-    def run(self) -> Run:
+    def run(self) -> CommandResult:
         return self._scenario.restore(self.backup, **self.config)
 
     def lose_ledger(self) -> None:

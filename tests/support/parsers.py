@@ -55,7 +55,8 @@ from tap_bc_images.tap import TapBCImages
 from target_bc_images.report import Report
 from target_bc_images.settings import TargetSettings
 from target_bc_images.target import TargetBCImages
-from tests.support.target import end, head, kept_signals, row, singer, state
+from tests.support.commands import restored_handlers
+from tests.support.target import end, head, row, singer, state
 
 __all__ = ["PARSERS", "Parser"]
 
@@ -482,7 +483,7 @@ def _target(data: bytes) -> None:
         "max_deletes": 1,
         "report": None,
     }
-    with kept_signals():
+    with restored_handlers():
         target = TargetBCImages(config=settings)
         try:
             target.process_lines(cast("Any", io.BytesIO(data)))

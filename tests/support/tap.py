@@ -10,15 +10,14 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
 from tap_bc_images.tap import TapBCImages
+from tests.support.commands import BIN, TIMEOUT, CommandResult, run_process
 
-COMMAND = [str(Path(sys.executable).with_name("tap-bc-images"))]
-PATIENCE = 60  # seconds until a test gives a process up
+COMMAND = [str(BIN / "tap-bc-images")]
 
 Config = dict[str, Any]
 
@@ -28,45 +27,7 @@ def settings(url: str, **more: Any) -> Config:
     return {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": url, "store_url": url, "max_retries": 0} | more
 
 
-@dataclass
-class Output:
-    """What the tap wrote to stdout."""
-
-    messages: list[dict[str, Any]] = field(default_factory=list)
-
-    @classmethod
-    def read(cls, text: str) -> Output:
-        """Parse whole lines; a cut one is an error."""
-        assert not text or text.endswith("\n"), f"cut off: {text[-200:]!r}"
-        return cls([json.loads(line) for line in text.splitlines()])
-
-    def of(self, kind: str, stream: str | None = None) -> list[dict[str, Any]]:
-        return [each for each in self.messages if each["type"] == kind and stream in {None, each.get("stream")}]
-
-    def records(self, stream: str = "product_images") -> list[dict[str, Any]]:
-        return [each["record"] for each in self.of("RECORD", stream)]
-
-    def ids(self, stream: str = "product_images") -> list[int]:
-        return [record["id"] for record in self.records(stream)]
-
-    def versions(self, stream: str = "product_images") -> set[int | None]:
-        return {each.get("version") for each in self.of("RECORD", stream)}
-
-    @property
-    def states(self) -> list[dict[str, Any]]:
-        return [each["value"] for each in self.of("STATE")]
-
-    @property
-    def kinds(self) -> list[str]:
-        """The types of the messages, with each run of equal ones told once."""
-        kinds: list[str] = []
-        for each in self.messages:
-            if kinds[-1:] != [each["type"]]:
-                kinds.append(each["type"])
-        return kinds
-
-
-def sync(config: Config, *, catalog: Any = None, state: Any = None, tap: TapBCImages | None = None) -> Output:
+def sync(config: Config, *, catalog: Any = None, state: Any = None, tap: TapBCImages | None = None) -> CommandResult:
     """Run the tap in this process and return what it wrote; an error is raised as the tap raised it."""
     raw = io.BytesIO()
     out = io.TextIOWrapper(raw, encoding="utf-8")
@@ -80,18 +41,18 @@ def sync(config: Config, *, catalog: Any = None, state: Any = None, tap: TapBCIm
         finally:
             if tap is not None:
                 tap.close()
-    output = Output.read(raw.getvalue().decode())
+    result = CommandResult(0, raw.getvalue().decode())
     if error is not None:
-        error.add_note(f"written: {output.kinds}")
-        error.output = output  # type: ignore[attr-defined]
+        error.add_note(f"written: {result.kinds}")
+        error.result = result  # type: ignore[attr-defined]
         raise error
-    return output
+    return result
 
 
-def written_before(error: BaseException) -> Output:
-    """Return what `sync` had read when it raised `error`."""
-    output: Output = error.output  # type: ignore[attr-defined]
-    return output
+def written_before(error: BaseException) -> CommandResult:
+    """Return what the tap had written when `sync` raised `error`."""
+    result: CommandResult = error.result  # type: ignore[attr-defined]
+    return result
 
 
 def catalog_of(config: Config, *selected: str, **root: Any) -> dict[str, Any]:
@@ -115,36 +76,16 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"PYTHONUNBUFFERED": "", "NO_PROXY": "*"} | more
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def output(self) -> Output:
-        return Output.read(self.out)
-
-    @property
-    def last_line(self) -> str:
-        return self.err.splitlines()[-1] if self.err else ""
-
-
 def run(
     *arguments: str, config: Mapping[str, Any] | None = None, folder: Path | None = None, **variables: str
-) -> Ended:
+) -> CommandResult:
     """Run the command to its end; `config` is written to a file in `folder` for ``--config``."""
     if config is not None:
         assert folder is not None
         path = folder / "config.json"
         path.write_text(json.dumps(config), encoding="utf-8")
         arguments = ("--config", str(path), *arguments)
-    done = subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, env=environment(**variables), timeout=PATIENCE
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return run_process("tap-bc-images", *arguments, env=environment(**variables))
 
 
 def start(config: Config, folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
@@ -177,13 +118,13 @@ def peak_memory(config: Config, folder: Path) -> int:
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=True,
     )
     return 1024 * int(done.stderr.splitlines()[-1])
 
 
-def end(process: subprocess.Popen[bytes], signum: signal.Signals) -> Ended:
+def end(process: subprocess.Popen[bytes], signum: signal.Signals) -> CommandResult:
     """Send a signal, wait for the end, and return what has not been read yet."""
     assert process.stdout is not None
     assert process.stderr is not None
@@ -191,7 +132,7 @@ def end(process: subprocess.Popen[bytes], signum: signal.Signals) -> Ended:
     # Not communicate(): it would lose what a reading line by line has buffered.
     with process.stdout, process.stderr:
         out, err = process.stdout.read(), process.stderr.read()
-    return Ended(process.wait(PATIENCE), out.decode(), err.decode())
+    return CommandResult(process.wait(TIMEOUT), out.decode(), err.decode())
 
 
 def stored(sandbox: SandboxServer) -> list[int]:

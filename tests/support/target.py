@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
-import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from contextlib import closing, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +18,7 @@ from bc_images.files import Downloader, open_files
 from bc_images.settings import Settings
 from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
 from target_bc_images.target import TargetBCImages
+from tests.support.commands import CommandResult, restored_handlers
 
 VERSION = 1_700_000_000_000
 
@@ -59,34 +56,6 @@ def end(stream: str = "product_images", version: int = VERSION) -> dict[str, Any
 
 def state(value: Any = 1) -> dict[str, Any]:
     return {"type": "STATE", "value": {"bookmarks": {"product_images": {"at": value}}}}
-
-
-@dataclass
-class Run:
-    """How one run of the target ended."""
-
-    code: int
-    out: str
-    err: str
-    rows: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def states(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-    @property
-    def actions(self) -> list[tuple[str, str]]:
-        """Every line of the report as (action, status), but what was kept."""
-        return sorted((each["action"], each["status"]) for each in self.rows if each.get("action", "keep") != "keep")
-
-    @property
-    def failed(self) -> dict[str, Any]:
-        """The first line of the report that is about a failure."""
-        return next(each for each in self.rows if each.get("status") == "failed")
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        return next(each for each in self.rows if "summary" in each)
 
 
 class RestoreScenario:
@@ -151,15 +120,15 @@ class RestoreScenario:
             (each["method"], each["path"]) for each in self.sandbox.requests() if each["method"] not in {"GET", "HEAD"}
         ]
 
-    def restore(self, data: bytes, **settings: Any) -> Run:
+    def restore(self, data: bytes, **settings: Any) -> CommandResult:
         """Run the target over `data`."""
         return run_target({**self.config, **settings}, data)
 
 
-def run_target(config: dict[str, Any], data: bytes) -> Run:
-    """Run the target in this process as its command does, and say how it ended."""
+def run_target(config: dict[str, Any], data: bytes) -> CommandResult:
+    """Run the target in this process as its command does, and return its result."""
     out, err, code = io.StringIO(), io.StringIO(), 0
-    with kept_signals(), redirect_stdout(out), redirect_stderr(err):
+    with restored_handlers(), redirect_stdout(out), redirect_stderr(err):
         try:
             with closing(TargetBCImages(config=config)) as target:
                 target.listen(cast(Any, io.BytesIO(data)))
@@ -170,15 +139,4 @@ def run_target(config: dict[str, Any], data: bytes) -> Run:
             code = int(str(leaving.code))
     report = Path(config["report"]) if config.get("report") else None
     lines = report.read_bytes().splitlines() if report and report.is_file() else []  # no device: one may have no end
-    return Run(code, out.getvalue(), err.getvalue(), [orjson.loads(line) for line in lines])
-
-
-@contextmanager
-def kept_signals() -> Iterator[None]:
-    """Give back the handlers of signals, which a plugin of the SDK takes."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return CommandResult(code, out.getvalue(), err.getvalue(), [orjson.loads(line) for line in lines])

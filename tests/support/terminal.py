@@ -8,23 +8,16 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-__all__ = ["Shown", "run"]
+from tests.support.commands import TIMEOUT, CommandResult
 
-TIMEOUT = 60  # seconds
-
-
-class Shown(NamedTuple):
-    """How a command ended, and what was seen."""
-
-    returncode: int
-    screen: str
-    stdout: str  # empty where that is the terminal, too
+__all__ = ["run"]
 
 
-def run(command: Sequence[str | Path], *, stdout: bool = False, stdin: bytes = b"", cwd: Path | None = None) -> Shown:
-    """Run a command with a terminal for its stderr and, if asked for, its stdout."""
+def run(
+    command: Sequence[str | Path], *, stdout: bool = False, stdin: bytes = b"", cwd: Path | None = None
+) -> CommandResult:
+    """Run a command with a terminal for its stderr and, if asked for, its stdout: `err` is what the terminal shows."""
     ours, theirs = pty.openpty()
     screen = b""
 
@@ -51,4 +44,4 @@ def run(command: Sequence[str | Path], *, stdout: bool = False, stdin: bytes = b
     out, _ = process.communicate(stdin, timeout=TIMEOUT)
     watcher.join()
     os.close(ours)
-    return Shown(process.returncode, screen.decode(), (out or b"").decode())
+    return CommandResult(process.returncode, (out or b"").decode(), screen.decode())

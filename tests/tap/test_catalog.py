@@ -16,7 +16,8 @@ from bc_images.schema import load
 from bigcommerce_sandbox import SandboxServer
 from tap_bc_images.sync import CatalogStream
 from tap_bc_images.tap import TapBCImages
-from tests.support.tap import Output, catalog_of, settings, stored, sync
+from tests.support.commands import CommandResult
+from tests.support.tap import catalog_of, settings, stored, sync
 
 BOTH = ("product_images", "products")
 
@@ -30,7 +31,7 @@ def select(catalog: dict[str, Any], stream: str, **fields: bool) -> dict[str, An
     return catalog
 
 
-def without_times(output: Output) -> list[dict[str, Any]]:
+def without_times(output: CommandResult) -> list[dict[str, Any]]:
     """Return all messages as they are, but for what differs from run to run."""
     moving = {"time_extracted", "version"}
     return [{name: value for name, value in each.items() if name not in moving} for each in output.messages]
@@ -122,7 +123,7 @@ class TestNames:
     def _stock(self, sandbox: SandboxServer) -> None:
         sandbox.reset(products=5, images=2)
 
-    def renamed(self, sandbox: SandboxServer, name: str | None = "pictures", **more: Any) -> Output:
+    def renamed(self, sandbox: SandboxServer, name: str | None = "pictures", **more: Any) -> CommandResult:
         config = settings(sandbox.url, **more)
         catalog = catalog_of(config, *BOTH)
         entry_of(catalog)["stream"] = name
@@ -175,7 +176,7 @@ class TestLegalCatalogs:
     def _stock(self, sandbox: SandboxServer) -> None:
         sandbox.reset(products=5, images=2)
 
-    def synced(self, sandbox: SandboxServer, catalog: dict[str, Any]) -> Output:
+    def synced(self, sandbox: SandboxServer, catalog: dict[str, Any]) -> CommandResult:
         return sync(settings(sandbox.url), catalog=catalog)
 
     @pytest.fixture
@@ -281,7 +282,9 @@ class TestPlainWay:
     def _stock(self, sandbox: SandboxServer) -> None:
         sandbox.reset(products=40, images=3)
 
-    def both_ways(self, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], catalog: Any) -> tuple[Output, Output]:
+    def both_ways(
+        self, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], catalog: Any
+    ) -> tuple[CommandResult, CommandResult]:
         quick = sync(config, catalog=catalog)
         with monkeypatch.context() as patched:
             patched.setattr(CatalogStream, "_is_plain", lambda _: False)

@@ -18,21 +18,10 @@ from typing import Any
 import pytest
 
 from bigcommerce_sandbox import SandboxServer
+from tests.support.commands import TIMEOUT, CommandResult
 from tests.support.exit_checks import SECRET, check, running, stopped
 from tests.support.scripted_server import Reply, Request, says, serving, unused_port
-from tests.support.tap import (
-    COMMAND,
-    PATIENCE,
-    Config,
-    Ended,
-    catalog_of,
-    end,
-    environment,
-    run,
-    settings,
-    start,
-    stored,
-)
+from tests.support.tap import COMMAND, Config, catalog_of, end, environment, run, settings, start, stored
 
 
 def page(image: dict[str, Any]) -> Callable[[Request], Reply]:
@@ -58,7 +47,7 @@ class TestTheStore:
         sandbox.reset(products=3, images=1)
         ended = run(config=settings(sandbox.url, access_token=SECRET, api_version=version), folder=tmp_path)
         check(ended, 3, "refused the token", "Check access_token")
-        assert not ended.output.records()
+        assert not ended.records()
 
     def test_wrong_hash(self, sandbox: SandboxServer, tmp_path: Path) -> None:
         check(run(config=settings(sandbox.url, store_hash="other"), folder=tmp_path), 3, "HTTP 40")
@@ -87,17 +76,17 @@ class TestTheStore:
         sandbox.faults(f"..{letter}", "GET .*/products$")
         ended = run(config=settings(sandbox.url, concurrency=1, access_token="sandbox-token"), folder=tmp_path)
         check(ended, 3, said)
-        assert len(ended.output.records()) >= 250
-        assert not ended.output.of("ACTIVATE_VERSION")
-        assert "sweep" in ended.output.states[-1]["bookmarks"]["product_images"]
+        assert len(ended.records()) >= 250
+        assert not ended.of("ACTIVATE_VERSION")
+        assert "sweep" in ended.states[-1]["bookmarks"]["product_images"]
 
     @pytest.mark.parametrize("wrong", [{"sort_order": "first"}, {"id": None}])
     def test_a_field_of_a_wrong_type(self, tmp_path: Path, wrong: dict[str, Any]) -> None:
         with serving(page(IMAGE | wrong)) as server:
             ended = run(config=settings(server.url, access_token=SECRET), folder=tmp_path)
         check(ended, 1, "product 7", next(iter(wrong)))
-        assert not ended.output.of("ACTIVATE_VERSION")
-        assert not ended.output.records()
+        assert not ended.of("ACTIVATE_VERSION")
+        assert not ended.records()
 
 
 class TestSettings:
@@ -160,7 +149,7 @@ class TestWorking:
             TAP_BC_IMAGES_RATE_LIMIT_RESERVE="0.5",
         )
         check(ended, 0)
-        assert ended.output.ids() == stored(sandbox)
+        assert ended.ids() == stored(sandbox)
         assert "METRIC" not in ended.err
         assert "sandbox-token" not in ended.out + ended.err
 
@@ -172,7 +161,7 @@ class TestWorking:
         with serving(answer) as server:
             ended = run(config=settings(server.url), folder=tmp_path)
         check(ended, 0)
-        assert [record["description"] for record in ended.output.records()] == ["cat \N{REPLACEMENT CHARACTER}"]
+        assert [record["description"] for record in ended.records()] == ["cat \N{REPLACEMENT CHARACTER}"]
         assert "data, id 7, images, id 3, description: a broken character" in ended.err
 
     @pytest.mark.parametrize(("level", "lines"), [("WARNING", 0), ("ERROR", 0)], ids=["warning", "error"])
@@ -197,12 +186,12 @@ class TestWorking:
         sandbox.reset(products=50, images=2)
         ended = run("--test", config=settings(sandbox.url, api_version=version), folder=tmp_path)
         check(ended, 0)
-        assert len(ended.output.records()) == len(ended.output.records("products")) == 1
-        assert not ended.output.of("ACTIVATE_VERSION")
-        assert "sweep" not in json.dumps(ended.output.states)
+        assert len(ended.records()) == len(ended.records("products")) == 1
+        assert not ended.of("ACTIVATE_VERSION")
+        assert "sweep" not in json.dumps(ended.states)
         for stream in ("product_images", "products"):
-            (schema,) = ended.output.of("SCHEMA", stream)
-            assert set(schema["schema"]["properties"]) == set(ended.output.records(stream)[0])
+            (schema,) = ended.of("SCHEMA", stream)
+            assert set(schema["schema"]["properties"]) == set(ended.records(stream)[0])
 
     def test_test_finds_a_wrong_token(self, sandbox: SandboxServer, tmp_path: Path) -> None:
         check(run("--test", config=settings(sandbox.url, access_token=SECRET), folder=tmp_path), 3, "refused the token")
@@ -218,7 +207,7 @@ class TestWorking:
         assert ended.err == ""
 
 
-def piped_into_nobody(arguments: list[str], lines: int = 0) -> Ended:
+def piped_into_nobody(arguments: list[str], lines: int = 0) -> CommandResult:
     """Run the command with a reader that leaves after some lines, as ``head`` does."""
     process = subprocess.Popen(
         [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
@@ -230,7 +219,7 @@ def piped_into_nobody(arguments: list[str], lines: int = 0) -> Ended:
     process.stdout.close()
     err = process.stderr.read().decode()
     process.stderr.close()
-    return Ended(process.wait(PATIENCE), "", err)
+    return CommandResult(process.wait(TIMEOUT), "", err)
 
 
 class TestState:
@@ -242,17 +231,17 @@ class TestState:
         first = run(config=config, folder=tmp_path)
         check(first, 3, "HTTP 500")
         printed = tmp_path / "state.json"
-        printed.write_text("".join(f"{json.dumps(state)}\n" for state in first.output.states), encoding="utf-8")
-        assert len(first.output.states) > 1
+        printed.write_text("".join(f"{json.dumps(state)}\n" for state in first.states), encoding="utf-8")
+        assert len(first.states) > 1
         rest = run("--state", str(printed), config=config, folder=tmp_path)
         check(rest, 0)
-        reached = first.output.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
-        assert 0 < len(rest.output.records()) < 600
-        assert min(record["product_id"] for record in rest.output.records()) > reached
+        reached = first.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
+        assert 0 < len(rest.records()) < 600
+        assert min(record["product_id"] for record in rest.records()) > reached
         printed.write_text("", encoding="utf-8")
         afresh = run("--state", str(printed), config=config, folder=tmp_path)
         check(afresh, 0)
-        assert afresh.output.ids() == stored(sandbox)
+        assert afresh.ids() == stored(sandbox)
 
 
 class TestStdout:
@@ -274,7 +263,7 @@ class TestStdout:
             done = subprocess.run(
                 [*COMMAND, "--config", config], stdout=full, stderr=subprocess.PIPE, text=True, env=environment()
             )
-        check(Ended(done.returncode, "", done.stderr), 3, "No space left on device")
+        check(CommandResult(done.returncode, "", done.stderr), 3, "No space left on device")
 
 
 class TestSignals:
@@ -312,14 +301,14 @@ class TestSignals:
         sandbox.reset(products=1500, images=2)
         process = start(settings(sandbox.url), tmp_path)
         assert process.stdout is not None
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         seen = [-1, 0]
         while seen[-1] < 1 << 15 or len(set(seen[-10:])) > 1:  # until it stays full
             assert time.monotonic() < deadline
             time.sleep(0.02)
             seen.append(struct.unpack("i", fcntl.ioctl(process.stdout, termios.FIONREAD, b"\0" * 4))[0])
         ended = stopped(process, signum)
-        assert ended.output.records()
+        assert ended.records()
 
     def test_twice(self, sandbox: SandboxServer, tmp_path: Path) -> None:
         """The second time it ends at once, without a word."""

@@ -122,7 +122,7 @@ def test_a_picture_that_cannot_be_had(sandbox: SandboxServer, store: dict[str, A
     sandbox.faults("hh", ORIGINALS)
     ended = run(config=store, folder=tmp_path)
     check(ended, 1, "2 pictures could not be downloaded", "Run again")
-    output = ended.output
+    output = ended
     assert output.ids() == stored(sandbox)
     assert [record["file_sha256"] for record in output.records()].count(None) == 2
     assert len(output.of("ACTIVATE_VERSION")) == 1
@@ -133,7 +133,7 @@ def test_a_picture_that_cannot_be_had(sandbox: SandboxServer, store: dict[str, A
     again = run(config=store, folder=tmp_path)
     check(again, 0)
     assert downloads(sandbox) == 2
-    assert None not in [record["file_sha256"] for record in again.output.records()]
+    assert None not in [record["file_sha256"] for record in again.records()]
 
 
 def test_state_waits_for_the_files(sandbox: SandboxServer, store: dict[str, Any]) -> None:

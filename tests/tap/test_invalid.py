@@ -10,8 +10,9 @@ import pytest
 from bc_images.errors import PartialFailure, StoreSuspended, UnexpectedResponse
 from bigcommerce_sandbox import SandboxServer
 from tap_bc_images.tap import TapBCImages
+from tests.support.commands import CommandResult
 from tests.support.invalid_rows import INFORMATION, INVALID, Override
-from tests.support.tap import Output, catalog_of, run, settings, stored, sync, written_before
+from tests.support.tap import catalog_of, run, settings, stored, sync, written_before
 
 BOTH = ("product_images", "products")
 
@@ -89,7 +90,7 @@ class TestImages:
             sandbox.override("images", image, sort_order=None)
         ended = run(config=settings(sandbox.url, api_version=version), folder=tmp_path)
         assert ended.code == 1
-        assert len(ended.output.records()) == 16
+        assert len(ended.records()) == 16
         assert ended.last_line.startswith(
             "tap-bc-images: 2 images of the store cannot be read as records and were left out, the first of them "
             f"product 102, image {stored(sandbox)[3]}: sort_order is None"
@@ -99,7 +100,7 @@ class TestImages:
 class TestState:
     """Nothing that is left out is skipped for good."""
 
-    def incremental(self, sandbox: SandboxServer, state: Any = None) -> Output:
+    def incremental(self, sandbox: SandboxServer, state: Any = None) -> CommandResult:
         config = settings(sandbox.url)
         catalog = catalog_of(config, "product_images", replication_method="INCREMENTAL")
         return sync(config, catalog=catalog, state=state)

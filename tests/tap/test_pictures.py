@@ -64,7 +64,7 @@ def test_what_the_store_would_refuse_is_named_in_every_run(
         (line,) = (each for each in ended.err.splitlines() if f"Product {FIRST}, image {bad} (" in each)
         assert line.endswith(f"{reason}.")
         assert "1 picture would be refused by the store, so that no restore can bring it back." in ended.err
-        assert next(each for each in ended.output.records() if each["id"] == bad)["file_sha256"]
+        assert next(each for each in ended.records() if each["id"] == bad)["file_sha256"]
     assert len(downloads(sandbox)) == 25
 
 
@@ -89,13 +89,13 @@ def test_what_stands_in_for_an_original_is_counted_in_every_run(
     for _ in range(2):
         ended = run(config=store, folder=tmp_path)
         assert ended.code == 0
-        count = sum(record["file_source"] == how for record in ended.output.records())
+        count = sum(record["file_source"] == how for record in ended.records())
         assert count == 2 if how == "zoom" else count > 10
         assert ended.err.count(f"{count} pictures were saved as") == 1
         assert ended.err.count("file_source") == 1
     if how == "cdn":
         ended = run(config=store | DAV, folder=tmp_path)
-        assert {record["file_source"] for record in ended.output.records()} == {"original"}
+        assert {record["file_source"] for record in ended.records()} == {"original"}
         assert "file_source" not in ended.err
 
 
@@ -172,7 +172,7 @@ def test_what_is_gone_or_changed_is_named(
     assert ended.code == 0
     assert f"image {image['id']} ('{image['image_file']}'): {line}" in ended.err
     assert count in ended.err
-    records = {record["id"]: record for record in ended.output.records()}
+    records = {record["id"]: record for record in ended.records()}
     changed = [number for number in records if records[number] != first[number]]
     assert changed == ([] if how == "lost" else [image["id"]])
     files = open_files(store["file_store"])

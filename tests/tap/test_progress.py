@@ -16,7 +16,8 @@ import pytest
 
 from bc_images.progress import Progress, Sample, describe
 from bigcommerce_sandbox import SandboxServer
-from tests.support.tap import COMMAND, Output, environment, settings, stored
+from tests.support.commands import CommandResult
+from tests.support.tap import COMMAND, environment, settings, stored
 
 logger = logging.getLogger("progress-under-test")
 
@@ -126,5 +127,5 @@ def test_the_command_on_a_terminal(sandbox: SandboxServer, tmp_path: Path) -> No
     watcher.join()
     os.close(terminal)
     assert process.returncode == 0
-    assert Output.read(out.decode()).ids() == stored(sandbox)
+    assert CommandResult(0, out.decode()).ids() == stored(sandbox)
     assert "600 of 600 images (100 %)" in shown.decode()

@@ -13,7 +13,8 @@ import pytest
 from bc_images.errors import BcImagesError, SettingsError, StoreSuspended, StoreUnreachable
 from bigcommerce_sandbox import SandboxServer
 from tap_bc_images.inputs import check_state, read_state
-from tests.support.tap import Output, catalog_of, end, peak_memory, settings, start, stored, sync, written_before
+from tests.support.commands import CommandResult
+from tests.support.tap import catalog_of, end, peak_memory, settings, start, stored, sync, written_before
 
 OLD, NEW = "2024-01-01T00:00:00+00:00", "2025-06-01T12:00:00+00:00"
 
@@ -22,7 +23,7 @@ def product_ids(sandbox: SandboxServer) -> list[int]:
     return [product["id"] for product in sandbox.dump(files=False)["products"]]
 
 
-def interrupted(sandbox: SandboxServer, config: dict[str, Any], product: int, **more: Any) -> Output:
+def interrupted(sandbox: SandboxServer, config: dict[str, Any], product: int, **more: Any) -> CommandResult:
     """Run until the store refuses to tell the images of one product."""
     sandbox.faults("s", f"GET .*/products/{product}/images")
     with pytest.raises(StoreSuspended) as failed:
@@ -153,7 +154,7 @@ class TestFullTable:
         ended = end(process, signal.SIGKILL)
         assert ended.code == -signal.SIGKILL
         whole = b"".join(lines).decode() + ended.out[: ended.out.rfind("\n") + 1]
-        first = Output.read(whole)
+        first = CommandResult(0, whole)
         sandbox.faults("")
         acknowledged = first.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
         second = sync(config, state=first.states[-1])
@@ -172,12 +173,12 @@ class TestIncremental:
             sandbox.set_image(image, date_modified=OLD)
         return images
 
-    def sync(self, sandbox: SandboxServer, state: Any = None, **more: Any) -> Output:
+    def sync(self, sandbox: SandboxServer, state: Any = None, **more: Any) -> CommandResult:
         config = settings(sandbox.url, **more)
         catalog = catalog_of(config, "product_images", replication_method="INCREMENTAL")
         return sync(config, catalog=catalog, state=state)
 
-    def bookmark(self, output: Output) -> dict[str, Any]:
+    def bookmark(self, output: CommandResult) -> dict[str, Any]:
         found: dict[str, Any] = output.states[-1]["bookmarks"]["product_images"]
         return found
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bigcommerce_sandbox import SandboxServer
-from tests.support.tap import Output, catalog_of, run, settings, stored, sync
+from tests.support.commands import CommandResult
+from tests.support.tap import catalog_of, run, settings, stored, sync
 
 FAR = "2099-01-01T00:00:00+00:00"
 SWEEP = {
@@ -26,13 +27,13 @@ def _stock(sandbox: SandboxServer) -> None:
     sandbox.reset(products=10, images=2)
 
 
-def incremental(sandbox: SandboxServer, bookmark: Any, **more: Any) -> Output:
+def incremental(sandbox: SandboxServer, bookmark: Any, **more: Any) -> CommandResult:
     config = settings(sandbox.url, **more)
     catalog = catalog_of(config, "product_images", replication_method="INCREMENTAL")
     return sync(config, catalog=catalog, state={"bookmarks": {"product_images": bookmark}})
 
 
-def full(sandbox: SandboxServer, **change: Any) -> Output:
+def full(sandbox: SandboxServer, **change: Any) -> CommandResult:
     return sync(settings(sandbox.url), state={"bookmarks": {"product_images": {"sweep": {**SWEEP, **change}}}})
 
 
@@ -142,5 +143,5 @@ def test_of_another_tap(sandbox: SandboxServer, tmp_path: Path) -> None:
     path.write_text(json.dumps({"bookmarks": {"orders": {"replication_key_value": 5}, "customers": {}}}))
     ended = run("--state", str(path), config=settings(sandbox.url), folder=tmp_path)
     assert ended.code == 0
-    assert ended.output.ids() == stored(sandbox)
+    assert ended.ids() == stored(sandbox)
     assert ended.err.count("The state has bookmarks of unknown streams, which are ignored: customers, orders.") == 1

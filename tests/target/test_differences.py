@@ -18,7 +18,8 @@ from bc_images.cli.verify import verify
 from bc_images.errors import RequestRejected
 from bigcommerce_sandbox import SandboxServer
 from target_bc_images.differences import OMITTED, Difference, KeptValue, Refusal, apply_known, replacements
-from tests.support.target import RestoreScenario, Run, kept_signals, picture
+from tests.support.commands import CommandResult, restored_handlers
+from tests.support.target import RestoreScenario, picture
 
 FIRST, SECOND = 101, 102
 LONG = "x" * 300
@@ -45,11 +46,11 @@ def damage(scenario: RestoreScenario, how: str, image: dict[str, Any]) -> None:
         scenario.sandbox.set_image(image["id"], description="other", sort_order=5)
 
 
-def differing(run: Run) -> list[dict[str, Any]]:
+def differing(run: CommandResult) -> list[dict[str, Any]]:
     return [{"field": each["field"], "sent": each["sent"], "kept": each["kept"]} for each in differences(run)]
 
 
-def differences(run: Run) -> list[dict[str, Any]]:
+def differences(run: CommandResult) -> list[dict[str, Any]]:
     return [each for line in run.rows for each in line.get("differences", [])]
 
 
@@ -60,7 +61,7 @@ def image_writes(scenario: RestoreScenario) -> list[str]:
 def command(scenario: RestoreScenario, what: Any, *arguments: str) -> Any:
     settings = scenario.folder / "config.json"
     settings.write_text(json.dumps(scenario.config))
-    with kept_signals():
+    with restored_handlers():
         return CliRunner().invoke(what, [*arguments, "--config", str(settings)])
 
 

@@ -15,8 +15,9 @@ import pytest
 from bc_images import schema
 from bc_images.errors import BcImagesError
 from target_bc_images.target import TargetBCImages
+from tests.support.commands import restored_handlers
 from tests.support.mutation import changed
-from tests.support.target import end, head, kept_signals, row, state
+from tests.support.target import end, head, row, state
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +47,7 @@ def test_messages(seed: int) -> None:
             if dice.random() < 0.2:
                 dice.shuffle(messages)
             data = b"".join(json.dumps(each).encode() + b"\n" for each in messages)
-            with kept_signals(), suppress(BcImagesError):
+            with restored_handlers(), suppress(BcImagesError):
                 target = TargetBCImages(config=copy.deepcopy(settings | dice.choice(SETTINGS)))
                 try:
                     target.process_lines(cast("Any", io.BytesIO(data)))

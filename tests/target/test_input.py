@@ -12,8 +12,9 @@ import orjson
 import pytest
 
 from bc_images.bigcommerce.mapping import Record
+from tests.support.commands import CommandResult
 from tests.support.full_disk import no_file_longer_than
-from tests.support.target import RestoreScenario, Run, end, head, picture, row, singer, state
+from tests.support.target import RestoreScenario, end, head, picture, row, singer, state
 
 FIRST, SECOND = 101, 102
 
@@ -116,7 +117,7 @@ class TestForeign:
     """Rows as warehouses and files give them back."""
 
     @staticmethod
-    def restored(scenario: RestoreScenario, change: Callable[[Records], Records]) -> Run:
+    def restored(scenario: RestoreScenario, change: Callable[[Records], Records]) -> CommandResult:
         before, records = scenario.state(), scenario.records()
         for image in scenario.images(FIRST)[:2]:
             scenario.sandbox.delete_image(image["id"])
@@ -222,7 +223,7 @@ class TestChosenProducts:
     def listed(product_id: int, count: int | None = 0) -> dict[str, Any]:
         return row({"store_hash": "sandbox", "id": product_id, "image_count": count}, "products")
 
-    def missing(self, run: Run) -> list[int]:
+    def missing(self, run: CommandResult) -> list[int]:
         return [each["product_id"] for each in run.rows if each.get("reason") == self.MISSING]
 
     @pytest.mark.parametrize("mode", [{}, {"dry_run": True}, {"mode": "mirror", "max_deletes": 9}])

@@ -10,7 +10,8 @@ import pytest
 
 from bigcommerce_sandbox import SandboxServer
 from target_bc_images import planning
-from tests.support.target import RestoreScenario, Run, end, head, picture, row, singer
+from tests.support.commands import CommandResult
+from tests.support.target import RestoreScenario, end, head, picture, row, singer
 
 FIRST, SECOND, THIRD = 101, 102, 103
 
@@ -213,7 +214,7 @@ class TestProductThatIsFull:
 class TestMirrorRefuses:
     """Every doubt about the input leaves all images where they are."""
 
-    def check(self, scenario: RestoreScenario, data: bytes, code: int, words: str, **settings: Any) -> Run:
+    def check(self, scenario: RestoreScenario, data: bytes, code: int, words: str, **settings: Any) -> CommandResult:
         run = scenario.restore(data, mode="mirror", **{"max_deletes": 100, **settings})
         assert run.code == code
         assert words in run.err

@@ -19,7 +19,8 @@ from bc_images.errors import BcImagesError
 from bigcommerce_sandbox import SandboxServer
 from tests.cli.test_verify import Verifier
 from tests.support import commands
-from tests.support.target import RestoreScenario, end, head, kept_signals, row, singer, state
+from tests.support.commands import restored_handlers
+from tests.support.target import RestoreScenario, end, head, row, singer, state
 
 FIRST, SECOND = 101, 102
 NOTHING = "nothing was written to the store"
@@ -61,7 +62,7 @@ class TestPacked:
         more: list[str] = [] if way == "stdin" else ["--input", str(path)]
         stdin = data if way == "stdin" else b""
         ended = commands.run("target-bc-images", "--config", config, *more, stdin=stdin, cwd=scenario_v3.folder)
-        assert (ended.returncode, scenario_v3.state()) == (0, before), ended.stderr
+        assert (ended.code, scenario_v3.state()) == (0, before), ended.err
 
     @pytest.mark.parametrize("pack", PACKED)
     def test_verify_and_check_read_it(self, scenario_v3: RestoreScenario, pack: Callable[[bytes], bytes]) -> None:
@@ -69,7 +70,7 @@ class TestPacked:
         verifier.backup.write_bytes(pack(verifier.backup.read_bytes()))
         assert verifier()[0] == 0
         ended = commands.run("bc-images", "check", f"--file-store={scenario_v3.config['file_store']}", verifier.backup)
-        assert (ended.returncode, b"0 missing" in ended.stdout) == (0, True)
+        assert (ended.code, "0 missing" in ended.out) == (0, True)
 
     @pytest.mark.parametrize("pack", PACKED)
     def test_an_archive_is_made_of_it_and_given_back(
@@ -78,9 +79,9 @@ class TestPacked:
         data = scenario_v3.backup()
         config = scenario_v3.folder / "archive.json"
         config.write_text(json.dumps({"file_store": scenario_v3.config["file_store"]}))
-        assert commands.run("target-singer-archive", "--config", config, stdin=pack(data)).returncode == 0
+        assert commands.run("target-singer-archive", "--config", config, stdin=pack(data)).code == 0
         back = commands.run("tap-singer-archive", "--config", config)
-        assert back.stdout.splitlines() == [line for line in data.splitlines() if b'"STATE"' not in line]
+        assert back.out.encode().splitlines() == [line for line in data.splitlines() if b'"STATE"' not in line]
 
 
 class TestUnreadable:
@@ -102,7 +103,7 @@ class TestUnreadable:
         verifier.backup.write_bytes(spoil(verifier.backup.read_bytes()))
         code, (line,) = verifier()
         ended = commands.run("bc-images", "check", f"--file-store={scenario_v3.config['file_store']}", verifier.backup)
-        for exit_code, said in ((code, line), (ended.returncode, ended.stderr.decode())):
+        for exit_code, said in ((code, line), (ended.code, ended.err)):
             assert exit_code == 3
             assert str(verifier.backup) in said
             assert reason in said
@@ -186,9 +187,9 @@ class TestNesting:
                 "bc-images", "check", f"--file-store={scenario_v3.config['file_store']}", verifier.backup
             )
             for ended in (archived, checked):
-                assert ended.returncode in {0, 1, 3}
-                assert b"bug" not in ended.stderr
-                assert len(ended.stderr.splitlines()) <= 2
+                assert ended.code in {0, 1, 3}
+                assert "bug" not in ended.err
+                assert len(ended.err.splitlines()) <= 2
 
 
 class TestNumbers:
@@ -218,7 +219,7 @@ class TestNumbers:
         line = {"action": "create", "status": "failed", "product_id": FIRST, "source_id": 2**63, "target_id": 2**63}
         done = {**line, "status": "done", "source_id": 2**64 - 1}
         scenario_v3.report.write_bytes(singer({**line, "record": record}, done, {"summary": {}}))
-        with kept_signals():
+        with restored_handlers():
             result = CliRunner().invoke(retry, [str(scenario_v3.report), "--config", str(config_of(scenario_v3))])
         assert isinstance(result.exception, BcImagesError), result.exception
         assert result.exception.exit_code == 1
@@ -251,7 +252,7 @@ class TestCharactersAndNumbers:
         verifier.backup.write_bytes(data)
         assert verifier()[0] == 0
         ended = commands.run("bc-images", "check", f"--file-store={scenario_v3.config['file_store']}", verifier.backup)
-        assert (ended.returncode, b"a broken character, read as U+FFFD" in ended.stderr) == (0, True)
+        assert (ended.code, "a broken character, read as U+FFFD" in ended.err) == (0, True)
 
     @pytest.mark.parametrize("number", [b"1e999", b"-Infinity", b"9" * 400])
     def test_a_number_beyond_all_measure(self, scenario_v3: RestoreScenario, number: bytes) -> None:
@@ -294,8 +295,8 @@ class TestUndo:
         else:
             path.write_bytes(whole + b'{"type":"ACTIVATE_VERSION","stream"'[:-cut])
             ended = commands.run("target-bc-images", "--config", config_of(scenario_v3), "--input", path)
-            assert ended.returncode == 0, ended.stderr
-            assert b"everything before it counts" in ended.stderr
+            assert ended.code == 0, ended.err
+            assert "everything before it counts" in ended.err
         assert scenario_v3.state() == before
 
     def test_a_mirror_deletes_nothing_on_it(self, scenario_v3: RestoreScenario) -> None:
@@ -338,8 +339,8 @@ class TestUndo:
         assert scenario_v3.state() == before
         assert Verifier(scenario_v3)(backup=path)[0] == 0
         ended = commands.run("bc-images", "check", f"--file-store={scenario_v3.config['file_store']}", path)
-        assert ended.returncode in {0, 1}
-        assert b"everything before it counts" in ended.stderr
+        assert ended.code in {0, 1}
+        assert "everything before it counts" in ended.err
 
     def test_any_other_file_is_damaged(self, scenario_v3: RestoreScenario) -> None:
         run = scenario_v3.restore(scenario_v3.backup()[:-20])

@@ -16,7 +16,8 @@ from bc_images import schema
 from bc_images.bigcommerce.mapping import Record
 from bc_images.normalize import deleted, stream_kind
 from target_bc_images.records import RecordValidator
-from tests.support.target import RestoreScenario, Run, end, head, row, singer, state
+from tests.support.commands import CommandResult
+from tests.support.target import RestoreScenario, end, head, row, singer, state
 
 FIRST, SECOND = 101, 102
 COLUMNS = tuple(schema.load("product_images")["properties"])
@@ -34,7 +35,7 @@ def damage(scenario: RestoreScenario) -> None:
 
 def restored(
     scenario: RestoreScenario, change: Callable[[Record], Record], stream: str = "product_images", **settings: Any
-) -> Run:
+) -> CommandResult:
     """Damage the store and restore it from records that were changed; make sure that it is as it was."""
     before, records = scenario.state(), scenario.records()
     damage(scenario)

@@ -17,7 +17,8 @@ from bc_images.cli.retry import retry
 from bc_images.cli.verify import verify
 from bc_images.errors import BcImagesError
 from bigcommerce_sandbox import SandboxServer
-from tests.support.target import RestoreScenario, Run, end, head, kept_signals, picture, row, singer
+from tests.support.commands import CommandResult, restored_handlers
+from tests.support.target import RestoreScenario, end, head, picture, row, singer
 
 FIRST = 101
 STOPS = {
@@ -33,7 +34,7 @@ def invoke(command: Any, *arguments: str, config: dict[str, Any], folder: Path) 
     """Return the exit code of a command, and what it has written."""
     settings = folder / "config.json"
     settings.write_text(json.dumps(config))
-    with kept_signals():
+    with restored_handlers():
         result = CliRunner().invoke(command, [*arguments, "--config", str(settings)])
     if isinstance(result.exception, BcImagesError):
         return result.exception.exit_code, f"{result.output}{result.exception}"
@@ -53,7 +54,7 @@ def stop_after(scenario: RestoreScenario, writes: int, ended: threading.Event) -
     threading.Thread(target=watch, daemon=True).start()
 
 
-def until_done(scenario: RestoreScenario, run: Run, backup: bytes, **config: Any) -> None:
+def until_done(scenario: RestoreScenario, run: CommandResult, backup: bytes, **config: Any) -> None:
     """Retry until the exit code is 0, and compare."""
     (scenario.folder / "backup.singer").write_bytes(backup)
     settings = {**scenario.config, **config}
