@@ -31,11 +31,13 @@ from singer_sdk.mapper import SameRecordTransform, StreamMap
 from singer_sdk.schema.source import SchemaDirectory
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL, StreamMetadata
 
+from bc_images.bigcommerce import capabilities
 from bc_images.bigcommerce.mapping import Record
 from bc_images.cli.exit import OutputClosedError
 from bc_images.errors import BcImagesError, SettingsError
 from bc_images.progress import Progress, Sample
 from bc_images.schema import SCHEMAS_DIR
+from bc_images.settings import Settings
 from bc_images.singer.writer import Envelope
 from bc_images.units import counted
 from tap_bc_images.bookmarks import Changes, FullTableProgress
@@ -102,9 +104,12 @@ class CatalogStream(Stream):
         metadata = super().metadata
         # Not by index, which would make an entry where the catalog has none, and so deselect the stream.
         root = metadata.get(())
-        if isinstance(root, StreamMetadata) and self.replication_keys and self.config.get("api_version") != "v2":
+        if isinstance(root, StreamMetadata) and self.replication_keys and self._reports_date_modified():
             root.valid_replication_keys = list(self.replication_keys)
         return metadata
+
+    def _reports_date_modified(self) -> bool:
+        return capabilities(self.config.get("api_version", Settings.default("api_version"))).reports_date_modified
 
     def apply_catalog(self, catalog: Catalog) -> None:
         """Take over what the catalog asks for.
@@ -125,7 +130,7 @@ class CatalogStream(Stream):
         if self.replication_method == REPLICATION_INCREMENTAL:
             if not self.replication_keys:
                 raise SettingsError(f"{self.name} can only be replicated FULL_TABLE: change the catalog.")
-            if self.config.get("api_version") == "v2":
+            if not self._reports_date_modified():
                 raise SettingsError("INCREMENTAL needs api_version v3: V2 does not tell when an image was changed.")
             self.replication_key = self.replication_key or self.replication_keys[0]
             if self.replication_key not in self.replication_keys:

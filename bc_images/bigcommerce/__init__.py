@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bc_images.bigcommerce.client import (
     PAGE_SIZE,
+    Capabilities,
     FileSource,
     ImageSource,
     Product,
@@ -12,10 +13,11 @@ from bc_images.bigcommerce.client import (
     UrlSource,
     WebDavSource,
 )
-from bc_images.bigcommerce.factory import open_store
+from bc_images.bigcommerce.factory import capabilities, open_store
 
 __all__ = [
     "PAGE_SIZE",
+    "Capabilities",
     "FileSource",
     "ImageSource",
     "Product",
@@ -23,5 +25,6 @@ __all__ = [
     "StoreClient",
     "UrlSource",
     "WebDavSource",
+    "capabilities",
     "open_store",
 ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, ClassVar, Protocol
 
 from bc_images.bigcommerce.mapping import InvalidImage, Record
 from bc_images.settings import Settings
 
 __all__ = [
     "PAGE_SIZE",
+    "Capabilities",
     "FileSource",
     "ImageSource",
     "Product",
@@ -72,6 +73,19 @@ class WebDavSource:
 ImageSource = UrlSource | FileSource | WebDavSource
 
 
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What one API version offers and another does not.
+
+    Attributes:
+        accepts_image_bytes: `create` and `replace` take a `FileSource`.
+        reports_date_modified: images have the time of their last change.
+    """
+
+    accepts_image_bytes: bool
+    reports_date_modified: bool
+
+
 class StoreClient(Protocol):
     """What a full scan reads and a restore writes. Every method may raise the errors of `bc_images.errors`.
 
@@ -79,6 +93,7 @@ class StoreClient(Protocol):
     """
 
     settings: Settings
+    capabilities: ClassVar[Capabilities]
 
     @property
     def quota_left(self) -> int | None:
@@ -92,6 +107,9 @@ class StoreClient(Protocol):
 
     def count_products(self) -> int:
         """Return how many products the store has."""
+
+    def product_id_at(self, position: int) -> int | None:
+        """Return the id of the product at this position in id order, from 0; None past the end."""
 
     def scan(self, first: int = 1, last: int | None = None) -> Iterator[Product]:
         """Yield every product with an id from `first` to `last`, in id order, with all its images.

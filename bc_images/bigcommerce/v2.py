@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
-from bc_images.bigcommerce.client import PAGE_SIZE, FileSource, ImageSource, Product, SkuMatches, UrlSource
+from bc_images.bigcommerce.client import (
+    PAGE_SIZE,
+    Capabilities,
+    FileSource,
+    ImageSource,
+    Product,
+    SkuMatches,
+    UrlSource,
+)
 from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v2, misfit, utc_from_rfc2822
 from bc_images.bigcommerce.pagination import read_pages
 from bc_images.bigcommerce.request_body import json_fields
@@ -34,6 +42,8 @@ __all__ = ["V2Client"]
 
 class V2Client:
     """The `StoreClient` protocol over V2."""
+
+    capabilities: ClassVar = Capabilities(accepts_image_bytes=False, reports_date_modified=False)
 
     def __init__(self, client: HttpClient) -> None:
         self.settings = client.settings
@@ -62,6 +72,11 @@ class V2Client:
         """Return how many products the store has."""
         path = "/v2/products/count"
         return count(self._client.get(path), path)
+
+    def product_id_at(self, position: int) -> int | None:
+        """Read a page of one product; V2 lists them in id order."""
+        rows = self._product_rows({"include": "id", "page": position + 1}, 0, None, limit=1)
+        return rows[0]["id"] if rows else None
 
     def scan(self, first: int = 1, last: int | None = None) -> Iterator[Product]:
         """Walk the products by id and fetch the images of several at once.
@@ -193,10 +208,12 @@ class V2Client:
             yield from map(self._product, page)
             page = following.result()
 
-    def _product_rows(self, query: Mapping[str, Any], after: int, last: int | None) -> list[dict[str, Any]]:
+    def _product_rows(
+        self, query: Mapping[str, Any], after: int, last: int | None, limit: int = PAGE_SIZE
+    ) -> list[dict[str, Any]]:
         path = "/v2/products"
         try:
-            answer = self._client.get(path, {**query, "limit": PAGE_SIZE})
+            answer = self._client.get(path, {**query, "limit": limit})
         except RequestRejected as error:
             raise unreadable(error) from error
         rows = objects([] if answer is None else answer, path)

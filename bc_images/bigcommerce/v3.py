@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
-from bc_images.bigcommerce.client import PAGE_SIZE, FileSource, ImageSource, Product, SkuMatches, UrlSource
+from bc_images.bigcommerce.client import (
+    PAGE_SIZE,
+    Capabilities,
+    FileSource,
+    ImageSource,
+    Product,
+    SkuMatches,
+    UrlSource,
+)
 from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v3, misfit, utc_from_iso
 from bc_images.bigcommerce.pagination import read_pages
 from bc_images.bigcommerce.range_scan import Page, sweep
@@ -42,6 +50,8 @@ _LONGEST_LIST = 4000  # characters of an address that a list of SKUs may take
 class V3Client:
     """The `StoreClient` protocol over V3."""
 
+    capabilities: ClassVar = Capabilities(accepts_image_bytes=True, reports_date_modified=True)
+
     def __init__(self, client: HttpClient) -> None:
         self.settings = client.settings
         self._client = client
@@ -74,6 +84,10 @@ class V3Client:
         """Return how many products the store has."""
         return self._product_page({"limit": 1, "include_fields": "id"}).total
 
+    def product_id_at(self, position: int) -> int | None:
+        """Read a page of one product."""
+        return self._product_id_at(0, None, position)
+
     def scan(self, first: int = 1, last: int | None = None) -> Iterator[Product]:
         """Walk the products by id, several ranges at once; a long image list is read through its own endpoint."""
 
@@ -82,13 +96,8 @@ class V3Client:
             self._fill_long_lists(page.products)
             return page
 
-        def find_rank(after: int, before: int | None, rank: int) -> int | None:
-            query = {**_between(after, before), "limit": 1, "page": rank + 1, "include_fields": "id"}
-            rows = self._product_page(query, after, before).products
-            return rows[0]["id"] if rows else None
-
         before = None if last is None else last + 1
-        with closing(sweep(fetch_page, find_rank, first - 1, before, self.settings.concurrency)) as rows:
+        with closing(sweep(fetch_page, self._product_id_at, first - 1, before, self.settings.concurrency)) as rows:
             yield from map(self._product, rows)
 
     def products(self, ids: Sequence[int]) -> Iterator[Product]:
@@ -254,6 +263,12 @@ class V3Client:
                 return Page(rows, total, rows[-1]["id"] if rows else after, is_last)
             # None of those that are there: something was deleted between the store's counting and its reading.
         raise misfit(_PRODUCTS, f"an empty page, of {total} products in all")
+
+    def _product_id_at(self, after: int, before: int | None, position: int) -> int | None:
+        """Return the id at a position, from 0, among the products with ``after < id < before``."""
+        query = {**_between(after, before), "limit": 1, "page": position + 1, "include_fields": "id"}
+        rows = self._product_page(query, after, before).products
+        return rows[0]["id"] if rows else None
 
     def _fill_long_lists(self, rows: list[dict[str, Any]]) -> None:
         """Read image lists that are missing, or may not be embedded whole (not documented), through their own route."""

@@ -7,14 +7,11 @@ import logging
 import os
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 import click
 
 from bc_images.bigcommerce import open_store
-from bc_images.bigcommerce.transport import HttpClient
 from bc_images.config import checked, from_environment, settings_files
-from bc_images.errors import UnexpectedResponse
 from bc_images.progress import Progress, Sample
 from bc_images.settings import PROPERTIES, Settings
 from tap_bc_images.settings import PROPERTIES as TAP_PROPERTIES
@@ -39,14 +36,16 @@ def shards(count: int, configs: tuple[str, ...]) -> None:
     properties = {**PROPERTIES, **TAP_PROPERTIES}
     given = {**settings_files(configs), **from_environment(_PREFIX, properties, os.environ)}
     settings = Settings.from_config(checked(given, {"type": "object", "properties": properties}))
-    client = HttpClient(settings)
+    store = open_store(settings)
     try:
-        total = open_store(settings, client).count_products()
+        total = store.count_products()
         ends = set[int | None]()
         with Progress("shards", count, lambda: Sample(len(ends)), logger, unit="shard", prints_text=True):
-            ends.update(_id_at(client, rank - 1) for number in range(1, count) if (rank := total * number // count))
+            ends.update(
+                store.product_id_at(rank - 1) for number in range(1, count) if (rank := total * number // count)
+            )
     finally:
-        client.close()
+        store.close()
     click.echo(json.dumps(list(_between(sorted(end for end in ends if end is not None)))))
 
 
@@ -56,23 +55,3 @@ def _between(ends: list[int]) -> Iterator[dict[str, int]]:
         low = {} if before is None else {"product_id_min": before + 1}
         high = {} if end is None else {"product_id_max": end}
         yield {**low, **high}
-
-
-def _id_at(client: HttpClient, rank: int) -> int | None:
-    """Return the id of the product at that place, from 0; None past the end.
-
-    Any order that the store may have would do: where the shards meet is of no consequence.
-    """
-    if client.settings.api_version == "v3":
-        path, query = "/v3/catalog/products", {"sort": "id", "include_fields": "id", "limit": 1, "page": rank + 1}
-    else:
-        path, query = "/v2/products", {"include": "id", "limit": 1, "page": rank + 1}
-    answer: Any = client.get(path, query)
-    try:
-        rows = (answer or {"data": []})["data"] if client.settings.api_version == "v3" else answer or []
-        found = rows[0]["id"] if rows else None
-    except (KeyError, TypeError, IndexError) as error:
-        raise UnexpectedResponse(f"GET {path}: the answer is no list of products. Nothing was guessed.") from error
-    if found is not None and type(found) is not int:
-        raise UnexpectedResponse(f"GET {path}: a product's id is no number. Nothing was guessed.")
-    return found

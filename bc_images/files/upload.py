@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from bc_images.bigcommerce import FileSource, ImageSource, UrlSource, WebDavSource
+from bc_images.bigcommerce import FileSource, ImageSource, UrlSource, WebDavSource, capabilities
 from bc_images.bigcommerce.mapping import Record, file_name
 from bc_images.errors import FileUnavailable, RequestRejected, SettingsError
 from bc_images.files.http_download import HttpDownloader
@@ -63,12 +63,13 @@ class Uploader:
         webdav_password: str | None = "",
     ) -> None:
         self._settings = settings
+        self._accepts_bytes = capabilities(settings.api_version).accepts_image_bytes
         self._files = files
         self._url_policy = UrlPolicy(settings)
         self._file_store_public_url = _public_address(file_store_public_url or "", self._url_policy)
         has_user = bool(webdav_username and webdav_password)
         self._webdav = WebDAV(settings, webdav_username or "", webdav_password or "") if has_user else None
-        if upload_method == "multipart" and settings.api_version == "v2":
+        if upload_method == "multipart" and not self._accepts_bytes:
             raise SettingsError(
                 "upload_method multipart needs api_version v3: V2 takes no picture bytes. Use webdav or url."
             )
@@ -84,7 +85,7 @@ class Uploader:
         """Return the first way that `upload_method` allows, as `method_for` names it."""
         if upload_method in {"multipart", "webdav"}:
             return upload_method
-        if upload_method == "auto" and self._settings.api_version == "v3":
+        if upload_method == "auto" and self._accepts_bytes:
             return "multipart"
         if upload_method == "auto" and self._webdav is not None:
             return "webdav"
@@ -115,7 +116,7 @@ class Uploader:
 
     def _advice(self) -> str:
         """Say what to set where no address of a picture can be had."""
-        if self._settings.api_version == "v3":
+        if self._accepts_bytes:
             return "Set file_store_public_url, or upload_method to auto"
         ways = "set webdav_username and webdav_password, or file_store_public_url, or use api_version v3"
         return f"V2 takes no bytes: {ways}"

@@ -97,6 +97,12 @@ def test_products_without_an_image_end_nothing(connection: Connection) -> None:
     assert [(product.sku, len(product.images)) for product in swept if product.images] == [("LAST", 1)]
 
 
+def test_products_by_position(connection: Connection) -> None:
+    connection.renew(3)
+    store = connection.store
+    assert [store.product_id_at(position) for position in range(4)] == [*connection.product_ids(), None]
+
+
 @pytest.mark.parametrize("images", [249, 250, 251, 500, 501, 1000])
 def test_long_image_lists_are_complete(connection: Connection, images: int) -> None:
     connection.renew(3, 1)
