@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-
-import orjson
-
 from bc_images.bigcommerce import Product
 from bc_images.bigcommerce.mapping import Record
+from bc_images.tempfiles import JsonLines
 
 __all__ = ["ProductBuffer", "product_record"]
 
@@ -25,23 +21,10 @@ def product_record(product: Product, store_hash: str) -> Record:
     }
 
 
-class ProductBuffer:
-    """Records of the stream ``products``, one by one into a nameless temporary file, and back in the same order."""
+class ProductBuffer(JsonLines):
+    """Records of the stream ``products``, in a temporary file."""
 
     def __init__(self) -> None:
+        super().__init__("the products")
         self.too_few = False
-        """Whether the sweep saw less than the store counts."""
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-
-    def add(self, record: Record) -> None:
-        """Append one record."""
-        self._file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
-
-    def __iter__(self) -> Iterator[Record]:
-        self._file.seek(0)
-        for line in self._file:
-            yield orjson.loads(line)
-
-    def close(self) -> None:
-        """Forget everything."""
-        self._file.close()
+        """Whether the store counts more products than were read."""

@@ -6,7 +6,6 @@ restore created, and only on the products that the file lists.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ import orjson
 
 from bc_images import schema
 from bc_images.bigcommerce.mapping import Record
+from bc_images.durable import fsync_dir, fsync_file
 from bc_images.errors import FatalError
 from bc_images.jsonl import UNDO
 from bc_images.private_files import create_private
@@ -94,10 +94,9 @@ class UndoWriter:
                 _line(file, type="RECORD", stream="product_images", record=record)
         # After every batch: cut short by a crash, the file still says that it is whole as far as it goes.
         _line(file, type="ACTIVATE_VERSION", stream="product_images", version=self._version)
-        file.flush()
-        os.fsync(file.fileno())
+        fsync_file(file)
         if begins:
-            _sync_folder(self.path.parent)
+            fsync_dir(self.path.parent)
 
     def close(self) -> None:
         """Close the file, if one was needed."""
@@ -112,13 +111,3 @@ def _sku(plan: ProductPlan) -> str | None:
 
 def _line(file: BinaryIO, **message: Any) -> None:
     file.write(orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name durable; Windows has no way to."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Self
 import orjson
 
 from bc_images.bigcommerce.mapping import Record
+from bc_images.durable import fsync_file, rename
 from bc_images.errors import FatalError, SettingsError
 from bc_images.private_files import create_private, make_private_folder
 from bc_images.regular_files import FileProblem, file_problem, open_output
@@ -295,11 +296,12 @@ class Report:
     def _publish(self) -> None:
         with self._wrap_os_errors():
             if self._file is not None and self._path is not None:
-                self._file.flush()
-                if self._partial is not None:
-                    os.fsync(self._file.fileno())
+                if self._partial is None:
+                    self._file.flush()
+                else:
+                    fsync_file(self._file)
                     self._file.close()
-                    self._partial.replace(self._path)
+                    rename(self._partial, self._path)
 
     @contextmanager
     def _wrap_os_errors(self) -> Iterator[None]:

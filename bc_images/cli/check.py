@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,10 @@ import click
 from bc_images import progress
 from bc_images.errors import InvalidInput
 from bc_images.files.audit import Audit, Finding
-from bc_images.files.index import listed_on_disk
 from bc_images.files.store import open_files
 from bc_images.redaction import redact
 from bc_images.sample import Sample
+from bc_images.tempfiles import disk_errors
 from bc_images.text import printable
 from bc_images.units import counted
 
@@ -78,7 +79,7 @@ def check(ctx: click.Context, file_store: str, sample: Sample, as_json: bool, ba
         counts[finding.kind] += 1
         click.echo(_json(finding) if as_json else _text(finding))
 
-    with listed_on_disk(), Audit(open_files(file_store)) as audit:
+    with disk_errors("the list of files", sqlite3.OperationalError), Audit(open_files(file_store)) as audit:
         with _shown("listing files", "file", None, lambda: audit.files, lambda: audit.bytes):
             audit.index_files()
         if backups:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from bc_images.files.store import CorruptFile, FileStore
 from bc_images.normalize import Normalizer, stream_kind
 from bc_images.regular_files import FileProblem
 from bc_images.sample import Sample
+from bc_images.tempfiles import temporary_database
 
 __all__ = ["Audit", "Finding"]
 
@@ -73,7 +73,7 @@ class Audit:
     def __init__(self, files: FileStore) -> None:
         self._store = files
         self._lock = threading.Lock()
-        self._db = sqlite3.connect("", isolation_level=None)
+        self._db = temporary_database()
         self._db.executescript(_TABLES)
         self._normalizer = Normalizer("product_images", skus=False)
         self.files = 0

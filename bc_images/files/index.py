@@ -5,16 +5,16 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from bc_images.errors import FatalError
 from bc_images.files.layout import DIGEST, OBJECTS, REFS, FileInfo, parse_ref, ref_key, ref_name
+from bc_images.tempfiles import disk_errors, temporary_database
 
 if TYPE_CHECKING:
     from bc_images.files.backends.base import Backend
 
-__all__ = ["FileIndex", "listed_on_disk"]
+__all__ = ["FileIndex"]
 
 
 def _rank(saved: FileInfo) -> int:
@@ -36,22 +36,6 @@ def _row(name: str, saved: FileInfo) -> dict[str, str | int | None]:
     }
 
 
-@contextmanager
-def listed_on_disk() -> Iterator[None]:
-    """Say in one line that a listing, kept in a temporary file of SQLite, finds no room.
-
-    Raises:
-        FatalError: it does not.
-    """
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        raise FatalError(
-            f"What the file store holds cannot be listed in a temporary file: {error}. "
-            "Make room for temporary files, or set TMPDIR."
-        ) from error
-
-
 class FileIndex:
     """The refs of one store, listed once and held in a nameless SQLite file: memory does not grow with the store.
 
@@ -71,9 +55,8 @@ class FileIndex:
         self._backend = backend
         self._store_hash = store_hash
         self._lock = threading.Lock()
-        with listed_on_disk():
-            # An empty name: a temporary file that SQLite deletes itself.
-            self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        with _disk_errors():
+            self._db = temporary_database()
             self._list()
 
     def _list(self) -> None:
@@ -137,7 +120,7 @@ class FileIndex:
         Raises:
             FatalError: there is no room for it in the listing.
         """
-        with self._lock, listed_on_disk():
+        with self._lock, _disk_errors():
             self._db.execute(
                 "INSERT OR REPLACE INTO refs VALUES"
                 " (:name, :sha256, :size, :type, :source, :defect, :generation, :rank)",
@@ -154,3 +137,7 @@ class FileIndex:
         """Let go of the temporary file."""
         with self._lock:
             self._db.close()
+
+
+def _disk_errors() -> AbstractContextManager[None]:
+    return disk_errors("the list of files", sqlite3.OperationalError)

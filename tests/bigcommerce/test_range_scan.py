@@ -297,7 +297,9 @@ def test_a_closed_spool_takes_no_more() -> None:
 
 def test_a_temporary_folder_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    with pytest.raises(FatalError, match=r"temporary folder .*missing cannot hold .*No such file.*TMPDIR"):
+    with pytest.raises(
+        FatalError, match=r"the pages read ahead to the temporary folder .*missing: No such file.*TMPDIR"
+    ):
         PageBuffer()
 
 

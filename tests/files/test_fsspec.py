@@ -291,7 +291,7 @@ def test_a_file_system_without_atomic_puts(tmp_path: Path) -> None:
 def test_no_room_for_collecting(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     files = open_files(s3)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    with pytest.raises(FileStoreError, match=r"cannot be collected in .*set TMPDIR"):
+    with pytest.raises(FileStoreError, match=r"Cannot write a picture to upload .*set TMPDIR"):
         files.add([picture("png")])
     if Path("/dev/full").exists():
 
@@ -300,6 +300,6 @@ def test_no_room_for_collecting(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
         monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
         monkeypatch.setattr(Path, "unlink", lambda _path: None)
-        with pytest.raises(FileStoreError, match=r"cannot be collected in /dev/full: No space left"):
+        with pytest.raises(FileStoreError, match=r"Cannot write a picture to upload .*: No space left"):
             files.add([png(200_000)])
     monkeypatch.undo()

@@ -189,7 +189,7 @@ def test_no_room_for_the_listing(files: FileStore, full_disk: None) -> None:
         for number in range(1000):
             refs.put(f"a/{number}.png", saved)
 
-    with pytest.raises(FatalError, match=r"cannot be listed in a temporary file: .*full\. Make room .* set TMPDIR"):
+    with pytest.raises(FatalError, match=r"Cannot write the list of files .*full\. Free some space .* set TMPDIR"):
         fill()
     files.close()
     for number in range(100):

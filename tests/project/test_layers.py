@@ -24,6 +24,7 @@ LAYERS = [
     "bc_images.units",
     "bc_images.json_repair",
     "bc_images.jsonl",
+    "bc_images.durable",
     "bc_images.tempfiles",
     "bc_images.concurrency",
     "bc_images.schema",

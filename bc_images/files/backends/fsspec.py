@@ -23,6 +23,7 @@ from bc_images.files.filesystem import EXTRAS, display_name, open_filesystem, sc
 from bc_images.files.layout import OBJECTS, REFS
 from bc_images.files.storage_errors import storage_error
 from bc_images.regular_files import FileProblem, NotRegularFile
+from bc_images.tempfiles import disk_full
 
 __all__ = ["FsspecBackend"]
 
@@ -68,7 +69,7 @@ class FsspecBackend:
         try:
             opened = tempfile.NamedTemporaryFile(prefix="bc-images-", delete=False)  # noqa: SIM115 - closed below
         except OSError as error:
-            raise _no_room(tempfile.gettempdir(), error) from error
+            raise _disk_full(error) from error
         try:
             yield _FsspecUpload(self, opened)
         finally:
@@ -282,7 +283,7 @@ class _FsspecUpload:
         try:
             self._opened.write(chunk)
         except OSError as error:
-            raise _no_room(self._opened.name, error) from error
+            raise _disk_full(error) from error
 
     def commit(self, key: str, size: int) -> None:
         """Send the file."""
@@ -290,7 +291,7 @@ class _FsspecUpload:
             self._opened.close()
             collected = Path(self._opened.name).stat().st_size
         except OSError as error:
-            raise _no_room(self._opened.name, error) from error
+            raise _disk_full(error) from error
         if collected != size:
             raise FileStoreError(f"{self._opened.name} kept {collected} of {size} bytes. Check this machine's disk.")
         self._bucket.put(self._opened.name, key, size, self._md5.digest())
@@ -304,8 +305,8 @@ def _problem(info: dict[str, Any]) -> FileProblem | None:
     return kinds.get(info["type"], FileProblem.SPECIAL)
 
 
-def _no_room(place: str, error: OSError) -> FileStoreError:
-    return FileStoreError(f"Pictures cannot be collected in {place}: {error.strerror}. Make room there, or set TMPDIR.")
+def _disk_full(error: OSError) -> FileStoreError:
+    return FileStoreError(disk_full("a picture to upload", error))
 
 
 def _md5(info: dict[str, Any]) -> bytes | None:

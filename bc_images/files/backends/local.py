@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bc_images.durable import fsync_dir
 from bc_images.errors import FileStoreError, FileUnavailable, SettingsError
 from bc_images.files.backends.base import CHUNK, Entry
-from bc_images.files.layout import OBJECTS, REFS
+from bc_images.files.layout import OBJECTS, REFS, TEMPORARY
 from bc_images.private_files import make_private_folder
 from bc_images.regular_files import FileProblem, file_problem, open_regular
 
@@ -22,7 +23,6 @@ __all__ = ["LocalBackend"]
 
 logger = logging.getLogger(__name__)
 
-TEMPORARY = "tmp"
 _DAY = 86_400  # seconds
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # the latter on Windows alone
 
@@ -150,16 +150,6 @@ class LocalBackend:
         with self._explained():
             return any((self.root / each).is_dir() for each in (OBJECTS, REFS))
 
-    def sync(self, folder: Path) -> None:
-        """Make the names in a folder durable."""
-        if os.name == "nt":  # has no such call, and does not need it
-            return
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
     def make(self, folder: Path, *, private: bool = False) -> None:
         """Create a folder with its parents, each name durable in the one above.
 
@@ -175,7 +165,7 @@ class LocalBackend:
                 make_private_folder(folder)
             else:
                 folder.mkdir(exist_ok=True)
-            self.sync(folder.parent)
+            fsync_dir(folder.parent)
         self._durable.add(folder)
 
     def _warn_of_obstacle(self, key: str) -> None:
@@ -273,7 +263,7 @@ class _LocalUpload:
                     self._folder.make_room(target)
                     self._path.replace(target)
                 self._path = None
-            self._folder.sync(target.parent)
+            fsync_dir(target.parent)
         except OSError as error:
             raise FileStoreError(self._folder.explain(error)) from error
 
