@@ -292,12 +292,12 @@ def _challenge(data: bytes) -> None:
 class _Backend:
     """A file store that lists some keys, and holds the same bytes in each object."""
 
-    label = "the files"
+    display_name = "the files"
 
     def __init__(self, content: bytes = b"", keys: tuple[str, ...] = ()) -> None:
         self._content, self._keys = content, keys
 
-    def names(self, _: str) -> Iterator[str]:
+    def keys(self, _: str) -> Iterator[str]:
         yield from self._keys
 
     def listing(self, _: str) -> Iterator[SimpleNamespace]:
@@ -326,7 +326,7 @@ def _locks(data: bytes) -> None:
 
 
 def _archive(data: bytes) -> None:
-    files = cast("Any", SimpleNamespace(backend=_Backend(data), label="the files"))
+    files = cast("Any", SimpleNamespace(backend=_Backend(data), display_name="the files"))
     seen = _Seen()
     for number, _, message in Archives(files, "store").messages("20250131T020000Z.singer.gz"):
         seen.add(number, message)
@@ -620,7 +620,7 @@ PARSERS: dict[str, Parser] = {
         _PRODUCTS_V3,
         _all("scan"),
         _all("products", [2, 3]),
-        _all("find", ["SKU"]),
+        _all("products_by_sku", ["SKU"]),
         lambda store: store.similar_skus("SKU"),
         share=0.3,
     ),
@@ -639,7 +639,7 @@ PARSERS: dict[str, Parser] = {
         "GET /v2/products",
         _PRODUCTS_V2,
         _all("scan"),
-        _all("find", ["SKU"]),
+        _all("products_by_sku", ["SKU"]),
         share=0.3,
         once=True,
     ),
