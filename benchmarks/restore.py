@@ -36,10 +36,10 @@ def _creates(folder: Path, products: int, times: int) -> list[Figure]:
             for image in _admin(url, "GET", "state?files=0")["images"]:
                 _admin(url, "DELETE", f"images/{image['id']}")
             _admin(url, "DELETE", "requests")
-            _admin(url, "POST", "switches", {"latency_ms": LATENCY})
+            _admin(url, "POST", "flags", {"latency_ms": LATENCY})
             state = str(folder / f"state-{run}")
             runs.append(once(ours(store, folder, folder / "backup.singer", file_store=files, state_dir=state)))
-            _admin(url, "POST", "switches", {"latency_ms": 0})
+            _admin(url, "POST", "flags", {"latency_ms": 0})
             sent = _admin(url, "GET", "requests")
             requests = len(sent)
             creates = sum(each["method"] == "POST" for each in sent)

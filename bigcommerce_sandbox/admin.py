@@ -14,7 +14,7 @@ from bigcommerce_sandbox.app import ADMIN
 from bigcommerce_sandbox.constants import STORE_HASH
 from bigcommerce_sandbox.control import BadControl
 from bigcommerce_sandbox.faults import BadScript
-from bigcommerce_sandbox.flags import BadSwitch
+from bigcommerce_sandbox.flags import BadFlag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ class Admin:
             Route("/reset", self._reset, methods=["POST"]),
             Route("/faults", self._faults, methods=["GET", "POST"]),
             Route("/late", self._carry_out_late, methods=["POST"]),
-            Route("/switches", self._switches, methods=["GET", "POST"]),
+            Route("/flags", self._flags, methods=["GET", "POST"]),
             Route("/quota", self._quota, methods=["POST"]),
             Route("/overrides", self._overrides),
             Route("/overrides/{kind}/{number:int}", self._override, methods=["PUT"]),
@@ -83,7 +83,7 @@ class Admin:
             Route("/images/{image_id:int}", self._image, methods=["PATCH", "DELETE"]),
             Route("/images/{image_id:int}/file", self._lose_file, methods=["DELETE"]),
         ]
-        handlers: dict[Any, Any] = dict.fromkeys((BadControl, BadScript, BadSwitch), _refuse)
+        handlers: dict[Any, Any] = dict.fromkeys((BadControl, BadScript, BadFlag), _refuse)
         return Starlette(routes=[Mount(ADMIN, routes=routes)], exception_handlers=handlers)
 
     async def _call(self, function: Callable[..., Any], *args: Any, **fields: Any) -> Any:
@@ -105,35 +105,35 @@ class Admin:
 
     async def _faults(self, request: Request) -> Response:
         if request.method == "POST":
-            given = await _object(request)
-            if not isinstance(given.get("script"), str) or not isinstance(given.get("match"), str | None):
+            body = await _object(request)
+            if not isinstance(body.get("script"), str) or not isinstance(body.get("match"), str | None):
                 raise BadControl("faults need a text 'script' and perhaps a text 'match'")
-            self._control.faults(given["script"], given.get("match"))
+            self._control.faults(body["script"], body.get("match"))
         return _json(self._control.fault_scripts())
 
     async def _carry_out_late(self, _: Request) -> Response:
         return _json({"done": await self._call(self._control.carry_out_late)})
 
-    async def _switches(self, request: Request) -> Response:
-        return _json(self._control.switch(**(await _object(request) if request.method == "POST" else {})))
+    async def _flags(self, request: Request) -> Response:
+        return _json(self._control.set_flags(**(await _object(request) if request.method == "POST" else {})))
 
     async def _quota(self, request: Request) -> Response:
-        units = (await _object(request)).get("eat")
+        units = (await _object(request)).get("consume")
         if not isinstance(units, int):
-            raise BadControl("quota needs an integer 'eat'")
-        return _json({"left": self._control.eat_quota(units)})
+            raise BadControl("quota needs an integer 'consume'")
+        return _json({"left": self._control.consume_quota(units)})
 
     async def _overrides(self, _: Request) -> Response:
         return _json(self._control.overrides())
 
     async def _override(self, request: Request) -> Response:
-        given = await _object(request)
-        if wrong := given.keys() - {"values", "missing", "row"}:
+        body = await _object(request)
+        if wrong := body.keys() - {"values", "missing", "row"}:
             raise BadControl(f"an override has 'values' and 'missing', or 'row', not {min(wrong)!r}")
-        values, missing = given.get("values", {}), given.get("missing", [])
+        values, missing = body.get("values", {}), body.get("missing", [])
         if not isinstance(values, dict) or not isinstance(missing, list):
             raise BadControl("an override needs an object 'values' and a list 'missing'")
-        row = {"row": given["row"]} if "row" in given else {}
+        row = {"row": body["row"]} if "row" in body else {}
         where = request.path_params["kind"], request.path_params["number"]
         await self._call(self._control.override, *where, missing=missing, **values, **row)
         return Response(status_code=204)

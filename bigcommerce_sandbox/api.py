@@ -11,7 +11,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from bigcommerce_sandbox.cdn import Cdn
 from bigcommerce_sandbox.constants import READ_ONLY_TOKEN, TOKEN, UNSCOPED_TOKEN
-from bigcommerce_sandbox.responses import Refused, Reply
+from bigcommerce_sandbox.responses import ApiError, Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.datastructures import FormData, Headers
     from starlette.requests import Request
 
-    from bigcommerce_sandbox.flags import Switches
+    from bigcommerce_sandbox.flags import Flags
     from bigcommerce_sandbox.image_rules import Rules
     from bigcommerce_sandbox.state import State
 
@@ -34,11 +34,11 @@ BIGGEST: Final = 2**62  # keeps page arithmetic within SQLite's integers
 
 
 @dataclass(frozen=True, slots=True)
-class Shop:
+class StoreContext:
     """What every handler works on."""
 
     state: State
-    switches: Switches
+    flags: Flags
     rules: Rules
     import_directory: Path
     url: str
@@ -53,7 +53,7 @@ class Call:
     ``discard`` asks the handler to answer as usual and undo what it wrote (fault ``n``).
     """
 
-    shop: Shop
+    context: StoreContext
     request: Request
     headers: Headers
     method: str
@@ -70,7 +70,7 @@ class Call:
         try:
             return dict(parse_qsl(text.decode("latin-1"), keep_blank_values=True, max_num_fields=200))
         except ValueError as error:
-            raise Refused(400, "The query string has too many parameters.") from error
+            raise ApiError(400, "The query string has too many parameters.") from error
 
     @property
     def media_type(self) -> str:
@@ -84,7 +84,7 @@ class Call:
         async for part in self.request.stream():
             size += len(part)
             if size > MAX_BODY:
-                raise Refused(413, "The request body is too large.", headers=((b"connection", b"close"),))
+                raise ApiError(413, "The request body is too large.", headers=((b"connection", b"close"),))
             parts.append(part)
         return b"".join(parts)
 
@@ -93,7 +93,7 @@ class Call:
         content = await self.body()
         boundary = parse_options_header(self.headers.get("content-type", ""))[1].get(b"boundary", b"")
         if not boundary or b"--" + boundary + b"--" not in content:  # the parser does not mind a missing end
-            raise Refused(status, "The multipart body is malformed.")
+            raise ApiError(status, "The multipart body is malformed.")
 
         async def chunks() -> AsyncGenerator[bytes]:
             yield content
@@ -102,7 +102,7 @@ class Call:
         try:
             return await MultiPartParser(self.headers, chunks(), max_files=20, max_fields=100).parse()
         except (MultiPartException, KeyError, UnicodeDecodeError, ValueError) as error:
-            raise Refused(status, "The multipart body is malformed.") from error
+            raise ApiError(status, "The multipart body is malformed.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +133,14 @@ class Routes:
         """The route of a path and its parameters, as text; None for a path that is not emulated."""
         parts = path[1:].split("/")
         for segments, route in self._by_length.get(len(parts), ()):
-            found: dict[str, str] = {}
+            parameters: dict[str, str] = {}
             for segment, part in zip(segments, parts, strict=True):
                 if segment[0] == "{":
-                    found[segment[1:-1]] = part
+                    parameters[segment[1:-1]] = part
                 elif segment != part:
                     break
             else:
-                return route, found
+                return route, parameters
         return None
 
 
@@ -159,11 +159,11 @@ def integer(text: str) -> int | None:
     return None
 
 
-def paging(query: Mapping[str, str], switches: Switches, bad: Callable[[str], Refused]) -> tuple[int, int]:
+def paging(query: Mapping[str, str], flags: Flags, bad: Callable[[str], ApiError]) -> tuple[int, int]:
     """(page, limit) of a query; ``bad`` makes the refusal of a value that is no integer.
 
     Anything below 1 counts as 1 (assumed). A limit over 250 is 413 (v2-conventions-2017.md, status codes) or is
-    cut to 250, by the switch ``limit_over_max``.
+    cut to 250, by the flag ``limit_over_max``.
     """
     values = []
     for name, default in (("page", 1), ("limit", DEFAULT_LIMIT)):
@@ -175,7 +175,7 @@ def paging(query: Mapping[str, str], switches: Switches, bad: Callable[[str], Re
         values.append(max(1, value))
     page, limit = values
     if limit > MAX_LIMIT:
-        if switches.limit_over_max == "413":
-            raise Refused(413, f"The limit parameter exceeds the maximum of {MAX_LIMIT}.")
+        if flags.limit_over_max == "413":
+            raise ApiError(413, f"The limit parameter exceeds the maximum of {MAX_LIMIT}.")
         limit = MAX_LIMIT
     return min(page, BIGGEST // 1000), limit

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from bigcommerce_sandbox.api import Shop
+    from bigcommerce_sandbox.api import StoreContext
     from bigcommerce_sandbox.dav import Dav
     from bigcommerce_sandbox.quota import Quota
 
@@ -38,10 +38,10 @@ def _page(status: int, title: str) -> Reply:
 
 
 class App:
-    """Sends each request to the API, the files, WebDAV or the admin routes, and spoils it as the script says."""
+    """Sends each request to the API, the files, WebDAV or the admin routes, and injects the faults of the script."""
 
-    def __init__(self, shop: Shop, quota: Quota, dav: Dav, admin: ASGIApp, faults: Faults) -> None:
-        self.shop = shop
+    def __init__(self, context: StoreContext, quota: Quota, dav: Dav, admin: ASGIApp, faults: Faults) -> None:
+        self.context = context
         self.quota = quota
         self.faults = faults
         self.overrides = Overrides()
@@ -75,18 +75,18 @@ class App:
             return 0
         waiting = list(self._late)
         for request in waiting:
-            asyncio.run_coroutine_threadsafe(self._do_late(request), self._loop).result()
+            asyncio.run_coroutine_threadsafe(self._finish_late(request), self._loop).result()
         return len(waiting)
 
-    async def _put_off(self, scope: Scope, receive: Receive) -> None:
+    async def _postpone(self, scope: Scope, receive: Receive) -> None:
         self._loop = asyncio.get_running_loop()
         request = (scope, await Request(scope, receive).body())
         self._late.append(request)
-        if self.shop.switches.late_ms:
-            seconds = self.shop.switches.late_ms / 1000
-            self._loop.call_later(seconds, lambda: asyncio.ensure_future(self._do_late(request)))
+        if self.context.flags.late_ms:
+            seconds = self.context.flags.late_ms / 1000
+            self._loop.call_later(seconds, lambda: asyncio.ensure_future(self._finish_late(request)))
 
-    async def _do_late(self, request: tuple[Scope, bytes]) -> None:
+    async def _finish_late(self, request: tuple[Scope, bytes]) -> None:
         """Do the work of a request, if it is still to be done."""
         if request not in self._late:
             return
@@ -102,8 +102,8 @@ class App:
         """Serve one request."""
         if scope["type"] != "http":
             return
-        if (refused := guard.refusal(scope)) is not None:
-            await _send(refused, send)
+        if (error := guard.refusal(scope)) is not None:
+            await _send(error, send)
             return
         path: str = scope["path"]
         if path.startswith(ADMIN):
@@ -114,22 +114,22 @@ class App:
         has_token = any(name == b"x-auth-token" for name, _ in scope["headers"])
         entry = [self._seen, method, path, scope["query_string"].decode("latin-1"), None, has_token]
         self.log.append(entry)
-        if self.shop.switches.latency_ms:
-            await asyncio.sleep(self.shop.switches.latency_ms / 1000)
+        if self.context.flags.latency_ms:
+            await asyncio.sleep(self.context.flags.latency_ms / 1000)
         api = path.startswith(router.PREFIX)
-        letter = self.faults.next(f"{method} {path}", api=api)
+        code = self.faults.next(f"{method} {path}", api=api)
         try:
-            if letter == ".":
+            if code == ".":
                 answer: Reply | None = await self._work(scope, receive, api=api)
             else:
-                answer = await self._spoiled(letter, scope, receive, api=api)
+                answer = await self._inject_fault(code, scope, receive, api=api)
         except ClientDisconnect:  # gone before its body was complete: nothing was done, nobody is waiting
             return
         if answer is None:
             await _hang_up(scope, receive)
             return
         entry[4] = answer.status
-        if letter == "t":
+        if code == "t":
             await _cut_off(answer, scope, receive, send)
             return
         await _send(answer, send)
@@ -139,54 +139,54 @@ class App:
         if not api:
             path: str = scope["path"]
             if path == DAV or path.startswith(DAV + "/"):
-                return await self._dav.answer(scope, receive, self.shop)
-            return await files.serve(self.shop, scope["method"], path, scope["query_string"])
+                return await self._dav.answer(scope, receive, self.context)
+            return await files.serve(self.context, scope["method"], path, scope["query_string"])
         if not self.quota.take():
             answer = _problem(429, "Too many requests")
         else:
-            answer = await router.answer(self.shop, scope, receive, discard=discard)
-            answer = self.overrides.shown(scope["path"], answer)
+            answer = await router.answer(self.context, scope, receive, discard=discard)
+            answer = self.overrides.apply(scope["path"], answer)
         return Reply(answer.status, answer.body, answer.headers + self.quota.headers())
 
-    async def _spoiled(self, letter: str, scope: Scope, receive: Receive, *, api: bool) -> Reply | None:
-        """The reply that a fault's letter stands for; None to close the connection without one."""
-        switches = self.shop.switches
-        if letter in "wltznoPefC":
-            return await self._worked(letter, scope, receive, api=api)
-        if letter == "p":
+    async def _inject_fault(self, code: str, scope: Scope, receive: Receive, *, api: bool) -> Reply | None:
+        """The reply of a fault code; None to close the connection without one."""
+        flags = self.context.flags
+        if code in "wltznoPefC":
+            return await self._fault_after_work(code, scope, receive, api=api)
+        if code == "p":
             await _until_gone(receive)
-        if letter == "L":
-            await self._put_off(scope, receive)
-        if letter in "pdL":
+        if code == "L":
+            await self._postpone(scope, receive)
+        if code in "pdL":
             return None
-        if letter == "Q":
+        if code == "Q":
             return _problem(429, "Too many requests")
-        if letter == "r":
-            return _problem(429, "Too many requests", (b"x-retry-after", b"%d" % switches.fault_retry_after))
-        if letter == "q":
+        if code == "r":
+            return _problem(429, "Too many requests", (b"x-retry-after", b"%d" % flags.fault_retry_after))
+        if code == "q":
             answer = _problem(429, "Too many requests")
-            answer.headers += self.quota.headers(switches.fault_reset_ms)
+            answer.headers += self.quota.headers(flags.fault_reset_ms)
             return answer
-        return self._with_rate(_REPLIES[letter](), api=api)
+        return self._with_rate(_REPLIES[code](), api=api)
 
-    async def _worked(self, letter: str, scope: Scope, receive: Receive, *, api: bool) -> Reply | None:
-        """The same for those letters where the work is done, or seems to be."""
-        answer = await self._work(scope, receive, api=api, discard=letter in "no")
-        if letter in "tn":
+    async def _fault_after_work(self, code: str, scope: Scope, receive: Receive, *, api: bool) -> Reply | None:
+        """The same for the codes whose work is done, or seems to be."""
+        answer = await self._work(scope, receive, api=api, discard=code in "no")
+        if code in "tn":
             return answer
-        if letter == "o":
+        if code == "o":
             is_of_one = answer.status == 200 and re.search(r"/images/\d+$", scope["path"])
             return await self._work({**scope, "method": "GET"}, receive, api=api) if is_of_one else answer
-        if letter == "z":
-            await asyncio.sleep(self.shop.switches.slow_ms / 1000)
+        if code == "z":
+            await asyncio.sleep(self.context.flags.slow_ms / 1000)
             return answer
-        if letter == "P":
+        if code == "P":
             await _until_gone(receive)
-        if letter == "C":
+        if code == "C":
             return self._with_rate(_REPLIES["c"](), api=api)
-        if letter in "ef":
-            return self._with_rate(reply(200) if letter == "e" else json_reply({"ok": True}), api=api)
-        return self._with_rate(_page(504, "504 Gateway Time-out"), api=api) if letter == "w" else None
+        if code in "ef":
+            return self._with_rate(reply(200) if code == "e" else json_reply({"ok": True}), api=api)
+        return self._with_rate(_page(504, "504 Gateway Time-out"), api=api) if code == "w" else None
 
     def _with_rate(self, answer: Reply, *, api: bool) -> Reply:
         if api:

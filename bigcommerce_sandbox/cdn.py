@@ -1,4 +1,4 @@
-"""The CDN in front of the originals: by the switch ``cdn`` it re-encodes pictures, as Cloudflare's Polish does.
+"""The CDN in front of the originals: by the flag ``cdn`` it re-encodes pictures, as Cloudflare's Polish does.
 
 Headers and statuses are those of Cloudflare's own documentation ("Cf-Polished statuses", "Polish compression"). What it
 does to the pictures of a store is assumed: JPEG and GIF are encoded again, PNG becomes WEBP, BMP, WBMP and XBM are not

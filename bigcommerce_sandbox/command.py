@@ -9,7 +9,7 @@ from threading import Event
 import click
 
 from bigcommerce_sandbox.faults import BadScript
-from bigcommerce_sandbox.flags import BadSwitch
+from bigcommerce_sandbox.flags import BadFlag
 from bigcommerce_sandbox.server import PortUnusable, SandboxServer
 from bigcommerce_sandbox.state import BadData
 
@@ -20,12 +20,12 @@ class Unusable(click.ClickException):
     exit_code = 2
 
 
-def _switches(given: tuple[str, ...]) -> dict[str, object]:
+def _flags(pairs: tuple[str, ...]) -> dict[str, object]:
     values: dict[str, object] = {}
-    for item in given:
+    for item in pairs:
         name, sign, value = item.partition("=")
         if not sign:
-            raise Unusable(f"--switch takes NAME=VALUE, not {item!r}.")
+            raise Unusable(f"--flag takes NAME=VALUE, not {item!r}.")
         values[name] = value
     return values
 
@@ -40,12 +40,12 @@ def _switches(given: tuple[str, ...]) -> dict[str, object]:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File that keeps the store; without it everything is in memory.",
 )
-@click.option("--faults", default="", help="Script of faults, a letter for each API request.")
+@click.option("--faults", default="", help="Script of fault codes, one for each API request.")
 @click.option("--latency", type=click.IntRange(0), help="Milliseconds added to each request.")
 @click.option("--quota", type=click.IntRange(1), help="Requests a window.")
 @click.option("--window", type=click.IntRange(1), help="Milliseconds of a window.")
 @click.option("--picture-bytes", type=click.IntRange(0), help="Exact size of each seeded picture.")
-@click.option("--switch", multiple=True, metavar="NAME=VALUE", help="Set a switch; see docs/sandbox.md. Repeatable.")
+@click.option("--flag", multiple=True, metavar="NAME=VALUE", help="Set a flag; see docs/sandbox.md. Repeatable.")
 def sandbox(
     port: int,
     products: int,
@@ -57,7 +57,7 @@ def sandbox(
     quota: int | None,
     window: int | None,
     picture_bytes: int | None,
-    switch: tuple[str, ...],
+    flag: tuple[str, ...],
 ) -> None:
     """Run a store that answers like BigCommerce, on this machine only.
 
@@ -68,15 +68,15 @@ def sandbox(
     Ends on Ctrl-C or SIGTERM.
     """
     named = {"latency_ms": latency, "quota": quota, "window_ms": window, "picture_bytes": picture_bytes}
-    switches = {name: value for name, value in named.items() if value is not None} | _switches(switch)
+    flags = {name: value for name, value in named.items() if value is not None} | _flags(flag)
     done = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
     try:
-        server = SandboxServer(products, images, seed, data, port, faults=faults, switches=switches)
+        server = SandboxServer(products, images, seed, data, port, faults=faults, flags=flags)
     except PortUnusable as error:
         raise Unusable(f"{error}. Try another --port.") from error
-    except (BadSwitch, BadScript, BadData) as error:
+    except (BadFlag, BadScript, BadData) as error:
         raise Unusable(f"{error}.") from error
     with server:
         click.echo(f"Sandbox store at {server.url} (store hash sandbox, token sandbox-token)")

@@ -86,7 +86,7 @@ class Control:
 
     def __init__(self, app: App, quota: Quota, defaults: tuple[int, int, int]) -> None:
         self._app = app
-        self._state = app.shop.state
+        self._state = app.context.state
         self._quota = quota
         self._stock = defaults
 
@@ -144,21 +144,21 @@ class Control:
     # ------------------------------------------------------------ setting
 
     def reset(self, products: int | None = None, images: int | None = None, seed: int | None = None) -> None:
-        """Begin again with a freshly seeded store: also the files, faults, log and quota; the switches stay.
+        """Begin again with a freshly seeded store: also the files, faults, log and quota; the flags stay.
 
         What is not given is as it was at the last seeding.
         """
-        given = (products, images, seed)
-        if any(value is not None and (not isinstance(value, int) or value < 0) for value in given):
+        values = (products, images, seed)
+        if any(value is not None and (not isinstance(value, int) or value < 0) for value in values):
             raise BadControl("products, images and seed are integers of 0 or more")
         self._stock = (
             self._stock[0] if products is None else products,
             self._stock[1] if images is None else images,
             self._stock[2] if seed is None else seed,
         )
-        switches = self._app.shop.switches
-        self._state.reseed(*self._stock, switches.picture_bytes, switches.seed_without_images)
-        root = self._app.shop.import_directory.parent.parent
+        flags = self._app.context.flags
+        self._state.reseed(*self._stock, flags.picture_bytes, flags.seed_without_images)
+        root = self._app.context.import_directory.parent.parent
         for entry in root.iterdir():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         make_folders(root)
@@ -166,7 +166,7 @@ class Control:
         self._app.forget_late()
         self._app.overrides.clear()
         self._app.clear_log()
-        self._app.shop.cdn.clear()
+        self._app.context.cdn.clear()
         self._quota.reset()
 
     def faults(self, script: str, match: str | None = None) -> None:
@@ -185,18 +185,18 @@ class Control:
         """Do the work that fault ``L`` has put off, now; returns how many requests that were."""
         return self._app.carry_out_late()
 
-    def switch(self, **values: object) -> dict[str, str | int]:
-        """Set switches; returns all of them. A changed quota begins a fresh window, a changed CDN an empty cache."""
-        self._app.shop.switches.set(values)
+    def set_flags(self, **values: object) -> dict[str, str | int]:
+        """Set flags; returns all of them. A changed quota begins a fresh window, a changed CDN an empty cache."""
+        self._app.context.flags.set(values)
         if "cdn" in values:
-            self._app.shop.cdn.clear()
+            self._app.context.cdn.clear()
         if values.keys() & {"quota", "window_ms"}:
             self._quota.reset()
-        return self._app.shop.switches.as_dict()
+        return self._app.context.flags.as_dict()
 
-    def eat_quota(self, units: int) -> int:
+    def consume_quota(self, units: int) -> int:
         """Let another app use units of the present window; returns what is left of it."""
-        return self._quota.eat(max(0, units))
+        return self._quota.consume(max(0, units))
 
     def override(self, kind: str, number: int, *, missing: Iterable[str] = (), **values: Any) -> None:
         """Let the API show a row of ``products`` or ``images`` otherwise than the store holds it.
@@ -233,7 +233,7 @@ class Control:
         """Delete a product with its images."""
         self._need_product(product_id)
         with self._state.write():
-            self._app.shop.rules.delete(self._state.images_of(product_id))
+            self._app.context.rules.delete(self._state.images_of(product_id))
             self._state.delete_product(product_id)
 
     def add_image(self, product_id: int, content: bytes, filename: str, **fields: Any) -> int:
@@ -294,7 +294,7 @@ class Control:
     def delete_image(self, image_id: int) -> None:
         """Delete an image, as the API does."""
         with self._state.write():
-            self._app.shop.rules.delete([self._need_image(image_id)])
+            self._app.context.rules.delete([self._need_image(image_id)])
 
     def lose_file(self, image_id: int, *, renditions: bool = False) -> None:
         """Lose the original of an image, which then answers 404; its row stays. ``renditions``: and these too."""

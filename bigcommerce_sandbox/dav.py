@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Message, Receive, Scope
 
-    from bigcommerce_sandbox.api import Shop
+    from bigcommerce_sandbox.api import StoreContext
 
 PREFIX: Final = "/dav"
 IMAGES: Final = "product_images"
@@ -66,7 +66,7 @@ class Dav:
         """Let the worker threads end."""
         self._app.executor.shutdown(wait=False)
 
-    async def answer(self, scope: Scope, receive: Receive, shop: Shop) -> Reply:
+    async def answer(self, scope: Scope, receive: Receive, context: StoreContext) -> Reply:
         """One request, its whole answer collected."""
         path: str = scope["path"]
         parts = path.split("/")
@@ -74,10 +74,10 @@ class Dav:
             if scope["method"] not in ("GET", "HEAD"):
                 return reply(501, b"Stored images can only be read in the sandbox's WebDAV.\n", TEXT)
             answer = await self._forward(scope, receive)  # which asks for the user, and has no such file
-            if answer.status == 404 and shop.switches.dav_originals == "on":
+            if answer.status == 404 and context.flags.dav_originals == "on":
                 image_file = "/".join(parts[3:])
                 loop = asyncio.get_running_loop()
-                content = await loop.run_in_executor(PAINTERS, shop.state.served_original, image_file)
+                content = await loop.run_in_executor(PAINTERS, context.state.served_original, image_file)
                 if content is not None:
                     return reply(200, content, b"application/octet-stream")
             return answer

@@ -1,4 +1,4 @@
-"""Scripted faults: one letter for each matching request, then everything passes."""
+"""Scripted faults: one code for each matching request, then everything passes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bigcommerce_sandbox.patterns import BadPattern, Patterns
 
 logger = logging.getLogger(__name__)
 
-FAULTS: Final[dict[str, str]] = {
+FAULT_CODES: Final[dict[str, str]] = {
     ".": "pass",
     "q": "429 with the rate headers (reset after `fault_reset_ms`)",
     "Q": "429 without any rate header: the platform is overloaded",
@@ -43,12 +43,12 @@ FAULTS: Final[dict[str, str]] = {
 
 
 class BadScript(ValueError):
-    """A fault script with an unknown letter, or a pattern that is no regular expression."""
+    """A fault script with an unknown code, or a pattern that is no regular expression."""
 
 
 @dataclass(slots=True)
 class _Script:
-    letters: str
+    codes: str
     match: str | None
     next: int = 0
 
@@ -65,38 +65,38 @@ class Faults:
         """End what searches the patterns."""
         self._patterns.close()
 
-    def script(self, letters: str, match: str | None = None) -> None:
+    def script(self, codes: str, match: str | None = None) -> None:
         """Set the script for ``match``, a regular expression searched in ``METHOD /path``.
 
         Without ``match`` it counts every API request. One script per ``match``: a new one replaces the old one,
         an empty one removes it, and an empty one without ``match`` removes all. White space in it is ignored.
         """
-        letters = "".join(letters.split())
-        unknown = sorted(set(letters) - set(FAULTS))
+        codes = "".join(codes.split())
+        unknown = sorted(set(codes) - set(FAULT_CODES))
         if unknown:
-            raise BadScript(f"unknown fault {unknown[0]!r}; there are: {' '.join(FAULTS)}")
+            raise BadScript(f"unknown fault code {unknown[0]!r}; there are: {' '.join(FAULT_CODES)}")
         if match is not None:
             try:
                 self._patterns.search(match, "")
             except BadPattern as error:
                 raise BadScript(f"{match!r} is not a regular expression that can be used: {error}") from error
         with self._lock:
-            if not letters and match is None:
+            if not codes and match is None:
                 self._scripts.clear()
                 return
             self._scripts.pop(match, None)
-            if letters:
-                self._scripts[match] = _Script(letters, match)
+            if codes:
+                self._scripts[match] = _Script(codes, match)
 
     def next(self, line: str, *, api: bool) -> str:
-        """The letter for this request; takes it from the newest script that matches and has letters left."""
+        """The fault code for this request, from the newest script that matches and has codes left."""
         if not self._scripts:
             return "."
         with self._lock:
             for script in reversed(list(self._scripts.values())):
-                if script.next < len(script.letters) and self._matches(script, line, api=api):
+                if script.next < len(script.codes) and self._matches(script, line, api=api):
                     script.next += 1
-                    return script.letters[script.next - 1]
+                    return script.codes[script.next - 1]
         return "."
 
     def _matches(self, script: _Script, line: str, *, api: bool) -> bool:
@@ -110,6 +110,6 @@ class Faults:
             return False
 
     def as_list(self) -> list[dict[str, str | None]]:
-        """Each script's match and the letters that are left."""
+        """Each script's match and the codes that are left."""
         with self._lock:
-            return [{"match": item.match, "left": item.letters[item.next :]} for item in self._scripts.values()]
+            return [{"match": item.match, "left": item.codes[item.next :]} for item in self._scripts.values()]

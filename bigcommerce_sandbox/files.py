@@ -14,7 +14,7 @@ from bigcommerce_sandbox.state import LOST_WITH_RENDITIONS
 from bigcommerce_sandbox.uploads import PAINTERS
 
 if TYPE_CHECKING:
-    from bigcommerce_sandbox.api import Shop
+    from bigcommerce_sandbox.api import StoreContext
 
 ORIGINALS: Final = "/product_images/"
 CDN: Final = f"/s-{STORE_HASH}/"
@@ -37,9 +37,9 @@ def _media_type(path: str) -> str:
     return media.MEDIA_TYPES.get(path.rpartition(".")[2].lower(), "application/octet-stream")
 
 
-def _in_dav(shop: Shop, path: str) -> bytes | None:
+def _in_dav(context: StoreContext, path: str) -> bytes | None:
     """A file of the WebDAV folders that are served publicly."""
-    root = shop.import_directory.parent
+    root = context.import_directory.parent
     try:
         found = (root / path).resolve()
         return found.read_bytes() if found.is_relative_to(root.resolve()) else None
@@ -47,43 +47,43 @@ def _in_dav(shop: Shop, path: str) -> bytes | None:
         return None
 
 
-def _original(shop: Shop, path: str, query: bytes) -> Reply:
+def _original(context: StoreContext, path: str, query: bytes) -> Reply:
     """An original, or a file of a WebDAV folder, as the CDN passes it on."""
     in_dav = path.partition("/")[0] in DAV_FOLDERS
-    content = _in_dav(shop, path) if in_dav else shop.state.served_original(path)
+    content = _in_dav(context, path) if in_dav else context.state.served_original(path)
     if content is None:
         return NOT_FOUND
     address = f"{path}?{query.decode('latin-1')}"
-    content, kind, headers = shop.cdn.serve(
-        shop.switches.cdn, shop.switches.cdn_marks, address, content, _media_type(path)
+    content, kind, headers = context.cdn.serve(
+        context.flags.cdn, context.flags.cdn_marks, address, content, _media_type(path)
     )
     answer = _file(content, kind)
     answer.headers += headers
     return answer
 
 
-def _pictured(shop: Shop, found: re.Match[str]) -> str | None:
-    """The file that a rendition's address shows: the image's present one, or by the switch one that lingers.
+def _pictured(context: StoreContext, found: re.Match[str]) -> str | None:
+    """The file that a rendition's address shows: the image's present one, or by the flag one that lingers.
 
     The time stamp in the address is not compared (assumed); of what lingers, nothing but the file name is.
     """
-    image = shop.state.image(int(found["image"]))
+    image = context.state.image(int(found["image"]))
     name = f"{found['base']}.{found['ext']}"
     is_image = image is not None and image.product_id == int(found["product"])
     if image is not None and is_image and image.image_file.rpartition("/")[2] == name:
         return image.image_file
-    if shop.switches.lingering_renditions == "on":
+    if context.flags.lingering_renditions == "on":
         query = "SELECT image_file FROM lingering WHERE substr(image_file, -length(?) - 1) = '/' || ?"
-        for (image_file,) in shop.state.rows(query, (name, name)):
+        for (image_file,) in context.state.rows(query, (name, name)):
             return str(image_file)
     return None
 
 
-def _rendition(shop: Shop, found: re.Match[str]) -> Reply:
-    image_file = _pictured(shop, found)
+def _rendition(context: StoreContext, found: re.Match[str]) -> Reply:
+    image_file = _pictured(context, found)
     width, height = int(found["width"]), int(found["height"])
-    content = shop.state.original(image_file) if image_file is not None and width and height else None
-    if image_file is not None and shop.state.lost(image_file) == LOST_WITH_RENDITIONS:
+    content = context.state.original(image_file) if image_file is not None and width and height else None
+    if image_file is not None and context.state.lost(image_file) == LOST_WITH_RENDITIONS:
         content = None
     if content is None:
         return NOT_FOUND
@@ -93,15 +93,15 @@ def _rendition(shop: Shop, found: re.Match[str]) -> Reply:
         return reply(415, b"This file is not a picture.\n", TEXT)
 
 
-async def serve(shop: Shop, method: str, path: str, query: bytes = b"") -> Reply:
+async def serve(context: StoreContext, method: str, path: str, query: bytes = b"") -> Reply:
     """Answer a request for a file; pictures are drawn and resized outside the event loop."""
     if method not in ("GET", "HEAD"):
         return reply(405, b"Method Not Allowed", TEXT, (b"allow", b"GET, HEAD"))
     loop = asyncio.get_running_loop()
     for prefix in (ORIGINALS, CDN + ORIGINALS[1:]):
         if path.startswith(prefix):
-            return await loop.run_in_executor(PAINTERS, _original, shop, path[len(prefix) :], query)
+            return await loop.run_in_executor(PAINTERS, _original, context, path[len(prefix) :], query)
     found = _RENDITION.fullmatch(path[len(CDN) :]) if path.startswith(CDN) else None
     if found is None:
         return NOT_EMULATED
-    return await loop.run_in_executor(PAINTERS, _rendition, shop, found)
+    return await loop.run_in_executor(PAINTERS, _rendition, context, found)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final, TypedDict
 from bigcommerce_sandbox import media
 
 if TYPE_CHECKING:
-    from bigcommerce_sandbox.flags import Switches
+    from bigcommerce_sandbox.flags import Flags
     from bigcommerce_sandbox.state import Image, State
 
 INT_MIN: Final = -2_147_483_648
 INT_MAX: Final = 2_147_483_647
-DESCRIPTION_CUT: Final = 255  # characters that are left by the switch description_rewrite=cut without a description_max
+DESCRIPTION_CUT: Final = 255  # characters that are left by the flag description_rewrite=cut without a description_max
 
 
 class Fields(TypedDict, total=False):
@@ -39,26 +39,26 @@ class Upload:
     content: bytes
 
 
-def rewrite(text: str, switches: Switches) -> str:
-    """Return what a store keeps of a description, by the switch ``description_rewrite``."""
-    match switches.description_rewrite:
+def rewrite(text: str, flags: Flags) -> str:
+    """Return what a store keeps of a description, by the flag ``description_rewrite``."""
+    match flags.description_rewrite:
         case "trim":
             return text.strip()
         case "escape":
             return html.escape(text)
         case "cut":
-            return text[: switches.description_max or DESCRIPTION_CUT]
+            return text[: flags.description_max or DESCRIPTION_CUT]
         case "strip":
             return re.sub(r"<[^>]*>", "", text)
     return text
 
 
 class Rules:
-    """Applies writes to a state, under the present switches."""
+    """Applies writes to a state, under the present flags."""
 
-    def __init__(self, state: State, switches: Switches) -> None:
+    def __init__(self, state: State, flags: Flags) -> None:
         self._state = state
-        self._switches = switches
+        self._flags = flags
 
     def _store(self, upload: Upload) -> tuple[str, str]:
         state = self._state
@@ -70,11 +70,11 @@ class Rules:
                 return path, state.keep_blob(upload.content)
 
     def _rewritten(self, fields: Fields) -> Fields:
-        """Where the switch says so, the store keeps another description than was sent."""
+        """Where the flag says so, the store keeps another description than was sent."""
         text = fields.get("description")
         if not text:
             return fields
-        return {**fields, "description": rewrite(text, self._switches)}
+        return {**fields, "description": rewrite(text, self._flags)}
 
     def create(self, product_id: int, upload: Upload, fields: Fields) -> int:
         """Add an image; returns its id."""
@@ -86,10 +86,10 @@ class Rules:
         order = fields.get("sort_order")
         if order is None:
             order = 0 if last is None else min(last + 1, INT_MAX)
-        elif self._switches.sort_order_shift == "shift":
+        elif self._flags.sort_order_shift == "shift":
             self._shift(product_id, order, None, now)
         thumbnail = fields.get("is_thumbnail", only)
-        if only and self._switches.single_image_false_thumbnail == "forced":
+        if only and self._flags.single_image_false_thumbnail == "forced":
             thumbnail = True
         cursor = state.db.execute(
             "INSERT INTO images (product_id, image_file, is_thumbnail, sort_order, description, date_created,"
@@ -114,11 +114,11 @@ class Rules:
                 (path, digest, len(upload.content), image.id),
             )
         order = fields.get("sort_order", image.sort_order)
-        if order > image.sort_order and self._switches.sort_order_shift == "shift":
+        if order > image.sort_order and self._flags.sort_order_shift == "shift":
             self._shift(image.product_id, order, image.id, now)
         thumbnail = fields.get("is_thumbnail", bool(image.is_thumbnail))
         only = state.count_images(image.product_id) == 1
-        if only and "is_thumbnail" in fields and self._switches.single_image_false_thumbnail == "forced":
+        if only and "is_thumbnail" in fields and self._flags.single_image_false_thumbnail == "forced":
             thumbnail = True
         state.db.execute(
             "UPDATE images SET is_thumbnail = ?, sort_order = ?, description = ?, date_modified = ? WHERE id = ?",
@@ -136,7 +136,7 @@ class Rules:
         for image in images:
             self._linger(image.id)
             state.db.execute("DELETE FROM images WHERE id = ?", (image.id,))
-        if self._switches.thumbnail_after_delete == "first" and any(image.is_thumbnail for image in images):
+        if self._flags.thumbnail_after_delete == "first" and any(image.is_thumbnail for image in images):
             state.db.execute(
                 "UPDATE images SET is_thumbnail = 1 WHERE id ="
                 " (SELECT id FROM images WHERE product_id = ? ORDER BY sort_order, id LIMIT 1)",
@@ -155,17 +155,17 @@ class Rules:
             "UPDATE images SET sort_order = min(sort_order + 1, ?),"
             " date_modified = CASE WHEN ? THEN ? ELSE date_modified END"
             " WHERE product_id = ? AND sort_order >= ? AND id IS NOT ?",
-            (INT_MAX, self._switches.shift_bumps_date == "on", now, product_id, order, but),
+            (INT_MAX, self._flags.shift_bumps_date == "on", now, product_id, order, but),
         )
 
     def _linger(self, image_id: int) -> None:
-        """Where the switch says so, an original outlives its image."""
-        if self._switches.lingering_originals == "on":
+        """Where the flag says so, an original outlives its image."""
+        if self._flags.lingering_originals == "on":
             self._state.db.execute(
                 "INSERT OR REPLACE INTO lingering SELECT image_file, seeded, digest FROM images WHERE id = ?",
                 (image_id,),
             )
 
     def _touch(self, product_id: int, now: int) -> None:
-        if self._switches.image_write_bumps_product_date == "on":
+        if self._flags.image_write_bumps_product_date == "on":
             self._state.db.execute("UPDATE products SET date_modified = ? WHERE id = ?", (now, product_id))

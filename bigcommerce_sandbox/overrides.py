@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bigcommerce_sandbox.responses import Reply
 
 KINDS: Final = ("products", "images")
-_SHOWN: Final = re.compile(r"(?:products|images)(?:/\d+)?(?:\.json)?$")
+_ROWS_PATH: Final = re.compile(r"(?:products|images)(?:/\d+)?(?:\.json)?$")
 _UNCHANGED: Final = object()
 
 
@@ -75,18 +75,18 @@ class Overrides:
         """All overrides."""
         return [{"kind": kind, "id": number, **each.as_dict()} for (kind, number), each in sorted(self._all.items())]
 
-    def shown(self, path: str, answer: Reply) -> Reply:
-        """The answer to a request of `path`, as the overrides have it."""
+    def apply(self, path: str, answer: Reply) -> Reply:
+        """The answer to a request of `path` with the overrides applied."""
         if not self._all or answer.status not in {200, 201} or not path.startswith(router.PREFIX):
             return answer
-        found = _SHOWN.search(path)
-        if found is None or not any(value.startswith(b"application/json") for _, value in answer.headers):
+        match = _ROWS_PATH.search(path)
+        if match is None or not any(value.startswith(b"application/json") for _, value in answer.headers):
             return answer
         try:
             body = orjson.loads(answer.body)
         except orjson.JSONDecodeError:
             return answer
-        kind = found.group().partition("/")[0]
+        kind = match.group().partition("/")[0]
         if isinstance(body, dict) and "data" in body and "meta" in body:
             body["data"] = self._any(kind, body["data"])
         else:

@@ -52,7 +52,7 @@ NO_CONTENT: Final = Reply(204)
 
 
 @dataclass(eq=False)
-class Refused(Exception):
+class ApiError(Exception):
     """A request that the store refuses.
 
     ``details`` goes into a V2 error as ``details`` and into a V3 error as ``errors``; ``extra`` adds or replaces
@@ -66,8 +66,8 @@ class Refused(Exception):
     extra: Mapping[str, object] | None = None
     plain: bool = False
 
-    def with_field_errors(self, form: str) -> Refused:
-        """The same refusal, where it is about a field, as the switch ``field_errors`` has it."""
+    def with_field_errors(self, form: str) -> ApiError:
+        """The same refusal, where it is about a field, as the flag ``field_errors`` has it."""
         if form == "named" or self.status not in {400, 422} or not self.details:
             return self
         if form == "unnamed":

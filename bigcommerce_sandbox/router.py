@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 from starlette.requests import Request
 
 from bigcommerce_sandbox import v2, v3
-from bigcommerce_sandbox.api import KNOWN_TOKENS, READ_METHODS, Call, Shop, path_id
+from bigcommerce_sandbox.api import KNOWN_TOKENS, READ_METHODS, Call, StoreContext, path_id
 from bigcommerce_sandbox.constants import READ_ONLY_TOKEN, STORE_HASH, TOKEN, UNSCOPED_TOKEN
-from bigcommerce_sandbox.responses import MEDIA_FORMATS, Refused, Reply, negotiate
+from bigcommerce_sandbox.responses import MEDIA_FORMATS, ApiError, Reply, negotiate
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope
@@ -22,8 +22,8 @@ PREFIX: Final = "/stores/"
 NEVER: Final = frozenset({"PATCH", "TRACE"})
 
 
-def _not_emulated(what: str) -> Refused:
-    return Refused(501, f"{what} is not emulated by the sandbox; see docs/sandbox.md.")
+def _not_emulated(what: str) -> ApiError:
+    return ApiError(501, f"{what} is not emulated by the sandbox; see docs/sandbox.md.")
 
 
 def _version(path: str) -> str:
@@ -37,26 +37,26 @@ def _authorize(call: Call, token: str) -> None:
         return
     if token == UNSCOPED_TOKEN:
         if call.path != "/time":
-            raise Refused(403, "You don't have a required scope to access the endpoint")
+            raise ApiError(403, "You don't have a required scope to access the endpoint")
     elif token == READ_ONLY_TOKEN and call.method not in READ_METHODS:
-        raise Refused(403, "You don't have a required scope to access the endpoint")
+        raise ApiError(403, "You don't have a required scope to access the endpoint")
 
 
 def _route(call: Call, version: str) -> Route:
     """The route with its ids filled in; 404 for an id that is none, 405, or 501."""
-    found = ROUTES[version].find(call.path)
-    if found is None:
+    matched = ROUTES[version].find(call.path)
+    if matched is None:
         raise _not_emulated(f"{call.method} /{version}{call.path}")
-    route, texts = found
+    route, texts = matched
     if call.method not in route.handlers:
         if call.method in route.elsewhere or (version == "v2" and call.method in NEVER):
             raise _not_emulated(f"{call.method} /{version}{call.path}")
         allow = (b"allow", route.allow)
-        raise Refused(405, "The requested method is not allowed on this resource.", headers=(allow,))
+        raise ApiError(405, "The requested method is not allowed on this resource.", headers=(allow,))
     for name, text in texts.items():
         number = path_id(text)
         if number is None:
-            raise Refused(404, "The requested resource was not found.", extra={"instance": ""})
+            raise ApiError(404, "The requested resource was not found.", extra={"instance": ""})
         call.ids[name] = number
     return route
 
@@ -72,29 +72,29 @@ def _negotiated(call: Call) -> None:
     fmt = negotiate(accept, extension)
     if fmt is None:
         call.fmt = "json"
-        raise Refused(406, f"None of the media types asked for is supported; there are: {', '.join(MEDIA_FORMATS)}.")
+        raise ApiError(406, f"None of the media types asked for is supported; there are: {', '.join(MEDIA_FORMATS)}.")
     call.fmt = fmt
 
 
 def _admit(call: Call, version: str) -> None:
     """401, then what the store as a whole does not serve; leaves in ``path`` what follows the version."""
-    shop, path = call.shop, call.path
+    context, path = call.context, call.path
     if not path.startswith(HEAD) or call.headers.get("x-auth-token", "") not in KNOWN_TOKENS:
         call.fmt = negotiate(call.headers.get("accept"), "") or "json"
-        raise Refused(401, "The credentials are missing or are not valid for this store.")
+        raise ApiError(401, "The credentials are missing or are not valid for this store.")
     call.path = path[len(HEAD) + 2 :]
     if path[len(HEAD) :].partition("/")[0] not in ROUTES:
         raise _not_emulated(path)
-    if version == "v2" and shop.switches.v2_available != "on":
-        status = 410 if shop.switches.v2_available == "gone" else 404
-        raise Refused(status, "The V2 API is not available.")
+    if version == "v2" and context.flags.v2_available != "on":
+        status = 410 if context.flags.v2_available == "gone" else 404
+        raise ApiError(status, "The V2 API is not available.")
 
 
-async def answer(shop: Shop, scope: Scope, receive: Receive, *, discard: bool) -> Reply:
+async def answer(context: StoreContext, scope: Scope, receive: Receive, *, discard: bool) -> Reply:
     """Answer one API request. Every refusal has the shape of its version."""
     request = Request(scope, receive)
     version = _version(scope["path"])
-    call = Call(shop, request, request.headers, scope["method"], scope["path"], discard=discard)
+    call = Call(context, request, request.headers, scope["method"], scope["path"], discard=discard)
     try:
         _admit(call, version)
         if version == "v2":
@@ -102,8 +102,8 @@ async def answer(shop: Shop, scope: Scope, receive: Receive, *, discard: bool) -
         route = _route(call, version)
         _authorize(call, call.headers["x-auth-token"])
         return await route.handlers[call.method](call)
-    except Refused as refused:
-        refusal = refused.with_field_errors(shop.switches.field_errors)
+    except ApiError as error:
+        refusal = error.with_field_errors(context.flags.field_errors)
         if version == "v2":
-            return refusal.as_v2(call.fmt, shop.switches.v2_404_shape)
+            return refusal.as_v2(call.fmt, context.flags.v2_404_shape)
         return refusal.as_v3()

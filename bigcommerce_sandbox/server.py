@@ -15,12 +15,12 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bigcommerce_sandbox.admin import Admin
-from bigcommerce_sandbox.api import Shop
+from bigcommerce_sandbox.api import StoreContext
 from bigcommerce_sandbox.app import App
 from bigcommerce_sandbox.control import Control
 from bigcommerce_sandbox.dav import Dav
 from bigcommerce_sandbox.faults import Faults
-from bigcommerce_sandbox.flags import Switches
+from bigcommerce_sandbox.flags import Flags
 from bigcommerce_sandbox.image_rules import Rules
 from bigcommerce_sandbox.quota import Quota
 from bigcommerce_sandbox.state import BadData, State
@@ -84,8 +84,8 @@ class SandboxServer(Control):
     """A running sandbox store.
 
     ``products`` x ``images`` are seeded unless ``data``, a file, holds a store already. ``port`` 0 takes a free
-    one. ``faults`` is a script for the API requests, ``switches`` are those of ``docs/sandbox.md``. Raises
-    `PortUnusable`, `state.BadData`, `switches.BadSwitch` or `faults.BadScript`.
+    one. ``faults`` is a script for the API requests, ``flags`` are those of ``docs/sandbox.md``. Raises
+    `PortUnusable`, `state.BadData`, `flags.BadFlag` or `faults.BadScript`.
 
     The address in ``url`` serves as ``api_url`` and as ``store_url``.
     """
@@ -99,9 +99,9 @@ class SandboxServer(Control):
         port: int = 0,
         latency_ms: int = 0,
         faults: str = "",
-        switches: Mapping[str, object] | None = None,
+        flags: Mapping[str, object] | None = None,
     ) -> None:
-        given = Switches({"latency_ms": latency_ms, **(switches or {})})
+        values = Flags({"latency_ms": latency_ms, **(flags or {})})
         script = Faults()
         self._cleanup = contextlib.ExitStack()
         self._cleanup.callback(script.close)
@@ -110,7 +110,7 @@ class SandboxServer(Control):
             self._listener = self._listen(port)
             self.port: int = self._listener.getsockname()[1]
             self.url = f"http://{HOST}:{self.port}"
-            self._build(given, script, Path(data) if data else None, (products, images, seed))
+            self._build(values, script, Path(data) if data else None, (products, images, seed))
         except BaseException:
             self._cleanup.close()
             raise
@@ -127,7 +127,7 @@ class SandboxServer(Control):
             raise PortUnusable(f"port {port} of {HOST} cannot be used: {error.strerror}") from error
         return listener
 
-    def _build(self, switches: Switches, faults: Faults, data: Path | None, stock: tuple[int, int, int]) -> None:
+    def _build(self, flags: Flags, faults: Faults, data: Path | None, stock: tuple[int, int, int]) -> None:
         if data is None:
             dav_root = Path(tempfile.mkdtemp(prefix="bc-sandbox-"))
             self._cleanup.callback(shutil.rmtree, dav_root, ignore_errors=True)
@@ -136,15 +136,15 @@ class SandboxServer(Control):
         state = State(data)
         self._cleanup.callback(state.close)
         if state.fresh:
-            state.reseed(*stock, switches.picture_bytes, switches.seed_without_images)
-        quota, admin = Quota(switches), Admin(self.url)
+            state.reseed(*stock, flags.picture_bytes, flags.seed_without_images)
+        quota, admin = Quota(flags), Admin(self.url)
         try:
             dav = Dav(dav_root)
         except OSError as error:
             raise BadData(f"cannot keep WebDAV files in {dav_root}: {error.strerror}") from error
         self._cleanup.callback(dav.close)
-        shop = Shop(state, switches, Rules(state, switches), dav_root / "product_images" / "import", self.url)
-        self._app = App(shop, quota, dav, admin.application(), faults)
+        context = StoreContext(state, flags, Rules(state, flags), dav_root / "product_images" / "import", self.url)
+        self._app = App(context, quota, dav, admin.application(), faults)
         super().__init__(self._app, quota, stock)
         admin.attach(self)
 

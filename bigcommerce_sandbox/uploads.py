@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from email.message import Message
     from typing import IO
 
-    from bigcommerce_sandbox.flags import Switches
+    from bigcommerce_sandbox.flags import Flags
 
 URL_MAX: Final = 255
 
@@ -80,22 +80,20 @@ def _fetch(url: str, limit: int, timeout: float) -> bytes:
     return content
 
 
-async def fetch(url: str, switches: Switches) -> tuple[str, bytes]:
+async def fetch(url: str, flags: Flags) -> tuple[str, bytes]:
     """Download an image URL as the store would; (file name, bytes). Raises `Unfetchable` or `TooLarge`."""
     loop = asyncio.get_running_loop()
-    content = await loop.run_in_executor(
-        FETCHERS, _fetch, url, switches.max_file_bytes, switches.fetch_timeout_ms / 1000
-    )
+    content = await loop.run_in_executor(FETCHERS, _fetch, url, flags.max_file_bytes, flags.fetch_timeout_ms / 1000)
     return unquote(urlsplit(url).path).rpartition("/")[2] or "image", content
 
 
-async def accept(name: str, content: bytes, switches: Switches) -> Upload:
+async def accept(name: str, content: bytes, flags: Flags) -> Upload:
     """Check a file's size and type. Raises `TooLarge` or `media.NotAPicture`."""
-    if len(content) > switches.max_file_bytes:
+    if len(content) > flags.max_file_bytes:
         raise TooLarge
     loop = asyncio.get_running_loop()
     kind = await loop.run_in_executor(PAINTERS, media.inspect, content)
-    if switches.recompress_uploads == "on":
+    if flags.recompress_uploads == "on":
         content = await loop.run_in_executor(PAINTERS, media.recompress, content)
         kind = await loop.run_in_executor(PAINTERS, media.inspect, content)
     return Upload(name, kind, content)

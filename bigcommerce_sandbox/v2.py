@@ -13,15 +13,15 @@ import orjson
 from bigcommerce_sandbox import serializers, v2_bodies, v2_products
 from bigcommerce_sandbox.api import Call, Route, Routes, paging
 from bigcommerce_sandbox.constants import STORE_HASH
-from bigcommerce_sandbox.responses import JSON, NO_CONTENT, XML, Header, Refused, Reply, reply, to_xml
+from bigcommerce_sandbox.responses import JSON, NO_CONTENT, XML, ApiError, Header, Reply, reply, to_xml
 
 if TYPE_CHECKING:
     from bigcommerce_sandbox.state import Image
 
 
-def missing() -> Refused:
+def missing() -> ApiError:
     """The 404 of a product or image that does not exist."""
-    return Refused(404, "The requested resource was not found.")
+    return ApiError(404, "The requested resource was not found.")
 
 
 def answer(call: Call, data: Any, plural: str, singular: str, status: int = 200, *extra: Header) -> Reply:
@@ -38,33 +38,33 @@ def _page(call: Call) -> tuple[int, int]:
     query = call.query()
     for name in query:
         if name not in ("page", "limit"):
-            raise Refused(400, f"The field '{name}' is not supported by this resource.")
-    return paging(query, call.shop.switches, lambda name: v2_bodies.invalid(name, "It must be an integer."))
+            raise ApiError(400, f"The field '{name}' is not supported by this resource.")
+    return paging(query, call.context.flags, lambda name: v2_bodies.invalid(name, "It must be an integer."))
 
 
 def _product(call: Call) -> int:
     product_id = call.ids["product_id"]
-    if not call.shop.state.has_product(product_id):
+    if not call.context.state.has_product(product_id):
         raise missing()
     return product_id
 
 
 def _image(call: Call) -> Image:
-    image = call.shop.state.image(call.ids["image_id"])
+    image = call.context.state.image(call.ids["image_id"])
     if image is None or image.product_id != call.ids["product_id"]:
         raise missing()
     return image
 
 
 def _shape(call: Call, image: Image, *, links: bool) -> serializers.JsonObject:
-    return serializers.v2_image(image, call.shop.url, links=links, extra=call.shop.switches.v2_extra_fields == "on")
+    return serializers.v2_image(image, call.context.url, links=links, extra=call.context.flags.v2_extra_fields == "on")
 
 
 async def list_images(call: Call) -> Reply:
     """A page in id order; 204 when it is empty."""
     product_id = _product(call)
     page, limit = _page(call)
-    images = call.shop.state.images_of(product_id, limit, (page - 1) * limit)
+    images = call.context.state.images_of(product_id, limit, (page - 1) * limit)
     if not images:
         return NO_CONTENT
     return answer(call, [_shape(call, image, links=True) for image in images], "images", "image")
@@ -77,12 +77,12 @@ async def get_image(call: Call) -> Reply:
 
 async def count_store_images(call: Call) -> Reply:
     """The count over the whole store."""
-    return answer(call, {"count": call.shop.state.count_images()}, "images", "images")
+    return answer(call, {"count": call.context.state.count_images()}, "images", "images")
 
 
 async def count_product_images(call: Call) -> Reply:
     """The count of one product (seen in clients only)."""
-    return answer(call, {"count": call.shop.state.count_images(_product(call))}, "images", "images")
+    return answer(call, {"count": call.context.state.count_images(_product(call))}, "images", "images")
 
 
 # ---------------------------------------------------------------- writing
@@ -90,19 +90,19 @@ async def count_product_images(call: Call) -> Reply:
 
 async def create_image(call: Call) -> Reply:
     """201 with Location; the answer has no addresses of renditions."""
-    product_id, shop = _product(call), call.shop
+    product_id, context = _product(call), call.context
     data = await v2_bodies.read(call)
     fields = v2_bodies.fields(call, data, text=call.media_type != "application/json")
     if "image_file" not in data:
-        raise Refused(400, "The required field 'image_file' was not supplied.")
+        raise ApiError(400, "The required field 'image_file' was not supplied.")
     upload = await v2_bodies.upload(call, data["image_file"])
-    with shop.state.write(discard=call.discard):
+    with context.state.write(discard=call.discard):
         _product(call)
-        if shop.state.count_images(product_id) >= shop.switches.max_images:
-            raise Refused(403, f"A product cannot have more than {shop.switches.max_images} images.")
-        image = shop.state.image(shop.rules.create(product_id, upload, fields))
+        if context.state.count_images(product_id) >= context.flags.max_images:
+            raise ApiError(403, f"A product cannot have more than {context.flags.max_images} images.")
+        image = context.state.image(context.rules.create(product_id, upload, fields))
         assert image is not None  # noqa: S101  (just inserted)
-        where = f"{shop.url}/stores/{STORE_HASH}/v2/products/{product_id}/images/{image.id}"
+        where = f"{context.url}/stores/{STORE_HASH}/v2/products/{product_id}/images/{image.id}"
         body = _shape(call, image, links=False)
     return answer(call, body, "images", "image", 201, (b"location", where.encode()))
 
@@ -113,16 +113,16 @@ async def update_image(call: Call) -> Reply:
     data = await v2_bodies.read(call)
     fields = v2_bodies.fields(call, data, text=call.media_type != "application/json")
     upload = await v2_bodies.upload(call, data["image_file"]) if "image_file" in data else None
-    with call.shop.state.write(discard=call.discard):
-        call.shop.rules.update(_image(call), upload, fields)
+    with call.context.state.write(discard=call.discard):
+        call.context.rules.update(_image(call), upload, fields)
         body = _shape(call, _image(call), links=False)
     return answer(call, body, "images", "image")
 
 
 async def delete_image(call: Call) -> Reply:
     """204."""
-    with call.shop.state.write(discard=call.discard):
-        call.shop.rules.delete([_image(call)])
+    with call.context.state.write(discard=call.discard):
+        call.context.rules.delete([_image(call)])
     return NO_CONTENT
 
 
@@ -130,8 +130,8 @@ async def delete_images(call: Call) -> Reply:
     """204; deletes the page that a list with the same parameters would show."""
     product_id = _product(call)
     page, limit = _page(call)
-    with call.shop.state.write(discard=call.discard):
-        call.shop.rules.delete(call.shop.state.images_of(product_id, limit, (page - 1) * limit))
+    with call.context.state.write(discard=call.discard):
+        call.context.rules.delete(call.context.state.images_of(product_id, limit, (page - 1) * limit))
     return NO_CONTENT
 
 
@@ -140,8 +140,8 @@ async def delete_images(call: Call) -> Reply:
 
 async def list_products(call: Call) -> Reply:
     """A page of products in id order; 204 when it is empty."""
-    found = v2_products.page(call)
-    return answer(call, found, "products", "product") if found else NO_CONTENT
+    products = v2_products.page(call)
+    return answer(call, products, "products", "product") if products else NO_CONTENT
 
 
 async def get_product(call: Call) -> Reply:
@@ -163,8 +163,8 @@ async def get_store(call: Call) -> Reply:
     """A few fields of the store object."""
     store = {
         "id": STORE_HASH,
-        "domain": call.shop.url.partition("//")[2],
-        "secure_url": call.shop.url,
+        "domain": call.context.url.partition("//")[2],
+        "secure_url": call.context.url,
         "name": "Sandbox",
     }
     return answer(call, store, "store", "store")

@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 
 from bigcommerce_sandbox import media, uploads
 from bigcommerce_sandbox.image_rules import INT_MAX, INT_MIN, Fields, Upload
-from bigcommerce_sandbox.responses import Refused, from_xml
+from bigcommerce_sandbox.responses import ApiError, from_xml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,38 +36,38 @@ READ_ONLY: Final = frozenset(
 WRITABLE: Final = frozenset({"image_file", "is_thumbnail", "sort_order", "description"})
 
 
-def invalid(name: str, reason: str) -> Refused:
+def invalid(name: str, reason: str) -> ApiError:
     """The 400 of a field whose value is not usable."""
-    return Refused(400, f"The field '{name}' is invalid.", {"invalid_reason": reason})
+    return ApiError(400, f"The field '{name}' is invalid.", {"invalid_reason": reason})
 
 
 async def read(call: Call) -> dict[str, object]:
-    """The fields of a JSON, XML or (by a switch) multipart body, as they were sent."""
+    """The fields of a JSON, XML or (by a flag) multipart body, as they were sent."""
     kind = call.media_type
-    if kind == "multipart/form-data" and call.shop.switches.v2_multipart == "on":
+    if kind == "multipart/form-data" and call.context.flags.v2_multipart == "on":
         form = await call.form(400)
         return {str(name): value for name, value in form.items()}
     if kind not in ("application/json", "application/xml", "text/xml"):
-        raise Refused(415, "The Content-Type of the request is missing or is not supported.")
+        raise ApiError(415, "The Content-Type of the request is missing or is not supported.")
     content = await call.body()
     try:
         data = orjson.loads(content) if kind == "application/json" else from_xml(content)
     except ValueError as error:
-        raise Refused(400, "The request body could not be parsed.") from error
+        raise ApiError(400, "The request body could not be parsed.") from error
     if not isinstance(data, dict):
-        raise Refused(400, "The request body must be an object.")
+        raise ApiError(400, "The request body must be an object.")
     return data
 
 
 def _check_name(name: str, value: object) -> None:
     if name in READ_ONLY:
-        raise Refused(
+        raise ApiError(
             400, f"The field '{name}' cannot be written to. Please remove it from your request before trying again."
         )
     if name not in WRITABLE:
-        raise Refused(400, f"The field '{name}' is not supported by this resource.")
+        raise ApiError(400, f"The field '{name}' is not supported by this resource.")
     if value is None:
-        raise Refused(400, f"The field '{name}' does not allow null values.")
+        raise ApiError(400, f"The field '{name}' does not allow null values.")
 
 
 def fields(call: Call, data: Mapping[str, object], *, text: bool) -> Fields:
@@ -95,33 +95,33 @@ def _thumbnail(value: object, *, text: bool) -> bool:
 def _order(call: Call, value: object, *, text: bool) -> int:
     if text and len(str(value)) < 12 and str(value).removeprefix("-").isdecimal():
         value = int(str(value))
-    lowest = 0 if call.shop.switches.v2_negative_sort_order == "refuse" else INT_MIN
+    lowest = 0 if call.context.flags.v2_negative_sort_order == "refuse" else INT_MIN
     if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= INT_MAX:
         raise invalid("sort_order", f"It must be an integer from {lowest} to {INT_MAX}.")
-    return max(value, 0) if call.shop.switches.v2_negative_sort_order == "zero" else value
+    return max(value, 0) if call.context.flags.v2_negative_sort_order == "zero" else value
 
 
 def _description(call: Call, value: object) -> str:
-    longest = call.shop.switches.description_max
+    longest = call.context.flags.description_max
     if not isinstance(value, str):
         raise invalid("description", "It must be a string.")
-    if longest and len(value) > longest and call.shop.switches.description_rewrite != "cut":
+    if longest and len(value) > longest and call.context.flags.description_rewrite != "cut":
         raise invalid("description", f"It must not be longer than {longest} characters.")
     return value
 
 
 async def upload(call: Call, value: object) -> Upload:
     """The file that ``image_file`` names: a URL, a path below the import directory, or a multipart file."""
-    switches = call.shop.switches
+    flags = call.context.flags
     if isinstance(value, UploadFile):
         name, content = value.filename or "image", await value.read()
     elif not isinstance(value, str):
         raise invalid("image_file", "It must be a string.")
     elif len(value) > uploads.URL_MAX:
-        raise Refused(400, "The field 'image_file' is invalid.")
+        raise ApiError(400, "The field 'image_file' is invalid.")
     elif uploads.is_url(value):
         try:
-            name, content = await uploads.fetch(value, switches)
+            name, content = await uploads.fetch(value, flags)
         except uploads.Unfetchable as error:
             raise invalid(
                 "image_file", f"The resource at '{value}' could not be downloaded and may be invalid."
@@ -131,17 +131,17 @@ async def upload(call: Call, value: object) -> Upload:
     else:
         name, content = value.rpartition("/")[2], _imported(call, value)
     try:
-        return await uploads.accept(name, content, switches)
+        return await uploads.accept(name, content, flags)
     except (uploads.TooLarge, media.NotAPicture) as error:
         raise _unusable(value if isinstance(value, str) else name) from error
 
 
-def _unusable(value: str) -> Refused:
+def _unusable(value: str) -> ApiError:
     return invalid("image_file", f"The file '{value}' is missing or is not usable by this resource.")
 
 
 def _imported(call: Call, value: str) -> bytes:
-    root = call.shop.import_directory
+    root = call.context.import_directory
     try:
         path = (root / value).resolve()
         if not value or not path.is_relative_to(root.resolve()):

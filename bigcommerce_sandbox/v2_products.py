@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bigcommerce_sandbox import serializers
 from bigcommerce_sandbox.api import integer, paging
-from bigcommerce_sandbox.responses import Refused
+from bigcommerce_sandbox.responses import ApiError
 from bigcommerce_sandbox.state import IMAGE, PRODUCT, Image, Product
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ _KINDS: Final = {
 }
 
 
-def _bad(name: str, kind: str = "int") -> Refused:
-    return Refused(400, f"The field '{name}' is invalid.", {"invalid_reason": f"It must be {_KINDS[kind]}."})
+def _bad(name: str, kind: str = "int") -> ApiError:
+    return ApiError(400, f"The field '{name}' is invalid.", {"invalid_reason": f"It must be {_KINDS[kind]}."})
 
 
 def _date(text: str) -> int | None:
@@ -92,9 +92,9 @@ def _where(query: Mapping[str, str]) -> tuple[str, list[Any]]:
         if name in CONTROLS:
             continue
         if name in NOT_EMULATED:
-            raise Refused(501, f"The filter '{name}' is not emulated by the sandbox; see docs/sandbox.md.")
+            raise ApiError(501, f"The filter '{name}' is not emulated by the sandbox; see docs/sandbox.md.")
         if name not in FILTERS:
-            raise Refused(400, f"The field '{name}' is not supported by this resource.")
+            raise ApiError(400, f"The field '{name}' is not supported by this resource.")
         clause, kind = FILTERS[name]
         clauses.append(clause)
         values.append(_value(name, kind, text))
@@ -114,22 +114,22 @@ def _wanted(query: Mapping[str, str]) -> list[str]:
 
 
 def _shaped(call: Call, products: list[Product], wanted: list[str]) -> list[serializers.JsonObject]:
-    state = call.shop.state
+    state = call.context.state
     places = ", ".join("?" * len(products))
     found = state.rows(
         f"SELECT {IMAGE} FROM images WHERE product_id IN ({places}) AND is_thumbnail",  # noqa: S608
         [product.id for product in products],
     )
     primary = {row[1]: Image._make(row) for row in found}
-    return [serializers.v2_product(item, primary.get(item.id), call.shop.url, wanted) for item in products]
+    return [serializers.v2_product(item, primary.get(item.id), call.context.url, wanted) for item in products]
 
 
 def page(call: Call) -> list[serializers.JsonObject]:
     """One page of products."""
     query = call.query()
     where, values = _where(query)
-    number, limit = paging(query, call.shop.switches, _bad)
-    rows = call.shop.state.rows(
+    number, limit = paging(query, call.context.flags, _bad)
+    rows = call.context.state.rows(
         f"SELECT {PRODUCT} FROM products WHERE {where} ORDER BY id LIMIT ? OFFSET ?",  # noqa: S608
         [*values, limit, (number - 1) * limit],
     )
@@ -141,12 +141,12 @@ def one(call: Call, product_id: int) -> serializers.JsonObject:
     query = call.query()
     for name in query:
         if name not in ("include", "exclude"):
-            raise Refused(400, f"The field '{name}' is not supported by this resource.")
-    rows = call.shop.state.rows(f"SELECT {PRODUCT} FROM products WHERE id = ?", (product_id,))  # noqa: S608
+            raise ApiError(400, f"The field '{name}' is not supported by this resource.")
+    rows = call.context.state.rows(f"SELECT {PRODUCT} FROM products WHERE id = ?", (product_id,))  # noqa: S608
     return _shaped(call, [Product._make(rows[0])], _wanted(query))[0]
 
 
 def count(call: Call) -> int:
     """How many products the filters let through."""
     where, values = _where(call.query())
-    return int(call.shop.state.scalar(f"SELECT count(*) FROM products WHERE {where}", values))  # noqa: S608
+    return int(call.context.state.scalar(f"SELECT count(*) FROM products WHERE {where}", values))  # noqa: S608

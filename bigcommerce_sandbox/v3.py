@@ -10,14 +10,14 @@ from starlette.datastructures import UploadFile
 from bigcommerce_sandbox import media, serializers, uploads, v3_products
 from bigcommerce_sandbox.api import Call, Route, Routes, integer, paging
 from bigcommerce_sandbox.image_rules import INT_MAX, INT_MIN, Fields, Upload
-from bigcommerce_sandbox.responses import NO_CONTENT, Refused, Reply, json_reply
+from bigcommerce_sandbox.responses import NO_CONTENT, ApiError, Reply, json_reply
 from bigcommerce_sandbox.v3_filters import bad, unknown
 from bigcommerce_sandbox.v3_products import pagination
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bigcommerce_sandbox.flags import Switches
+    from bigcommerce_sandbox.flags import Flags
     from bigcommerce_sandbox.state import Image
 
 IMAGE_FIELDS: Final = (
@@ -37,21 +37,21 @@ NO_FILE: Final = "image_url must be present if uploading by url"
 TOO_LARGE: Final = "The maximum of 8 MB size limit for upload image is exceeded"
 
 
-def _missing(what: str, number: int) -> Refused:
+def _missing(what: str, number: int) -> ApiError:
     title = f"{what} was not found with an id of {number}"
-    return Refused(404, title, extra={"instance": ""})
+    return ApiError(404, title, extra={"instance": ""})
 
 
 def _product(call: Call) -> int:
     product_id = call.ids["product_id"]
-    if not call.shop.state.has_product(product_id):
+    if not call.context.state.has_product(product_id):
         raise _missing("A product", product_id)
     return product_id
 
 
 def _image(call: Call) -> Image:
     product_id = _product(call)
-    image = call.shop.state.image(call.ids["image_id"])
+    image = call.context.state.image(call.ids["image_id"])
     if image is None or image.product_id != product_id:
         raise _missing("An image", call.ids["image_id"])
     return image
@@ -80,19 +80,19 @@ def _query(call: Call, *allowed: str) -> dict[str, str]:
 
 
 def _shape(call: Call, image: Image, query: Mapping[str, str]) -> serializers.JsonObject:
-    body = serializers.v3_image(image, call.shop.url)
+    body = serializers.v3_image(image, call.context.url)
     return {name: body[name] for name in v3_products.fields(query, IMAGE_FIELDS)}
 
 
 async def list_images(call: Call) -> Reply:
-    """A page of a product's images in id order; whether an empty one is 200 or 204 is a switch."""
+    """A page of a product's images in id order; whether an empty one is 200 or 204 is a flag."""
     product_id = _product(call)
     query = _query(call, "page", "limit", "include_fields", "exclude_fields")
-    page, limit = paging(query, call.shop.switches, lambda name: bad(name, "must be an integer"))
-    images = call.shop.state.images_of(product_id, limit, (page - 1) * limit)
-    if not images and call.shop.switches.v3_empty_list == "204":
+    page, limit = paging(query, call.context.flags, lambda name: bad(name, "must be an integer"))
+    images = call.context.state.images_of(product_id, limit, (page - 1) * limit)
+    if not images and call.context.flags.v3_empty_list == "204":
         return NO_CONTENT
-    total = call.shop.state.count_images(product_id)
+    total = call.context.state.count_images(product_id)
     data = [_shape(call, image, query) for image in images]
     return json_reply({"data": data, "meta": pagination(query, total, len(data), page, limit)})
 
@@ -112,13 +112,13 @@ async def _body(call: Call) -> dict[str, Any]:
     if kind == "multipart/form-data":
         return {str(name): value for name, value in (await call.form(422)).items()}
     if kind != "application/json":
-        raise Refused(415, "Unsupported Media Type", plain=True)
+        raise ApiError(415, "Unsupported Media Type", plain=True)
     try:
         data = orjson.loads(await call.body())
     except orjson.JSONDecodeError as error:
-        raise Refused(422, "The request body is not valid JSON", {}) from error
+        raise ApiError(422, "The request body is not valid JSON", {}) from error
     if not isinstance(data, dict):
-        raise Refused(422, "The request body must be an object", {})
+        raise ApiError(422, "The request body must be an object", {})
     return data
 
 
@@ -138,11 +138,11 @@ def _order(value: object, *, text: bool) -> int:
     return value
 
 
-def _description(value: object, switches: Switches) -> str:
+def _description(value: object, flags: Flags) -> str:
     if not isinstance(value, str):
         raise bad("description", "must be a string")
-    longest = switches.description_max
-    if longest and len(value) > longest and switches.description_rewrite != "cut":
+    longest = flags.description_max
+    if longest and len(value) > longest and flags.description_rewrite != "cut":
         raise bad("description", f"must not be longer than {longest} characters")
     return value
 
@@ -162,7 +162,7 @@ def _fields(call: Call, data: Mapping[str, Any], *, text: bool) -> Fields:
     if "sort_order" in data:
         fields["sort_order"] = _order(data["sort_order"], text=text)
     if "description" in data:
-        fields["description"] = _description(data["description"], call.shop.switches)
+        fields["description"] = _description(data["description"], call.context.flags)
     # the documented schema accepts these two; that they are then ignored is assumed
     if not _is_integer(data.get("product_id", 1), text=text):
         raise bad("product_id", "must be an integer")
@@ -178,7 +178,7 @@ async def _upload(call: Call, data: Mapping[str, Any], *, multipart: bool, requi
     value = data.get(name)
     if name not in data:
         if required or other in data:
-            raise Refused(422, NO_FILE)
+            raise ApiError(422, NO_FILE)
         return None
     if multipart:
         if not isinstance(value, UploadFile):
@@ -189,36 +189,36 @@ async def _upload(call: Call, data: Mapping[str, Any], *, multipart: bool, requi
     if len(value) > uploads.URL_MAX:
         raise bad("image_url", f"must not be longer than {uploads.URL_MAX} characters")
     try:
-        file, content = await uploads.fetch(value, call.shop.switches)
+        file, content = await uploads.fetch(value, call.context.flags)
     except uploads.Unfetchable as error:
         title = f"The resource at '{value}' could not be downloaded and may be invalid"
-        raise Refused(400, title) from error
+        raise ApiError(400, title) from error
     except uploads.TooLarge as error:
-        raise Refused(422, TOO_LARGE, extra={"code": 10001}) from error
+        raise ApiError(422, TOO_LARGE, extra={"code": 10001}) from error
     return await _accept(call, file, content)
 
 
 async def _accept(call: Call, name: str, content: bytes) -> Upload:
     try:
-        return await uploads.accept(name, content, call.shop.switches)
+        return await uploads.accept(name, content, call.context.flags)
     except uploads.TooLarge as error:
-        raise Refused(422, TOO_LARGE, extra={"code": 10001}) from error
+        raise ApiError(422, TOO_LARGE, extra={"code": 10001}) from error
     except media.NotAPicture as error:
-        raise Refused(422, f"The file '{name}' could not be processed and may not be valid image") from error
+        raise ApiError(422, f"The file '{name}' could not be processed and may not be valid image") from error
 
 
 async def create_image(call: Call) -> Reply:
     """200 (not 201) with the new image."""
-    product_id, shop = _product(call), call.shop
+    product_id, context = _product(call), call.context
     data, multipart = await _body(call), call.media_type == "multipart/form-data"
     fields = _fields(call, data, text=multipart)
     upload = await _upload(call, data, multipart=multipart, required=True)
     assert upload is not None  # noqa: S101  (required)
-    with shop.state.write(discard=call.discard):
+    with context.state.write(discard=call.discard):
         _product(call)
-        if shop.state.count_images(product_id) >= shop.switches.max_images:
-            raise Refused(422, f"A product cannot have more than {shop.switches.max_images} images", {})
-        image = shop.state.image(shop.rules.create(product_id, upload, fields))
+        if context.state.count_images(product_id) >= context.flags.max_images:
+            raise ApiError(422, f"A product cannot have more than {context.flags.max_images} images", {})
+        image = context.state.image(context.rules.create(product_id, upload, fields))
         assert image is not None  # noqa: S101  (just inserted)
     return json_reply({"data": _shape(call, image, {}), "meta": {}})
 
@@ -227,23 +227,23 @@ async def update_image(call: Call) -> Reply:
     """200; the id stays, also for a new file."""
     multipart = call.media_type == "multipart/form-data"
     _image(call)
-    if multipart and call.method == "PUT" and call.shop.switches.v3_multipart_put == "off":
-        raise Refused(415, "Unsupported Media Type", plain=True)
+    if multipart and call.method == "PUT" and call.context.flags.v3_multipart_put == "off":
+        raise ApiError(415, "Unsupported Media Type", plain=True)
     if not multipart and call.method == "POST":
-        raise Refused(415, "Unsupported Media Type", plain=True)
+        raise ApiError(415, "Unsupported Media Type", plain=True)
     data = await _body(call)
     fields = _fields(call, data, text=multipart)
     upload = await _upload(call, data, multipart=multipart, required=False)
-    with call.shop.state.write(discard=call.discard):
-        call.shop.rules.update(_image(call), upload, fields)
+    with call.context.state.write(discard=call.discard):
+        call.context.rules.update(_image(call), upload, fields)
         body = _shape(call, _image(call), {})
     return json_reply({"data": body, "meta": {}})
 
 
 async def delete_image(call: Call) -> Reply:
     """204."""
-    with call.shop.state.write(discard=call.discard):
-        call.shop.rules.delete([_image(call)])
+    with call.context.state.write(discard=call.discard):
+        call.context.rules.delete([_image(call)])
     return NO_CONTENT
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from bigcommerce_sandbox.api import integer
-from bigcommerce_sandbox.responses import Refused
+from bigcommerce_sandbox.responses import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,36 +24,36 @@ _COMPARE: Final = {"min": ">=", "max": "<=", "greater": ">", "less": "<"}
 
 def _filters() -> dict[str, tuple[str, str]]:
     """Filter name -> (SQL, kind of value); ``IN ?`` stands for a list."""
-    found: dict[str, tuple[str, str]] = {}
+    filters: dict[str, tuple[str, str]] = {}
     for name in ("id", "inventory_level"):
-        found[name] = (f"{name} = ?", "int")
-        found[f"{name}:in"] = (f"{name} IN ?", "ints")
-        found[f"{name}:not_in"] = (f"{name} NOT IN ?", "ints")
+        filters[name] = (f"{name} = ?", "int")
+        filters[f"{name}:in"] = (f"{name} IN ?", "ints")
+        filters[f"{name}:not_in"] = (f"{name} NOT IN ?", "ints")
         for suffix, sign in _COMPARE.items():
-            found[f"{name}:{suffix}"] = (f"{name} {sign} ?", "int")
+            filters[f"{name}:{suffix}"] = (f"{name} {sign} ?", "int")
     for name in ("name", "mpn", "upc", "sku", "type", "availability"):
-        found[name] = (f"{name} = ?", "text")
-    found["condition"] = ("condition = ? COLLATE NOCASE", "text")
-    found["sku:in"] = ("sku IN ?", "texts")
+        filters[name] = (f"{name} = ?", "text")
+    filters["condition"] = ("condition = ? COLLATE NOCASE", "text")
+    filters["sku:in"] = ("sku IN ?", "texts")
     for name in ("brand_id", "total_sold"):
-        found[name] = (f"{name} = ?", "int")
+        filters[name] = (f"{name} = ?", "int")
     for name in ("price", "weight"):
-        found[name] = (f"{name} = ?", "number")
+        filters[name] = (f"{name} = ?", "number")
     for name in ("is_visible", "is_featured", "is_free_shipping"):
-        found[name] = (f"{name} = ?", "bool")
+        filters[name] = (f"{name} = ?", "bool")
     for name in ("date_modified", "date_last_imported"):
-        found[name] = (f"{name} BETWEEN ? AND ?", "day")
-        found[f"{name}:min"] = (f"{name} >= ?", "date")
-        found[f"{name}:max"] = (f"{name} <= ?", "date")
-    found["date_last_imported:not"] = ("date_last_imported NOT BETWEEN ? AND ?", "day")
-    found["categories"] = ("category_id = ?", "int")
-    found["categories:in"] = ("category_id IN ?", "ints")
-    found["channel_id:in"] = ("1 IN ?", "ints")
-    found["inventory_low"] = ("(inventory_level <= inventory_warning_level) = ?", "bool")
-    found["out_of_stock"] = ("(inventory_level <= 0) = ?", "bool")
-    found["keyword"] = ("(instr(lower(name), lower(?)) OR instr(lower(sku), lower(?)))", "keyword")
-    found["keyword_context"] = ("1", "context")
-    return found
+        filters[name] = (f"{name} BETWEEN ? AND ?", "day")
+        filters[f"{name}:min"] = (f"{name} >= ?", "date")
+        filters[f"{name}:max"] = (f"{name} <= ?", "date")
+    filters["date_last_imported:not"] = ("date_last_imported NOT BETWEEN ? AND ?", "day")
+    filters["categories"] = ("category_id = ?", "int")
+    filters["categories:in"] = ("category_id IN ?", "ints")
+    filters["channel_id:in"] = ("1 IN ?", "ints")
+    filters["inventory_low"] = ("(inventory_level <= inventory_warning_level) = ?", "bool")
+    filters["out_of_stock"] = ("(inventory_level <= 0) = ?", "bool")
+    filters["keyword"] = ("(instr(lower(name), lower(?)) OR instr(lower(sku), lower(?)))", "keyword")
+    filters["keyword_context"] = ("1", "context")
+    return filters
 
 
 FILTERS: Final = _filters()
@@ -66,14 +66,14 @@ ENUMS: Final = {
 }
 
 
-def bad(name: str, why: str = "is not valid") -> Refused:
+def bad(name: str, why: str = "is not valid") -> ApiError:
     """The 422 of a parameter or field."""
-    return Refused(422, f"{name} {why}", {name: f"{name} {why}"})
+    return ApiError(422, f"{name} {why}", {name: f"{name} {why}"})
 
 
-def unknown(names: Sequence[str]) -> Refused:
+def unknown(names: Sequence[str]) -> ApiError:
     """The 422 of filters that do not exist."""
-    return Refused(422, f"The filter(s): {', '.join(names)} are not valid filter parameter(s).", {})
+    return ApiError(422, f"The filter(s): {', '.join(names)} are not valid filter parameter(s).", {})
 
 
 def _moment(name: str, text: str) -> int:
@@ -106,10 +106,10 @@ def _integers(name: str, text: str) -> list[int]:
 
 
 def _boolean(name: str, text: str) -> list[int]:
-    flag = {"true": 1, "1": 1, "false": 0, "0": 0}.get(text.lower())
-    if flag is None:
+    value = {"true": 1, "1": 1, "false": 0, "0": 0}.get(text.lower())
+    if value is None:
         raise bad(name, "must be a boolean")
-    return [flag]
+    return [value]
 
 
 def _number(name: str, text: str) -> list[float]:
@@ -156,18 +156,18 @@ def where(query: Mapping[str, str]) -> tuple[str, list[Any]]:
         if name in CONTROLS:
             continue
         clause, kind = FILTERS[name]
-        found = _values(name, kind, text)
+        parameters = _values(name, kind, text)
         if clause.endswith("IN ?"):
             # one JSON value instead of many parameters, whose number SQLite limits
             clause = f"{clause[:-1]}(SELECT value FROM json_each(?))"  # noqa: S608
-            found = [orjson.dumps(found).decode()]
+            parameters = [orjson.dumps(parameters).decode()]
         clauses.append(clause)
-        values += found
+        values += parameters
     return " AND ".join(clauses) or "1", values
 
 
 def count(state: State, query: Mapping[str, str], clauses: str, values: list[Any]) -> int:
-    """Ranges of ids, which a sweep asks for at every page, are counted without SQL."""
+    """Ranges of ids, which a range scan asks for at every page, are counted without SQL."""
     ids = state.product_ids
     ranges = {"id:min", "id:max", "id:greater", "id:less"}
     named = [name for name in query if name not in CONTROLS]

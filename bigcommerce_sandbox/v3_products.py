@@ -86,13 +86,13 @@ def pagination(query: Mapping[str, str], total: int, count: int, page: int, limi
 
 def _embedded(call: Call, ids: list[int], *, only_primary: bool) -> dict[int, list[bytes]]:
     """Images by product as JSON text, in id order."""
-    found: dict[int, list[bytes]] = {number: [] for number in ids}
-    url = call.shop.url
+    images: dict[int, list[bytes]] = {number: [] for number in ids}
+    url = call.context.url
     extra = " AND is_thumbnail" if only_primary else ""
     sql = f"SELECT {IMAGE} FROM images WHERE product_id IN (SELECT value FROM json_each(?)){extra} ORDER BY product_id, id"  # noqa: S608, E501
-    for row in call.shop.state.rows(sql, (orjson.dumps(ids).decode(),)):
-        found[row[1]].append(serializers.v3_image_json(row, url))
-    return found
+    for row in call.context.state.rows(sql, (orjson.dumps(ids).decode(),)):
+        images[row[1]].append(serializers.v3_image_json(row, url))
+    return images
 
 
 def _variant(product: Product) -> serializers.JsonObject:
@@ -117,7 +117,7 @@ def _shaped(call: Call, products: list[Product], query: Mapping[str, str]) -> li
     ids = [product.id for product in products]
     images = _embedded(call, ids, only_primary=False) if "images" in include else {}
     primary = _embedded(call, ids, only_primary=True) if "primary_image" in include else {}
-    most = call.shop.switches.embedded_images_max
+    limit = call.context.flags.embedded_images_max
     bodies = []
     for product in products:
         body = serializers.v3_product(product, wanted)
@@ -129,7 +129,7 @@ def _shaped(call: Call, products: list[Product], query: Mapping[str, str]) -> li
         if "variants" in include:
             body["variants"] = [_variant(product)]
         if "images" in include:
-            body["images"] = orjson.Fragment(b"[" + b",".join(images[product.id][:most]) + b"]")
+            body["images"] = orjson.Fragment(b"[" + b",".join(images[product.id][:limit]) + b"]")
         if primary.get(product.id):
             body["primary_image"] = orjson.Fragment(primary[product.id][0])
         bodies.append(body)
@@ -140,7 +140,7 @@ def page(call: Call) -> tuple[list[serializers.JsonObject], dict[str, Any]]:
     """(data, meta) of one page."""
     query = call.query()
     where, values = v3_filters.where(query)
-    number, limit = paging(query, call.shop.switches, lambda name: bad(name, "must be an integer"))
+    number, limit = paging(query, call.context.flags, lambda name: bad(name, "must be an integer"))
     if _includes(query) & {"options", "modifiers"}:
         limit = min(limit, CAPPED)
     sort, direction = query.get("sort", "id"), query.get("direction", "asc")
@@ -148,8 +148,8 @@ def page(call: Call) -> tuple[list[serializers.JsonObject], dict[str, Any]]:
         raise bad("sort")
     if direction not in ("asc", "desc"):
         raise bad("direction")
-    total = v3_filters.count(call.shop.state, query, where, values)
-    rows = call.shop.state.rows(
+    total = v3_filters.count(call.context.state, query, where, values)
+    rows = call.context.state.rows(
         f"SELECT {PRODUCT} FROM products WHERE {where}"  # noqa: S608
         f" ORDER BY {SORTS[sort]} {direction}, id {direction} LIMIT ? OFFSET ?",
         [*values, limit, (number - 1) * limit],
@@ -164,5 +164,5 @@ def one(call: Call, product_id: int) -> serializers.JsonObject:
     wrong = [name for name in query if name not in ("include", "include_fields", "exclude_fields")]
     if wrong:
         raise unknown(wrong)
-    rows = call.shop.state.rows(f"SELECT {PRODUCT} FROM products WHERE id = ?", (product_id,))  # noqa: S608
+    rows = call.context.state.rows(f"SELECT {PRODUCT} FROM products WHERE id = ?", (product_id,))  # noqa: S608
     return _shaped(call, [Product._make(rows[0])], query)[0]

@@ -45,7 +45,7 @@ def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Restor
             backup.splitlines(keepends=True),
             {"file_store": scenario.config["file_store"], "name": "store", "require_complete": True},
         )
-        sandbox.switch(latency_ms=50)
+        sandbox.set_flags(latency_ms=50)
         yield scenario
 
 

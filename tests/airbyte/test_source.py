@@ -266,7 +266,7 @@ def test_a_wrong_call_is_one_line_and_a_trace(words: list[str]) -> None:
 def test_a_signal_is_no_success(source: Connector, store: SandboxServer, number: int, code: int) -> None:
     (source.folder / "catalog.json").write_text(json.dumps(configured(catalog_of(source))))
     (source.folder / "config.json").write_text(json.dumps({**source.settings, "api_version": "v2", "concurrency": 1}))
-    store.switch(latency_ms=200)
+    store.set_flags(latency_ms=200)
     store.clear_requests()
     words: list[Path | str] = [BIN / "source-bc-images", "read", "--config", "config.json", "--catalog", "catalog.json"]
     process = subprocess.Popen(words, cwd=source.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -188,7 +188,7 @@ def test_a_product_deleted_meanwhile_is_left_out(connection: Connection) -> None
 
 @pytest.mark.parametrize("shape", ["array", "object"])
 def test_a_product_that_does_not_exist(connection: Connection, shape: str) -> None:
-    connection.sandbox.switch(v2_404_shape=shape)
+    connection.sandbox.set_flags(v2_404_shape=shape)
     with pytest.raises(NotFound):
         connection.store.images(999_999)
     assert list(connection.store.products([999_999])) == []
@@ -422,7 +422,7 @@ def test_a_sweep_survives_every_fault_of_a_read(connection: Connection, fault: s
 
 @pytest.mark.parametrize("fault", WRITE_NEVER_DONE)
 def test_a_create_that_was_put_off_is_sent_again(connection: Connection, fault: str) -> None:
-    connection.sandbox.switch(fault_retry_after=0, fault_reset_ms=20)
+    connection.sandbox.set_flags(fault_retry_after=0, fault_reset_ms=20)
     product_id = connection.product_ids()[0]
     connection.sandbox.faults(fault * 3, match="^POST /stores")
     connection.store.create(product_id, UrlSource(connection.url_of(connection.images()[0])), {})
@@ -440,7 +440,7 @@ def test_a_create_of_unknown_outcome_is_said_to_be_one(connection: Connection, f
 
 @pytest.mark.parametrize("fault", [*WRITE_UNKNOWN, *WRITE_NEVER_DONE])
 def test_other_writes_are_repeated(connection: Connection, fault: str) -> None:
-    connection.sandbox.switch(fault_retry_after=0, fault_reset_ms=20)
+    connection.sandbox.set_flags(fault_retry_after=0, fault_reset_ms=20)
     first, second, third = connection.images()[:3]
     product_id = first["product_id"]
     connection.sandbox.faults(fault * 2, match="^PUT /stores")
@@ -528,7 +528,7 @@ def test_other_apps_eating_the_quota_are_survived(connection: Connection) -> Non
     dice = random.Random(0)
 
     def eat(_method: str, _path: str) -> None:
-        connection.sandbox.eat_quota(dice.randint(0, 6))
+        connection.sandbox.consume_quota(dice.randint(0, 6))
 
     connection.client.before = eat
     assert [product.id for product in connection.store.scan()] == expected

@@ -644,7 +644,7 @@ def test_v3_a_count_that_was_stopped_is_no_missing_count() -> None:
 
 @pytest.mark.parametrize("available", ["off", "gone"])
 def test_v2_that_is_gone_is_no_empty_store(available: str) -> None:
-    with SandboxServer(products=3, images=1, switches={"v2_available": available}) as sandbox:
+    with SandboxServer(products=3, images=1, flags={"v2_available": available}) as sandbox:
         v3, v2 = Connection(sandbox, "v3"), Connection(sandbox, "v2")
         assert v3.store.count_images() is None
         assert v3.store.count_products() == 3

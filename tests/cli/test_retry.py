@@ -30,9 +30,9 @@ def test_what_failed_is_restored_and_nothing_else(scenario_v3: RestoreScenario) 
     before, backup = scenario_v3.state(), scenario_v3.backup()
     scenario_v3.sandbox.set_image(scenario_v3.images(FIRST)[0]["id"], description="short")
     scenario_v3.sandbox.delete_image(scenario_v3.images(SECOND)[0]["id"])
-    scenario_v3.sandbox.switch(description_max=255)
+    scenario_v3.sandbox.set_flags(description_max=255)
     assert scenario_v3.restore(backup).code == 1
-    scenario_v3.sandbox.switch(description_max=0)
+    scenario_v3.sandbox.set_flags(description_max=0)
     scenario_v3.sandbox.clear_requests()
     result = again(scenario_v3, scenario_v3.report)  # whose report takes the same path
     assert result.exit_code == 0, result.output

@@ -248,7 +248,7 @@ def lies(sandbox: SandboxServer, records: list[Record]) -> list[Record]:
 
 def test_no_record_says_original_over_other_bytes(settings: tuple[SandboxServer, dict[str, Any]]) -> None:
     sandbox, config = settings
-    sandbox.switch(cdn="altered")
+    sandbox.set_flags(cdn="altered")
     records, downloader = backed_up(config)
     assert lies(sandbox, records) == []
     count = sum(record["file_source"] == "cdn" for record in records)
@@ -260,20 +260,20 @@ def test_no_record_says_original_over_other_bytes(settings: tuple[SandboxServer,
 
 def test_webdav_serves_the_originals(settings: tuple[SandboxServer, dict[str, Any]]) -> None:
     sandbox, config = settings
-    sandbox.switch(cdn="altered")
+    sandbox.set_flags(cdn="altered")
     assert any(record["file_source"] == "cdn" for record in backed_up(config)[0])
     records, downloader = backed_up(config, **DAV)  # a user that is given later heals what is saved
     assert {record["file_source"] for record in records} == {"original"}
     assert lies(sandbox, records) == []
     assert list(downloader.findings.summary()) == []
-    sandbox.switch(dav_originals="off")
+    sandbox.set_flags(dav_originals="off")
     assert backed_up(config, **DAV)[0] == records
 
 
 @pytest.mark.parametrize("wrong", [{"dav_originals": "off"}, {"webdav_password": "another"}])
 def test_webdav_that_serves_none(settings: tuple[SandboxServer, dict[str, Any]], wrong: dict[str, Any]) -> None:
     sandbox, config = settings
-    sandbox.switch(cdn="altered", dav_originals=wrong.get("dav_originals", "on"))
+    sandbox.set_flags(cdn="altered", dav_originals=wrong.get("dav_originals", "on"))
     records, _ = backed_up(config, **{**DAV, **{name: value for name, value in wrong.items() if name in DAV}})
     assert lies(sandbox, records) == []
     assert any(record["file_source"] == "cdn" for record in records)
@@ -283,7 +283,7 @@ def test_a_cdn_that_alters_what_others_have_asked_for(
     settings: tuple[SandboxServer, dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
     sandbox, config = settings
-    sandbox.switch(cdn="altered_later")
+    sandbox.set_flags(cdn="altered_later")
     for image in sandbox.dump()["images"]:
         requests.get(f"{sandbox.url}/product_images/{image['image_file']}", timeout=10)
     with caplog.at_level(logging.WARNING):
@@ -327,7 +327,7 @@ def test_a_cdn_that_alters_pictures_without_saying_so(
 ) -> None:
     sandbox, config = settings
     photos(sandbox)
-    sandbox.switch(cdn="altered" if webdav else "altered_later", cdn_marks="off")
+    sandbox.set_flags(cdn="altered" if webdav else "altered_later", cdn_marks="off")
     for image in sandbox.dump()["images"]:
         requests.get(f"{sandbox.url}/product_images/{image['image_file']}", timeout=10)
     records, _ = backed_up(config, **(DAV if webdav else {}))
@@ -343,7 +343,7 @@ def test_a_cache_that_alters_nothing_is_relied_on(settings: tuple[SandboxServer,
     sandbox, config = settings
     for image in sandbox.dump()["images"]:
         sandbox.set_image(image["id"], content=picture("bmp", image["id"]), filename="a.bmp")  # which no CDN touches
-    sandbox.switch(cdn="altered_later")
+    sandbox.set_flags(cdn="altered_later")
     for image in sandbox.dump()["images"]:
         requests.get(f"{sandbox.url}/product_images/{image['image_file']}", timeout=10)
     sandbox.clear_requests()

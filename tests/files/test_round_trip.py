@@ -57,7 +57,7 @@ def restore(settings: Settings, place: str, records: list[Record]) -> None:
 
 @pytest.mark.parametrize(("version", "place"), [("v3", "folder"), ("v2", "folder"), ("v3", "s3")], indirect=["place"])
 def test_every_byte_comes_back(version: str, place: str) -> None:
-    with SandboxServer(products=1, images=0, switches={"lingering_originals": "off"}) as sandbox:
+    with SandboxServer(products=1, images=0, flags={"lingering_originals": "off"}) as sandbox:
         (product,) = sandbox.dump()["products"]
         for name, content in PICTURES.items():
             sandbox.add_image(product["id"], content, name)

@@ -250,7 +250,7 @@ def test_a_clock_that_jumps_between_two_runs_repeats_no_create(
 ) -> None:
     """A create is carried out after the second run has begun: it is the store's clock that dates it."""
     scenario_v3.config["pending_write_timeout"] = 900
-    scenario_v3.sandbox.switch(late_ms=0)
+    scenario_v3.sandbox.set_flags(late_ms=0)
     before, backup = scenario_v3.state(), scenario_v3.backup()
     scenario_v3.sandbox.delete_image(scenario_v3.images(FIRST)[0]["id"])
     scenario_v3.sandbox.faults("L", match="POST .*/images$")
@@ -380,8 +380,8 @@ def test_two_taps_and_a_target_on_one_file_store(tmp_path: Path, place: str, req
         before, backup = scenario.state(), tmp_path / "backup.singer"
         backup.write_bytes(scenario.backup())
         lose_everything(scenario)
-        second.switch(latency_ms=10)
-        first.switch(latency_ms=10)
+        second.set_flags(latency_ms=10)
+        first.set_flags(latency_ms=10)
         config = tap.settings(first.url, file_store=files)
         taps = [start_tap(config, tmp_path, name) for name in ("one", "two")]
         assert killable_process.wait_until(lambda: len(first.requests()) > 0)
@@ -411,7 +411,7 @@ def test_a_tap_that_is_killed_leaves_a_file_store_that_the_next_run_completes(
         for number in range(12):
             mine = f"{files}/{number}"
             sandbox.clear_requests()
-            sandbox.switch(latency_ms=5)
+            sandbox.set_flags(latency_ms=5)
             process, _ = start_tap({**config, "file_store": mine}, tmp_path, f"killed-{number}")
             wanted = dice.randrange(2, 60)
             while len(sandbox.requests()) < wanted and process.poll() is None:
@@ -420,7 +420,7 @@ def test_a_tap_that_is_killed_leaves_a_file_store_that_the_next_run_completes(
             killed += process.poll() is None
             process.kill()
             process.wait(killable_process.LONG)
-            sandbox.switch(latency_ms=0)
+            sandbox.set_flags(latency_ms=0)
             output = tap.sync({**config, "file_store": mine})
             assert {record["id"]: record["file_sha256"] for record in output.records()} == images
             check(mine)

@@ -13,7 +13,7 @@ from tests.support.postgres import Postgres, postgres
 @pytest.fixture
 def store() -> Iterator[SandboxServer]:
     """A small store whose every fifth product has no image."""
-    with SandboxServer(products=30, images=3, switches={"seed_without_images": 5}) as running:
+    with SandboxServer(products=30, images=3, flags={"seed_without_images": 5}) as running:
         yield running
 
 

@@ -31,7 +31,7 @@ def swept(messages: str) -> Counter[str]:
 
 @pytest.mark.parametrize("version", ["v3", "v2"])
 def test_four_shards_are_one_sweep(tmp_path: Path, version: str) -> None:
-    with SandboxServer(products=101, images=2, switches={"seed_without_images": 7}) as store:
+    with SandboxServer(products=101, images=2, flags={"seed_without_images": 7}) as store:
         cut = json.loads(run("bc-images", tmp_path, "shards", "--count", "4", store=store, api_version=version))
         assert len(cut) == 4
         whole = run("tap-bc-images", tmp_path, store=store, api_version=version)

@@ -73,7 +73,7 @@ def test_deletions_arrive_with_the_next_complete_run(
 
     # A tap that dies, by either signal, half-way: slow V2, so that there is a half.
     for number in (signal.SIGTERM, signal.SIGKILL):
-        store.switch(latency_ms=200)
+        store.set_flags(latency_ms=200)
         store.clear_requests()
         process = project.start("run", "warehouse", TAP_BC_IMAGES_API_VERSION="v2", TAP_BC_IMAGES_CONCURRENCY="1")
         wait_until(lambda: len(store.requests()) > 10, process)
@@ -84,7 +84,7 @@ def test_deletions_arrive_with_the_next_complete_run(
         assert ids(warehouse.rows(LIVE)) == everything, "nothing is removed by a run that was cut short"
 
     # Nor does one that the store ends.
-    store.switch(latency_ms=0)
+    store.set_flags(latency_ms=0)
     store.faults("....s", match="/v2/products/[0-9]+/images")
     output = project.run("warehouse", code=1, TAP_BC_IMAGES_API_VERSION="v2")
     assert "suspended" in output

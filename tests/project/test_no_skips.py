@@ -1,4 +1,4 @@
-"""The switch that turns skips into failures really does."""
+"""The environment variable that turns skips into failures really does."""
 
 from __future__ import annotations
 

@@ -54,13 +54,13 @@ def test_options(tmp_path: Path) -> None:
     data = tmp_path / "shop.db"
     options = ["--products", "3", "--images", "1", "--seed", "4", "--data", str(data), "--picture-bytes", "5000"]
     limits = ["--faults", ".5", "--latency", "1", "--quota", "6", "--window", "60000"]
-    switches = ["--switch", "sort_order_shift=shift", "--switch", "v2_404_shape=object"]
-    with running(*options, *limits, *switches) as (process, url):
+    flags = ["--flag", "sort_order_shift=shift", "--flag", "v2_404_shape=object"]
+    with running(*options, *limits, *flags) as (process, url):
         answers = [get(url, "/v2/products/1") for _ in range(7)]
         assert [answer.status_code for answer in answers] == [404, 500, 404, 404, 404, 404, 404]
         assert answers[0].json()["errors"] == {}
         assert get(url, "/v2/time").status_code == 429
-        found = requests.get(f"{url}/_sandbox/switches", timeout=10).json()
+        found = requests.get(f"{url}/_sandbox/flags", timeout=10).json()
         assert (found["sort_order_shift"], found["latency_ms"], found["window_ms"]) == ("shift", 1, 60_000)
         images = requests.get(f"{url}/_sandbox/state", timeout=10).json()["images"]
         assert [image["size"] for image in images] == [5000] * 3
@@ -96,9 +96,9 @@ def test_a_used_port_is_one_line_and_exit_2() -> None:
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        (("--switch", "foo=1"), "foo"),
-        (("--switch", "quota"), "NAME=VALUE"),
-        (("--switch", "quota=x"), "quota"),
+        (("--flag", "foo=1"), "foo"),
+        (("--flag", "quota"), "NAME=VALUE"),
+        (("--flag", "quota=x"), "quota"),
         (("--faults", "..x"), "fault"),
         (("--picture-bytes", "5"), "picture_bytes"),
         (("--data", "/proc/none/x"), "/proc/none/x"),

@@ -12,7 +12,7 @@ import requests
 
 from bigcommerce_sandbox import SandboxServer, seed
 from bigcommerce_sandbox.control import BadControl
-from bigcommerce_sandbox.flags import SWITCHES, BadSwitch
+from bigcommerce_sandbox.flags import FLAGS, BadFlag
 from bigcommerce_sandbox.server import PortUnusable
 from bigcommerce_sandbox.state import BadData
 from tests.support.api_client import FIRST, ApiClient, picture
@@ -84,7 +84,7 @@ def test_seeded_stock_has_the_unusual(api: ApiClient) -> None:
 
 
 def test_products_without_images_by_the_switch(api: ApiClient) -> None:
-    api.sandbox.switch(seed_without_images=4)
+    api.sandbox.set_flags(seed_without_images=4)
     api.sandbox.reset(products=8, images=2)
     owners = {image["product_id"] for image in api.sandbox.dump(files=False)["images"]}
     assert len(owners) == 6
@@ -97,16 +97,16 @@ def test_stored_names_stay_different_in_a_large_store() -> None:
 def test_reset_begins_again(api: ApiClient) -> None:
     first = api.sandbox.dump()
     api.sandbox.faults("5")
-    api.sandbox.eat_quota(5)
+    api.sandbox.consume_quota(5)
     api.create()
-    (Path(api.sandbox._app.shop.import_directory) / "x.png").write_bytes(b"x")
-    api.sandbox.switch(sort_order_shift="shift")
+    (Path(api.sandbox._app.context.import_directory) / "x.png").write_bytes(b"x")
+    api.sandbox.set_flags(sort_order_shift="shift")
     api.sandbox.reset()
     assert api.sandbox.dump() == first
     assert api.sandbox.requests() == []
     assert api.file("/product_images/import/x.png").status_code == 404
     assert api.get("/v2/time").headers["x-rate-limit-requests-left"] == "999999"
-    assert api.sandbox.switch()["sort_order_shift"] == "shift"
+    assert api.sandbox.set_flags()["sort_order_shift"] == "shift"
     admin(api, "POST", "/reset", json={"products": 2, "images": 1, "seed": 3})
     assert len(api.sandbox.dump()["images"]) == 2
 
@@ -140,17 +140,17 @@ def test_log_of_requests(api: ApiClient) -> None:
     assert not api.sandbox.requests()
 
 
-# ---------------------------------------------------------------- switches
+# ---------------------------------------------------------------- flags
 
 
-def test_switches_from_python_and_over_http(api: ApiClient) -> None:
-    defaults = {name: switch.default for name, switch in SWITCHES.items()}
-    assert api.sandbox.switch() == admin(api, "GET", "/switches") == defaults
-    changed = admin(api, "POST", "/switches", json={"quota": 5, "lingering_originals": True, "slow_ms": "7"})
+def test_flags_from_python_and_over_http(api: ApiClient) -> None:
+    defaults = {name: flag.default for name, flag in FLAGS.items()}
+    assert api.sandbox.set_flags() == admin(api, "GET", "/flags") == defaults
+    changed = admin(api, "POST", "/flags", json={"quota": 5, "lingering_originals": True, "slow_ms": "7"})
     assert changed == {**defaults, "quota": 5, "lingering_originals": "on", "slow_ms": 7}
-    with SandboxServer(switches={"limit_over_max": "clamp"}, latency_ms=3) as other:
-        assert other.switch()["limit_over_max"] == "clamp"
-        assert other.switch()["latency_ms"] == 3
+    with SandboxServer(flags={"limit_over_max": "clamp"}, latency_ms=3) as other:
+        assert other.set_flags()["limit_over_max"] == "clamp"
+        assert other.set_flags()["latency_ms"] == 3
 
 
 @pytest.mark.parametrize(
@@ -167,16 +167,16 @@ def test_switches_from_python_and_over_http(api: ApiClient) -> None:
         {"picture_bytes": 10},
     ],
 )
-def test_bad_switches_change_nothing(api: ApiClient, values: dict[str, Any]) -> None:
-    before = api.sandbox.switch()
-    with pytest.raises(BadSwitch):
-        api.sandbox.switch(slow_ms=1, **values)
-    assert api.sandbox.switch() == before
-    response = requests.post(f"{api.sandbox.url}/_sandbox/switches", json=values, timeout=10)
+def test_bad_flags_change_nothing(api: ApiClient, values: dict[str, Any]) -> None:
+    before = api.sandbox.set_flags()
+    with pytest.raises(BadFlag):
+        api.sandbox.set_flags(slow_ms=1, **values)
+    assert api.sandbox.set_flags() == before
+    response = requests.post(f"{api.sandbox.url}/_sandbox/flags", json=values, timeout=10)
     assert response.status_code == 400
-    assert "switch" in response.json()["error"]
-    with pytest.raises(BadSwitch):
-        SandboxServer(switches=values)
+    assert "flag" in response.json()["error"]
+    with pytest.raises(BadFlag):
+        SandboxServer(flags=values)
 
 
 # ---------------------------------------------------------------- products and images
@@ -225,7 +225,7 @@ def test_products_and_images_over_http(api: ApiClient) -> None:
     assert api.images(product) == []
     admin(api, "DELETE", f"/products/{product}")
     assert api.get(f"/v2/products/{product}").status_code == 404
-    assert admin(api, "POST", "/quota", json={"eat": 10}) == {"left": 999_989}
+    assert admin(api, "POST", "/quota", json={"consume": 10}) == {"left": 999_989}
     assert admin(api, "POST", "/faults", json={"script": "5", "match": "x"}) == [{"match": "x", "left": "5"}]
     assert admin(api, "GET", "/faults") == [{"match": "x", "left": "5"}]
     assert admin(api, "GET", "/") == {"sandbox": True, "url": api.sandbox.url, "store_hash": "sandbox"}
@@ -278,12 +278,12 @@ def test_two_images_cannot_have_one_path(api: ApiClient) -> None:
 
 def test_a_data_file_survives_restarts(tmp_path: Path) -> None:
     data = tmp_path / "shop.db"
-    with SandboxServer(products=3, seed=5, data=data, switches={"picture_bytes": 5000}) as sandbox:
+    with SandboxServer(products=3, seed=5, data=data, flags={"picture_bytes": 5000}) as sandbox:
         api = ApiClient(sandbox)
         api.create(description="kept").raise_for_status()
         api("DELETE", f"/v2/products/{FIRST}/images/{api.images()[0]['id']}").raise_for_status()
         sandbox.add_product(sku="kept")
-        (Path(sandbox._app.shop.import_directory) / "kept.png").write_bytes(picture())
+        (Path(sandbox._app.context.import_directory) / "kept.png").write_bytes(picture())
         before = sandbox.dump()
     with SandboxServer(products=99, seed=1, data=data) as sandbox:
         assert sandbox.dump() == before
@@ -320,7 +320,7 @@ def test_a_used_port_is_an_error(api: ApiClient) -> None:
 
 def test_stopping_frees_the_port_and_the_files() -> None:
     with SandboxServer() as sandbox:
-        port, folder = sandbox.port, sandbox._app.shop.import_directory
+        port, folder = sandbox.port, sandbox._app.context.import_directory
         assert folder.exists()
     assert not folder.exists()
     with SandboxServer(port=port) as again:

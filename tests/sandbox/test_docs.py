@@ -14,8 +14,8 @@ from bigcommerce_sandbox.admin import Admin
 from bigcommerce_sandbox.api import Routes
 from bigcommerce_sandbox.control import Control
 from bigcommerce_sandbox.dav import FOLDERS
-from bigcommerce_sandbox.faults import FAULTS
-from bigcommerce_sandbox.flags import SWITCHES, Switches
+from bigcommerce_sandbox.faults import FAULT_CODES
+from bigcommerce_sandbox.flags import FLAGS, Flags
 
 TEXT = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
 
@@ -68,18 +68,18 @@ def test_every_behaviour_has_a_mark() -> None:
     assert count > 40
 
 
-def test_switches() -> None:
-    documented = {code(row[0])[0]: (code(row[1])[0], code(row[2])) for row in rows("Switches")}
-    assert documented == {name: (str(item.default), list(item.choices)) for name, item in SWITCHES.items()}
-    assert set(Switches.__annotations__) == set(SWITCHES)
+def test_flags() -> None:
+    documented = {code(row[0])[0]: (code(row[1])[0], code(row[2])) for row in rows("Flags")}
+    assert documented == {name: (str(item.default), list(item.choices)) for name, item in FLAGS.items()}
+    assert set(Flags.__annotations__) == set(FLAGS)
 
 
-def test_switches_named_in_the_text_exist() -> None:
-    assert set(re.findall(r"[Ss]witch(?:es)? `(\w+)`", TEXT)) <= set(SWITCHES)
+def test_flags_named_in_the_text_exist() -> None:
+    assert set(re.findall(r"[Ff]lags? `(\w+)`", TEXT)) <= set(FLAGS)
 
 
 def test_faults() -> None:
-    assert {code(row[0])[0]: row[1] for row in rows("Faults")} == FAULTS
+    assert {code(row[0])[0]: row[1] for row in rows("Faults")} == FAULT_CODES
 
 
 def test_admin_routes_and_methods() -> None:

@@ -1,4 +1,4 @@
-"""Scripted faults, letter by letter, and the quota with its headers."""
+"""Scripted faults, code by code, and the quota with its headers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from bigcommerce_sandbox import TOKEN, SandboxServer
-from bigcommerce_sandbox.faults import FAULTS, BadScript
+from bigcommerce_sandbox.faults import FAULT_CODES, BadScript
 from tests.support.api_client import FIRST, ApiClient
 
 LIST = f"/v2/products/{FIRST}/images"
@@ -33,7 +33,7 @@ def delete_first(api: ApiClient) -> requests.Response:
 
 
 @pytest.mark.parametrize(
-    ("letter", "status", "done"),
+    ("fault", "status", "done"),
     [
         (".", 204, True),
         ("q", 429, False),
@@ -58,28 +58,28 @@ def delete_first(api: ApiClient) -> requests.Response:
         ("C", 409, True),
     ],
 )
-def test_answer_and_effect_of_each_letter(api: ApiClient, letter: str, status: int, done: bool) -> None:
-    api.sandbox.switch(slow_ms=1)
-    api.sandbox.faults(letter)
+def test_answer_and_effect_of_each_code(api: ApiClient, fault: str, status: int, done: bool) -> None:
+    api.sandbox.set_flags(slow_ms=1)
+    api.sandbox.faults(fault)
     response = delete_first(api)
     assert response.status_code == status
     assert len(api.images()) == (2 if done else 3)
-    assert bool(rate(response)) == (letter not in "Qr")
+    assert bool(rate(response)) == (fault not in "Qr")
     assert delete_first(api).status_code == 204, "after the script everything passes"
 
 
-@pytest.mark.parametrize(("letter", "done"), [("l", True), ("d", False), ("t", True)])
-def test_letters_without_a_whole_answer(api: ApiClient, letter: str, done: bool) -> None:
-    api.sandbox.faults(letter)
+@pytest.mark.parametrize(("fault", "done"), [("l", True), ("d", False), ("t", True)])
+def test_codes_without_a_whole_answer(api: ApiClient, fault: str, done: bool) -> None:
+    api.sandbox.faults(fault)
     with pytest.raises(requests.ConnectionError):
         delete_first(api)
     assert len(api.images()) == (2 if done else 3)
     status = [entry["status"] for entry in api.sandbox.requests()]
-    assert status == [204 if letter == "t" else None]
+    assert status == [204 if fault == "t" else None]
 
 
 def test_work_that_is_done_late(api: ApiClient) -> None:
-    api.sandbox.switch(late_ms=0)
+    api.sandbox.set_flags(late_ms=0)
     api.sandbox.faults("L")
     with pytest.raises(requests.ConnectionError):
         delete_first(api)
@@ -87,7 +87,7 @@ def test_work_that_is_done_late(api: ApiClient) -> None:
     assert api.sandbox.carry_out_late() == 1
     assert len(api.images()) == 2
     assert api.sandbox.carry_out_late() == 0
-    api.sandbox.switch(late_ms=20)
+    api.sandbox.set_flags(late_ms=20)
     api.sandbox.faults("L")
     with pytest.raises(requests.ConnectionError):
         delete_first(api)
@@ -99,15 +99,15 @@ def test_work_that_is_done_late(api: ApiClient) -> None:
 def test_a_write_that_is_not_applied_may_be_answered_with_what_is_there(api: ApiClient, version: str) -> None:
     image = api.images()[0]
     path = f"{LIST}/{image['id']}" if version == "v2" else f"/v3/catalog/products/{FIRST}/images/{image['id']}"
-    for letter, said in (("n", "new"), ("o", image["description"] or None)):
-        api.sandbox.faults(letter)
+    for fault, said in (("n", "new"), ("o", image["description"] or None)):
+        api.sandbox.faults(fault)
         answer = api("PUT", path, json={"description": "new"}).json()
         assert ((answer.get("data") or answer)["description"] or None) == said
         assert api.images()[0] == image
 
 
 def test_every_letter_is_tested_here() -> None:
-    assert set(FAULTS) == set(".qQr5bsu79wWzlndotzheEfpPcCL")
+    assert set(FAULT_CODES) == set(".qQr5bsu79wWzlndotzheEfpPcCL")
 
 
 def test_truncated_body(api: ApiClient) -> None:
@@ -126,7 +126,7 @@ def test_suspended_has_the_title(api: ApiClient) -> None:
 
 
 def test_429_tells_when_to_come_back(api: ApiClient) -> None:
-    api.sandbox.switch(fault_reset_ms=70, fault_retry_after=3)
+    api.sandbox.set_flags(fault_reset_ms=70, fault_retry_after=3)
     api.sandbox.faults("qr")
     first = api.get(LIST)
     assert rate(first)["time-reset-ms"] == 70
@@ -185,10 +185,10 @@ def wait_until(condition: object) -> None:
     pytest.fail("it did not happen within five seconds")
 
 
-@pytest.mark.parametrize(("letter", "done"), [("p", False), ("P", True)])
-def test_held_until_the_client_is_gone(api: ApiClient, letter: str, done: bool) -> None:
+@pytest.mark.parametrize(("fault", "done"), [("p", False), ("P", True)])
+def test_held_until_the_client_is_gone(api: ApiClient, fault: str, done: bool) -> None:
     image = api.images()[0]["id"]
-    api.sandbox.faults(letter)
+    api.sandbox.faults(fault)
     connection = raw(api, "DELETE", f"{LIST}/{image}")
     wait_until(api.sandbox.requests)
     wait_until(lambda: (len(api.images()) == 2) == done)
@@ -247,7 +247,7 @@ def test_scripts_by_match_are_replaced_and_removed(api: ApiClient) -> None:
 
 
 def test_bad_scripts(api: ApiClient) -> None:
-    with pytest.raises(BadScript, match="unknown fault 'x'"):
+    with pytest.raises(BadScript, match="unknown fault code 'x'"):
         api.sandbox.faults("..x")
     with pytest.raises(BadScript, match="regular expression"):
         api.sandbox.faults(".", match="(")
@@ -264,7 +264,7 @@ def test_headers_on_every_api_answer(api: ApiClient) -> None:
 
 
 def test_quota_is_counted_down_and_refused(api: ApiClient) -> None:
-    api.sandbox.switch(quota=3, window_ms=60_000)
+    api.sandbox.set_flags(quota=3, window_ms=60_000)
     found = [api.get("/v2/time") for _ in range(5)]
     assert [response.status_code for response in found] == [200, 200, 200, 429, 429]
     assert [rate(response)["requests-left"] for response in found] == [2, 1, 0, 0, 0]
@@ -273,7 +273,7 @@ def test_quota_is_counted_down_and_refused(api: ApiClient) -> None:
 
 
 def test_a_client_that_waits_as_told_is_served(api: ApiClient) -> None:
-    api.sandbox.switch(quota=2, window_ms=150)
+    api.sandbox.set_flags(quota=2, window_ms=150)
     for _ in range(3):
         while (response := api.get("/v2/time")).status_code == 200:
             pass
@@ -283,15 +283,15 @@ def test_a_client_that_waits_as_told_is_served(api: ApiClient) -> None:
 
 
 def test_another_app_eats_the_quota(api: ApiClient) -> None:
-    api.sandbox.switch(quota=10, window_ms=60_000)
-    assert api.sandbox.eat_quota(8) == 2
+    api.sandbox.set_flags(quota=10, window_ms=60_000)
+    assert api.sandbox.consume_quota(8) == 2
     assert rate(api.get("/v2/time"))["requests-left"] == 1
-    assert api.sandbox.eat_quota(100) == 0
+    assert api.sandbox.consume_quota(100) == 0
     assert api.get("/v2/time").status_code == 429
 
 
 def test_latency_is_added_to_each_request(api: ApiClient) -> None:
-    api.sandbox.switch(latency_ms=60)
+    api.sandbox.set_flags(latency_ms=60)
     begin = time.monotonic()
     api.get("/v2/time")
     assert time.monotonic() - begin >= 0.06

@@ -133,7 +133,7 @@ def test_padded_pictures_have_exactly_the_size(size: int) -> None:
 
 
 def test_picture_bytes_by_the_switch(api: ApiClient) -> None:
-    api.sandbox.switch(picture_bytes=5000)
+    api.sandbox.set_flags(picture_bytes=5000)
     api.sandbox.reset()
     assert {image["size"] for image in api.sandbox.dump()["images"]} == {5000}
 
@@ -231,14 +231,14 @@ def test_dav_has_the_documented_folders(api: ApiClient) -> None:
 
 
 def test_dav_serves_stored_originals_past_the_cdn(api: ApiClient) -> None:
-    api.sandbox.switch(cdn="altered")
+    api.sandbox.set_flags(cdn="altered")
     image = api.images()[0]
     path = f"/product_images/{image['image_file']}"
     assert requests.get(f"{api.sandbox.url}/dav{path}", timeout=10).status_code == 401
     assert dav(api, "GET", path).content == api.sandbox.original(image["image_file"])
     assert dav(api, "DELETE", path).status_code == 501
     assert dav(api, "GET", "/product_images/a/000/none__00000.jpg").status_code == 404
-    api.sandbox.switch(dav_originals="off")
+    api.sandbox.set_flags(dav_originals="off")
     assert dav(api, "GET", path).status_code == 404
 
 
@@ -259,7 +259,7 @@ def upload(api: ApiClient, kind: str) -> tuple[str, bytes]:
 @pytest.mark.parametrize("query", ["", "?some=thing"])
 def test_a_cdn_that_alters_pictures_says_so(api: ApiClient, kind: str, becomes: str, query: str) -> None:
     path, content = upload(api, kind)
-    api.sandbox.switch(cdn="altered")
+    api.sandbox.set_flags(cdn="altered")
     answer = api.file(path + query, headers={"Cache-Control": "no-transform"})
     assert answer.content != content
     opened = Image.open(BytesIO(answer.content))
@@ -272,21 +272,21 @@ def test_a_cdn_that_alters_pictures_says_so(api: ApiClient, kind: str, becomes: 
 
 def test_a_cdn_leaves_alone_what_it_does_not_know(api: ApiClient) -> None:
     path, content = upload(api, "BMP")
-    api.sandbox.switch(cdn="altered")
+    api.sandbox.set_flags(cdn="altered")
     answer = api.file(path)
     assert (answer.content, answer.headers["cf-polished"]) == (content, "status=not_needed")
 
 
 def test_a_cdn_that_alters_later(api: ApiClient) -> None:
     path, content = upload(api, "JPEG")
-    api.sandbox.switch(cdn="altered_later")
+    api.sandbox.set_flags(cdn="altered_later")
     for query in ("", "?1", "?2"):
         first, second = api.file(path + query), api.file(path + query)
         assert (first.content, first.headers["cf-cache-status"]) == (content, "MISS")
         assert (second.content != content, second.headers["cf-cache-status"]) == (True, "HIT")
         assert "cf-polished" not in first.headers
         assert "cf-polished" in second.headers
-    api.sandbox.switch(cdn="off")
+    api.sandbox.set_flags(cdn="off")
     assert api.file(path).content == content
     assert not any(name.startswith("cf-") for name in api.file(path).headers)
 
@@ -390,7 +390,7 @@ def test_many_fetches_from_itself_do_not_wait_for_each_other(api: ApiClient) -> 
 
 
 def test_fetch_does_not_wait_for_ever(api: ApiClient) -> None:
-    api.sandbox.switch(fetch_timeout_ms=100)
+    api.sandbox.set_flags(fetch_timeout_ms=100)
     api.sandbox.faults("p", match="GET /product_images/")
     assert api.create("v3").status_code == 400
 

@@ -66,7 +66,7 @@ def test_absurd_paths(api: ApiClient, path: bytes) -> None:
 )
 @pytest.mark.parametrize("path", [f"/v2/products/{FIRST}/images", f"/v3/catalog/products/{FIRST}/images"])
 def test_random_bodies(api: ApiClient, path: str, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
-    api.sandbox.switch(v2_multipart="on")
+    api.sandbox.set_flags(v2_multipart="on")
     dice = random.Random(kind + path)
     pieces = [
         b'{"image_file":',

@@ -193,7 +193,7 @@ def sandbox() -> Iterator[SandboxServer]:
 def check(case: schemathesis.Case[Any], sandbox: SandboxServer, version: str) -> None:
     """One request to a fresh store, and everything that the description says about its answer."""
     sandbox.reset()
-    (sandbox._app.shop.import_directory / "sample.png").write_bytes(picture())
+    (sandbox._app.context.import_directory / "sample.png").write_bytes(picture())
     if isinstance(case.body, dict) and case.body.get("image_url") == URL:
         case.body["image_url"] = f"{sandbox.url}/product_images/import/sample.png"
     headers = {"X-Auth-Token": TOKEN, "Accept": "application/json"}

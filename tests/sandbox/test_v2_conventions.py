@@ -199,7 +199,7 @@ def test_what_is_not_emulated_says_so(api: ApiClient, method: str, path: str) ->
 
 def test_v2_can_be_switched_off(api: ApiClient) -> None:
     for value, status in (("off", 404), ("gone", 410)):
-        api.sandbox.switch(v2_available=value)
+        api.sandbox.set_flags(v2_available=value)
         for path in (LIST, "/v2/time", "/v2/products/images/count"):
             assert api.get(path).status_code == status
         assert api.get("/v3/catalog/products").status_code == 200

@@ -81,7 +81,7 @@ def test_limit_over_250_is_413_or_cut_by_the_switch(bare: ApiClient) -> None:
         bare.sandbox.add_image(FIRST, b"x", "a.png")
     refused = bare.get(LIST, params={"limit": 251})
     assert error(refused)["status"] == 413
-    bare.sandbox.switch(limit_over_max="clamp")
+    bare.sandbox.set_flags(limit_over_max="clamp")
     assert len(bare.get(LIST, params={"limit": 10**40}).json()) == 250
 
 
@@ -115,7 +115,7 @@ def test_missing_products_and_images_are_404_in_two_shapes(api: ApiClient, path:
     response = api.get(path)
     assert response.status_code == 404
     assert error(response)["message"] == "The requested resource was not found."
-    api.sandbox.switch(v2_404_shape="object")
+    api.sandbox.set_flags(v2_404_shape="object")
     body = api.get(path).json()
     assert body["status"] == 404
     assert body["errors"] == {}
@@ -232,13 +232,13 @@ def test_read_only_fields_are_refused(api: ApiClient, method: str, name: str) ->
 
 def test_negative_sort_order_by_the_switch(api: ApiClient) -> None:
     assert api.create(sort_order=-5).json()["sort_order"] == -5
-    api.sandbox.switch(v2_negative_sort_order="refuse")
+    api.sandbox.set_flags(v2_negative_sort_order="refuse")
     assert error(api.create(sort_order=-5))["message"] == "The field 'sort_order' is invalid."
 
 
 def test_description_maximum_by_the_switch(api: ApiClient) -> None:
     assert api.create(description="x" * 100_000).status_code == 201
-    api.sandbox.switch(description_max=255)
+    api.sandbox.set_flags(description_max=255)
     assert api.create(description="x" * 255).status_code == 201
     assert api.create(description="x" * 256).status_code == 400
 
@@ -249,12 +249,12 @@ def test_not_a_picture_and_too_large_are_unusable(api: ApiClient) -> None:
         url = api.original_url(next(item for item in api.images(102) if item["id"] == image))
         found = error(api("POST", LIST, json={"image_file": url}))
         assert found["details"]["invalid_reason"] == f"The file '{url}' is missing or is not usable by this resource."
-    api.sandbox.switch(max_file_bytes=100)
+    api.sandbox.set_flags(max_file_bytes=100)
     assert error(api.create())["details"]["invalid_reason"].startswith("The file 'http")
 
 
 def test_no_more_than_the_maximum_of_images(api: ApiClient) -> None:
-    api.sandbox.switch(max_images=4)
+    api.sandbox.set_flags(max_images=4)
     assert api.create().status_code == 201
     assert api.create().status_code == 403
     assert len(api.images()) == 4
@@ -270,7 +270,7 @@ def test_multipart_is_415_unless_switched_on(api: ApiClient) -> None:
     files = {"image_file": ("up load.png", picture("green"), "image/png")}
     data = {"sort_order": "4", "is_thumbnail": "true"}
     assert api("POST", LIST, files=files, data=data).status_code == 415
-    api.sandbox.switch(v2_multipart="on")
+    api.sandbox.set_flags(v2_multipart="on")
     created = api("POST", LIST, files=files, data=data)
     assert created.status_code == 201
     assert created.json()["sort_order"] == 4
@@ -332,7 +332,7 @@ def test_delete_multiple_deletes_one_page(bare: ApiClient) -> None:
 
 
 def test_extra_fields_by_the_switch(api: ApiClient) -> None:
-    api.sandbox.switch(v2_extra_fields="on")
+    api.sandbox.set_flags(v2_extra_fields="on")
     body = api.get(LIST).json()[0]
     assert body["is_sample"] is False
     assert parsedate_to_datetime(body["date_modified"]) >= parsedate_to_datetime(body["date_created"])

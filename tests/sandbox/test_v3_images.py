@@ -72,14 +72,14 @@ def test_empty_list_is_200_or_204_by_the_switch(bare: ApiClient) -> None:
     body = bare.get(LIST).json()
     assert body["data"] == []
     assert body["meta"]["pagination"]["total"] == 0
-    bare.sandbox.switch(v3_empty_list="204")
+    bare.sandbox.set_flags(v3_empty_list="204")
     response = bare.get(LIST)
     assert (response.status_code, response.content) == (204, b"")
 
 
 def test_limit_over_250(api: ApiClient) -> None:
     assert api.get(f"{LIST}?limit=251").status_code == 413
-    api.sandbox.switch(limit_over_max="clamp")
+    api.sandbox.set_flags(limit_over_max="clamp")
     assert api.get(f"{LIST}?limit=251").json()["meta"]["pagination"]["per_page"] == 250
 
 
@@ -245,7 +245,7 @@ def test_over_8_mb_is_422_with_its_code(api: ApiClient) -> None:
         {"json": {"image_url": api.original_url(ok.json()["data"])}},
     ):
         if "json" in send:
-            api.sandbox.switch(max_file_bytes=len(fits) - 1)
+            api.sandbox.set_flags(max_file_bytes=len(fits) - 1)
         response = api("POST", LIST, **send)
         assert "maximum of 8 MB" in title(response, 422)
         assert response.json()["code"] == 10001
@@ -256,13 +256,13 @@ def test_a_body_over_16_mb_is_413(api: ApiClient) -> None:
 
 
 def test_no_more_than_the_maximum_of_images(api: ApiClient) -> None:
-    api.sandbox.switch(max_images=3)
+    api.sandbox.set_flags(max_images=3)
     assert api.create("v3").status_code == 422
     assert len(api.images()) == 3
 
 
 def test_description_maximum_by_the_switch(api: ApiClient) -> None:
-    api.sandbox.switch(description_max=10)
+    api.sandbox.set_flags(description_max=10)
     assert api.create("v3", description="x" * 10).status_code == 200
     assert "description" in api.create("v3", description="x" * 11).json()["errors"]
 
@@ -300,7 +300,7 @@ def test_update_by_multipart(api: ApiClient, method: str) -> None:
 
 def test_update_by_multipart_put_can_be_refused(api: ApiClient) -> None:
     image = api.images()[0]["id"]
-    api.sandbox.switch(v3_multipart_put="off")
+    api.sandbox.set_flags(v3_multipart_put="off")
     assert new_file(api, "PUT", image).status_code == 415
     assert new_file(api, "POST", image).status_code == 200
 

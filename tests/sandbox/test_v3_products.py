@@ -133,7 +133,7 @@ def test_embedded_images_are_cut_by_the_switch(bare: ApiClient) -> None:
         bare.sandbox.add_image(FIRST, b"x", "a.png")
     (product,) = bare.get(f"{PATH}?include=images").json()["data"]
     assert len(product["images"]) == 250
-    bare.sandbox.switch(embedded_images_max=1000)
+    bare.sandbox.set_flags(embedded_images_max=1000)
     (product,) = bare.get(f"{PATH}?include=images").json()["data"]
     assert len(product["images"]) == 252
 

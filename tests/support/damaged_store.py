@@ -28,7 +28,7 @@ class DamagedStore:
         self.mode = mode
         self._saved = RestoreScenario(sandbox, folder / "saved", api_version)
         sandbox.reset(products=4, images=3)
-        sandbox.switch(sort_order_shift="none")
+        sandbox.set_flags(sort_order_shift="none")
         self.backup = self._saved.backup()
         self.backup_file = folder / "backup.singer"
         self.backup_file.write_bytes(self.backup)
@@ -46,7 +46,7 @@ class DamagedStore:
         """Begin again: the store as seeded, then damaged; file store and state folder as after the backup."""
         sandbox = self.sandbox
         sandbox.reset()
-        sandbox.switch(sort_order_shift="shift", slow_ms=SLOW_MS, fault_reset_ms=1, fault_retry_after=0)
+        sandbox.set_flags(sort_order_shift="shift", slow_ms=SLOW_MS, fault_reset_ms=1, fault_retry_after=0)
         self.seeded = self._saved.state()
         for image in self._saved.images(FIRST):
             sandbox.delete_image(image["id"])

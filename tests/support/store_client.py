@@ -10,7 +10,7 @@ from bc_images.bigcommerce.mapping import Record
 from bc_images.bigcommerce.transport import HttpClient
 from bc_images.settings import Settings
 from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
-from bigcommerce_sandbox.flags import SWITCHES
+from bigcommerce_sandbox.flags import FLAGS
 
 PICTURE = (
     b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\x00\x00\x00\n"
@@ -50,9 +50,9 @@ class Connection:
         }
         return Meddling(Settings.from_config({**given, **self.config, **config}))
 
-    def renew(self, products: int, images: int = 0, **switches: Any) -> None:
+    def renew(self, products: int, images: int = 0, **flags: Any) -> None:
         """Begin again with a store of this size."""
-        self.sandbox.switch(**{name: switch.default for name, switch in SWITCHES.items()} | switches)
+        self.sandbox.set_flags(**{name: flag.default for name, flag in FLAGS.items()} | flags)
         self.sandbox.reset(products=products, images=images, seed=0)
 
     def product_ids(self) -> list[int]:

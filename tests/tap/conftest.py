@@ -30,7 +30,7 @@ def _server() -> Iterator[SandboxServer]:
 @pytest.fixture
 def sandbox(_server: SandboxServer) -> SandboxServer:
     """An empty store; `reset` fills it."""
-    _server.switch(
+    _server.set_flags(
         latency_ms=0,
         seed_without_images=0,
         v2_available="on",

@@ -284,7 +284,7 @@ class TestSignals:
         self, sandbox: SandboxServer, tmp_path: Path, api: str, script: str, signum: signal.Signals
     ) -> None:
         sandbox.reset(products=300, images=1)
-        sandbox.switch(fault_retry_after=300)
+        sandbox.set_flags(fault_retry_after=300)
         path = "GET .*/products/[0-9]+/images" if api == "v2" else "GET .*/v3/catalog/products$"
         sandbox.faults(script, path)
 

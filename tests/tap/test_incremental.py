@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bc_images.bigcommerce import FileSource, StoreClient
 from bigcommerce_sandbox import SandboxServer
-from bigcommerce_sandbox.flags import SWITCHES
+from bigcommerce_sandbox.flags import FLAGS
 from tap_bc_images import streams
 from tests.support.store_client import PICTURE, Connection
 from tests.support.tap import catalog_of, settings, sync
@@ -78,8 +78,8 @@ def rounds(*kinds: str) -> st.SearchStrategy[list[list[Edit]]]:
     return st.lists(st.lists(edit, min_size=1, max_size=3), min_size=1, max_size=3)
 
 
-def check(sandbox: SandboxServer, edits: list[list[Edit]], switches: dict[str, str]) -> None:
-    sandbox.switch(**{name: switch.default for name, switch in SWITCHES.items()} | switches)
+def check(sandbox: SandboxServer, edits: list[list[Edit]], flags: dict[str, str]) -> None:
+    sandbox.set_flags(**{name: flag.default for name, flag in FLAGS.items()} | flags)
     sandbox.reset(products=4, images=3, seed=1)
     table: Table = {}
     state = load(sandbox, table, None)
@@ -105,11 +105,11 @@ def _no_margin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @QUICK
-@given(edits=rounds(*EDITS), switches=SHIFTS)
+@given(edits=rounds(*EDITS), flags=SHIFTS)
 def test_incremental_runs_give_the_table_of_a_full_run(
-    server: SandboxServer, edits: list[list[Edit]], switches: dict[str, str]
+    server: SandboxServer, edits: list[list[Edit]], flags: dict[str, str]
 ) -> None:
-    check(server, edits, switches)
+    check(server, edits, flags)
 
 
 @QUICK
@@ -124,7 +124,7 @@ def test_a_store_that_dates_its_products_shows_what_a_deletion_did_to_siblings(
 @pytest.mark.parametrize("shift", ["none", "shift"])
 def test_one_thumbnail_in_the_table(server: SandboxServer, shift: str) -> None:
     """The sibling that loses the thumbnail, or its place, keeps its date and comes nevertheless."""
-    server.switch(sort_order_shift=shift, shift_bumps_date="off")
+    server.set_flags(sort_order_shift=shift, shift_bumps_date="off")
     server.reset(products=3, images=3, seed=1)
     table: Table = {}
     state = load(server, table, None)

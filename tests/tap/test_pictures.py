@@ -82,7 +82,7 @@ def test_what_stands_in_for_an_original_is_counted_in_every_run(
     sandbox: SandboxServer, store: dict[str, Any], tmp_path: Path, how: str
 ) -> None:
     if how == "cdn":
-        sandbox.switch(cdn="altered")
+        sandbox.set_flags(cdn="altered")
     else:
         for image in stored(sandbox)[:2]:
             sandbox.lose_file(image)
@@ -202,7 +202,7 @@ def test_what_a_cdn_alters_since_has_not_changed(
 ) -> None:
     first = sync(store)
     files = sorted((tmp_path / "files").rglob("*"))
-    sandbox.switch(cdn="altered")
+    sandbox.set_flags(cdn="altered")
     assert sync(store | more | {"recheck_files": "100%"}).records() == first.records()
     assert sorted((tmp_path / "files").rglob("*")) == files
     counts = [each.getMessage() for each in caplog.records if "now altered by a CDN" in each.getMessage()]

@@ -84,7 +84,7 @@ def test_a_record_holds_what_the_store_says(sandbox: SandboxServer, version: str
 
 
 def test_products(sandbox: SandboxServer, version: str) -> None:
-    sandbox.switch(seed_without_images=4)
+    sandbox.set_flags(seed_without_images=4)
     sandbox.reset(products=260, images=3)
     config = settings(sandbox.url, api_version=version)
     output = sync(config, catalog=catalog_of(config, "products"))
@@ -197,7 +197,7 @@ class TestCensus:
 
     def test_without_v2_products_are_counted(self, sandbox: SandboxServer, caplog: pytest.LogCaptureFixture) -> None:
         sandbox.reset(products=20, images=2)
-        sandbox.switch(v2_available="gone")
+        sandbox.set_flags(v2_available="gone")
         with caplog.at_level(logging.WARNING):
             output = sync(settings(sandbox.url))
         assert output.ids() == stored(sandbox)

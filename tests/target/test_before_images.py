@@ -44,7 +44,7 @@ def test_it_brings_the_former_state_back_exactly(
 ) -> None:
     backed_up, backup = scenario.state(), scenario.backup()
     wreck(scenario)
-    scenario.sandbox.switch(sort_order_shift=shift)
+    scenario.sandbox.set_flags(sort_order_shift=shift)
     former = scenario.state()
     assert scenario.restore(backup, mode="mirror", max_deletes=4).code == 0
     assert scenario.state() == backed_up

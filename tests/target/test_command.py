@@ -219,7 +219,7 @@ class TestSignals:
         for product in (FIRST, SECOND):
             for image in scenario.images(product):
                 scenario.sandbox.delete_image(image["id"])
-        scenario.sandbox.switch(slow_ms=1000)
+        scenario.sandbox.set_flags(slow_ms=1000)
         scenario.sandbox.clear_requests()
         scenario.sandbox.faults("z" * 20, match="POST /stores")
 

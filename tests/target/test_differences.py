@@ -90,7 +90,7 @@ class TestRefused:
         backup, image = put(scenario, description=LONG, sort_order=7)
         digests = [shape[3] for shape in scenario.state()[FIRST]]
         damage(scenario, how, image)
-        scenario.sandbox.switch(description_max=255, field_errors=errors)
+        scenario.sandbox.set_flags(description_max=255, field_errors=errors)
         run = scenario.restore(backup)
         assert run.code == 1, run.err
         assert sorted(shape[3] for shape in scenario.state()[FIRST]) == sorted(digests)
@@ -111,17 +111,17 @@ class TestRefused:
     def test_by_every_way_a_picture_can_go(self, scenario_v3: RestoreScenario, upload: dict[str, str]) -> None:
         backup, image = put(scenario_v3, description=LONG)
         damage(scenario_v3, "create", image)
-        scenario_v3.sandbox.switch(description_max=255)
+        scenario_v3.sandbox.set_flags(description_max=255)
         run = scenario_v3.restore(backup, **upload)
         assert (run.code, run.actions) == (1, [("create", "done")]), run.err
         assert len(scenario_v3.images(FIRST)) == 3
 
     def test_by_address(self, scenario: RestoreScenario) -> None:
-        scenario.sandbox.switch(lingering_originals="on", lingering_renditions="on")
+        scenario.sandbox.set_flags(lingering_originals="on", lingering_renditions="on")
         put(scenario, description=LONG)
         backup = scenario.backup(files=False)
         scenario.sandbox.delete_image(scenario.images(FIRST)[0]["id"])
-        scenario.sandbox.switch(description_max=255)
+        scenario.sandbox.set_flags(description_max=255)
         run = scenario.restore(backup, file_store="")
         assert (run.code, run.actions) == (1, [("create", "done")])
         assert LONG[:255] in [image["description"] for image in scenario.images(FIRST)]
@@ -132,7 +132,7 @@ class TestRefused:
         scenario = RestoreScenario(sandbox, tmp_path, "v2")
         backup, image = put(scenario, sort_order=-3, description="text")
         damage(scenario, how, image)
-        sandbox.switch(v2_negative_sort_order="refuse", field_errors=errors)
+        sandbox.set_flags(v2_negative_sort_order="refuse", field_errors=errors)
         run = scenario.restore(backup)
         assert (run.code, run.actions) == (1, [(how, "done")])
         assert differing(run) == [{"field": "sort_order", "sent": -3, "kept": 0}]
@@ -144,7 +144,7 @@ class TestRefused:
         scenario = RestoreScenario(sandbox, tmp_path, "v2")
         backup, image = put(scenario, sort_order=-3, description=LONG)
         damage(scenario, "create", image)
-        sandbox.switch(v2_negative_sort_order="refuse", description_max=255)
+        sandbox.set_flags(v2_negative_sort_order="refuse", description_max=255)
         run = scenario.restore(backup)
         assert (run.code, run.actions) == (1, [("create", "done")])
         assert sorted(each["field"] for each in differing(run)) == ["description", "sort_order"]
@@ -152,7 +152,7 @@ class TestRefused:
     def test_a_refused_picture_is_no_matter_of_its_fields(self, scenario_v3: RestoreScenario) -> None:
         backup = scenario_v3.backup()
         scenario_v3.sandbox.delete_image(scenario_v3.images(FIRST)[0]["id"])
-        scenario_v3.sandbox.switch(max_file_bytes=10)
+        scenario_v3.sandbox.set_flags(max_file_bytes=10)
         run = scenario_v3.restore(backup)
         assert (run.code, run.actions, differences(run)) == (1, [("create", "failed")], [])
         assert "8 MB size limit" in run.failed["error"]
@@ -161,7 +161,7 @@ class TestRefused:
         backup, image = put(scenario, description=LONG)
         damage(scenario, "create", image)
         scenario.sandbox.set_image(scenario.images(SECOND)[0]["id"], description="overwritten")
-        scenario.sandbox.switch(description_max=255)
+        scenario.sandbox.set_flags(description_max=255)
         run = scenario.restore(backup, on_error="stop", concurrency=1)
         assert (run.code, run.actions) == (1, [("create", "done"), ("update", "not reached")])
 
@@ -169,11 +169,11 @@ class TestRefused:
         backup, image = put(scenario, description=LONG)
         before = scenario.state()
         damage(scenario, "create", image)
-        scenario.sandbox.switch(description_max=255)
+        scenario.sandbox.set_flags(description_max=255)
         assert scenario.restore(backup).code == 1
         result = command(scenario, retry, str(scenario.report))
         assert result.exit_code == 1
-        scenario.sandbox.switch(description_max=0)
+        scenario.sandbox.set_flags(description_max=0)
         result = command(scenario, retry, str(scenario.report))
         assert result.exit_code == 0, result.output
         assert scenario.state() == before
@@ -184,7 +184,7 @@ class TestRefused:
         backup, image = put(scenario, description=LONG)
         damage(scenario, "create", image)
         scenario.sandbox.add_image(SECOND, picture(1), "extra.png")
-        scenario.sandbox.switch(description_max=255)
+        scenario.sandbox.set_flags(description_max=255)
         run = scenario.restore(backup, mode="mirror", max_deletes=1)
         assert (run.code, run.actions) == (1, [("create", "done"), ("delete", "done")])
 
@@ -192,7 +192,7 @@ class TestRefused:
         backup, image = put(scenario, description=LONG)
         (scenario.folder / "backup.singer").write_bytes(backup)
         damage(scenario, "create", image)
-        scenario.sandbox.switch(description_max=255)
+        scenario.sandbox.set_flags(description_max=255)
         assert scenario.restore(backup).code == 1
         assert scenario.restore(backup, dry_run=True).code == 1
         result = command(scenario, verify, "--backup", str(scenario.folder / "backup.singer"))
@@ -207,7 +207,7 @@ class TestRewritten:
     def test_at_most_two_writes(self, scenario: RestoreScenario, how: str, rewrite: str) -> None:
         backup, image = put(scenario, description=TEXT)
         damage(scenario, how, image)
-        scenario.sandbox.switch(description_rewrite=rewrite, description_max=4 if rewrite == "cut" else 0)
+        scenario.sandbox.set_flags(description_rewrite=rewrite, description_max=4 if rewrite == "cut" else 0)
         scenario.sandbox.clear_requests()
         run = scenario.restore(backup)
         assert (run.code, run.actions) == (1, [(how, "done")]), run.err
@@ -223,7 +223,7 @@ class TestRewritten:
     def test_without_the_ledger_it_is_found_out_again(self, scenario: RestoreScenario) -> None:
         backup, image = put(scenario, description=TEXT)
         damage(scenario, "create", image)
-        scenario.sandbox.switch(description_rewrite="trim")
+        scenario.sandbox.set_flags(description_rewrite="trim")
         assert scenario.restore(backup).code == 1
         scenario.lose_ledger()
         scenario.sandbox.clear_requests()
@@ -233,7 +233,7 @@ class TestRewritten:
     def test_what_somebody_else_writes_later_is_put_right(self, scenario: RestoreScenario) -> None:
         backup, image = put(scenario, description=TEXT)
         damage(scenario, "create", image)
-        scenario.sandbox.switch(description_rewrite="trim")
+        scenario.sandbox.set_flags(description_rewrite="trim")
         scenario.restore(backup)
         (made,) = [each for each in scenario.images(FIRST) if each["description"] == REWRITES["trim"]]
         scenario.sandbox.set_image(made["id"], description="somebody else's")
@@ -246,7 +246,7 @@ class TestRewritten:
         scenario = RestoreScenario(sandbox, tmp_path, "v2")
         backup, image = put(scenario, sort_order=-3)
         damage(scenario, "create", image)
-        sandbox.switch(v2_negative_sort_order="zero")
+        sandbox.set_flags(v2_negative_sort_order="zero")
         sandbox.clear_requests()
         run = scenario.restore(backup)
         assert (run.code, run.actions, len(image_writes(scenario))) == (1, [("create", "done")], 2)
@@ -260,7 +260,7 @@ class TestRewritten:
         wanted, backup = scenario.state(), scenario.backup()
         for image in scenario.records(files=False):
             scenario.sandbox.delete_image(image["id"])
-        scenario.sandbox.switch(description_rewrite="trim", sort_order_shift=shift)
+        scenario.sandbox.set_flags(description_rewrite="trim", sort_order_shift=shift)
         run = scenario.restore(backup)
         assert (run.code, run.actions) == (1, [("create", "done")] * 15)
         assert {each["field"] for each in differing(run)} == {"description"}
@@ -317,7 +317,7 @@ def test_a_created_image_whose_fields_fail_later_is_created(scenario: RestoreSce
     """The store takes the picture and refuses the fields without a name; their update then fails for good."""
     backup, image = put(scenario, description=LONG)
     damage(scenario, "create", image)
-    scenario.sandbox.switch(description_max=255, field_errors="unnamed")
+    scenario.sandbox.set_flags(description_max=255, field_errors="unnamed")
     scenario.sandbox.faults(letters * 99, match=r"PUT /stores/.*/images/\d+$")
     run = scenario.restore(backup, max_retries=0)
     assert run.code == 1

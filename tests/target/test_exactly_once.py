@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bigcommerce_sandbox import SandboxServer
-from bigcommerce_sandbox.faults import FAULTS
+from bigcommerce_sandbox.faults import FAULT_CODES
 from tests.support import killable_process
 from tests.support.damaged_store import THIRD, DamagedStore
 from tests.support.target import ImageState
@@ -21,7 +21,7 @@ REQUESTS = {("v3", "upsert"): 18, ("v3", "mirror"): 30, ("v2", "upsert"): 42, ("
 """How many requests the clean restore takes, WebDAV's among them: a change here is to be understood."""
 
 HELD = "pP"  # for clients that are killed meanwhile
-LETTERS = "".join(letter for letter in FAULTS if letter not in "." + HELD)
+CODES = "".join(code for code in FAULT_CODES if code not in "." + HELD)
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +39,11 @@ def all_requests(damaged: DamagedStore) -> int:
     return REQUESTS[damaged.config["api_version"], damaged.mode]
 
 
-def some_requests(damaged: DamagedStore, letter: str) -> range:
+def some_requests(damaged: DamagedStore, code: str) -> range:
     """Return every request of the shortest restore; of the others a few, and other ones for each fault."""
     count = all_requests(damaged)
     stride = max(1, count // 5) if count > min(REQUESTS.values()) else 2
-    return range(ord(letter) % stride, count, stride)
+    return range(ord(code) % stride, count, stride)
 
 
 def test_the_clean_restore(damaged: DamagedStore) -> None:
@@ -54,13 +54,13 @@ def test_the_clean_restore(damaged: DamagedStore) -> None:
     assert len(requests) == all_requests(damaged), requests
 
 
-def disturbed(damaged: DamagedStore, index: int, letter: str) -> None:
+def disturbed(damaged: DamagedStore, index: int, code: str) -> None:
     """Restore with a fault at one request, once more if that run did not get through, and look at the end."""
     damaged.prepare()
-    damaged.sandbox.faults("." * index + letter, match="")
+    damaged.sandbox.faults("." * index + code, match="")
     run = damaged.run()
     damaged.sandbox.faults("")
-    where = f"{letter} at request {index + 1}: {run.err}"
+    where = f"{code} at request {index + 1}: {run.err}"
     if run.code:
         assert run.code in {1, 3}, where
         assert run.states == [], where
@@ -70,10 +70,10 @@ def disturbed(damaged: DamagedStore, index: int, letter: str) -> None:
     damaged.end()
 
 
-def killed(damaged: DamagedStore, index: int, letter: str, *, lose_ledger: bool) -> None:
+def killed(damaged: DamagedStore, index: int, code: str, *, lose_ledger: bool) -> None:
     """Kill a restore while one of its requests is held, before or after the store has done it; restore again."""
     damaged.prepare()
-    damaged.sandbox.faults("." * index + letter, match="")
+    damaged.sandbox.faults("." * index + code, match="")
     process = killable_process.start(damaged.config, damaged.backup_file)
     assert killable_process.wait_for_request(damaged.sandbox, index + 1, process), "it ended before"
     killable_process.settled(damaged.sandbox)
@@ -83,7 +83,7 @@ def killed(damaged: DamagedStore, index: int, letter: str, *, lose_ledger: bool)
     if lose_ledger:
         damaged.lose_ledger()
     run = damaged.run()
-    where = f"killed at request {index + 1} ({letter}): {run.err}"
+    where = f"killed at request {index + 1} ({code}): {run.err}"
     assert run.code == 0, where
     state, wanted = damaged.state(), damaged.wanted
     if lose_ledger:  # nobody else knows where the store has moved an image from that the backup does not know
@@ -99,30 +99,30 @@ def without_places_of_strangers(found: dict[int, list[ImageState]]) -> dict[int,
     return {**found, THIRD: sorted(map(forget, found[THIRD]))}
 
 
-@pytest.mark.parametrize("letter", "qwlnh")
-def test_a_fault_at_some_requests(damaged: DamagedStore, letter: str) -> None:
-    for index in some_requests(damaged, letter):
-        disturbed(damaged, index, letter)
+@pytest.mark.parametrize("code", "qwlnh")
+def test_a_fault_at_some_requests(damaged: DamagedStore, code: str) -> None:
+    for index in some_requests(damaged, code):
+        disturbed(damaged, index, code)
 
 
-@pytest.mark.parametrize("letter", HELD)
-def test_killed_at_some_requests(damaged: DamagedStore, letter: str) -> None:
-    for number, index in enumerate(some_requests(damaged, letter)):
-        killed(damaged, index, letter, lose_ledger=number % 3 == 1)
+@pytest.mark.parametrize("code", HELD)
+def test_killed_at_some_requests(damaged: DamagedStore, code: str) -> None:
+    for number, index in enumerate(some_requests(damaged, code)):
+        killed(damaged, index, code, lose_ledger=number % 3 == 1)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("letter", LETTERS)
-def test_any_fault_at_any_request(damaged: DamagedStore, letter: str) -> None:
+@pytest.mark.parametrize("code", CODES)
+def test_any_fault_at_any_request(damaged: DamagedStore, code: str) -> None:
     # The longest restore repeats what the three others do: there each fault takes every third request, in turns.
     turns = 3 if all_requests(damaged) == max(REQUESTS.values()) else 1
-    for index in range(ord(letter) % turns, all_requests(damaged), turns):
-        disturbed(damaged, index, letter)
+    for index in range(ord(code) % turns, all_requests(damaged), turns):
+        disturbed(damaged, index, code)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("letter", HELD)
+@pytest.mark.parametrize("code", HELD)
 @pytest.mark.parametrize("lose_ledger", [False, True], ids=["ledger", "no ledger"])
-def test_killed_at_any_request(damaged: DamagedStore, letter: str, lose_ledger: bool) -> None:
+def test_killed_at_any_request(damaged: DamagedStore, code: str, lose_ledger: bool) -> None:
     for index in range(all_requests(damaged)):
-        killed(damaged, index, letter, lose_ledger=lose_ledger)
+        killed(damaged, index, code, lose_ledger=lose_ledger)

@@ -195,7 +195,7 @@ def test_a_store_that_encodes_anew_is_not_written_to_again(photos: RestoreScenar
     before = photos.sandbox.dump()["images"]
     for image in before[:3]:
         photos.sandbox.delete_image(image["id"])
-    photos.sandbox.switch(recompress_uploads="on")
+    photos.sandbox.set_flags(recompress_uploads="on")
     assert photos.restore(backup).actions == [("create", "done")] * 3
     for _ in range(2):
         photos.sandbox.clear_requests()
@@ -220,16 +220,16 @@ def test_a_cdn_that_alters_pictures_since_the_backup(photos: RestoreScenario) ->
     verifier = Verifier.__new__(Verifier)
     verifier.scenario, verifier.backup = photos, photos.folder / "backup.singer"
     verifier.backup.write_bytes(backup)
-    photos.sandbox.switch(cdn="altered", dav_originals="off")
+    photos.sandbox.set_flags(cdn="altered", dav_originals="off")
     photos.sandbox.clear_requests()
     code, lines = verifier("--pictures")
     assert code == 0
     assert lines[-1] == "Not compared byte for byte: 15 of the 15 that count as same; see their lines."
     assert photos.restore(backup, **ALL).actions == []
     assert photos.writes() == []
-    photos.sandbox.switch(dav_originals="on")  # WebDAV shows the bytes themselves
+    photos.sandbox.set_flags(dav_originals="on")  # WebDAV shows the bytes themselves
     assert verifier("--pictures") == (0, ["0 differences (15 same)"])
-    photos.sandbox.switch(cdn="altered_later")
+    photos.sandbox.set_flags(cdn="altered_later")
     for image in photos.sandbox.dump()["images"]:
         requests.get(f"{photos.sandbox.url}/product_images/{image['image_file']}", timeout=10)
     assert verifier("--pictures", webdav_username="") == (0, ["0 differences (15 same)"])
@@ -241,7 +241,7 @@ def test_a_cdn_that_alters_pictures_since_the_backup(photos: RestoreScenario) ->
 def test_no_picture_twice_and_none_lost(photos: RestoreScenario, cdn: str, webdav: bool, damage: str) -> None:
     """Backup, restore, and a second restore without its ledger, on a store behind a CDN that alters pictures."""
     sandbox = photos.sandbox
-    sandbox.switch(cdn=cdn, dav_originals="on" if webdav else "off")
+    sandbox.set_flags(cdn=cdn, dav_originals="on" if webdav else "off")
     for image in sandbox.dump()["images"]:
         requests.get(f"{sandbox.url}/product_images/{image['image_file']}", timeout=10)
     records = photos.records()
@@ -280,7 +280,7 @@ def test_records_without_a_file_are_named_before_they_are_written(
     scenario_v3: RestoreScenario, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The store is asked to fetch their old addresses, which may be dead by then."""
-    scenario_v3.sandbox.switch(lingering_originals="on", lingering_renditions="on")
+    scenario_v3.sandbox.set_flags(lingering_originals="on", lingering_renditions="on")
     records = scenario_v3.records()
     without = [image["id"] for image in scenario_v3.images(FIRST)]
     for record in records:

@@ -31,7 +31,7 @@ def test_a_second_restore_with_another_state_dir_is_refused(scenario: RestoreSce
     backup.write_bytes(scenario.backup())
     before = scenario.state()
     lose_everything(scenario)
-    scenario.sandbox.switch(latency_ms=50)
+    scenario.sandbox.set_flags(latency_ms=50)
     elsewhere = {"state_dir": str(tmp_path / "elsewhere"), "report": ""}
     first = killable_process.start(scenario.config, backup)
     assert killable_process.wait_for_request(scenario.sandbox, len(scenario.sandbox.requests()) + 4, first)
@@ -52,7 +52,7 @@ def test_the_lock_of_a_killed_restore_does_not_stand_in_the_way(scenario_v3: Res
     backup.write_bytes(scenario_v3.backup())
     before = scenario_v3.state()
     lose_everything(scenario_v3)
-    scenario_v3.sandbox.switch(latency_ms=50)
+    scenario_v3.sandbox.set_flags(latency_ms=50)
     first = killable_process.start(scenario_v3.config, backup)
     assert killable_process.wait_for_request(scenario_v3.sandbox, len(scenario_v3.sandbox.requests()) + 4, first)
     killable_process.kill(first)
@@ -76,7 +76,7 @@ def test_a_restore_whose_lock_is_removed_stops_and_says_so(
 ) -> None:
     backup = scenario_v3.backup()
     lose_everything(scenario_v3)
-    scenario_v3.sandbox.switch(latency_ms=50)
+    scenario_v3.sandbox.set_flags(latency_ms=50)
     monkeypatch.setattr(locks, "RENEW_EVERY", 0.0)
     monkeypatch.setattr(locks.StoreLock, "_write", lambda lock: setattr(lock, "_key", "locks/none"))
     run = scenario_v3.restore(backup)

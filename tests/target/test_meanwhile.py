@@ -209,7 +209,7 @@ class TestImageThatTheStoreFailsAt:
 
     def test_nor_does_an_image_that_is_only_to_be_put_back(self, scenario: RestoreScenario) -> None:
         """The store has shifted it, and cannot put it back now: that is told, and the next run does it."""
-        scenario.sandbox.switch(sort_order_shift="shift")
+        scenario.sandbox.set_flags(sort_order_shift="shift")
         backup = scenario.backup()
         wanted = next(image for image in scenario.records() if image["product_id"] == FIRST)
         there = scenario.sandbox.add_image(FIRST, picture(1), "mine.png", sort_order=wanted["sort_order"])
@@ -314,7 +314,9 @@ class TestWithoutFiles:
     def test_an_address_that_still_serves_a_deleted_picture_is_found(
         self, scenario: RestoreScenario, serves: str
     ) -> None:
-        scenario.sandbox.switch(lingering_originals="on", lingering_renditions="on" if serves == "rendition" else "off")
+        scenario.sandbox.set_flags(
+            lingering_originals="on", lingering_renditions="on" if serves == "rendition" else "off"
+        )
         backup = scenario.backup(files=False)
         before = [shape[:3] for shape in scenario.state()[FIRST]]
         for image in scenario.images(FIRST):

@@ -44,7 +44,7 @@ class TestModes:
     def test_create_only_puts_back_what_the_store_shifts(self, scenario_v3: RestoreScenario) -> None:
         backup = scenario_v3.backup()
         damage(scenario_v3)
-        scenario_v3.sandbox.switch(sort_order_shift="shift")
+        scenario_v3.sandbox.set_flags(sort_order_shift="shift")
         before = {image["id"]: image["sort_order"] for image in scenario_v3.images(FIRST)}
         assert scenario_v3.restore(backup, mode="create_only").code == 0
         assert before.items() <= {image["id"]: image["sort_order"] for image in scenario_v3.images(FIRST)}.items()
@@ -54,7 +54,7 @@ class TestModes:
         before, backup = scenario.state(), scenario.backup()
         for image in scenario.sandbox.dump(files=False)["images"]:
             scenario.sandbox.delete_image(image["id"])
-        scenario.sandbox.switch(sort_order_shift="shift")
+        scenario.sandbox.set_flags(sort_order_shift="shift")
         run = scenario.restore(backup, mode="create_only")
         assert (run.code, run.actions) == (0, [("create", "done")] * 30)
         assert scenario.state() == before
@@ -63,7 +63,7 @@ class TestModes:
         before, backup = scenario_v3.state(), scenario_v3.backup()
         for image in scenario_v3.images(FIRST):
             scenario_v3.sandbox.delete_image(image["id"])
-        scenario_v3.sandbox.switch(sort_order_shift="shift")
+        scenario_v3.sandbox.set_flags(sort_order_shift="shift")
         scenario_v3.sandbox.faults("..s", match=f"(POST|PUT) .*/{FIRST}/images")
         assert scenario_v3.restore(backup, mode="create_only").code == 3
         assert scenario_v3.state() != before
@@ -79,7 +79,7 @@ class TestModes:
     @pytest.mark.parametrize("shift", ["none", "shift"])
     def test_create_only_disturbs_nobody(self, scenario: RestoreScenario, shift: str) -> None:
         backup = scenario.backup()
-        scenario.sandbox.switch(sort_order_shift=shift)
+        scenario.sandbox.set_flags(sort_order_shift=shift)
         scenario.sandbox.set_image(
             scenario.images(FIRST)[1]["id"], sort_order=7, description="by hand", is_thumbnail=True
         )
@@ -167,7 +167,7 @@ class TestProductThatIsFull:
     @pytest.fixture(autouse=True)
     def full(self, scenario: RestoreScenario, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(planning, "MAX_IMAGES", 5)
-        scenario.sandbox.switch(max_images=5)
+        scenario.sandbox.set_flags(max_images=5)
 
     @pytest.mark.parametrize("extra", [2, 3, 5])
     def test_a_mirror_makes_room(self, scenario: RestoreScenario, extra: int) -> None:
@@ -494,7 +494,7 @@ def test_a_failed_action_is_listed_with_the_stores_own_words(scenario_v3: Restor
     before, backup = scenario_v3.state(), scenario_v3.backup()
     scenario_v3.sandbox.set_image(scenario_v3.images(FIRST)[0]["id"], description="short")
     scenario_v3.sandbox.delete_image(scenario_v3.images(SECOND)[0]["id"])
-    scenario_v3.sandbox.switch(description_max=255)
+    scenario_v3.sandbox.set_flags(description_max=255)
     run = scenario_v3.restore(backup)
     assert run.code == 1
     assert run.actions == [("create", "done"), ("update", "failed")]
@@ -506,7 +506,7 @@ def test_a_failed_action_is_listed_with_the_stores_own_words(scenario_v3: Restor
     scenario_v3.sandbox.clear_requests()
     run = scenario_v3.restore(again)  # known not to be taken: it is not sent again
     assert (run.code, run.rows[0]["differences"][0]["kept"], scenario_v3.writes()) == (1, "short", [])
-    scenario_v3.sandbox.switch(description_max=0)
+    scenario_v3.sandbox.set_flags(description_max=0)
     scenario_v3.lose_ledger()
     assert scenario_v3.restore(again).code == 0
     assert scenario_v3.state() == before
@@ -516,7 +516,7 @@ def test_on_error_stop_stops_at_the_first_failure(scenario_v3: RestoreScenario) 
     backup = scenario_v3.backup()
     for image in scenario_v3.records(files=False):
         scenario_v3.sandbox.set_image(image["id"], description="overwritten")
-    scenario_v3.sandbox.switch(description_max=1)
+    scenario_v3.sandbox.set_flags(description_max=1)
     run = scenario_v3.restore(backup, on_error="stop", concurrency=1)
     assert run.code == 1
     statuses = [status for _, status in run.actions]

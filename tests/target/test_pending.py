@@ -46,7 +46,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 @pytest.fixture
 def scenario(scenario: RestoreScenario) -> RestoreScenario:
     scenario.config["pending_write_timeout"] = TIMEOUT
-    scenario.sandbox.switch(late_ms=0)
+    scenario.sandbox.set_flags(late_ms=0)
     return scenario
 
 
@@ -54,7 +54,7 @@ def scenario(scenario: RestoreScenario) -> RestoreScenario:
 def late3(scenario_v3: RestoreScenario) -> RestoreScenario:
     """The store over V3. Over V2 what is carried out late fails: the file is gone from the import folder by then."""
     scenario_v3.config["pending_write_timeout"] = TIMEOUT
-    scenario_v3.sandbox.switch(late_ms=0)
+    scenario_v3.sandbox.set_flags(late_ms=0)
     return scenario_v3
 
 
@@ -187,7 +187,7 @@ class TestLostReplyUnderAnotherName:
         self, late3: RestoreScenario, clock: Callable[[float], None], letter: str, recompress: str
     ) -> None:
         backup = late3.backup()
-        late3.sandbox.switch(recompress_uploads=recompress)
+        late3.sandbox.set_flags(recompress_uploads=recompress)
         lose(late3, 0, 1, 2)
         late3.sandbox.faults(letter, match=CREATE)
         late3.restore(backup)
@@ -276,7 +276,7 @@ def test_killed_after_a_create_was_sent_and_run_again_at_once(
 ) -> None:
     scenario = RestoreScenario(sandbox, tmp_path, api_version)
     scenario.config |= {"pending_write_timeout": TIMEOUT, "concurrency": 1}
-    sandbox.switch(late_ms=0)
+    sandbox.set_flags(late_ms=0)
     before = scenario.state()
     backup = tmp_path / "backup.singer"
     backup.write_bytes(scenario.backup())
@@ -340,7 +340,7 @@ def trip(sandbox: SandboxServer, folder: Path, runs: list[tuple[str, bool, bool]
     """
     shutil.rmtree(folder, ignore_errors=True)
     sandbox.reset()
-    sandbox.switch(late_ms=0)
+    sandbox.set_flags(late_ms=0)
     scenario = RestoreScenario(sandbox, folder)
     scenario.config["pending_write_timeout"] = TIMEOUT
     before, backup = scenario.state(), scenario.backup()

@@ -20,7 +20,7 @@ def test_within_a_batch(
     images = scenario_v3.sandbox.dump(files=False)["images"]
     for image in images:
         scenario_v3.sandbox.delete_image(image["id"])
-    scenario_v3.sandbox.switch(latency_ms=20)
+    scenario_v3.sandbox.set_flags(latency_ms=20)
     monkeypatch.setattr(restore, "Progress", partial(Progress, every=0.01))
     with caplog.at_level(logging.INFO, "target_bc_images.restore"):
         assert scenario_v3.restore(backup, concurrency=1).code == 0

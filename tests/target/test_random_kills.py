@@ -55,7 +55,7 @@ class RandomStore:
     def broken(self, dice: random.Random, number: int) -> RestoreScenario:
         """Break a third of the store, and begin with a file store and a state folder as after the backup."""
         self.sandbox.reset()
-        self.sandbox.switch(sort_order_shift=dice.choice(["none", "shift"]))
+        self.sandbox.set_flags(sort_order_shift=dice.choice(["none", "shift"]))
         for image in self.sandbox.dump(files=False)["images"]:
             chance = dice.random()
             if chance < 0.25:

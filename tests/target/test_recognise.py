@@ -121,7 +121,7 @@ class TestReEncoded:
 
     def test_by_the_store_and_the_ledger_is_lost(self, scenario: RestoreScenario) -> None:
         backup = scenario.backup()
-        scenario.sandbox.switch(recompress_uploads="on")
+        scenario.sandbox.set_flags(recompress_uploads="on")
         for image in scenario.images(FIRST):
             scenario.sandbox.delete_image(image["id"])
         assert scenario.restore(backup).actions == [("create", "done")] * 3
@@ -140,7 +140,7 @@ class TestAlteredByACdn:
         backup.write_bytes(scenario_v3.backup())
         for image in scenario_v3.images(FIRST):
             upload_again(scenario_v3, image, f"other-{image['id']}.jpg")
-        scenario_v3.sandbox.switch(cdn="altered")
+        scenario_v3.sandbox.set_flags(cdn="altered")
         config = scenario_v3.folder / "config.json"
         scenario_v3.config |= {"webdav_username": "", "webdav_password": ""}  # by which the bytes could be read
         config.write_text(json.dumps(scenario_v3.config))
@@ -250,11 +250,11 @@ LONG = settings(
 def trip(sandbox: SandboxServer, folder: Path, version: str, events: list[tuple[str, int]], recompress: bool) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     sandbox.reset(products=4, images=3)
-    sandbox.switch(recompress_uploads="off")
+    sandbox.set_flags(recompress_uploads="off")
     scenario = RestoreScenario(sandbox, folder, version)
     before = scenario.state()
     backup = scenario.backup()
-    sandbox.switch(recompress_uploads="on" if recompress else "off")
+    sandbox.set_flags(recompress_uploads="on" if recompress else "off")
     for number, (kind, place) in enumerate(events):
         images = sandbox.dump(files=False)["images"]
         if not images:

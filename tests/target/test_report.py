@@ -41,7 +41,7 @@ class TestPlace:
         backup.write_bytes(scenario_v3.backup())
         empty(scenario_v3, FIRST)
         scenario_v3.sandbox.clear_requests()
-        scenario_v3.sandbox.switch(slow_ms=2000)
+        scenario_v3.sandbox.set_flags(slow_ms=2000)
         scenario_v3.sandbox.faults(".z")
         scenario_v3.report.write_bytes(OLD)
         first = killable_process.start(scenario_v3.config, backup)
@@ -150,7 +150,7 @@ class TestNotReached:
 
     def test_the_first_failure_when_it_is_to_stop_there(self, large: RestoreScenario) -> None:
         backup, total = self.damaged(large)
-        large.sandbox.switch(description_max=1)
+        large.sandbox.set_flags(description_max=1)
         run = large.restore(backup, on_error="stop", concurrency=1)
         counts = self.check(run.rows, total)
         left = total - counts["done"] - 1
@@ -176,7 +176,7 @@ class TestNotReached:
 
     def test_a_signal(self, large: RestoreScenario) -> None:
         backup, total = self.damaged(large)
-        large.sandbox.switch(slow_ms=5)
+        large.sandbox.set_flags(slow_ms=5)
 
         def stop() -> None:
             while len(large.writes()) < 20:
@@ -228,7 +228,7 @@ class TestStderr:
         backup = scenario_v3.backup()
         for image in scenario_v3.records(files=False):
             scenario_v3.sandbox.set_image(image["id"], description="overwritten")
-        scenario_v3.sandbox.switch(description_max=1)
+        scenario_v3.sandbox.set_flags(description_max=1)
         run = scenario_v3.restore(backup, report=None)
         failed = sum(record["description"] == "overwritten" for record in scenario_v3.records(files=False))
         told = [line for line in run.err.splitlines() if "must not be longer than 1 characters" in line]
@@ -267,7 +267,7 @@ class TestUndoIsNamed:
         scenario_v3.sandbox.set_image(scenario_v3.images(FIRST)[0]["id"], description="x" * 300)
         backup = scenario_v3.backup()
         scenario_v3.sandbox.set_image(scenario_v3.images(FIRST)[0]["id"], description="x")
-        scenario_v3.sandbox.switch(description_max=255)
+        scenario_v3.sandbox.set_flags(description_max=255)
         for on_error in ("continue", "stop"):
             run = scenario_v3.restore(backup, on_error=on_error)
             assert (run.code, self.WORDS in run.err) == (1, False)

@@ -64,7 +64,7 @@ def test_siblings_that_the_backup_does_not_know_stay_as_they_are(scenario: Resto
     before = scenario.state()
     scenario.sandbox.delete_image(scenario.images(FIRST)[0]["id"])
     scenario.sandbox.set_image(scenario.images(FIRST)[0]["id"], sort_order=0)
-    scenario.sandbox.switch(sort_order_shift=shift)
+    scenario.sandbox.set_flags(sort_order_shift=shift)
     run = scenario.restore(backup)
     assert run.code == 0, run.err
     assert scenario.state() == before
@@ -74,7 +74,7 @@ def test_equal_sort_orders_come_back_although_the_store_shifts(scenario: Restore
     for image in scenario.images(FIRST):
         scenario.sandbox.set_image(image["id"], sort_order=2)
     before, backup = scenario.state(), scenario.backup()
-    scenario.sandbox.switch(sort_order_shift="shift")
+    scenario.sandbox.set_flags(sort_order_shift="shift")
     scenario.sandbox.delete_image(scenario.images(FIRST)[0]["id"])
     scenario.sandbox.delete_image(scenario.images(FIRST)[0]["id"])
     assert scenario.restore(backup).code == 0

@@ -122,7 +122,7 @@ class Trip:
         self, sandbox: SandboxServer, api_version: str, shift: str, products: list[Product], folder: Path
     ) -> None:
         sandbox.reset()
-        sandbox.switch(sort_order_shift="none")
+        sandbox.set_flags(sort_order_shift="none")
         for product in products:
             product.add(sandbox)
         self.sandbox = sandbox
@@ -140,7 +140,7 @@ class Trip:
 
     def restore(self, mode: str) -> None:
         """Restore; count the writes; restore once more."""
-        self.sandbox.switch(sort_order_shift=self.shift)
+        self.sandbox.set_flags(sort_order_shift=self.shift)
         more = {"mode": mode, "max_deletes": 1000}
         planned = [action for action, _ in self.scenario.restore(self.backup, dry_run=True, **more).actions]
         self.sandbox.clear_requests()

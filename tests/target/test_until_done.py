@@ -76,7 +76,7 @@ def test_stops_of_every_kind(tmp_path: Path, seed: int) -> None:
     with SandboxServer(products=6, images=4) as sandbox:
         scenario = RestoreScenario(sandbox, tmp_path, chance.choice(["v3", "v2"]))
         backup = scenario.backup()
-        sandbox.switch(sort_order_shift=chance.choice(["shift", "shift", "none"]))
+        sandbox.set_flags(sort_order_shift=chance.choice(["shift", "shift", "none"]))
         for image in scenario.records(files=False):
             match chance.choice(["delete", "delete", "change", "leave"]):
                 case "delete":
@@ -98,7 +98,7 @@ def test_stops_of_every_kind(tmp_path: Path, seed: int) -> None:
 
 def test_a_read_back_that_fails(scenario: RestoreScenario) -> None:
     """Everything is written, the store has shifted siblings, and nothing could be read back."""
-    scenario.sandbox.switch(sort_order_shift="shift")
+    scenario.sandbox.set_flags(sort_order_shift="shift")
     backup = scenario.backup()
     count = len(scenario.records(files=False))
     for image in scenario.records(files=False):
@@ -128,7 +128,7 @@ def test_a_sibling_that_could_not_be_put_back(scenario: RestoreScenario, lost: s
     ]
     backup = singer(head(), *map(row, records), end())
     mine = sandbox.add_image(theirs, picture(1), "mine.png", sort_order=0)
-    sandbox.switch(sort_order_shift="shift")
+    sandbox.set_flags(sort_order_shift="shift")
     sandbox.faults("5" * 50, match=f"PUT .*/images/{mine}$")
     run = scenario.restore(backup, match_products_by="sku", max_retries=0)
     assert run.code == 1, run.err
