@@ -15,6 +15,7 @@ import pytest
 
 from bigcommerce_sandbox import SandboxServer
 from tests.support.airbyte import BIN, Connector, Messages, configured
+from tests.support.commands import run, run_process
 
 
 @pytest.fixture
@@ -257,9 +258,9 @@ def test_damaged_files_are_named(source: Connector, files: dict[str, Any], word:
 
 @pytest.mark.parametrize("words", [[], ["read"], ["sing"], ["read", "--config", "no-such.json", "--catalog", "x"]])
 def test_a_wrong_call_is_one_line_and_a_trace(words: list[str]) -> None:
-    done = subprocess.run([BIN / "source-bc-images", *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    ended = run_process("source-bc-images") if not words else run("source-bc-images", *words)
+    assert ended.code == 2
+    assert "Traceback" not in ended.err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
