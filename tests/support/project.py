@@ -43,9 +43,16 @@ def imports(name: str, nodes: Iterator[ast.AST], *, is_package: bool) -> set[str
                 here = here[: len(here) - node.level + is_package]
                 base = ".".join([*here, base] if base else here)
             # `from package import module` names a module as well as `from module import name` does
-            wanted.add(base)
-            wanted.update(f"{base}.{alias.name}" for alias in node.names)
+            named = {f"{base}.{alias.name}" for alias in node.names}
+            wanted |= named
+            if not all(map(_is_module, named)):
+                wanted.add(base)
     return wanted
+
+
+def _is_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").is_file()
 
 
 def import_graph() -> dict[str, set[str]]:
