@@ -11,7 +11,6 @@ import http.client
 import os
 import socket
 import ssl
-from collections.abc import Iterator
 from typing import TypeAlias
 
 import requests
@@ -20,6 +19,7 @@ import urllib3
 from bc_images.bigcommerce.exchange import DeadlineExceeded
 from bc_images.bigcommerce.retry import TransientFailure
 from bc_images.bigcommerce.session import UnusableChallenge
+from bc_images.error_chain import error_chain
 
 __all__ = ["TRANSPORT_ERRORS", "classify", "describe", "is_permanent"]
 
@@ -74,7 +74,7 @@ _NO_CERTIFICATES = {"NO_CERTIFICATE_OR_CRL_FOUND"}
 
 def describe(error: BaseException) -> str:
     """Say in a few words why there is no response, without any text of the libraries: it may hold secrets."""
-    chain = list(_chain(error))
+    chain = list(error_chain(error))
     prefix = "the proxy: " if any(isinstance(link, urllib3.exceptions.ProxyError) for link in chain) else ""
     if (text := _known_text(chain)) is not None:
         return prefix + text
@@ -119,7 +119,7 @@ def _reason(error: ssl.SSLError) -> str:
 
 def classify(error: BaseException) -> TransientFailure:
     """Return what an error that is not `is_permanent` means for the next try."""
-    chain = list(_chain(error))
+    chain = list(error_chain(error))
     return TransientFailure(
         describe(error),
         never_sent=any(isinstance(link, _NEVER_SENT) for link in chain),
@@ -130,23 +130,10 @@ def classify(error: BaseException) -> TransientFailure:
 
 def is_permanent(error: BaseException) -> bool:
     """Whether another try would fail in the same way."""
-    chain = list(_chain(error))
+    chain = list(error_chain(error))
     if not isinstance(error, requests.exceptions.RequestException | urllib3.exceptions.HTTPError):
         return True  # a file that cannot be read (REQUESTS_CA_BUNDLE), a value that cannot be encoded
     final = _NOT_TLS | _NO_CERTIFICATES
     return any(
         isinstance(link, _PERMANENT) or (isinstance(link, ssl.SSLError) and _reason(link) in final) for link in chain
     )
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and everything it was made from, outermost first."""
-    waiting, seen = [error], set()
-    while waiting:
-        link = waiting.pop(0)
-        if id(link) in seen:
-            continue
-        seen.add(id(link))
-        yield link
-        inner = [link.__cause__, getattr(link, "reason", None), *link.args]
-        waiting += [cause for cause in inner if isinstance(cause, BaseException)]

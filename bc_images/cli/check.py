@@ -7,11 +7,13 @@ import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import click
 
 from bc_images import progress
+from bc_images.cli.options import file_store_option
 from bc_images.errors import InvalidInput
 from bc_images.files.audit import Audit, Finding
 from bc_images.files.store import open_files
@@ -25,8 +27,8 @@ __all__ = ["check"]
 
 logger = logging.getLogger(__name__)
 
-_SIGNS = {"damaged": "!", "missing": "-", "orphaned": "+", "wrong_size": "?", "refused": "x", "rendition": "~"}
-_SELDOM = {"wrong_size", "refused", "rendition"}  # kinds that the summary names only where there are any
+_SYMBOLS = {"damaged": "!", "missing": "-", "orphaned": "+", "wrong_size": "?", "refused": "x", "rendition": "~"}
+_RARE = {"wrong_size", "refused", "rendition"}  # kinds that the summary names only where there are any
 
 
 def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sample:
@@ -40,15 +42,7 @@ def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sam
 
 
 @click.command()
-@click.option(
-    "--file-store",
-    "file_store",
-    required=True,
-    metavar="URL",
-    envvar=["BC_IMAGES_FILE_STORE", "TAP_BC_IMAGES_FILE_STORE", "TARGET_BC_IMAGES_FILE_STORE"],
-    help="The file store: a folder or an fsspec URL such as s3://bucket/prefix. "
-    "Else BC_IMAGES_FILE_STORE, TAP_BC_IMAGES_FILE_STORE or TARGET_BC_IMAGES_FILE_STORE of the environment.",
-)
+@file_store_option("TAP", "TARGET")
 @click.option(
     "--sample", callback=_sample, metavar="N|P%", help="Re-hash only so many files, or such a share, chosen at random."
 )
@@ -75,29 +69,33 @@ def check(ctx: click.Context, file_store: str, sample: Sample, as_json: bool, ba
     counts: Counter[str] = Counter()
     unread: list[str] = []
 
-    def tell(finding: Finding) -> None:
+    def report(finding: Finding) -> None:
         counts[finding.kind] += 1
         click.echo(_json(finding) if as_json else _text(finding))
 
-    with disk_errors("the list of files", sqlite3.OperationalError), Audit(open_files(file_store)) as audit:
-        with _shown("listing files", "file", None, lambda: audit.files, lambda: audit.bytes):
+    with (
+        disk_errors("the list of files", sqlite3.OperationalError),
+        closing(open_files(file_store)) as files,
+        Audit(files) as audit,
+    ):
+        with _progress("listing files", "file", None, lambda: audit.files, lambda: audit.bytes):
             audit.index_files()
         if backups:
-            with _shown("reading backups", "record", None, lambda: audit.records):
+            with _progress("reading backups", "record", None, lambda: audit.records):
                 unread = _read_backups(audit, backups)
         else:
-            with _shown("reading names", "name", None, lambda: audit.refs):
+            with _progress("reading names", "name", None, lambda: audit.refs):
                 audit.read_refs()
         for finding in audit.compare():
-            tell(finding)
+            report(finding)
         rehashed, _ = audit.choose_sample(sample)
-        files = size = 0
-        with _shown("re-hashing", "file", rehashed, lambda: files, lambda: size):
-            for length, found in audit.rehash():
-                files, size = files + 1, size + length
-                if found:
-                    tell(found)
-        _summarise(audit, rehashed, counts, as_json=as_json)
+        done = size = 0
+        with _progress("re-hashing", "file", rehashed, lambda: done, lambda: size):
+            for length, corrupt in audit.rehash():
+                done, size = done + 1, size + length
+                if corrupt:
+                    report(corrupt)
+        _print_summary(audit, rehashed, counts, as_json=as_json)
     if unread:
         raise InvalidInput(f"{' '.join(unread)} What these backups name was not looked for, and may count as orphaned.")
     ctx.exit(1 if counts.keys() - {"rendition"} else 0)
@@ -120,7 +118,7 @@ def _read_backups(audit: Audit, backups: tuple[Path, ...]) -> list[str]:
     return unread
 
 
-def _shown(
+def _progress(
     label: str, unit: str, total: int | None, done: Callable[[], int], size: Callable[[], int] = lambda: 0
 ) -> progress.Progress:
     """Show how far one part of the check is; what is found appears above the bar."""
@@ -133,7 +131,7 @@ def _shown(
 
 def _text(finding: Finding) -> str:
     by = f", named by {finding.named_by}" if finding.named_by else ""
-    return printable(redact(f"{_SIGNS[finding.kind]} {finding.key}  {finding.reason}{by}"))
+    return printable(redact(f"{_SYMBOLS[finding.kind]} {finding.key}  {finding.reason}{by}"))
 
 
 def _json(finding: Finding) -> str:
@@ -141,14 +139,14 @@ def _json(finding: Finding) -> str:
     return json.dumps(fields)  # in ASCII: a key may hold characters that control a terminal
 
 
-def _summarise(audit: Audit, rehashed: int, counts: Counter[str], *, as_json: bool) -> None:
+def _print_summary(audit: Audit, rehashed: int, counts: Counter[str], *, as_json: bool) -> None:
     if as_json:
         numbers = {"files": audit.files, "bytes": audit.bytes, "rehashed": rehashed}
         numbers |= {"records": audit.records, "records_without_file": audit.without_file}
-        numbers |= {kind: counts[kind] for kind in _SIGNS}
+        numbers |= {kind: counts[kind] for kind in _SYMBOLS}
         click.echo(json.dumps({"summary": numbers}))
         return
-    usual = [kind for kind in _SIGNS if kind not in _SELDOM or counts[kind]]
+    usual = [kind for kind in _SYMBOLS if kind not in _RARE or counts[kind]]
     words = {"rendition": "rendition" if counts["rendition"] == 1 else "renditions"}
     found = ", ".join(f"{counts[kind]:,} {words.get(kind, kind)}" for kind in usual)
     stored = f"{counted(audit.files, 'file')} ({counted(audit.bytes, 'byte')})"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import click
 
+from bc_images.cli.options import file_store_option
 from bc_images.errors import FileStoreError
 from bc_images.files.locks import Lock, StoreLock
 from bc_images.files.store import open_files
@@ -13,15 +16,7 @@ __all__ = ["unlock"]
 
 
 @click.command()
-@click.option(
-    "--file-store",
-    "file_store",
-    required=True,
-    metavar="URL",
-    envvar=["BC_IMAGES_FILE_STORE", "TARGET_BC_IMAGES_FILE_STORE", "TAP_BC_IMAGES_FILE_STORE"],
-    help="The file store. Else BC_IMAGES_FILE_STORE, TARGET_BC_IMAGES_FILE_STORE or TAP_BC_IMAGES_FILE_STORE of the "
-    "environment.",
-)
+@file_store_option("TARGET", "TAP")
 @click.option(
     "--store-hash",
     required=True,
@@ -41,12 +36,14 @@ def unlock(ctx: click.Context, file_store: str, store_hash: str, *, everything: 
     Exit code 0: no lock is left. 1: locks of restores that may be running were kept. 2: wrong settings. 3: the file
     store is not usable.
     """
-    files = open_files(file_store)
-    files.must_exist()
-    try:
-        removed, kept = StoreLock(files.backend, store_hash).remove(everything=everything)
-    except NotImplementedError as error:
-        raise FileStoreError(f"The file store {files.display_name} is read-only: no lock was removed.") from error
+    with closing(open_files(file_store)) as files:
+        files.must_exist()
+        try:
+            removed, kept = StoreLock(files.backend, store_hash).remove(everything=everything)
+        except NotImplementedError as error:
+            raise FileStoreError(
+                f"The file store {files.display_name} is read-only: no lock was removed. Give a writable URL of it."
+            ) from error
     for lock in removed:
         click.echo(f"removed: {_described(lock)}")
     for lock in kept:

@@ -110,9 +110,9 @@ class Audit:
                 self.files += 1
                 self.bytes += size or 0
             else:
-                self._stray(key, "is no file of ours")
+                self._stray(key, "is not a file of this file store")
         for key in backend.stale_temporaries():
-            self._stray(key, "was left behind by a run that broke off")
+            self._stray(key, "was left behind by an interrupted run")
         for key, problem in backend.irregular(OBJECTS):
             if DIGEST.fullmatch(key.rpartition("/")[2]):
                 self._irregular(key, problem)
@@ -203,7 +203,7 @@ class Audit:
         """
         yield from self._unsaved()
         for digest, by in self._db.execute("SELECT sha256, by FROM invalid_digests"):
-            yield Finding("missing", digest, "is no digest", by)
+            yield Finding("missing", digest, "is not a SHA-256 in hex", by)
         query = "SELECT key, reason, by FROM irregular LEFT JOIN named USING (sha256)"
         for key, reason, by in self._db.execute(query):
             yield Finding("damaged", key, reason, by)

@@ -50,7 +50,7 @@ class Downloader:
         files: records filled with a file so far.
         downloaded: files downloaded by this run.
         bytes: bytes of these.
-        failed: records whose file cannot be had.
+        failed: records whose file cannot be downloaded.
         failures: the first `LISTED` of them, a line each.
     """
 
@@ -81,7 +81,7 @@ class Downloader:
         self.findings = Findings()
 
     def fill(self, records: Iterable[Record]) -> Iterator[Record]:
-        """Yield the same records in the same order with ``file_*`` set: durable, or null where it cannot be had.
+        """Yield the same records in the same order with ``file_*`` set: durable, or null where it cannot be downloaded.
 
         Raises:
             FileStoreError: the file store cannot be used.

@@ -36,8 +36,8 @@ _PACKAGES = {
 """URL scheme -> what to install. For every other scheme fsspec's own text is shown: a guessed name may be anybody's."""
 
 _READ_ONLY = {
-    "data": "the address itself is the file",
-    "generic": "it names no place of its own",
+    "data": "the URL itself is the file",
+    "generic": "it names no storage of its own",
     "gist": "it is read-only",
     "git": "it is read-only",
     "github": "it is read-only",
@@ -144,7 +144,7 @@ def _unknown(scheme: str, known: list[str]) -> str:
 
 def _not_writable(scheme: str, reason: str) -> str:
     return (
-        f"file_store: {scheme} is no place for a backup: {reason}. Nothing was read or written. "
+        f"file_store: {scheme} cannot hold a backup: {reason}. Nothing was read or written. "
         "Give a folder, or an address such as s3://bucket/prefix or sftp://host/folder."
     )
 

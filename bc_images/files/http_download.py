@@ -127,7 +127,7 @@ class HttpDownloader:
         seconds = budget.policy.delay(budget.failed - 1, failure.retry_after)
         logger.info("%s: %s. Trying again in %.1f s.", redact(url), failure, seconds)
         if self._stop.wait(seconds):
-            raise FatalError("Stopped while waiting to try a picture again.")
+            raise FatalError("Stopped while waiting to retry a picture.")
 
     def fetch(
         self,
@@ -146,7 +146,7 @@ class HttpDownloader:
             auth: shown to the host of `url` alone; redirects are not followed then.
 
         Raises:
-            FileUnavailable: they cannot be had; `NotFoundError` where they do not exist.
+            FileUnavailable: they cannot be downloaded; `NotFoundError` where they do not exist.
             TransientError: only a new start can help, after `pause`.
         """
         with self._slots:
@@ -211,16 +211,16 @@ class HttpDownloader:
             try:
                 url = urljoin(url, location)
             except ValueError as error:
-                raise FileUnavailable("it is redirected to what is no address") from error
-        raise FileUnavailable(f"it is redirected more than {MAX_REDIRECTS} times")
+                raise FileUnavailable("redirected to an invalid URL") from error
+        raise FileUnavailable(f"more than {MAX_REDIRECTS} redirects")
 
     def _send(self, url: str, headers: dict[str, str], auth: AuthBase | None) -> Exchange:
         origin = origin_of(url)
         is_trusted = origin in self._url_policy.trusted
         if self._unresponsive.get(origin, 0) >= MAX_UNRESPONSIVE and not is_trusted:
-            raise FileUnavailable(f"{origin[0]} did not answer before and was not asked again")
+            raise FileUnavailable(f"{origin[0]} did not respond before; not requested again")
         if self._stop.is_set():
-            raise FatalError("Stopped before a picture was asked for.")
+            raise FatalError("Stopped before a picture was requested.")
         http_session = self._trusted_session if is_trusted else self._untrusted_session
         exchange = Exchange(self._exchanges)
         try:
@@ -237,14 +237,14 @@ class HttpDownloader:
         except BaseException as error:
             exchange.close()
             if isinstance(error, requests.exceptions.InvalidURL):
-                raise FileUnavailable(f"its address cannot be used: {describe(error)}") from error
+                raise FileUnavailable(f"invalid URL: {describe(error)}") from error
             if isinstance(error, requests.exceptions.RequestException):
                 never_connected = origin not in self._answered and classify(error).never_sent
                 raise TransientError(
                     describe(error), unresponsive_origin=origin, never_connected=never_connected
                 ) from error
             if isinstance(error, ValueError):  # requests reads Location even where it is not to follow it
-                raise FileUnavailable("the host's answer cannot be read") from error
+                raise FileUnavailable("invalid response") from error
             raise
         with self._lock:
             self._unresponsive.pop(origin, None)
@@ -262,8 +262,8 @@ class HttpDownloader:
             given_up = self._unresponsive[origin] >= MAX_UNRESPONSIVE
         if given_up and origin in self._url_policy.trusted:
             raise StoreUnreachable(
-                f"{origin[0]} has left {MAX_UNRESPONSIVE} pictures in a row without an answer: {failure}. "
-                "Check store_url and the network, or try later: what is saved stays saved."
+                f"No response from {origin[0]} to {MAX_UNRESPONSIVE} pictures in a row: {failure}. "
+                "What is saved is kept. Check store_url and the network, then run again."
             ) from failure
 
     def _read(self, exchange: Exchange) -> Iterator[bytes]:
@@ -272,10 +272,10 @@ class HttpDownloader:
             for chunk in exchange.read():
                 yield chunk
                 if self._stop.is_set():
-                    raise FatalError("Stopped while a picture was under way.")
+                    raise FatalError("Stopped while a picture was being downloaded.")
         except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             if self._stop.is_set():
-                raise FatalError("Stopped while a picture was under way.") from error
+                raise FatalError("Stopped while a picture was being downloaded.") from error
             raise TransientError(describe(error)) from error
 
 
@@ -315,9 +315,9 @@ def _check_status(response: requests.Response, *, is_part_wanted: bool) -> None:
         raise FileUnavailable(f"HTTP {status}")
     if (encoding := response.headers.get("Content-Encoding", "identity").lower()) != "identity":
         # We asked for the bytes as they are. Packed ones may be cut off where only unpacking to the end could tell.
-        raise FileUnavailable(f"the host sends it packed ({encoding[:20]!r})")
+        raise FileUnavailable(f"unexpected Content-Encoding: {encoding[:20]}")
     if "html" in response.headers.get("Content-Type", ""):
-        raise FileUnavailable("the host answers with a web page, not with a picture")
+        raise FileUnavailable("the response is a web page, not a picture")
 
 
 def _length(response: requests.Response) -> int | None:
@@ -330,7 +330,7 @@ def _length(response: requests.Response) -> int | None:
         return None
     length = response.headers.get("Content-Length", "")
     if not re.fullmatch(r"[0-9]{1,15}", length):
-        raise FileUnavailable("the host does not say how long it is, so that a cut-off could not be noticed")
+        raise FileUnavailable("the response has no Content-Length, so that truncation could not be detected")
     return int(length)
 
 
@@ -360,7 +360,7 @@ class _Validator:
 
 def _check_complete(received: int, total: int | None) -> None:
     if total is not None and received != total:
-        raise TransientError(f"the answer is cut off: {received} of {total} bytes came")
+        raise TransientError(f"truncated response: {received} of {total} bytes received")
 
 
 def _check_continuation(
@@ -382,5 +382,5 @@ def _check_continuation(
     start, end, length = map(int, extent.groups()) if extent else (0, 0, 0)
     is_continuation = start == received and end == length - 1 and total in {None, length}
     if response.status_code != 206 or not is_continuation or not is_same or response.url != first.url:
-        raise TransientError("the answer is cut off and cannot be continued")
+        raise TransientError("truncated response that cannot be resumed")
     return length

@@ -172,7 +172,7 @@ class StoreLock:
         except (FileStoreError, NotImplementedError) as error:
             self._refuse_if_locked(self._others(), now=None)
             logger.warning(
-                "The file store takes no lock (%s): a restore of this store from another machine would not be seen.",
+                "The file store cannot be locked (%s): a restore of this store on another machine would go unnoticed.",
                 str(error).rstrip(".") or "it is read-only",
             )
             return self

@@ -216,7 +216,7 @@ class Originals:
                 self._refused += 1
                 given_up = self._refused == MOST_REFUSALS
             if given_up:
-                logger.warning("WebDAV serves no originals (%s): it is not asked any more in this run.", error)
+                logger.warning("WebDAV serves no originals (%s): it is not used any more in this run.", error)
             raise
         self._refused = 0
         return found
@@ -267,7 +267,7 @@ def digest_of(chunks: Iterable[bytes]) -> str:
         if len(head) < HEAD:
             head += chunk
     if sniff(head[:HEAD], size) is None:
-        raise NoPicture("what came is no picture of a known type" if size else "the file is empty")
+        raise NoPicture("not a picture of a known type" if size else "the file is empty")
     return digest.hexdigest()
 
 

@@ -7,14 +7,14 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
+from bc_images.error_chain import error_chain
 from bc_images.errors import FileStoreError
 from bc_images.redaction import redact
 
-__all__ = ["classify", "error_chain", "one_line", "storage_error", "variables"]
+__all__ = ["classify", "one_line", "storage_error", "variables"]
 
 Kind: TypeAlias = Literal["credentials", "network", "missing", "other"]
 
@@ -123,7 +123,9 @@ def storage_error(error: BaseException, operation: str, display_name: str, schem
         )
     if kind == "missing":
         thing = _CONTAINER.get(_FAMILY.get(scheme, scheme), "folder")
-        return FileStoreError(f"Cannot {operation} {place}: it does not exist. Create the {thing}, or check files.")
+        return FileStoreError(
+            f"Cannot {operation} {place}: it does not exist. Create the {thing}, or check file_store."
+        )
     advice = variables(scheme) if "400" in _codes(error) else ""  # S3 has no text for an expired token in some answers
     return FileStoreError(
         f"Cannot {operation} {place}: {_reason(error)}. Check the address and the network. {advice}".strip()
@@ -144,28 +146,12 @@ def variables(scheme: str) -> str:
 
 def classify(error: BaseException) -> Kind:
     """Return what an error of a library is about."""
-    chain = list(error_chain(error))
+    chain = list(error_chain(error, with_contexts=True))
     if any(_is_about_credentials(link) for link in chain):
         return "credentials"
     if any(_is_about_the_network(link) for link in chain):
         return "network"
     return "missing" if isinstance(error, FileNotFoundError) else "other"
-
-
-def error_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what led to it, outermost first."""
-    waiting, seen = [error], set()
-    while waiting:
-        link = waiting.pop(0)
-        if id(link) in seen:
-            continue
-        seen.add(id(link))
-        yield link
-        context = None if link.__suppress_context__ else link.__context__
-        errors: Any = getattr(link, "errors", None)  # of paramiko: one for each address of the host
-        attempts = list(errors.values()) if isinstance(errors, dict) else []
-        causes = (link.__cause__, context, *link.args, *attempts)
-        waiting += [cause for cause in causes if isinstance(cause, BaseException)]
 
 
 def one_line(error: BaseException) -> str:
@@ -208,7 +194,9 @@ def _network_errno(link: BaseException) -> int | None:
 
 def _codes(error: BaseException) -> list[str]:
     """Return the codes that the service gave."""
-    codes = [_s3_code(link) or str(getattr(link, "error_code", "") or "") for link in error_chain(error)]
+    codes = [
+        _s3_code(link) or str(getattr(link, "error_code", "") or "") for link in error_chain(error, with_contexts=True)
+    ]
     return [code.rpartition(".")[2] for code in codes if code]
 
 
@@ -225,7 +213,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _network_reason(error: BaseException) -> str:
-    chain = list(error_chain(error))
+    chain = list(error_chain(error, with_contexts=True))
     for link in chain:
         if isinstance(link, ssl.SSLCertVerificationError):
             return "the certificate is not valid"
@@ -250,7 +238,7 @@ def _container(scheme: str, url: str) -> str:
 
 def _host(error: BaseException, url: str) -> str:
     """Return host and port: as the library tells them, else as the address does."""
-    for link in error_chain(error):
+    for link in error_chain(error, with_contexts=True):
         host, port = getattr(link, "host", None), getattr(link, "port", None)
         if isinstance(host, str) and host:
             return f"{host}:{port}" if port else host

@@ -52,7 +52,7 @@ def open_files(url: str, *, writable: bool = False) -> FileStore:
     if url.startswith(("file:", "local:")):
         parts = urlsplit(url)
         if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
-            raise SettingsError("file_store: after file: comes a whole path, as in file:///var/pictures.")
+            raise SettingsError("file_store: file: needs an absolute path, as in file:///var/pictures.")
         url = url2pathname(parts.path)
     if re.match(r"[A-Za-z][\w+.-]*(?:://|::)", url):
         # A folder does without fsspec, which takes a while to load.
@@ -105,10 +105,10 @@ class FileStore:
                 if piece is not None and len(head) < HEAD:
                     head += piece
             if expected_size is not None and size != expected_size:
-                raise FileUnavailable(f"{size} bytes came, not {expected_size}")
+                raise FileUnavailable(f"{size} bytes received, not {expected_size}")
             media_type = sniff(head[:HEAD], size)
             if media_type is None:
-                raise FileUnavailable("what came is no picture of a known type" if size else "the file is empty")
+                raise FileUnavailable("not a picture of a known type" if size else "the file is empty")
             sha256 = digest.hexdigest()
             upload.commit(object_key(sha256), size)
         return FileInfo(sha256, size, media_type, defect=inspection.defect(media_type))
@@ -180,7 +180,7 @@ class FileStore:
         """
         if not self.backend.exists():
             raise FileStoreError(
-                f"There is no file store at {self.display_name}. Check file_store, and that the place is mounted."
+                f"No file store found at {self.display_name}. Check `file_store` and that it is mounted."
             )
 
     def size(self, digest: str) -> int | None:
@@ -239,4 +239,4 @@ class FileStore:
 
 
 def _other(digest: str) -> str:
-    return f"is damaged: its bytes have the digest {digest[:12]}…"
+    return f"is corrupt: its bytes have the digest {digest[:12]}…"

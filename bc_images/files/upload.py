@@ -107,12 +107,12 @@ class Uploader:
                 )
             if signed is None or len(signed) > MAX_URL:
                 logger.warning(
-                    "Saved pictures cannot go back with these settings: %s. %s. Records that need one are rejected.",
+                    "Saved pictures cannot be uploaded with these settings: %s. %s. Records with one are rejected.",
                     "this file store cannot sign addresses" if signed is None else _too_long(signed),
                     self._advice(),
                 )
                 return
-        logger.info("Saved pictures go back by %s.", self._method)
+        logger.info("Saved pictures are uploaded by %s.", self._method)
 
     def _advice(self) -> str:
         """Say what to set where no address of a picture can be had."""
@@ -232,7 +232,7 @@ class Uploader:
         media_type = sniff(content[:HEAD], len(content))
         if media_type is None:
             raise RequestRejected(
-                "the file is no picture of a type that the store takes (BMP, GIF, JPEG, PNG, WBMP, XBM, WEBP)"
+                "the file is not a picture of a type that the store takes (BMP, GIF, JPEG, PNG, WBMP, XBM, WEBP)"
             )
         inspection = Inspection()
         inspection.feed(content)

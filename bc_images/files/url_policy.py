@@ -91,7 +91,7 @@ class UrlPolicy:
         """
         encoded = _encoded(url)
         if origin_of(encoded) not in self.trusted and not self.is_public(encoded):
-            raise FileUnavailable(f"{redact(url)[:200]} leads into a private network: it was not contacted")
+            raise FileUnavailable(f"{redact(url)[:200]} resolves to a private address; request blocked")
         return encoded
 
     def check_and_resolve(self, url: str) -> str:
@@ -104,7 +104,7 @@ class UrlPolicy:
         host, _ = origin_of(encoded)
         if origin_of(encoded) not in self.trusted and select_proxy(encoded, get_environ_proxies(encoded)):
             if (address := _literal(host)) is not None and not _is_public(address):
-                raise FileUnavailable(f"{redact(url)[:200]} leads into a private network: it was not contacted")
+                raise FileUnavailable(f"{redact(url)[:200]} resolves to a private address; request blocked")
             return encoded
         return self.check(url)
 
@@ -114,7 +114,7 @@ class _PublicConnection(Connection):
 
     def require_allowed(self, address: str) -> None:
         if self.proxy is None and not _is_public(ipaddress.ip_address(address.partition("%")[0])):
-            raise FileUnavailable(f"{self.host} leads into a private network: nothing was sent")
+            raise FileUnavailable(f"{self.host} resolves to a private address; connection blocked")
 
 
 class PublicOnlyAdapter(Adapter):
@@ -134,11 +134,11 @@ def _encoded(url: str) -> str:
         parts = urlsplit(encoded)
         host, _ = parts.hostname, parts.port
     except (ValueError, requests.exceptions.RequestException) as error:
-        raise FileUnavailable(f"{redact(url)[:200]!r} is no address") from error
+        raise FileUnavailable(f"{redact(url)[:200]!r} is not a valid URL") from error
     if parts.scheme not in {"http", "https"} or not host or not url.isprintable() or not _HOST.fullmatch(host):
-        raise FileUnavailable(f"{redact(url)[:200]!r} is no http(s) address")
+        raise FileUnavailable(f"{redact(url)[:200]!r} is not an http(s) URL")
     if "@" in parts.netloc:
-        raise FileUnavailable(f"{redact(url)[:200]} carries a user name: such an address is not used")
+        raise FileUnavailable(f"{redact(url)[:200]} contains a user name; request blocked")
     return encoded
 
 

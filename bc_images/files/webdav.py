@@ -183,7 +183,7 @@ class WebDAV:
             return FileUnavailable(f"WebDAV does not take the file ({method}: {answer.text})")
         if status == 507:
             return UnexpectedResponse(
-                f"WebDAV has no room for files ({answer.text}). Make room in the store's File Access."
+                f"WebDAV storage is full ({answer.text}). Free some space in the store's File Access, then run again."
             )
         return UnexpectedResponse(
             f"WebDAV takes no files at {self._folder} ({method}: {answer.text}). Check store_url, and that it leads to "

@@ -102,12 +102,12 @@ def test_every_kind_of_finding(check: Check, files: FileStore, tamper: Tamper) -
     assert ended.code == 1
     assert sorted(line[:2] for line in ended.lines[:-1]) == ["! ", "! ", "+ ", "+ ", "- "]
     text = ended.out
-    assert f"! {object_key(flipped.sha256)}  is damaged: its bytes have the digest" in text
+    assert f"! {object_key(flipped.sha256)}  is corrupt: its bytes have the digest" in text
     assert "named by a/0.png of store abc" in text
     assert f"! {object_key(cut.sha256)}  has {cut.size - 1:,} bytes, not {cut.size:,}, named by a/1.png" in text
     assert f"- {object_key(gone.sha256)}  is not there, named by a/2.png of store abc" in text
     assert f"+ {object_key(orphan.sha256)}  is named by nothing" in text
-    assert "+ sha256/zz/not-ours.txt  is no file of ours" in text
+    assert "+ sha256/zz/not-ours.txt  is not a file of this file store" in text
     assert fine.sha256 not in text
     assert ended.lines[-1].endswith("4 re-hashed: 2 damaged, 1 missing, 2 orphaned.")
 
@@ -196,7 +196,7 @@ def test_a_backup_with_a_digest_that_is_none(check: Check, files: FileStore, tmp
     (one,) = stock(files, 1)
     ended = check(backup(tmp_path / "a", message(one), message(None, file_sha256=digest)))
     assert ended.code == 1
-    assert ended.lines[0] == f"- {digest!r}  is no digest, named by product 7, image 1 in a"
+    assert ended.lines[0] == f"- {digest!r}  is not a SHA-256 in hex, named by product 7, image 1 in a"
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_settings(check: Check, monkeypatch: pytest.MonkeyPatch, place: str, fil
 def test_no_file_store(check: Check, place: str) -> None:
     ended = check()
     assert (ended.code, ended.lines) == (3, [])
-    assert "There is no file store at" in ended.err
+    assert "No file store found at" in ended.err
 
 
 def test_a_link_that_leads_nowhere(check: Check, files: FileStore, place: str) -> None:
@@ -317,10 +317,10 @@ def test_a_folder_that_holds_no_file_store(check: Check, tmp_path: Path) -> None
     (tmp_path / "others.txt").write_text("no picture")
     ended = check(files=str(tmp_path))
     assert (ended.code, ended.lines) == (3, [])
-    assert f"There is no file store at {tmp_path}" in ended.err
+    assert f"No file store found at {tmp_path}" in ended.err
     ended = check(files=str(tmp_path / "others.txt"))
     assert (ended.code, ended.lines) == (2, [])
-    assert "is no folder" in ended.err
+    assert "is not a folder" in ended.err
 
 
 def test_no_room_for_the_listing(check: Check, files: FileStore, tmp_path: Path, full_disk: None) -> None:
@@ -328,7 +328,7 @@ def test_no_room_for_the_listing(check: Check, files: FileStore, tmp_path: Path,
     gone = [FileInfo(f"{number:064x}", 9, "image/png") for number in range(1000)]
     ended = check(backup(tmp_path / "a", message(one), *map(message, gone)))
     assert (ended.code, ended.lines) == (3, [])
-    assert re.fullmatch(r"bc-images: What the file store holds cannot be listed .* or set TMPDIR\.\n", ended.err)
+    assert re.fullmatch(r"bc-images: Cannot write the list of files .* or set TMPDIR to another folder\.\n", ended.err)
 
 
 @everywhere
@@ -343,7 +343,7 @@ def test_what_a_killed_run_left_is_named_after_a_day(
     assert check().code == 0
     old = time.time() - 2 * 86_400
     os.utime(f"{place}/tmp/0123", (old, old))
-    assert check().lines[0] == "+ tmp/0123  was left behind by a run that broke off"
+    assert check().lines[0] == "+ tmp/0123  was left behind by an interrupted run"
 
 
 def test_an_unreadable_file_is_a_finding(check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

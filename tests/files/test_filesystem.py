@@ -110,7 +110,7 @@ def test_a_backup_to_nowhere_is_refused(place: str, tmp_path: Path) -> None:
         ):
             assert done.code == 2, done.err
             assert done.out == ""
-            assert "is no place for a backup" in done.err.splitlines()[-1]
+            assert "cannot hold a backup" in done.err.splitlines()[-1]
             assert "Traceback" not in done.err
         answer = json.loads(run("source-bc-images", "check", "--config", tap).out)
         assert answer["connectionStatus"]["status"] == "FAILED"
@@ -136,10 +136,10 @@ def test_what_ends_with_the_process_is_refused_for_reading_too(place: str, comma
     config.write_text(json.dumps(settings))
     done = run(command[0], *command[1:], "--config", config)
     if command[0] == "destination-bc-images":
-        assert "is no place for a backup" in json.loads(done.out)["connectionStatus"]["message"]
+        assert "cannot hold a backup" in json.loads(done.out)["connectionStatus"]["message"]
     else:
         assert done.code == 2, done.err
-        assert "is no place for a backup" in done.err.splitlines()[-1]
+        assert "cannot hold a backup" in done.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("form", ["simplecache::file://{}", "simplecache::{}", "dir::file://{}"])

@@ -167,7 +167,7 @@ def test_a_bucket_that_is_deleted_meanwhile(s3: str) -> None:
     fs = fsspec.filesystem("s3")
     fs.rm(s3.split("/")[2], recursive=True)  # with all that is in it
     assert not fs.exists(s3.split("/")[2])
-    with pytest.raises(FileStoreError, match="There is no file store at s3://"):
+    with pytest.raises(FileStoreError, match="No file store found at s3://"):
         files.read(stored.sha256)
 
 
@@ -231,7 +231,7 @@ def test_a_store_that_cuts_in_silence(lossy: FileStore) -> None:
 
 def test_a_store_that_changes_bytes_in_silence(lossy: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lossy, "damage", "change")
-    with pytest.raises(FileStoreError, match="holds other bytes than were sent"):
+    with pytest.raises(FileStoreError, match="returned other bytes than were written"):
         lossy.add([picture("png")])
 
 

@@ -41,7 +41,7 @@ def test_a_full_disk(small_disk: Path) -> None:
     files = open_files(str(small_disk / "files"))
     first = files.add([png(100_000, 1)])
     content = png(2_000_000)
-    with pytest.raises(FileStoreError, match=r"is full .*Make room"):
+    with pytest.raises(FileStoreError, match=r"is full .*Free some space"):
         files.add([content[start : start + 10_000] for start in range(0, len(content), 10_000)])
     assert keys(files) == {object_key(first.sha256)}
     assert files.read(first.sha256) == png(100_000, 1)
@@ -82,10 +82,10 @@ def fail(monkeypatch: pytest.MonkeyPatch, call: str, number: int, after: int = 0
         (errno.ENOSPC, "is full"),
         (errno.EDQUOT, "is full"),
         (errno.EROFS, "read-only"),
-        (errno.EACCES, "does not let us in"),
-        (errno.EPERM, "does not let us in"),
+        (errno.EACCES, "Permission denied: file store"),
+        (errno.EPERM, "Permission denied: file store"),
         (errno.EIO, "Check the disk"),
-        (errno.ENOTDIR, "is no folder"),
+        (errno.ENOTDIR, "is not a folder"),
     ],
 )
 @pytest.mark.parametrize("call", ["open", "write", "fsync"])
@@ -184,24 +184,24 @@ def test_permission_is_lost(tmp_path: Path) -> None:
     command = [sys.executable, "-c", script, str(tmp_path / "files"), stored.sha256]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    assert "does not let us in (Permission denied" in done.stdout
-    assert "Give this user the permission" in done.stdout
+    assert "Permission denied: file store" in done.stdout
+    assert "Give this user permission" in done.stdout
 
 
 @pytest.mark.parametrize("path", ["a-file", "a-file/files", "a-file/deep/files", "a-link"])
 def test_a_file_in_the_place_of_the_folder(tmp_path: Path, path: str) -> None:
     (tmp_path / "a-file").write_text("no folder")
     (tmp_path / "a-link").symlink_to("a-file")
-    with pytest.raises(SettingsError, match="is no folder"):
+    with pytest.raises(SettingsError, match="is not a folder"):
         open_files(str(tmp_path / path))
 
 
 def test_a_file_that_takes_the_place_of_the_folder_later(tmp_path: Path) -> None:
     files = open_files(str(tmp_path / "files"))
     (tmp_path / "files").write_text("no folder")
-    with pytest.raises(FileStoreError, match="is no folder"):
+    with pytest.raises(FileStoreError, match="is not a folder"):
         files.add([picture("png")])
-    with pytest.raises(FileStoreError, match="is no folder"):
+    with pytest.raises(FileStoreError, match="is not a folder"):
         files.refs("abc")
 
 
@@ -215,7 +215,7 @@ def test_a_disk_that_is_no_longer_there(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(folder_module, "open_regular", gone)
     monkeypatch.setattr(Path, "stat", gone)
-    with pytest.raises(FileStoreError, match=r"The file store .* cannot be used: Stale file handle|no file store"):
+    with pytest.raises(FileStoreError, match=r"The file store .* failed: Stale file handle|No file store"):
         files.read(stored.sha256)
 
 

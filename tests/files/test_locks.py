@@ -217,7 +217,7 @@ def test_a_read_only_file_store_takes_no_lock_and_says_so(
         pytest.fail("another process announced itself")
     files.backend.remove(key)
     with StoreLock(files.backend, STORE):
-        assert "takes no lock (The file store is read-only)" in caplog.text
+        assert "cannot be locked (The file store is read-only)" in caplog.text
 
 
 class TestUnlock:
@@ -248,7 +248,7 @@ class TestUnlock:
     def test_there_is_no_file_store(self, tmp_path: Path) -> None:
         code, text = self.unlock(open_files(str(tmp_path / "nowhere")))
         assert code == 3
-        assert "There is no file store" in text
+        assert "No file store found" in text
         assert not (tmp_path / "nowhere").exists()
 
     def test_a_store_hash_that_leads_elsewhere(self, files: FileStore) -> None:

@@ -147,7 +147,7 @@ def test_a_file_store_that_is_not_there_ends_the_restore(mounts: bool, tmp_path:
         config.write_text(json.dumps(shared | more))
         done = run("target-bc-images", "--config", config, stdin=backup)
         assert done.code == 3
-        assert f"There is no file store at {files}." in done.err.splitlines()[-1]
+        assert f"No file store found at {files}." in done.err.splitlines()[-1]
         *rows, summary = map(json.loads, report.read_bytes().splitlines())
         assert summary["rejected"] == summary["failed"] == 0
         assert not {row["status"] for row in rows} & {"rejected", "failed", "done"}

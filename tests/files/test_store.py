@@ -112,7 +112,7 @@ def test_a_file_store_that_is_not_there_is_not_one_without_files(place: str) -> 
     if "://" not in place:
         Path(place).mkdir()
     for look in (open_files(place).read, open_files(place).verify):
-        with pytest.raises(FileStoreError, match="There is no file store at"):
+        with pytest.raises(FileStoreError, match="No file store found at"):
             look("0" * 64)
 
 
@@ -127,7 +127,7 @@ def test_a_file_store_that_vanishes_meanwhile(files: FileStore, place: str) -> N
     else:
         Path(place).rename(f"{place}.moved")
         Path(place).mkdir()
-    with pytest.raises(FileStoreError, match="There is no file store at") as caught:
+    with pytest.raises(FileStoreError, match="No file store found at") as caught:
         files.read(digests[1])
     assert not isinstance(caught.value, CorruptFile)
 
@@ -150,7 +150,7 @@ def test_a_flipped_bit_is_noticed(files: FileStore, tamper: Tamper, where: int) 
     damaged[where] ^= 1
     tamper(object_key(stored.sha256), bytes(damaged))
     for look in (files.read, files.verify):
-        with pytest.raises(CorruptFile, match=r"is damaged.*bc-images check"):
+        with pytest.raises(CorruptFile, match=r"is corrupt.*bc-images check"):
             look(stored.sha256)
 
 
@@ -159,7 +159,7 @@ def test_a_flipped_bit_is_noticed(files: FileStore, tamper: Tamper, where: int) 
 def test_a_changed_length_is_noticed(files: FileStore, tamper: Tamper, change: bytes) -> None:
     stored = files.add([picture("png")])
     tamper(object_key(stored.sha256), change)
-    with pytest.raises(FileStoreError, match="is damaged"):
+    with pytest.raises(FileStoreError, match="is corrupt"):
         files.read(stored.sha256)
 
 
@@ -201,14 +201,6 @@ def test_concurrent_writers(place: str) -> None:
             done.set()
         assert reader.result()
     assert keys(open_files(place)) == {object_key(digest) for digest in digests}
-
-
-@everywhere
-def test_an_empty_file_store_lists_nothing(files: FileStore) -> None:
-    assert keys(files) == set()
-    assert not files.backend.exists()
-    files.add([picture("png")])
-    assert files.backend.exists()
 
 
 @pytest.mark.parametrize("url", ["", "  "])
@@ -286,7 +278,7 @@ def test_the_label_is_the_address() -> None:
 
 @pytest.mark.parametrize("url", ["file://pictures", "file://server/pictures", "file:pictures", "local://x"])
 def test_a_folder_that_is_no_whole_path(url: str) -> None:
-    with pytest.raises(SettingsError, match="whole path"):
+    with pytest.raises(SettingsError, match="absolute path"):
         open_files(url)
 
 

@@ -156,7 +156,7 @@ def test_v2_without_any_way_says_what_to_do(
     with caplog.at_level("INFO", "bc_images.files"):
         uploader = Uploader(settings_of(sandbox, api_version="v2"), files=files)
     (line,) = caplog.messages
-    assert re.match(rf"Saved pictures cannot go back .*: this file store cannot sign addresses\. .*{WAYS}\.", line)
+    assert re.match(rf"Saved pictures cannot be uploaded .*: this file store cannot sign addresses\. .*{WAYS}\.", line)
     with pytest.raises(FileUnavailable, match=WAYS):
         uploader.check(saved(files, picture("png"), zoom_url=f"{sandbox.url}/other.png"))
 
@@ -190,7 +190,7 @@ def test_the_way_is_said(
     with caplog.at_level("INFO", "bc_images.files"):
         Uploader(settings_of(sandbox, api_version=version), files=files, **given)
         Uploader(settings_of(sandbox, api_version=version), files=None, **given)
-    assert caplog.messages == [f"Saved pictures go back by {way}."]
+    assert caplog.messages == [f"Saved pictures are uploaded by {way}."]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_signed_address(sandbox: SandboxServer, s3: str, caplog: pytest.LogCap
     settings = settings_of(sandbox, api_version="v2")
     with caplog.at_level("INFO", "bc_images.files"):
         uploader = Uploader(settings, files=files)
-    assert caplog.messages == ["Saved pictures go back by signed."]
+    assert caplog.messages == ["Saved pictures are uploaded by signed."]
     assert uploader.method_for(record) == "signed"
     image = create(open_store(settings), sandbox, uploader, record)
     assert image["sha256"] == record["file_sha256"]
@@ -243,7 +243,7 @@ def test_a_signed_address_that_is_too_long(
     files = open_files(f"{s3}/{'deep/' * 20}")
     uploader = Uploader(settings_of(sandbox, api_version=version), files=files, upload_method=upload)
     assert re.search(
-        r"cannot go back .*: the address has \d{3} characters and .* 255\. .*[Ss]et .*file_store_public_url",
+        r"cannot be uploaded .*: the address has \d{3} characters and .* 255\. .*[Ss]et .*file_store_public_url",
         caplog.text,
     )
     assert "Signature" not in caplog.text
@@ -338,11 +338,11 @@ def bad_files(files: FileStore, root: Path) -> Iterator[tuple[Record, type[Excep
     flipped = saved(files, picture("png", 1))
     path = root / object_key(flipped["file_sha256"])
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    yield flipped, FileUnavailable, "is damaged"
+    yield flipped, FileUnavailable, "is corrupt"
     cut = saved(files, picture("png", 2))
     path = root / object_key(cut["file_sha256"])
     path.write_bytes(path.read_bytes()[:-1])
-    yield cut, FileUnavailable, "is damaged"
+    yield cut, FileUnavailable, "is corrupt"
     yield {**good, "file_sha256": "0" * 64}, FileUnavailable, "not in the file store"
     for digest in ("../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "0" * 63, "A" * 64, 7, ["x"], {"a": 1}):
         yield {**good, "file_sha256": digest}, FileUnavailable, "not a SHA-256"
@@ -353,7 +353,7 @@ def bad_files(files: FileStore, root: Path) -> Iterator[tuple[Record, type[Excep
     path = root / object_key(digest)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(secret)
-    yield {**good, "file_sha256": digest}, RequestRejected, "no picture of a type"
+    yield {**good, "file_sha256": digest}, RequestRejected, "not a picture of a type"
 
 
 @pytest.mark.parametrize("version", ["v2", "v3"])
@@ -486,7 +486,7 @@ def test_the_limit_of_255_characters(
 @everywhere
 def test_a_file_store_that_is_gone_is_no_fault_of_the_record(sandbox: SandboxServer, place: str) -> None:
     uploader = Uploader(settings_of(sandbox), files=open_files(place))
-    with pytest.raises(FatalError, match="There is no file store at"):
+    with pytest.raises(FatalError, match="No file store found at"):
         uploader.check(record_of("a/b.png", file_sha256="0" * 64))
 
 
@@ -560,7 +560,7 @@ def test_a_webdav_that_takes_no_file_stops_the_run(
     with Host(otherwise=status(201)) as other:
         host.otherwise = status(code, Location=f"{other.url}/dav/product_images/import/x.png")
         with (
-            pytest.raises(UnexpectedResponse, match="Make room" if code == 507 else "Check store_url") as caught,
+            pytest.raises(UnexpectedResponse, match="Free some space" if code == 507 else "Check store_url") as caught,
             elsewhere.open_source(saved(files, picture("png"))),
         ):
             pytest.fail("nothing was uploaded")

@@ -113,4 +113,4 @@ def test_no_file_store_there(server: str, tmp_path: Path) -> None:
     for path in ("empty", "missing"):
         done = run("bc-images", "check", "--file-store", f"{server}/{path}")
         assert done.code == 3
-        assert "There is no file store at http://" in done.err
+        assert "No file store found at http://" in done.err

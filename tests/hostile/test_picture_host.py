@@ -358,7 +358,7 @@ def test_a_name_is_judged_by_all_its_addresses(resolve: Callable[..., None], add
     resolve("cdn.example", *addresses)
     policy = UrlPolicy(settings_for("http://127.0.0.1:1"))
     for check in (policy.check, policy.check_and_resolve):
-        with pytest.raises(FileUnavailable, match="private network"):
+        with pytest.raises(FileUnavailable, match="private address"):
             check("http://cdn.example/x.png")
 
 

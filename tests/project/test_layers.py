@@ -17,6 +17,7 @@ from tests.support.project import OURS, import_cycles, import_graph, modules, py
 
 LAYERS = [
     "bc_images.errors",
+    "bc_images.error_chain",
     "bc_images.redaction",
     "bc_images.text",
     "bc_images.regular_files",

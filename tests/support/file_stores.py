@@ -86,18 +86,21 @@ def s3(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"s3://{bucket}/some/prefix"
 
 
-everywhere = pytest.mark.parametrize("place", ["folder", "s3", "elsewhere"], indirect=True)
-"""Runs a test on a folder, over the S3 protocol, and on a file system that is no object store."""
+BACKENDS: dict[str, Callable[[pytest.FixtureRequest, Path], str]] = {
+    "folder": lambda _request, tmp_path: str(tmp_path / "files"),
+    "s3": lambda request, _tmp_path: str(request.getfixturevalue("s3")),
+    "elsewhere": lambda _request, tmp_path: f"elsewhere://{tmp_path}/files",
+}
+"""Kind -> what makes the URL of an empty file store: a folder, over the S3 protocol, and no object store."""
+
+everywhere = pytest.mark.parametrize("place", BACKENDS, indirect=True)
+"""Runs a test on every one of `BACKENDS`."""
 
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty file store: a folder, unless the test runs `everywhere`."""
-    kind = getattr(request, "param", "folder")
-    if kind == "s3":
-        url: str = request.getfixturevalue("s3")
-        return url
-    return str(tmp_path / "files") if kind == "folder" else f"elsewhere://{tmp_path}/files"
+    return BACKENDS[getattr(request, "param", "folder")](request, tmp_path)
 
 
 @pytest.fixture

@@ -189,7 +189,8 @@ class FsspecBackend:
             if self._etag_is_md5 and _md5(info) not in {None, md5}:
                 if self._md5_of(key) != md5:
                     raise FileStoreError(
-                        f"{self.display_name} holds other bytes than were sent as {key}. Run bc-images check."
+                        f"{self.display_name} returned other bytes than were written to {key}. "
+                        "Run bc-images check, then run again."
                     )
                 self._etag_is_md5 = False
 
@@ -262,7 +263,7 @@ class FsspecBackend:
             raise
         except NotImplementedError as error:
             message = f"Cannot {operation} the file store {self.display_name}: its library does not support that."
-            raise FileStoreError(f"{message} Name another place in files.") from error
+            raise FileStoreError(f"{message} Set file_store to another folder or URL.") from error
         except Exception as error:
             if absence and isinstance(error, FileNotFoundError):
                 raise

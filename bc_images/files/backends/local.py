@@ -36,7 +36,7 @@ class LocalBackend:
 
     def __init__(self, root: Path) -> None:
         if _is_no_folder(root):
-            raise SettingsError(f"file_store: {root} is no folder. Give a folder or an fsspec URL.")
+            raise SettingsError(f"file_store: {root} is not a folder. Give a folder or an fsspec URL.")
         self.root = root
         self.display_name = str(root)
         self._durable: set[Path] = set()  # folders whose own names are known to be on the disk
@@ -215,14 +215,17 @@ class LocalBackend:
         """Say in one line why the folder cannot be used and what to do."""
         place = f"The file store {self.display_name}"
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            return f"{place} is full ({error.strerror}). Make room, then run again: nothing stored is lost."
+            return f"{place} is full ({error.strerror}). What is stored is kept. Free some space, then run again."
         if error.errno == errno.EROFS:
-            return f"{place} is read-only. Mount it writable, or choose another folder for files."
+            return f"{place} is read-only: nothing was written. Mount it writable, or set file_store to another folder."
         if error.errno in {errno.EACCES, errno.EPERM}:
-            return f"{place} does not let us in ({error.strerror}: {error.filename}). Give this user the permission."
+            return (
+                f"Permission denied: file store {self.display_name} ({error.strerror}: {error.filename}). "
+                "Give this user permission to it, then run again."
+            )
         if error.errno in {errno.ENOTDIR, errno.EEXIST}:
-            return f"{place} is no folder ({error.strerror}: {error.filename}). Choose a folder for files."
-        return f"{place} cannot be used: {error.strerror or error}. Check the disk, then run again."
+            return f"{place} is not a folder ({error.strerror}: {error.filename}). Set file_store to a folder."
+        return f"{place} failed: {error.strerror or error}. Check the disk, then run again."
 
 
 class _LocalUpload:

@@ -1,0 +1,27 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+__all__ = ["file_store_option"]
+
+
+def file_store_option(*plugins: str) -> Callable[[Any], Any]:
+    """Return the option ``--file-store``.
+
+    Args:
+        plugins: ``TAP`` and ``TARGET``, whose environment is read after that of the command itself, in this order.
+    """
+    names = ["BC_IMAGES_FILE_STORE", *(f"{plugin}_BC_IMAGES_FILE_STORE" for plugin in plugins)]
+    return click.option(
+        "--file-store",
+        required=True,
+        metavar="URL",
+        envvar=names,
+        help="The file store: a folder or an fsspec URL such as s3://bucket/prefix. "
+        f"Else {', '.join(names[:-1])} or {names[-1]} of the environment.",
+    )
