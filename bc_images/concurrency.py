@@ -8,17 +8,17 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["ordered_map", "workers"]
+__all__ = ["ordered_map", "worker_pool"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
 @contextmanager
-def workers(number: int, name: str) -> Iterator[ThreadPoolExecutor]:
-    """Lend `number` threads; when the borrower leaves, nothing more is begun and nobody waits for what is under way.
+def worker_pool(number: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    """Yield a pool of `number` threads; at the end, no more tasks are started and running ones are not waited for.
 
-    A reader that leaves early would else hang until a request has waited through the store's rate limit.
+    A caller that stops early would otherwise wait for a request that waits for the store's rate limit.
     """
     executor = ThreadPoolExecutor(number, name)
     try:

@@ -26,7 +26,7 @@ __all__ = ["InputFile", "checked", "from_environment", "json_object", "require_p
 
 logger = logging.getLogger(__name__)
 
-_WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
 class InputFile(click.File):
@@ -45,20 +45,22 @@ class InputFile(click.File):
         return opened if "b" in self.mode else io.TextIOWrapper(opened, encoding="utf-8")
 
 
-def json_object(text: str, what: str) -> dict[str, Any]:
-    """Return the JSON object in `text`; `what` names it, such as ``--state``.
+def json_object(text: str, name: str) -> dict[str, Any]:
+    """Return the JSON object in `text`; `name` is what messages call it, such as ``--state``.
 
     Raises:
-        SettingsError: it is no JSON, or no object.
+        SettingsError: it is not a JSON object.
     """
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise SettingsError(f"{what} is damaged: {error}. Give a file with one JSON object.") from error
+        raise SettingsError(f"{name} is not valid: {error}. Give a file with one JSON object.") from error
     except RecursionError as error:
-        raise SettingsError(f"{what} is nested too deeply. Give a file with one JSON object.") from error
+        raise SettingsError(f"{name} is not valid: nested too deeply. Give a file with one JSON object.") from error
     if not isinstance(value, dict):
-        raise SettingsError(f"{what} is damaged: it holds {type(value).__name__}, not an object.")
+        raise SettingsError(
+            f"{name} is not valid: it is {type(value).__name__}, not an object. Give a file with one JSON object."
+        )
     return value
 
 
@@ -112,19 +114,19 @@ def from_environment(prefix: str, properties: Mapping[str, Any], environ: Mappin
     Raises:
         SettingsError: a value is not of the type; the value itself is not shown.
     """
-    found: dict[str, Any] = {}
+    config: dict[str, Any] = {}
     known = {prefix + name.upper(): name for name in properties}
     for variable, text in environ.items():
         if not variable.startswith(prefix) or not text:
             continue
         if name := known.get(variable):
             keep_secret_settings({name: text})
-            found[name] = _parsed(variable, text, properties[name])
+            config[name] = _parsed(variable, text, properties[name])
         elif variable != f"{prefix}LOGLEVEL" and not variable.startswith(f"{prefix}_"):
             close = difflib.get_close_matches(variable, known, n=1)
             hint = f" Did you mean {close[0]}?" if close else ""
-            logger.warning("The environment variable %s names no setting and was ignored.%s", variable, hint)
-    return found
+            logger.warning("The environment variable %s is not a setting and was ignored.%s", variable, hint)
+    return config
 
 
 def _parsed(variable: str, text: str, schema: Mapping[str, Any]) -> Any:
@@ -134,15 +136,15 @@ def _parsed(variable: str, text: str, schema: Mapping[str, Any]) -> Any:
         if "string" in kinds:
             return text
         if "boolean" in kinds:
-            return _WORDS[text.strip().lower()]
+            return _BOOLEANS[text.strip().lower()]
         if "integer" in kinds:
             return int(text)
         if "number" in kinds:
             return float(text)
         return json.loads(text)
     except (ValueError, KeyError, RecursionError) as error:
-        wanted = " or ".join(sorted(kinds - {"null"}))
-        raise SettingsError(f"The environment variable {variable} holds no {wanted}.") from error
+        expected = " or ".join(f"a{'n' if kind[0] in 'aio' else ''} {kind}" for kind in sorted(kinds - {"null"}))
+        raise SettingsError(f"{variable} must be {expected}. Correct this environment variable.") from error
 
 
 def checked(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,19 +157,19 @@ def checked(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, A
     """
     keep_secret_settings(config)
     properties = schema["properties"]
-    given = {name: value for name, value in config.items() if value is not None}
-    check_known(given, properties)
-    errors = sorted(Draft202012Validator(schema).iter_errors(given), key=lambda error: list(map(str, error.path)))
-    wrong = []
+    present = {name: value for name, value in config.items() if value is not None}
+    check_known(present, properties)
+    errors = sorted(Draft202012Validator(schema).iter_errors(present), key=lambda error: list(map(str, error.path)))
+    problems = []
     for error in errors:
         if not error.path:  # "required" is the only rule above the settings themselves
             continue
         name = str(error.path[0])
         if properties[name].get("secret"):
-            wrong.append(f"{name} is not valid ({error.validator}: {error.validator_value})")
+            problems.append(f"{name} is not valid ({error.validator}: {error.validator_value})")
         else:
-            wrong.append(f"{name}: {shortened(error.message, 300)}")
-    if wrong:
-        raise SettingsError(f"Settings that cannot be: {'; '.join(wrong)}. See --about for what each may be.")
+            problems.append(f"{name}: {shortened(error.message, 300)}")
+    if problems:
+        raise SettingsError(f"Invalid settings: {'; '.join(problems)}. See --about for what each may be.")
     defaults = {name: rule["default"] for name, rule in properties.items() if rule.get("default") is not None}
-    return {**defaults, **given}
+    return {**defaults, **present}

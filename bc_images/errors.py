@@ -77,7 +77,7 @@ class StoreUnreachable(FatalError):
 
 
 class UnexpectedResponse(FatalError):
-    """An answer that does not fit the API: HTML, a page without ``data``, an id of a wrong type."""
+    """A response that does not follow the API: HTML, a page without ``data``, an id of a wrong type."""
 
 
 class InvalidInput(FatalError):

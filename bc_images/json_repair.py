@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["MAX_TEXT", "parsed_leniently", "repaired", "too_long", "without_surrogates"]
+__all__ = ["MAX_TEXT", "parsed_leniently", "repair", "too_long", "without_surrogates"]
 
 MAX_TEXT = 4 * 1024**2  # characters of one text; with all of them escaped, a line of Singer still stays below 64 MiB
 
@@ -22,7 +22,7 @@ _LONGEST_INTEGER = 20  # characters of one within 64 bits
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
-def repaired(content: bytes) -> tuple[Any, list[str]]:
+def repair(content: bytes) -> tuple[Any, list[str]]:
     """Return the JSON in `content` with each broken character as U+FFFD, and their places (`without_surrogates`).
 
     Raises:

@@ -176,12 +176,12 @@ class Settings:
             if not values.get(name):
                 raise SettingsError(f"The setting {name} is missing: give it in --config or in the environment.")
         if not re.fullmatch(r"[A-Za-z0-9_-]+", values["store_hash"]):
-            raise SettingsError("store_hash may hold letters, digits, '-' and '_' only: give the hash, not an address.")
+            raise SettingsError("store_hash may contain letters, digits, '-' and '_' only: give the hash, not a URL.")
         if not re.fullmatch(r"[\x21-\x7e]+", values["access_token"]):
-            raise SettingsError("access_token holds a blank, a line break or a character that no header can carry.")
+            raise SettingsError("access_token contains a space, a line break or a character not allowed in a header.")
         _check_webdav(values)
         if not re.fullmatch(r"[\x21-\x7e][\x20-\x7e]*", values.get("user_agent", "bc-images")):
-            raise SettingsError("user_agent starts with a blank, or holds a character that no header can carry.")
+            raise SettingsError("user_agent starts with a space, or contains a character not allowed in a header.")
         for name in ("request_timeout", "rate_limit_reserve"):
             if not math.isfinite(values.get(name, 0)):  # JSON Schema lets NaN pass every range
                 raise SettingsError(f"{name} is {values[name]}: give a number.")
@@ -206,7 +206,7 @@ class Settings:
 
 def _check_webdav(values: Mapping[str, Any]) -> None:
     if not re.fullmatch(r"[\x20-\x7e]*", values.get("webdav_username", "") + values.get("webdav_password", "")):
-        raise SettingsError("webdav_username or webdav_password holds a line break or is not ASCII.")
+        raise SettingsError("webdav_username or webdav_password contains a line break or is not ASCII.")
 
 
 def _api_address(value: str, *, allow_other: bool) -> str:
@@ -233,7 +233,7 @@ def _is_loopback(host: str) -> bool:
 
 def _address(name: str, value: str) -> str:
     """Return an address without its trailing slash; the value itself is never shown, for it may carry a password."""
-    wrong = SettingsError(f"{name} is no http(s) address: give something like https://example.com.")
+    wrong = SettingsError(f"{name} is not an http(s) URL: give something like https://example.com.")
     if not value.isprintable() or any(sign in value for sign in " {}\\"):  # urlsplit drops line breaks in silence
         raise wrong
     try:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from bc_images.bigcommerce import Product
-from bc_images.bigcommerce.mapping import short
+from bc_images.bigcommerce.mapping import truncated_repr
 from bc_images.errors import SettingsError
 from tap_bc_images.settings import Options, utc
 
@@ -52,14 +52,14 @@ class FullTableProgress:
         if found is None:
             return new
         if not isinstance(found, dict):
-            raise _damaged(f"sweep is {short(found)}")
+            raise _damaged(f"sweep is {truncated_repr(found)}")
         if found.keys() != {field.name for field in fields(cls)}:
             logger.warning("The state tells of an interrupted sweep of another version: this one begins afresh.")
             cls.forget(state)
             return new
         stored = cls(**found)
         if type(stored.version) is not int or type(stored.last_product_id) is not int:
-            raise _damaged(f"sweep is {short(found)}")
+            raise _damaged(f"sweep is {truncated_repr(found)}")
         if why := stored._differs(new):
             logger.warning("The interrupted sweep in the state is ignored: %s. This one begins afresh.", why)
             cls.forget(state)
@@ -124,7 +124,7 @@ class Changes:
         if value is None:
             why = f"it has no replication_key_value, only {', '.join(sorted(state.keys() - {_SWEEP}))}"
         elif key != REPLICATION_KEY:
-            why = f"it goes by {short(key)}, not by {REPLICATION_KEY}"
+            why = f"it goes by {truncated_repr(key)}, not by {REPLICATION_KEY}"
         else:
             value = utc(value, "The state's replication_key_value")
             why = _other_scope({_STORE: self._scope[_STORE], **state}, self._scope)
@@ -189,10 +189,10 @@ class Changes:
 def _other_scope(found: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     """Say in what `found` is of another store or shard than `own`; empty: in nothing."""
     if found.get(_STORE) != own[_STORE]:
-        return f"it is of the store {short(found.get(_STORE))}, not of {own[_STORE]!r}"
+        return f"it is of the store {truncated_repr(found.get(_STORE))}, not of {own[_STORE]!r}"
     for name in ("product_id_min", "product_id_max"):
         if found.get(name) != own[name]:
-            return f"it is of another shard: its {name} is {short(found.get(name))}, not {own[name]}"
+            return f"it is of another shard: its {name} is {truncated_repr(found.get(name))}, not {own[name]}"
     return ""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from bc_images.bigcommerce.mapping import short
+from bc_images.bigcommerce.mapping import truncated_repr
 from bc_images.errors import SettingsError
 from bc_images.sample import Sample
 
@@ -115,7 +115,7 @@ def utc(text: object, what: str) -> str:
     Raises:
         SettingsError: it is no date; `what` says where it stood.
     """
-    wrong = SettingsError(f"{what} is {short(text)}, no date: give one such as 2025-01-31T00:00:00Z.")
+    wrong = SettingsError(f"{what} is {truncated_repr(text)}, no date: give one such as 2025-01-31T00:00:00Z.")
     if not isinstance(text, str):
         raise wrong
     try:

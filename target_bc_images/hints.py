@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from bc_images.bigcommerce import PAGE_SIZE, StoreClient
-from bc_images.bigcommerce.mapping import Record, short
+from bc_images.bigcommerce.mapping import Record, truncated_repr
 from bc_images.errors import UnexpectedResponse
 
 __all__ = ["Hints"]
@@ -41,7 +41,8 @@ class Hints:
         except UnexpectedResponse:  # no reason to stop
             return {}
         return {
-            product_id: f"its SKU {short(sku)} is that of product {found[sku][0]}: set match_products_by to sku"
+            product_id: f"its SKU {truncated_repr(sku)} is that of product {found[sku][0]}: "
+            "set match_products_by to sku"
             for product_id, sku in asked.items()
             if len(found[sku]) == 1 and found[sku][0] not in present
         }
@@ -55,7 +56,7 @@ class Hints:
             found = self._store.similar_skus(sku)
         except UnexpectedResponse:
             return None
-        shown = [f"product {ids[0]} has {short(other)}" for other, ids in sorted(found.items())[:3]]
+        shown = [f"product {ids[0]} has {truncated_repr(other)}" for other, ids in sorted(found.items())[:3]]
         if not shown:
             return None
         return f"{', '.join(shown)}, which differs in case or blanks: correct one of them"

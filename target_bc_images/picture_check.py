@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Iterator
 
 from bc_images.bigcommerce.mapping import Record
-from bc_images.concurrency import ordered_map, workers
+from bc_images.concurrency import ordered_map, worker_pool
 from bc_images.errors import FileUnavailable
 from bc_images.files.similarity import appearance, looks_same
 from bc_images.sample import Sample
@@ -43,7 +43,7 @@ class PictureCheck:
             StoreUnreachable: the store's host does not answer at all.
         """
         chosen = self._chosen(pairs)
-        with workers(self._concurrency, "pictures") as executor:
+        with worker_pool(self._concurrency, "pictures") as executor:
             for image_file, verdict in ordered_map(executor, self._check_pair, chosen, 4 * self._concurrency):
                 if verdict is not None:
                     context.verdicts[image_file] = verdict

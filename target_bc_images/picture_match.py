@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bc_images.bigcommerce.mapping import Record, stem
+from bc_images.bigcommerce.mapping import Record, comparable_stem
 from target_bc_images.changes import source_key
 from target_bc_images.context import PictureMatch, PlanContext
 
@@ -18,7 +18,7 @@ def comparable_name(image_file: str) -> str:
 
     Beyond `stem`, WebDAV and the store itself reduce names to ASCII and cut long ones.
     """
-    return stem(re.sub(r"[^\x00-\x7f]", "-", image_file))[:_LONGEST_NAME] or "image"
+    return comparable_stem(re.sub(r"[^\x00-\x7f]", "-", image_file))[:_LONGEST_NAME] or "image"
 
 
 def sent_names(record: Record) -> set[str]:

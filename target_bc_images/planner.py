@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from bc_images.bigcommerce import PAGE_SIZE, Product, SkuMatches, StoreClient
-from bc_images.bigcommerce.mapping import InvalidImage, InvalidImageError, Record, short
-from bc_images.concurrency import ordered_map, workers
+from bc_images.bigcommerce.mapping import InvalidImage, InvalidImageError, Record, truncated_repr
+from bc_images.concurrency import ordered_map, worker_pool
 from bc_images.errors import FileUnavailable, NotFound, RequestRejected
 from bc_images.sample import Sample
 from target_bc_images.changes import Action, Mode, Reject, SourceKey, source_key
@@ -108,7 +108,7 @@ class Planner:
         )
         seen: set[int] = set()
         self.without_file_store = 0
-        with workers(1, "read ahead") as executor:  # the next batch is read while this one is worked on
+        with worker_pool(1, "read ahead") as executor:  # the next batch is read while this one is worked on
             for found in ordered_map(executor, self._read, _chunks(restore_input.groups(self._key)), 2):
                 if mode.deletes:
                     seen.update(found.desired)
@@ -210,12 +210,12 @@ class Planner:
                 desired[ids[0]] = records
                 continue
             if unclear:
-                what = f"product {unclear[0]} may have the SKU {short(sku)}, and may not"
+                what = f"product {unclear[0]} may have the SKU {truncated_repr(sku)}, and may not"
                 rejected += [_rejected(record, f"{what}: its {found.invalid[unclear[0]]}") for record in records]
                 continue
-            reason = f"{len(ids) or 'no'} products have the SKU {short(sku)}" if sku else "has no product_sku"
+            reason = f"{len(ids) or 'no'} products have the SKU {truncated_repr(sku)}" if sku else "has no product_sku"
             if len(ids) == 1:
-                reason = f"{len(sources)} products of the input have the SKU {short(sku)}"
+                reason = f"{len(sources)} products of the input have the SKU {truncated_repr(sku)}"
             elif sku and not ids and (hint := self._hints.similar(sku)):
                 reason += f"; {hint}"
             rejected += [_rejected(record, reason) for record in records]
@@ -280,7 +280,7 @@ class Planner:
 
         if unlisted:
             concurrency = self._store.settings.concurrency
-            with workers(concurrency, "ask") as executor:
+            with worker_pool(concurrency, "ask") as executor:
                 for (product_id, _), image in zip(
                     unlisted, ordered_map(executor, read, unlisted, 2 * concurrency), strict=True
                 ):
@@ -309,7 +309,7 @@ class Planner:
             )
         refused = set()
         concurrency = self._store.settings.concurrency
-        with workers(concurrency, "check") as executor:
+        with worker_pool(concurrency, "check") as executor:
             for action, error in zip(sending, ordered_map(executor, reason, sending, 2 * concurrency), strict=True):
                 if error is not None:
                     context.rejections[action.key] = error

@@ -8,7 +8,7 @@ from html import unescape
 
 import requests
 
-from bc_images.bigcommerce.mapping import short
+from bc_images.bigcommerce.mapping import truncated_repr
 from bc_images.errors import BcImagesError, RequestRejected, StoreUnreachable
 
 __all__ = ["blocked", "html_page"]
@@ -28,19 +28,19 @@ def html_page(headers: Mapping[str, str], content: bytes) -> str | None:
     if title is None:
         return "a page of HTML"
     text = " ".join(unescape(title[1].decode(errors="replace")).split())
-    return f"a page of HTML titled {short(text)}"
+    return f"a page of HTML titled {truncated_repr(text)}"
 
 
-def blocked(response: requests.Response, page: str, what: str) -> BcImagesError:
+def blocked(response: requests.Response, page: str, request_name: str) -> BcImagesError:
     """Return the error for a refusal that is not the API's, whose refusals are JSON.
 
     A write may be blocked for a text in it, so that it costs its own record alone.
     """
     status = response.status_code
-    reason = f"{what}: a firewall or proxy in front of the store blocked the request (HTTP {status}, {page})"
+    reason = f"{request_name}: a firewall or proxy in front of the store blocked the request (HTTP {status}, {page})"
     if response.request.method != "GET":
         return RequestRejected(f"{reason}: ask whoever runs it to let it through", status)
     return StoreUnreachable(
-        f"{reason}; the token was not looked at. Check api_url and HTTPS_PROXY, and ask whoever runs the firewall to "
+        f"{reason}; the token was not checked. Check api_url and HTTPS_PROXY, and ask whoever runs the firewall to "
         "let this address through."
     )

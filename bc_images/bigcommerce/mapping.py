@@ -1,7 +1,7 @@
 """One image, in the shapes of V2 and V3, and as our record (``schemas/product_images.json``). Pure functions.
 
-Nothing is guessed. A row that cannot be a record is an `InvalidImageError`, which costs that image alone. A date or a
-rendition's address of the wrong type becomes null, since nothing is restored from it, and a notice names it.
+A row with a missing or wrongly typed field is an `InvalidImageError`: that image alone is skipped. A date or a
+rendition's URL of the wrong type becomes null, since nothing is restored from it, and a notice names it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = [
     "Notice",
     "Record",
     "check_is_object",
+    "comparable_stem",
     "diff",
     "file_name",
     "from_v2",
     "from_v3",
-    "misfit",
     "sent_value",
-    "short",
-    "stem",
+    "truncated_repr",
+    "unexpected_response",
     "utc_from_iso",
     "utc_from_rfc2822",
     "writable_values",
@@ -41,11 +41,11 @@ Record: TypeAlias = dict[str, Any]
 
 
 Notice: TypeAlias = Callable[[str], None]
-"""Is given one line about each value that is read as null: product, image, field, and what is wrong with it."""
+"""Called with one line for each value that is read as null: product, image, field, and what is wrong with it."""
 
 
 class InvalidImage(NamedTuple):
-    """An image of the store that cannot be a record, as far as it is known."""
+    """An image of the store that does not fit the record's schema."""
 
     product_id: int
     id: int | None
@@ -60,10 +60,10 @@ class InvalidImage(NamedTuple):
 
 
 class InvalidImageError(UnexpectedResponse):
-    """A row of the store that cannot be a record."""
+    """A row of the store that does not fit the record's schema."""
 
     def __init__(self, image: InvalidImage) -> None:
-        super().__init__(str(misfit(image.text.rpartition(": ")[0], image.problem)))
+        super().__init__(str(unexpected_response(image.text.rpartition(": ")[0], image.problem)))
         self.image = image
 
 
@@ -77,8 +77,8 @@ def from_v2(
     """Turn a V2 image (specs/v2-product-images.mdx) into a record; dates become RFC 3339 in UTC.
 
     Raises:
-        InvalidImageError: it cannot be a record: a field is missing or of a wrong type.
-        UnexpectedResponse: the answer is not about images of this product, or its ids are of a wrong type.
+        InvalidImageError: a field is missing or of a wrong type.
+        UnexpectedResponse: the image belongs to another product, or an id is of a wrong type.
     """
     get = image.get
     record = _record(
@@ -95,7 +95,7 @@ def from_v2(
     try:
         record["date_created"] = utc_from_rfc2822(get("date_created"), record, "date_created")
     except UnexpectedResponse:
-        notice(_no_date(record, "date_created", get("date_created")))
+        notice(_invalid_date(record, "date_created", get("date_created")))
     return record
 
 
@@ -121,7 +121,7 @@ def from_v3(
     try:
         record["date_modified"] = utc_from_iso(get("date_modified"), record, "date_modified")
     except UnexpectedResponse:
-        notice(_no_date(record, "date_modified", get("date_modified")))
+        notice(_invalid_date(record, "date_modified", get("date_modified")))
     return record
 
 
@@ -132,7 +132,7 @@ def check_is_object(image: object, product_id: int) -> None:
         InvalidImageError: it is not.
     """
     if type(image) is not dict:
-        raise InvalidImageError(InvalidImage(product_id, None, None, f"it is {short(image)}, not an object"))
+        raise InvalidImageError(InvalidImage(product_id, None, None, f"it is {truncated_repr(image)}, not an object"))
 
 
 _TEXT = frozenset({str, type(None)})
@@ -193,71 +193,75 @@ def _record(
         and image.get("product_id", product_id) == product_id
     ):
         return record
-    return _without_invalid_addresses(record, image, notice)
+    return _with_valid_urls(record, image, notice)
 
 
-_RESTORED: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+_FIELD_CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("id", lambda value: type(value) is int and value > 0, "a positive integer"),
     ("image_file", lambda value: type(value) is str and value != "", "a path"),
     ("is_thumbnail", lambda value: type(value) is bool, "true or false"),
     ("sort_order", lambda value: type(value) is int and -_INT32 <= value < _INT32, "a 32-bit integer"),
     ("description", lambda value: type(value) in _TEXT, "text or null"),
 )
-_ADDRESSES = ("zoom_url", "standard_url", "thumbnail_url", "tiny_url")
+_URL_FIELDS = ("zoom_url", "standard_url", "thumbnail_url", "tiny_url")
 
 
-def _without_invalid_addresses(record: Record, image: Mapping[str, Any], notice: Notice) -> Record:
-    """Return the record with null for each address that is none, if that is all that is wrong with it."""
+def _with_valid_urls(record: Record, image: Mapping[str, Any], notice: Notice) -> Record:
+    """Return the record with null for each URL of a wrong type; any other wrong type raises `InvalidImageError`."""
     product_id = record["product_id"]
-    for name, is_valid, wanted in _RESTORED:
+    for name, is_valid, expected in _FIELD_CHECKS:
         if not is_valid(record[name]):
-            raise _invalid(image, product_id, f"{name} is {short(record[name])}, not {wanted}")
+            raise _invalid(image, product_id, f"{name} is {truncated_repr(record[name])}, not {expected}")
     if image.get("product_id", product_id) != product_id:
-        raise _invalid(image, product_id, f"product_id is {short(image['product_id'])}")
-    for name in _ADDRESSES:
+        raise _invalid(image, product_id, f"product_id is {truncated_repr(image['product_id'])}")
+    for name in _URL_FIELDS:
         if type(record[name]) not in _TEXT:
-            notice(f"{_subject(record)}: {name} is {short(record[name])}, not text or null")
+            notice(f"{_subject(record)}: {name} is {truncated_repr(record[name])}, not text or null")
             record[name] = None
     return record
 
 
 def _invalid(image: Mapping[str, Any], product_id: int, problem: str) -> UnexpectedResponse:
-    """Return the error for a row that cannot be a record.
+    """Return the error for a row that does not fit the record's schema.
 
-    Where ids are of another type, or of another product, it is the whole answer that does not fit.
+    Where an id has another type or is another product's, the response as a whole is unexpected.
     """
     image_id, owner, image_file = image.get("id"), image.get("product_id"), image.get("image_file")
+    subject = f"product {product_id}, image {truncated_repr(image_id)}"
     for name, value in (("id", image_id), ("product_id", owner)):
         if value is not None and type(value) is not int:
-            return misfit(f"product {product_id}, image {short(image_id)}", f"{name} is {short(value)}, not an integer")
+            return unexpected_response(
+                f"product {product_id}, image {truncated_repr(image_id)}",
+                f"{name} is {truncated_repr(value)}, not an integer",
+            )
     if owner is not None and owner != product_id:
-        return misfit(f"product {product_id}, image {short(image_id)}", f"product_id is {owner}")
-    known_id = image_id if image_id is not None and image_id > 0 else None
+        return unexpected_response(subject, f"product_id is {owner}")
+    positive_id = image_id if image_id is not None and image_id > 0 else None
     path = image_file if type(image_file) is str and image_file else None
-    return InvalidImageError(InvalidImage(product_id, known_id, path, problem))
+    return InvalidImageError(InvalidImage(product_id, positive_id, path, problem))
 
 
-def _no_date(record: Record, name: str, value: object) -> str:
-    return f"{_subject(record)}: {name} is {short(value)}, no date"
+def _invalid_date(record: Record, name: str, value: object) -> str:
+    return f"{_subject(record)}: {name} is {truncated_repr(value)}, not a date"
 
 
 def _subject(item: Mapping[str, Any]) -> str:
     image = f"product {item['product_id']}, image" if "product_id" in item else "product"
-    return f"{image} {short(item['id'])}"
+    return f"{image} {truncated_repr(item['id'])}"
 
 
-def misfit(where: str, what: str) -> UnexpectedResponse:
-    """Return the error for an answer that is not what the API promises."""
-    return UnexpectedResponse(f"The store's answer does not fit the API: {where}: {what}. Nothing was guessed.")
+def unexpected_response(where: str, problem: str) -> UnexpectedResponse:
+    """Return the error for a response that does not follow the API."""
+    return UnexpectedResponse(f"Unexpected API response: {where}: {problem}.")
 
 
-_READ = 10_000  # characters of a value that are looked at for what 80 of them show
+_MAX_REDACTED = 10_000  # characters of a value that are searched for secrets before 80 of them are shown
 
 
-def short(value: object) -> str:
-    """Return a value of the store's as it may stand in a message: on one line, not a page of it, and no secret."""
+def truncated_repr(value: object) -> str:
+    """Return the repr of a value for a message: at most 80 characters on one line, without secrets."""
     try:
-        text = repr(value[:_READ] if isinstance(value, str) else value)[:_READ]
+        text = repr(value[:_MAX_REDACTED] if isinstance(value, str) else value)[:_MAX_REDACTED]
     except RecursionError:
         text = "a value that is nested too deeply"
     text = redact(text)  # before it is cut to what is shown: half a secret is not found any more
@@ -279,7 +283,7 @@ def utc_from_rfc2822(text: object, item: Mapping[str, Any], field: str) -> str |
             return _utc(parsedate_to_datetime(text))
     except (ValueError, OverflowError):
         pass  # said below
-    raise misfit(_subject(item), f"{field} is {short(text)}, no date")
+    raise unexpected_response(_subject(item), f"{field} is {truncated_repr(text)}, not a date")
 
 
 def utc_from_iso(text: object, item: Mapping[str, Any], field: str) -> str | None:
@@ -296,7 +300,7 @@ def utc_from_iso(text: object, item: Mapping[str, Any], field: str) -> str | Non
             return text if _CANONICAL(text) else _utc(moment)
     except (ValueError, OverflowError):
         pass  # said below
-    raise misfit(_subject(item), f"{field} is {short(text)}, no date")
+    raise unexpected_response(_subject(item), f"{field} is {truncated_repr(text)}, not a date")
 
 
 _HAS_YEAR = re.compile(r"\s[1-9]\d{3}\s", re.ASCII).search  # Python reads -0001 and 0000 as 2000
@@ -312,24 +316,24 @@ def _utc(moment: datetime) -> str:
 
 # A stored name is `<slug>__<5 digits>.<ext>`; importing it again stacks a suffix; a rendition's name adds
 # `.<unix time>.<width>.<height>` (specs/products_catalog.v3.yml, specs/v2-product-images.mdx, examples).
-_ADDED = re.compile(r"(?:__\d{5}|\.\d{9,11}\.\d{1,5}\.\d{1,5})$", re.ASCII)
+_STORE_SUFFIX = re.compile(r"(?:__\d{5}|\.\d{9,11}\.\d{1,5}\.\d{1,5})$", re.ASCII)
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}$")
 
 
 def file_name(image_file: str) -> str:
-    """Return the name the file was first sent under: the last part of its path without what the store added."""
+    """Return the name under which the file was first uploaded: without folder and the store's suffixes."""
     name = image_file.split("?", 1)[0].rstrip("/").rpartition("/")[2]
     extension = _EXTENSION.search(name)
     base = name[: extension.start()] if extension else name
-    while (added := _ADDED.search(base)) and added.start():  # nothing but a suffix: that is the name
-        base = base[: added.start()]
+    while (suffix := _STORE_SUFFIX.search(base)) and suffix.start():  # nothing but a suffix: that is the name
+        base = base[: suffix.start()]
     if not base.strip("."):
         base = "image"  # a hostile path: never a name that means a folder
     return base + (extension.group() if extension else "")
 
 
-def stem(image_file: str) -> str:
-    """Return what stays of a file's name however often it is imported: for comparing, not for showing."""
+def comparable_stem(image_file: str) -> str:
+    """Return a file's name for comparison: without case, extension and the suffixes that the store adds."""
     name = unicodedata.normalize("NFKC", _EXTENSION.sub("", file_name(image_file)))
     return "-".join(re.findall(r"[^\W_]+", name.casefold()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from bc_images.bigcommerce.mapping import misfit
+from bc_images.bigcommerce.mapping import unexpected_response
 from bc_images.errors import StoreUnreachable
 
 __all__ = ["ReadPage", "read_pages"]
@@ -44,7 +44,7 @@ def _read(read_page: ReadPage, what: str) -> tuple[list[Any], int]:
         number += 1
         following, is_last = read_page(number)
         if following and following == page:
-            raise misfit(what, f"page {number} is the same as page {number - 1}")
+            raise unexpected_response(what, f"page {number} is the same as page {number - 1}")
         page = following
         items = items + page
     return items, number

@@ -21,10 +21,10 @@ logger = logging.getLogger(__name__)
 
 MAX_WAIT = 60.0  # seconds; where the store asks for more, so much is waited, and then it is asked again
 _WINDOW = 30.0  # seconds, where the store does not say (specs/api-rate-limits.mdx)
-_MARGIN = 0.02  # seconds that a window is taken to last longer than told: clocks and rounding
-_MOST = 1e9  # no count is taken for more
+_MARGIN = 0.02  # seconds that a window is assumed to last longer than reported: clocks and rounding
+_MAX_NUMBER = 1e9  # a larger number in a header is read as this
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?").fullmatch
-_NOTICE = 2.0  # seconds from which on a wait is logged
+_MIN_LOGGED = 2.0  # seconds from which on a wait is logged
 _POLL = 0.5  # seconds after which a waiting thread looks at `stop`, should nobody wake it
 
 
@@ -69,7 +69,7 @@ def seconds_in(headers: Mapping[str, str], name: str) -> float | None:
 def _number(headers: Mapping[str, str], name: str) -> float | None:
     """Return a header as a number: ``60``, ``60.0`` or ``-1``, within blanks and of any length; else None."""
     text = headers.get(name, "").strip()
-    return min(float(text), _MOST) if _NUMBER(text) else None
+    return min(float(text), _MAX_NUMBER) if _NUMBER(text) else None
 
 
 class RateWindow:
@@ -86,63 +86,63 @@ class RateWindow:
 
     def __init__(self, reserve: float) -> None:
         self._reserve = reserve
-        self.quota: int | None = None  # unknown until told
+        self.quota: int | None = None  # unknown before the first response
         self.left = 0
-        self._lost = 0  # requests without an answer, which `left` may or may not count
+        self._unanswered = 0  # requests without an answer, which `left` may or may not count
         self._length = 0.0
         self._began = 0.0  # when this window had surely begun
         self._ends_from, self._ends_by = 0.0, 0.0
-        self._end_is_told = False
+        self._end_is_known = False
 
     def seconds_to_wait(self, now: float, under_way: int) -> float:
         """Return how long no further request may be sent; 0 when one may."""
         if self.quota is None:
             return 0.0
-        if now >= self._ends_by:  # a window that nothing is known of yet: full, and at least as long as told
+        if now >= self._ends_by:  # a new window, assumed full and at least as long as reported
             self._begin(now, self.quota, self._ends_from + self._length, now + self._length + _MARGIN)
-            self._end_is_told = False
+            self._end_is_known = False
         return 0.0 if under_way < self._spendable(self.quota) else self._ends_by - now
 
     def _begin(self, now: float, left: int, ends_from: float, ends_by: float) -> None:
-        self.left, self._lost, self._began = left, 0, now
+        self.left, self._unanswered, self._began = left, 0, now
         self._ends_from, self._ends_by = ends_from, ends_by
 
     def _spendable(self, quota: int) -> int:
-        reserved, left = int(quota * self._reserve), self.left - self._lost
-        if left >= quota:  # a fresh window always grants one, however small the quota: else we never learn
+        reserved, left = int(quota * self._reserve), self.left - self._unanswered
+        if left >= quota:  # a new window always grants one request, however small the quota
             return max(1, quota - reserved)
         return left - reserved
 
-    def learn(self, now: float, sent: float, told: RateHeaders) -> None:
+    def update(self, now: float, sent: float, headers: RateHeaders) -> None:
         """Take in the headers of an answer that arrived `now` to a request of the time `sent`.
 
-        An answer that does not tell what is left counts as one that was lost; an end that it does not tell is the
-        known one, or as far away as a window is long. None is further away than `MAX_WAIT`.
+        A response without the requests left counts as unanswered; where it lacks the end, the known one stays, or one
+        window from now. No end is further away than `MAX_WAIT`.
         """
-        window = min(told.window, MAX_WAIT)
-        quota = told.quota or max(self.quota or 1, told.left or 0)
-        has_end = told.reset is not None
-        ends_from = sent + min(told.reset or 0.0, MAX_WAIT)
-        ends_by = now + (window if told.reset is None else min(told.reset, MAX_WAIT)) + _MARGIN
-        if self.quota is None or (has_end and self._end_is_told and ends_from > self._ends_by):  # a later window
-            self._begin(now, quota if told.left is None else told.left, ends_from, ends_by)
-            self._end_is_told = has_end
+        window = min(headers.window, MAX_WAIT)
+        quota = headers.quota or max(self.quota or 1, headers.left or 0)
+        has_end = headers.reset is not None
+        ends_from = sent + min(headers.reset or 0.0, MAX_WAIT)
+        ends_by = now + (window if headers.reset is None else min(headers.reset, MAX_WAIT)) + _MARGIN
+        if self.quota is None or (has_end and self._end_is_known and ends_from > self._ends_by):  # a later window
+            self._begin(now, quota if headers.left is None else headers.left, ends_from, ends_by)
+            self._end_is_known = has_end
         elif (has_end and ends_by >= self._ends_from) or sent >= self._began:  # this window
-            if told.left is not None:  # answers overtake each other: the lowest count is the newest
-                self.left = min(self.left, told.left)
+            if headers.left is not None:  # answers overtake each other: the lowest count is the newest
+                self.left = min(self.left, headers.left)
             if has_end:
                 self._ends_from = max(self._ends_from, ends_from) if ends_by >= self._ends_from else ends_from
-                self._ends_by = min(self._ends_by, ends_by) if self._end_is_told else ends_by
-                self._end_is_told = True
+                self._ends_by = min(self._ends_by, ends_by) if self._end_is_known else ends_by
+                self._end_is_known = True
         else:  # an earlier window, of which nothing matters any more
             return
-        self._lost += told.left is None
+        self._unanswered += headers.left is None
         self.quota, self._length = quota, window
 
-    def lost(self, now: float) -> None:
+    def count_unanswered(self, now: float) -> None:
         """Count a request that had no answer, or none that tells: the store may have counted it."""
-        self._lost += 1
-        if not self._end_is_told:  # and it may have been the one that began the window
+        self._unanswered += 1
+        if not self._end_is_known:  # and it may have been the one that began the window
             self._ends_by = max(self._ends_by, now + self._length + _MARGIN)
 
 
@@ -160,20 +160,20 @@ class RateBudget:
     def __init__(
         self, reserve: float = 0.1, at_once: int | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._allowance = RateWindow(reserve)
+        self._window = RateWindow(reserve)
         self._at_once = at_once
         self._clock = clock
         self._changed = threading.Condition()
-        self._asked = False
+        self._has_response = False
         self._paused_until = 0.0
         self._under_way = 0
-        self._asked_for = 0.0  # seconds that the latest header or 429 told
-        self._announced = 0.0  # until when the log says that nothing is sent
+        self._requested_wait = 0.0  # seconds that the latest response asked to wait
+        self._logged_until = 0.0  # until when the log says that nothing is sent
 
     @property
     def left(self) -> int | None:
-        """Requests left in this window as last told, or None before the first answer."""
-        return None if self._allowance.quota is None else self._allowance.left
+        """Requests left in this window as last reported, or None before the first response."""
+        return None if self._window.quota is None else self._window.left
 
     def acquire(self, stop: threading.Event) -> float:
         """Wait until one request may be sent and count it as under way; return early once `stop` is set.
@@ -183,38 +183,40 @@ class RateBudget:
         """
         with self._changed:
             while (wait := self._seconds_to_wait()) > 0 and not stop.is_set():
-                self._announce(wait)
+                self._log_wait(wait)
                 self._changed.wait(min(wait, _POLL))
             self._under_way += 1
             return self._clock()
 
-    def _announce(self, wait: float) -> None:
+    def _log_wait(self, wait: float) -> None:
         """Log a wait once, however many threads share it."""
         until = self._clock() + wait
-        if wait < _NOTICE or until < self._announced + _NOTICE:
+        if wait < _MIN_LOGGED or until < self._logged_until + _MIN_LOGGED:
             return
-        self._announced = until
-        reason = f"the store asks for {self._asked_for:,.0f} s" if self._asked_for > MAX_WAIT else "rate limit"
+        self._logged_until = until
+        reason = (
+            f"the store asks for {self._requested_wait:,.0f} s" if self._requested_wait > MAX_WAIT else "rate limit"
+        )
         logger.info("Waiting %.0f s: %s.", wait, reason)
 
-    def release(self, sent: float, told: RateHeaders | None) -> None:
+    def release(self, sent: float, headers: RateHeaders | None) -> None:
         """Take back a permission after its answer (or its failure, with None)."""
         with self._changed:
             self._under_way -= 1
-            self._asked = True
+            self._has_response = True
             now = self._clock()
-            if told is None:
-                self._allowance.lost(now)
+            if headers is None:
+                self._window.count_unanswered(now)
             else:
-                self._allowance.learn(now, sent, told)
-                self._asked_for = told.reset or 0.0
+                self._window.update(now, sent, headers)
+                self._requested_wait = headers.reset or 0.0
             self._changed.notify_all()
 
     def pause(self, seconds: float) -> None:
         """Send nothing, from any thread, for so many seconds (a 429 speaks for the whole store)."""
         with self._changed:
             self._paused_until = max(self._paused_until, self._clock() + min(seconds, MAX_WAIT))
-            self._asked_for = seconds
+            self._requested_wait = seconds
 
     def wake(self) -> None:
         """Let every waiting thread look at its `stop` now."""
@@ -225,6 +227,6 @@ class RateBudget:
         now = self._clock()
         if now < self._paused_until:
             return self._paused_until - now
-        if self._under_way >= (1 if not self._asked else self._at_once or self._under_way + 1):
+        if self._under_way >= (1 if not self._has_response else self._at_once or self._under_way + 1):
             return _POLL  # an answer wakes us
-        return self._allowance.seconds_to_wait(now, self._under_way)
+        return self._window.seconds_to_wait(now, self._under_way)

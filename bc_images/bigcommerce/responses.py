@@ -1,4 +1,4 @@
-"""What a response that is no usable answer means: the error that it stands for."""
+"""The error for a response that is not the JSON that was asked for."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from bc_images.redaction import redact
 __all__ = ["nested_too_deeply", "refusal", "require_short_texts", "unusable"]
 
 
-def require_short_texts(answer: object, what: str) -> None:
+def require_short_texts(document: object, request_name: str) -> None:
     """Refuse a JSON document with a text that no store of this kind holds.
 
     Raises:
         UnexpectedResponse: names its place.
     """
     try:
-        place = too_long(answer)
+        place = too_long(document)
     except RecursionError as error:
-        raise nested_too_deeply(what) from error
+        raise nested_too_deeply(request_name) from error
     if place is not None:
         raise UnexpectedResponse(
-            f"{what}: {redact(place)[-200:]} has more than {MAX_TEXT:,} characters. "
+            f"{request_name}: {redact(place)[-200:]} has more than {MAX_TEXT:,} characters. "
             "Nothing was taken from this response. Shorten the text in the store."
         )
 
@@ -45,28 +45,33 @@ def unusable(request: requests.PreparedRequest, reason: str) -> BcImagesError:
     return OutcomeUnknown(f"{reason} It may or may not have been carried out.", is_answered=True)
 
 
-def nested_too_deeply(what: str) -> UnexpectedResponse:
+def nested_too_deeply(request_name: str) -> UnexpectedResponse:
     """Return the error for a JSON document that cannot be read for its depth."""
-    return UnexpectedResponse(f"{what}: the answer is nested too deeply to be the API's.")
+    return UnexpectedResponse(
+        f"{request_name}: the response is nested too deeply. Check api_url: this does not look like the API."
+    )
 
 
-def refusal(status: int, said: str, what: str, api_error: ApiError) -> BcImagesError:
-    """Return the error that a final answer stands for; `said` is its status and the store's words."""
+def refusal(status: int, message: str, request_name: str, api_error: ApiError) -> BcImagesError:
+    """Return the error that a final answer stands for; `message` is its status and the store's text."""
     if status in {401, 403}:
         return AuthError(
-            f"{what}: the store refused the token ({said}). "
+            f"{request_name}: the store refused the token ({message}). "
             "Check access_token, its scope (store_v2_products) and store_hash."
         )
     if status == 503:
-        return StoreSuspended(f"{what}: {said}. Ask the store's owner; nothing was retried.")
+        return StoreSuspended(f"{request_name}: {message}. It was not retried. Ask the store's owner.")
     if status == 404:
-        return NotFound(f"{what}: {said}", status)
+        return NotFound(f"{request_name}: {message}", status)
     if 400 <= status < 500:
-        return RequestRejected(f"{what}: {said}", status, fields=api_error.fields, max_length=api_error.max_length)
+        return RequestRejected(
+            f"{request_name}: {message}", status, fields=api_error.fields, max_length=api_error.max_length
+        )
     if status >= 500:
-        return StoreUnreachable(f"{what}: {said}. Retrying does not help; ask BigCommerce.")
+        return StoreUnreachable(f"{request_name}: {message}. Retrying does not help; ask BigCommerce.")
     if status >= 300:
         return UnexpectedResponse(
-            f"{what}: the answer is a redirect (HTTP {status}), which is never followed. Check api_url (https?)."
+            f"{request_name}: the response is a redirect (HTTP {status}), which is never followed. "
+            "Check api_url (https?)."
         )
-    return UnexpectedResponse(f"{what}: {said} is no answer that the API gives. Check api_url.")
+    return UnexpectedResponse(f"{request_name}: {message} is not a status of the API. Check api_url.")

@@ -16,12 +16,12 @@ _LATE = 60.0  # seconds that a Date may be old when it arrives; one that is olde
 
 
 class StoreClock:
-    """Tells the store's time; this machine's until a response has told it. Safe to share between threads."""
+    """The store's time; this machine's before the first response with a Date. Safe to share between threads."""
 
     def __init__(self) -> None:
         self._offset: float | None = None  # the store's time less the monotonic one
 
-    def learn(self, date: str | None) -> None:
+    def update(self, date: str | None) -> None:
         """Take in the Date header of a response; what is no date, by a proxy or none at all, is passed over."""
         with suppress(TypeError, ValueError, OverflowError, OSError):
             seconds = parsedate_to_datetime(date or "").timestamp()

@@ -1,6 +1,6 @@
-"""Sending one request to the store: authentication, time-outs, retries, and what the answer means.
+"""Sending requests to the store: authentication, time-outs, retries, and the errors that responses stand for.
 
-What may be repeated is repeated here; what may not (a POST whose fate is unknown) becomes `OutcomeUnknown`.
+A request that is safe to repeat is retried; a POST whose outcome is unknown raises `OutcomeUnknown`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bc_images.bigcommerce.api_errors import read_error
 from bc_images.bigcommerce.body import MAX_BODY, BodyTooLarge, UnexpectedEncoding, read_body
 from bc_images.bigcommerce.exchange import Exchange, Exchanges
 from bc_images.bigcommerce.html import blocked, html_page
-from bc_images.bigcommerce.mapping import short
+from bc_images.bigcommerce.mapping import truncated_repr
 from bc_images.bigcommerce.rate_limit import RateBudget, RateHeaders
 from bc_images.bigcommerce.responses import nested_too_deeply, refusal, require_short_texts, unusable
 from bc_images.bigcommerce.retry import Reachability, RetryPolicy, TransientFailure, capped_retry_after, rate_limited
@@ -35,7 +35,7 @@ from bc_images.errors import (
     StoreUnreachable,
     UnexpectedResponse,
 )
-from bc_images.json_repair import MAX_TEXT, repaired
+from bc_images.json_repair import MAX_TEXT, repair
 from bc_images.settings import Settings
 
 __all__ = ["HttpClient"]
@@ -200,10 +200,10 @@ class HttpClient:
         try:
             return self._session.prepare_request(request)
         except (requests.exceptions.RequestException, ValueError) as error:
-            raise RequestRejected(f"{request_name}: a value in it cannot be sent ({describe(error)})") from error
+            raise RequestRejected(f"{request_name}: a value cannot be sent ({describe(error)})") from error
 
     def _send_once(self, request: requests.PreparedRequest, request_name: str) -> _Outcome:
-        """Send once; return the answer's JSON in a tuple, or why there is none."""
+        """Send a request once."""
         sent = self.budget.acquire(self.stop)
         headers: RateHeaders | None = None
         try:
@@ -213,7 +213,7 @@ class HttpClient:
                 response = exchange.send(lambda: self._send(request))
                 self._reachability.has_answered = True
                 headers = RateHeaders.read(response.headers)
-                self.clock.learn(response.headers.get("Date"))
+                self.clock.update(response.headers.get("Date"))
                 # Of an error, the status says enough, and whatever comes at once.
                 content = read_body(exchange) if response.status_code in _SUCCESS else exchange.discard()
         except BodyTooLarge as error:
@@ -224,7 +224,7 @@ class HttpClient:
             raise unusable(request, reason) from error
         except UnexpectedEncoding as error:
             reason = (
-                f"{request_name}: unexpected Content-Encoding {short(str(error))}: gzip or deflate was asked "
+                f"{request_name}: unexpected Content-Encoding {truncated_repr(str(error))}: gzip or deflate was asked "
                 "for. Check api_url, and a proxy on the way."
             )
             raise unusable(request, reason) from error
@@ -245,7 +245,7 @@ class HttpClient:
         )
 
     def _interpret(self, response: requests.Response, content: bytes, request_name: str) -> _Outcome:
-        """Turn an answer into JSON, a failure that may be tried again, or the error it stands for."""
+        """Return what a response means, or raise the error that it stands for."""
         status = response.status_code
         if status in _SUCCESS:
             if response.request.method == "GET":
@@ -284,21 +284,21 @@ class HttpClient:
     def _json(self, response: requests.Response, content: bytes, request_name: str) -> _Outcome:
         is_read = response.request.method == "GET"
         if not content:
-            return TransientFailure("the answer is empty")  # a list that is empty says 204 or []
+            return TransientFailure("empty response")  # a list that is empty says 204 or []
         try:
             answer = orjson.loads(content)
         except orjson.JSONDecodeError as error:
             if "json" not in response.headers.get("Content-Type", "json"):
-                kind = short(response.headers["Content-Type"])
+                kind = truncated_repr(response.headers["Content-Type"])
                 raise UnexpectedResponse(
-                    f"{request_name}: the answer is {kind}, not JSON. Check api_url: this does not look like the API."
+                    f"{request_name}: the response is {kind}, not JSON. Check api_url: this does not look like the API."
                 ) from error
             try:
-                answer, places = repaired(content)
+                answer, places = repair(content)
             except RecursionError:
                 raise nested_too_deeply(request_name) from error
             except ValueError:
-                return TransientFailure("the answer is no whole JSON document")
+                return TransientFailure("truncated or invalid JSON")
             for place in places:
                 logger.warning(
                     "%s: %s: a broken character, read as U+FFFD. Correct it in the store.", request_name, place

@@ -16,25 +16,25 @@ from bc_images.bigcommerce.client import (
     SkuMatches,
     UrlSource,
 )
-from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v2, misfit, utc_from_rfc2822
+from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v2, unexpected_response, utc_from_rfc2822
 from bc_images.bigcommerce.pagination import read_pages
 from bc_images.bigcommerce.request_body import json_fields
 from bc_images.bigcommerce.transport import HttpClient
 from bc_images.bigcommerce.validation import (
     Notices,
-    ascending,
-    count,
-    found_in,
-    image_records,
-    integer,
-    listed,
-    objects,
-    searchable,
+    check_ascending,
+    expect_count,
+    expect_int,
+    expect_list,
+    expect_objects,
+    ids_with_sku,
+    incomplete_listing,
+    queryable_skus,
     sku_variants,
+    sorted_by_id,
     unknown_outcome,
-    unreadable,
 )
-from bc_images.concurrency import ordered_map, workers
+from bc_images.concurrency import ordered_map, worker_pool
 from bc_images.errors import NotFound, RequestRejected, UnexpectedResponse
 
 __all__ = ["V2Client"]
@@ -56,7 +56,7 @@ class V2Client:
 
     @property
     def quota_left(self) -> int | None:
-        """What the latest answers have told."""
+        """As of the latest response."""
         return self._client.budget.left
 
     def now(self) -> float:
@@ -66,12 +66,12 @@ class V2Client:
     def count_images(self) -> int | None:
         """Return how many images the store has."""
         path = "/v2/products/images/count"
-        return count(self._client.get(path), path)
+        return expect_count(self._client.get(path), path)
 
     def count_products(self) -> int:
         """Return how many products the store has."""
         path = "/v2/products/count"
-        return count(self._client.get(path), path)
+        return expect_count(self._client.get(path), path)
 
     def product_id_at(self, position: int) -> int | None:
         """Read a page of one product; V2 lists them in id order."""
@@ -90,14 +90,14 @@ class V2Client:
                 self._confirm_gone(product.id)
             return filled
 
-        with workers(self.settings.concurrency, "sweep") as executor:
+        with worker_pool(self.settings.concurrency, "sweep") as executor:
             # Twice the threads: the next ones are ready while the first in line is slow.
             rows = self._all_products(executor, first, last)
             yield from filter(None, ordered_map(executor, fill, rows, 2 * self.settings.concurrency))
 
     def products(self, ids: Sequence[int]) -> Iterator[Product]:
         """Read the images of each product on its own; V2 has no request for several."""
-        with workers(self.settings.concurrency, "read") as executor:
+        with worker_pool(self.settings.concurrency, "read") as executor:
             rows = (Product(product_id, None, None, None, []) for product_id in sorted(set(ids)))
             yield from filter(None, ordered_map(executor, self._filled, rows, 2 * self.settings.concurrency))
 
@@ -108,10 +108,10 @@ class V2Client:
         def ask(sku: str) -> tuple[str, list[dict[str, Any]]]:
             return sku, self._product_rows({"sku": sku, "include": "sku"}, 0, None)
 
-        with workers(self.settings.concurrency, "find") as executor:
-            asked = ordered_map(executor, ask, searchable(found), 2 * self.settings.concurrency)
+        with worker_pool(self.settings.concurrency, "find") as executor:
+            asked = ordered_map(executor, ask, queryable_skus(found), 2 * self.settings.concurrency)
             for sku, rows in asked:
-                found[sku] = list(found_in(rows, sku, found.invalid))
+                found[sku] = list(ids_with_sku(rows, sku, found.invalid))
         return found
 
     def similar_skus(self, sku: str) -> dict[str, list[int]]:
@@ -172,14 +172,14 @@ class V2Client:
         except NotFound:
             return None
         except RequestRejected as error:
-            raise unreadable(error) from error
+            raise incomplete_listing(error) from error
         return product
 
     def _confirm_gone(self, product_id: int) -> None:
         """Make sure that a product whose images are not found has been deleted meanwhile: nothing else may be."""
         with suppress(NotFound):
             self._client.get(f"/v2/products/{product_id}", {"include": "id"})
-            raise misfit(f"product {product_id}", "its images are not found although it is there")
+            raise unexpected_response(f"product {product_id}", "its images are not found although it is there")
 
     def _images_of(self, product_id: int, sku: str | None) -> tuple[list[Record], list[InvalidImage]]:
         def read_page(number: int) -> tuple[list[Any], bool]:
@@ -188,12 +188,12 @@ class V2Client:
 
         store_hash, notices = self.settings.store_hash, self._notices
         rows = read_pages(read_page, _images(product_id))
-        return image_records(rows, product_id, lambda row: from_v2(row, store_hash, product_id, sku, notices))
+        return sorted_by_id(rows, product_id, lambda row: from_v2(row, store_hash, product_id, sku, notices))
 
     def _image_page(self, product_id: int, number: int) -> list[Any]:
         path = _images(product_id)
         answer = self._client.get(path, {"limit": PAGE_SIZE} if number == 1 else {"limit": PAGE_SIZE, "page": number})
-        return listed([] if answer is None else answer, path)
+        return expect_list([] if answer is None else answer, path)
 
     def _all_products(self, executor: Executor, first: int, last: int | None) -> Iterator[Product]:
         """Yield products without images; the next page is fetched while this one is worked on."""
@@ -215,9 +215,9 @@ class V2Client:
         try:
             answer = self._client.get(path, {**query, "limit": limit})
         except RequestRejected as error:
-            raise unreadable(error) from error
-        rows = objects([] if answer is None else answer, path)
-        ascending((integer(row, "id", path) for row in rows), after, None if last is None else last + 1, path)
+            raise incomplete_listing(error) from error
+        rows = expect_objects([] if answer is None else answer, path)
+        check_ascending((expect_int(row, "id", path) for row in rows), after, None if last is None else last + 1, path)
         return rows
 
     def _product(self, row: Mapping[str, Any]) -> Product:
@@ -241,7 +241,7 @@ class V2Client:
         return record
 
     def _record(self, answer: Any, product_id: int) -> Record:
-        (image,) = objects([answer], f"product {product_id}: the image written")
+        (image,) = expect_objects([answer], f"product {product_id}: the image written")
         return from_v2(image, self.settings.store_hash, product_id, None, self._notices)
 
 

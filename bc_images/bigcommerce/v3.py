@@ -16,27 +16,27 @@ from bc_images.bigcommerce.client import (
     SkuMatches,
     UrlSource,
 )
-from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v3, misfit, utc_from_iso
+from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v3, unexpected_response, utc_from_iso
 from bc_images.bigcommerce.pagination import read_pages
-from bc_images.bigcommerce.range_scan import Page, sweep
+from bc_images.bigcommerce.range_scan import Page, scan_ranges
 from bc_images.bigcommerce.request_body import form_fields, json_fields, media_type
 from bc_images.bigcommerce.transport import HttpClient
 from bc_images.bigcommerce.validation import (
     Notices,
-    ascending,
-    count,
-    found_in,
-    image_records,
-    integer,
-    listed,
-    objects,
+    check_ascending,
+    expect_count,
+    expect_int,
+    expect_list,
+    expect_objects,
+    ids_with_sku,
+    incomplete_listing,
+    queryable_skus,
     same_sku,
-    searchable,
     sku_variants,
+    sorted_by_id,
     unknown_outcome,
-    unreadable,
 )
-from bc_images.concurrency import ordered_map, workers
+from bc_images.concurrency import ordered_map, worker_pool
 from bc_images.errors import FatalError, NotFound, OutcomeUnknown, RequestRejected, UnexpectedResponse
 
 __all__ = ["V3Client"]
@@ -63,7 +63,7 @@ class V3Client:
 
     @property
     def quota_left(self) -> int | None:
-        """What the latest answers have told."""
+        """As of the latest response."""
         return self._client.budget.left
 
     def now(self) -> float:
@@ -74,7 +74,7 @@ class V3Client:
         """Ask V2, the only API that counts images; None where it does not say so at once: the sweep can do without."""
         path = "/v2/products/images/count"
         try:
-            return count(self._client.get(path, max_retries=0), path)
+            return expect_count(self._client.get(path, max_retries=0), path)
         except (RequestRejected, FatalError):
             if self._client.stop.is_set():
                 raise
@@ -97,14 +97,16 @@ class V3Client:
             return page
 
         before = None if last is None else last + 1
-        with closing(sweep(fetch_page, self._product_id_at, first - 1, before, self.settings.concurrency)) as rows:
+        with closing(
+            scan_ranges(fetch_page, self._product_id_at, first - 1, before, self.settings.concurrency)
+        ) as rows:
             yield from map(self._product, rows)
 
     def products(self, ids: Sequence[int]) -> Iterator[Product]:
         """Read 250 products with their images a request."""
         wanted = sorted(set(ids))
         chunks = [wanted[start : start + PAGE_SIZE] for start in range(0, len(wanted), PAGE_SIZE)]
-        with workers(self.settings.concurrency, "read") as executor:
+        with worker_pool(self.settings.concurrency, "read") as executor:
             for rows in ordered_map(executor, self._chunk, chunks, self.settings.concurrency):
                 yield from map(self._product, rows)
 
@@ -114,7 +116,7 @@ class V3Client:
         Where an answer has a SKU that is no text, all that were asked for with it are asked for alone, too.
         """
         found = SkuMatches(skus)
-        wanted = searchable(found)
+        wanted = queryable_skus(found)
         batches = [*_batches(sku for sku in wanted if "," not in sku), *([sku] for sku in wanted if "," in sku)]
 
         def ask(skus: list[str]) -> list[dict[str, Any]]:
@@ -127,7 +129,7 @@ class V3Client:
 
             return read_pages(read_page, _PRODUCTS)
 
-        with workers(self.settings.concurrency, "find") as executor:
+        with worker_pool(self.settings.concurrency, "find") as executor:
             for batch, rows in zip(
                 batches, ordered_map(executor, ask, batches, self.settings.concurrency), strict=True
             ):
@@ -137,13 +139,13 @@ class V3Client:
                             found[row["sku"]].append(row["id"])
                     continue
                 for sku in batch:
-                    found[sku] = list(found_in(ask([sku]) if len(batch) > 1 else rows, sku, found.invalid))
+                    found[sku] = list(ids_with_sku(ask([sku]) if len(batch) > 1 else rows, sku, found.invalid))
         return found
 
     def similar_skus(self, sku: str) -> dict[str, list[int]]:
         """Ask for other spellings, and for the SKU as a keyword, for which case does not count."""
         found = {other: ids for other, ids in self.products_by_sku(sku_variants(sku)).items() if ids}
-        for keyword in searchable([sku.strip()]):
+        for keyword in queryable_skus([sku.strip()]):
             page = {"keyword": keyword, "sort": "id", "limit": PAGE_SIZE, "page": 1, "include_fields": "sku"}
             for row in self._product_page(page).products:
                 other = self._notices.optional_text(row, "sku")
@@ -158,7 +160,7 @@ class V3Client:
     def image(self, product_id: int, image_id: int) -> Record:
         """Return one image."""
         answer = self._client.get(_image(product_id, image_id))
-        (image,) = objects([answer.get("data") if isinstance(answer, dict) else None], f"image {image_id}: data")
+        (image,) = expect_objects([answer.get("data") if isinstance(answer, dict) else None], f"image {image_id}: data")
         return from_v3(image, self.settings.store_hash, product_id, None, self._notices)
 
     def create(self, product_id: int, source: ImageSource, fields: Mapping[str, Any]) -> Record:
@@ -220,7 +222,7 @@ class V3Client:
             data = answer.get("data") if isinstance(answer, dict) else None
         what = f"product {product_id}, image {image_id}"
         try:
-            (image,) = objects([data], f"{what}: data")
+            (image,) = expect_objects([data], f"{what}: data")
             record = from_v3(image, self.settings.store_hash, product_id, None, self._notices)
         except UnexpectedResponse as error:
             raise unknown_outcome(f"{what}: the answer to the write", str(error)) from error
@@ -236,7 +238,7 @@ class V3Client:
             page = self._product_page(query)
             strange = {row["id"] for row in page.products}.difference(ids)
             if strange:
-                raise misfit(_PRODUCTS, f"product {min(strange)} came although others were asked for")
+                raise unexpected_response(_PRODUCTS, f"product {min(strange)} came although others were asked for")
             found += page.products
             if page.is_last:
                 break
@@ -251,18 +253,18 @@ class V3Client:
             try:
                 answer = self._client.get(_PRODUCTS, query)
             except RequestRejected as error:
-                raise unreadable(error) from error
+                raise incomplete_listing(error) from error
             rows = _rows(answer, _PRODUCTS)
-            ascending((integer(row, "id", _PRODUCTS) for row in rows), after, before, _PRODUCTS)
+            check_ascending((expect_int(row, "id", _PRODUCTS) for row in rows), after, before, _PRODUCTS)
             pagination = _pagination(answer, _PRODUCTS)
-            total, per_page = integer(pagination, "total", _PRODUCTS), integer(pagination, "per_page", _PRODUCTS)
+            total, per_page = expect_int(pagination, "total", _PRODUCTS), expect_int(pagination, "per_page", _PRODUCTS)
             seen = (query.get("page", 1) - 1) * per_page + len(rows)
             # It is the last where both signs say so: the page may be cut below what was asked for, silently.
             is_last = len(rows) < max(1, per_page) and total <= seen
             if rows or is_last:
                 return Page(rows, total, rows[-1]["id"] if rows else after, is_last)
             # None of those that are there: something was deleted between the store's counting and its reading.
-        raise misfit(_PRODUCTS, f"an empty page, of {total} products in all")
+        raise unexpected_response(_PRODUCTS, f"an empty page, of {total} products in all")
 
     def _product_id_at(self, after: int, before: int | None, position: int) -> int | None:
         """Return the id at a position, from 0, among the products with ``after < id < before``."""
@@ -281,13 +283,13 @@ class V3Client:
                     self._confirm_gone(row["id"])
                     rows.remove(row)
                 except RequestRejected as error:
-                    raise unreadable(error) from error
+                    raise incomplete_listing(error) from error
 
     def _confirm_gone(self, product_id: int) -> None:
         """Make sure that a product whose images are not found has been deleted meanwhile: nothing else may be."""
         with suppress(NotFound):
             self._client.get(f"{_PRODUCTS}/{product_id}", {"include_fields": "id"})
-            raise misfit(f"product {product_id}", "its images are not found although it is there")
+            raise unexpected_response(f"product {product_id}", "its images are not found although it is there")
 
     def _product(self, row: Mapping[str, Any]) -> Product:
         product_id, sku = row["id"], self._notices.optional_text(row, "sku")
@@ -305,7 +307,7 @@ class V3Client:
         self, rows: Sequence[Any], product_id: int, sku: str | None
     ) -> tuple[list[Record], list[InvalidImage]]:
         store_hash, notices = self.settings.store_hash, self._notices
-        return image_records(rows, product_id, lambda row: from_v3(row, store_hash, product_id, sku, notices))
+        return sorted_by_id(rows, product_id, lambda row: from_v3(row, store_hash, product_id, sku, notices))
 
     def _image_rows(self, product_id: int) -> list[Any]:
         path = f"{_PRODUCTS}/{product_id}/images"
@@ -314,9 +316,9 @@ class V3Client:
             answer = self._client.get(path, {"limit": PAGE_SIZE, "page": number})
             if answer is None:  # an empty list is documented as 204 and seen as 200
                 return [], True
-            rows = listed(_data(answer), f"{path}: data")
+            rows = expect_list(_data(answer), f"{path}: data")
             # The page may be cut below what was asked for, silently.
-            return rows, len(rows) < max(1, integer(_pagination(answer, path), "per_page", path))
+            return rows, len(rows) < max(1, expect_int(_pagination(answer, path), "per_page", path))
 
         return read_pages(read_page, path)
 
@@ -347,7 +349,7 @@ def _batches(skus: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _rows(answer: Any, path: str) -> list[dict[str, Any]]:
-    return objects(_data(answer), f"{path}: data")
+    return expect_objects(_data(answer), f"{path}: data")
 
 
 def _data(answer: Any) -> Any:
@@ -358,5 +360,5 @@ def _pagination(answer: Any, path: str) -> Mapping[str, Any]:
     meta = answer.get("meta")
     pagination = meta.get("pagination") if isinstance(meta, dict) else None
     if not isinstance(pagination, dict):
-        raise misfit(path, "the page has no meta.pagination")
+        raise unexpected_response(path, "the page has no meta.pagination")
     return pagination

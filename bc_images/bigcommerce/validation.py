@@ -1,4 +1,4 @@
-"""Checks on what the store answers, shared by both versions: never guess, name what does not fit."""
+"""Checks on responses that both API versions share; each error names what does not fit."""
 
 from __future__ import annotations
 
@@ -10,77 +10,84 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Any
 
-from bc_images.bigcommerce.mapping import InvalidImage, InvalidImageError, Record, check_is_object, misfit, short
+from bc_images.bigcommerce.mapping import (
+    InvalidImage,
+    InvalidImageError,
+    Record,
+    check_is_object,
+    truncated_repr,
+    unexpected_response,
+)
 from bc_images.errors import OutcomeUnknown, RequestRejected, UnexpectedResponse
 
 __all__ = [
     "Notices",
-    "ascending",
-    "count",
-    "found_in",
-    "image_records",
-    "integer",
-    "listed",
-    "objects",
+    "check_ascending",
+    "expect_count",
+    "expect_int",
+    "expect_list",
+    "expect_objects",
+    "ids_with_sku",
+    "incomplete_listing",
+    "queryable_skus",
     "same_sku",
-    "searchable",
     "sku_variants",
+    "sorted_by_id",
     "unknown_outcome",
-    "unreadable",
 ]
 
 logger = logging.getLogger(__name__)
 
 
-def objects(answer: object, what: str) -> list[dict[str, Any]]:
+def expect_objects(answer: object, subject: str) -> list[dict[str, Any]]:
     """Return `answer` as the list of objects it must be.
 
     Raises:
         UnexpectedResponse: it is anything else, as all functions here raise.
     """
-    items = listed(answer, what)
+    items = expect_list(answer, subject)
     for item in items:
         if type(item) is not dict:
-            raise misfit(what, f"holds {short(item)}, not objects")
+            raise unexpected_response(subject, f"holds {truncated_repr(item)}, not objects")
     return items
 
 
-def listed(answer: object, what: str) -> list[Any]:
+def expect_list(answer: object, subject: str) -> list[Any]:
     """Return `answer` as the list it must be, of whatever."""
     if not isinstance(answer, list):
-        raise misfit(what, f"is {short(answer)}, not a list of objects")
+        raise unexpected_response(subject, f"is {truncated_repr(answer)}, not a list of objects")
     return answer
 
 
-def integer(item: Mapping[str, Any], name: str, what: str) -> int:
-    """Return the field `name` of `item`, a whole number from 0."""
+def expect_int(item: Mapping[str, Any], name: str, subject: str) -> int:
+    """Return the field `name` of `item`, an integer of at least 0."""
     value = item.get(name)
     if type(value) is not int or value < 0:
-        raise misfit(what, f"{name} is {short(value)}, not a whole number from 0")
+        raise unexpected_response(subject, f"{name} is {truncated_repr(value)}, not an integer of at least 0")
     return value
 
 
-def count(answer: object, what: str) -> int:
+def expect_count(answer: object, subject: str) -> int:
     """Return the number in ``{"count": n}``."""
     if not isinstance(answer, dict):
-        raise misfit(what, f"is {short(answer)}, not an object with a count")
-    return integer(answer, "count", what)
+        raise unexpected_response(subject, f"is {truncated_repr(answer)}, not an object with a count")
+    return expect_int(answer, "count", subject)
 
 
-def ascending(ids: Iterable[int], after: int, before: int | None, what: str) -> None:
+def check_ascending(ids: Iterable[int], after: int, before: int | None, subject: str) -> None:
     """Make sure that a page is in id order and within its bounds.
 
     Out of order, a walk by id could skip items or never end; beyond its bounds, two walks could meet the same item.
     """
     for item_id in ids:
         if item_id <= after:
-            raise misfit(what, f"id {item_id} came after {after}, not in id order")
+            raise unexpected_response(subject, f"id {item_id} came after {after}, not in id order")
         after = item_id
     if before is not None and after >= before:
-        raise misfit(what, f"id {after} came although less than {before} was asked for")
+        raise unexpected_response(subject, f"id {after} is not below {before}, as requested")
 
 
-def image_records(
+def sorted_by_id(
     rows: Iterable[Any], product_id: int, record_of: Callable[[Mapping[str, Any]], Record]
 ) -> tuple[list[Record], list[InvalidImage]]:
     """Return the images of one product in id order, each there once, and those that cannot be records."""
@@ -96,13 +103,13 @@ def image_records(
     before = 0
     for record in records:
         if record["id"] == before:
-            raise misfit(f"product {product_id}, image {before}", "is listed twice")
+            raise unexpected_response(f"product {product_id}, image {before}", "is listed twice")
         before = record["id"]
     if invalid:
         known = [image.id for image in invalid if image.id is not None]
         twice = [number for number, times in Counter([*known, *map(itemgetter("id"), records)]).items() if times > 1]
         if twice:
-            raise misfit(f"product {product_id}, image {twice[0]}", "is listed twice")
+            raise unexpected_response(f"product {product_id}, image {twice[0]}", "is listed twice")
     return records, invalid
 
 
@@ -132,7 +139,7 @@ class Notices:
         value = item.get(name)
         if value is None or type(value) is str:
             return value
-        self(f"product {item['id']}: {name} is {short(value)}, not text or null")
+        self(f"product {item['id']}: {name} is {truncated_repr(value)}, not text or null")
         return None
 
     def optional_date(
@@ -142,11 +149,11 @@ class Notices:
         try:
             return read(item.get(name), item, name)
         except UnexpectedResponse:
-            self(f"product {item['id']}: {name} is {short(item.get(name))}, no date")
+            self(f"product {item['id']}: {name} is {truncated_repr(item.get(name))}, not a date")
             return None
 
 
-def found_in(rows: Iterable[Mapping[str, Any]], sku: str, invalid: dict[int, str]) -> Iterator[int]:
+def ids_with_sku(rows: Iterable[Mapping[str, Any]], sku: str, invalid: dict[int, str]) -> Iterator[int]:
     """Yield the ids of the products among `rows`, the answer for `sku`, that carry it to the letter or may do so.
 
     The store may not mind the case of letters. Those whose SKU is no text are noted in `invalid`.
@@ -156,14 +163,14 @@ def found_in(rows: Iterable[Mapping[str, Any]], sku: str, invalid: dict[int, str
         if value == sku:
             yield row["id"]
         elif value is not None and not isinstance(value, str):
-            invalid[row["id"]] = f"sku is {short(value)}, not text"
+            invalid[row["id"]] = f"sku is {truncated_repr(value)}, not text"
             yield row["id"]
 
 
 MAX_SKU = 255  # characters (specs/products_catalog.v3.yml, sku)
 
 
-def searchable(skus: Iterable[str]) -> list[str]:
+def queryable_skus(skus: Iterable[str]) -> list[str]:
     """Return the SKUs that can be asked for, each once, sorted.
 
     An empty filter would match every product; half a surrogate pair is no text that an address can carry; and no
@@ -173,14 +180,14 @@ def searchable(skus: Iterable[str]) -> list[str]:
 
 
 def sku_variants(sku: str) -> list[str]:
-    """Return what a SKU may be where case or blanks differ."""
+    """Return SKUs that differ from this one in case or whitespace."""
     trimmed = sku.strip()
-    found = [trimmed, f"{trimmed} ", f" {trimmed}", " ".join(sku.split()), "".join(sku.split())]
-    return searchable({each for text in found for each in (text, text.upper(), text.lower())} - {sku})
+    spellings = [trimmed, f"{trimmed} ", f" {trimmed}", " ".join(sku.split()), "".join(sku.split())]
+    return queryable_skus({variant for text in spellings for variant in (text, text.upper(), text.lower())} - {sku})
 
 
 def same_sku(one: str, other: str) -> bool:
-    """Whether two SKUs differ in case and blanks at most."""
+    """Whether two SKUs differ in case and whitespace at most."""
     return "".join(one.split()).casefold() == "".join(other.split()).casefold()
 
 
@@ -189,6 +196,6 @@ def unknown_outcome(request: str, problem: str) -> OutcomeUnknown:
     return OutcomeUnknown(f"{request}: {problem}. It may or may not have been carried out.", is_answered=True)
 
 
-def unreadable(error: RequestRejected) -> UnexpectedResponse:
-    """Return what a refused list means: not that one record is wrong, but that the walk cannot be complete."""
-    return UnexpectedResponse(f"{error}. Nothing is complete without it: check api_url, store_hash and api_version.")
+def incomplete_listing(error: RequestRejected) -> UnexpectedResponse:
+    """Return the error for a list request that was rejected: it concerns the whole scan, not one record."""
+    return UnexpectedResponse(f"{error}. The scan cannot be complete: check api_url, store_hash and api_version.")

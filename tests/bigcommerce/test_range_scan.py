@@ -18,8 +18,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bc_images.bigcommerce.pagination import read_pages
-from bc_images.bigcommerce.range_scan import Page, sweep
-from bc_images.concurrency import ordered_map, workers
+from bc_images.bigcommerce.range_scan import Page, scan_ranges
+from bc_images.concurrency import ordered_map, worker_pool
 from bc_images.errors import AuthError, FatalError, StoreUnreachable, UnexpectedResponse
 from bc_images.tempfiles import PageBuffer
 
@@ -63,7 +63,7 @@ class Shelf:
         return found[rank] if rank < len(found) else None
 
     def swept(self, concurrency: int, after: int = 0, before: int | None = None) -> list[int]:
-        return [row["id"] for row in sweep(self.fetch_page, self.find_rank, after, before, concurrency)]
+        return [row["id"] for row in scan_ranges(self.fetch_page, self.find_rank, after, before, concurrency)]
 
 
 EXACT_SIZES = [
@@ -164,7 +164,7 @@ def test_a_page_whose_products_have_all_gone_is_no_end(empty: set[int]) -> None:
         page = shelf.fetch_page(after, before)
         return replace(page, products=[row for row in page.products if (row["id"] - 1) // PAGE + 1 not in empty])
 
-    rows = [row["id"] for row in sweep(fetch_page, shelf.find_rank, 0, None, 1)]
+    rows = [row["id"] for row in scan_ranges(fetch_page, shelf.find_rank, 0, None, 1)]
     assert rows == [number for number in range(1, 1251) if (number - 1) // PAGE + 1 not in empty]
     assert shelf.requests <= 6
 
@@ -183,7 +183,7 @@ def test_no_page_is_held_longer_than_needed() -> None:
         pages.append(weakref.ref(rows))
         return replace(page, products=rows)
 
-    rows = sweep(fetch_page, shelf.find_rank, 0, None, 1)
+    rows = scan_ranges(fetch_page, shelf.find_rank, 0, None, 1)
     for _ in range(PAGE + 1):
         next(rows)
     assert pages[0]() is None
@@ -191,7 +191,7 @@ def test_no_page_is_held_longer_than_needed() -> None:
 
 
 def test_rows_come_out_as_they_went_in() -> None:
-    rows = list(sweep((shelf := Shelf(set(range(1, 1501)))).fetch_page, shelf.find_rank, 0, None, 4))
+    rows = list(scan_ranges((shelf := Shelf(set(range(1, 1501)))).fetch_page, shelf.find_rank, 0, None, 4))
     assert rows == [{"id": number, "x": [number]} for number in range(1, 1501)]
 
 
@@ -208,7 +208,7 @@ def test_an_error_comes_up_in_its_place(failing: int) -> None:
     seen: list[int] = []
 
     def read() -> None:
-        seen.extend(row["id"] for row in sweep(fetch_page, shelf.find_rank, 0, None, 8))
+        seen.extend(row["id"] for row in scan_ranges(fetch_page, shelf.find_rank, 0, None, 8))
 
     with pytest.raises(AuthError):
         read()
@@ -223,7 +223,7 @@ def test_an_error_while_ranges_are_found_ends_the_sweep() -> None:
         raise StoreUnreachable("no rank")
 
     with pytest.raises(StoreUnreachable):
-        list(sweep(shelf.fetch_page, find_rank, 0, None, 8))
+        list(scan_ranges(shelf.fetch_page, find_rank, 0, None, 8))
 
 
 def test_a_reader_that_leaves_waits_for_nothing_and_ends_the_walks() -> None:
@@ -237,12 +237,12 @@ def test_a_reader_that_leaves_waits_for_nothing_and_ends_the_walks() -> None:
             answers.wait(60)
         return shelf.fetch_page(after, before)
 
-    rows = sweep(fetch_page, shelf.find_rank, 0, None, 8)
+    rows = scan_ranges(fetch_page, shelf.find_rank, 0, None, 8)
     for _ in range(PAGE + 1):
         next(rows)
     assert stuck.wait(30)
     rows.close()  # returns although nothing is answered
-    walks = [each for each in threading.enumerate() if each.name.startswith("sweep") and each not in others]
+    walks = [each for each in threading.enumerate() if each.name.startswith("scan") and each not in others]
     assert walks
     answers.set()
     for thread in walks:
@@ -253,7 +253,7 @@ def test_a_reader_that_leaves_waits_for_nothing_and_ends_the_walks() -> None:
 
 def test_nothing_is_asked_for_before_the_first_product_is_wanted() -> None:
     shelf = Shelf({1})
-    rows = sweep(shelf.fetch_page, shelf.find_rank, 0, None, 8)
+    rows = scan_ranges(shelf.fetch_page, shelf.find_rank, 0, None, 8)
     assert shelf.requests == 0
     assert next(rows)["id"] == 1
 
@@ -376,7 +376,7 @@ def test_results_keep_their_order_and_few_wait() -> None:
         started.append(number)
         return number * 2
 
-    with workers(4, "test") as executor:
+    with worker_pool(4, "test") as executor:
         for taken, result in enumerate(ordered_map(executor, work, tasks(), 6)):
             assert result == taken * 2
     assert sorted(started) == list(range(50))
@@ -391,7 +391,7 @@ def test_the_first_error_comes_in_its_place_and_drops_the_rest() -> None:
             raise AuthError("five")
         return number
 
-    with workers(1, "test") as executor:
+    with worker_pool(1, "test") as executor:
         results = ordered_map(executor, work, range(1000), 3)
         assert list(itertools.islice(results, 5)) == [0, 1, 2, 3, 4]
         with pytest.raises(AuthError):
@@ -404,5 +404,5 @@ def test_an_error_of_the_tasks_comes_up() -> None:
         yield 1
         raise AuthError("tasks")
 
-    with workers(1, "test") as executor, pytest.raises(AuthError):
+    with worker_pool(1, "test") as executor, pytest.raises(AuthError):
         list(ordered_map(executor, str, tasks(), 3))

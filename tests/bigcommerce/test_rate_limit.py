@@ -137,9 +137,9 @@ def simulate(
             under_way -= 1
             asked = True
             if told is None:
-                allowance.lost(now)
+                allowance.count_unanswered(now)
             else:
-                allowance.learn(now, began, told)
+                allowance.update(now, began, told)
         while sent < requests and under_way < (workers if asked else 1):
             wait = allowance.seconds_to_wait(now, under_way)
             if wait > 0:
@@ -214,10 +214,10 @@ def test_headers_that_are_missing_switch_nothing_off(
 
 def test_a_window_whose_end_is_never_told_ends_when_one_may() -> None:
     allowance = RateWindow(0.0)
-    allowance.learn(now=0.1, sent=0.0, told=RateHeaders(10, 0, None, 30.0))
+    allowance.update(now=0.1, sent=0.0, headers=RateHeaders(10, 0, None, 30.0))
     assert allowance.seconds_to_wait(0.1, under_way=0) > 29
     assert allowance.seconds_to_wait(30.2, under_way=0) == 0
-    allowance.learn(now=30.3, sent=30.2, told=RateHeaders(10, 0, None, 30.0))
+    allowance.update(now=30.3, sent=30.2, headers=RateHeaders(10, 0, None, 30.0))
     assert allowance.seconds_to_wait(30.3, under_way=0) > 29
 
 
@@ -248,10 +248,10 @@ def test_other_apps_are_survived(quota: int, aligned: bool, reserve: float, seed
 
 def test_the_reserve_is_left_once_others_have_eaten_the_rest() -> None:
     allowance = RateWindow(0.1)
-    allowance.learn(now=0.1, sent=0.0, told=RateHeaders(100, 11, 10.0, 30.0))
+    allowance.update(now=0.1, sent=0.0, headers=RateHeaders(100, 11, 10.0, 30.0))
     assert allowance.seconds_to_wait(0.1, under_way=0) == 0
     assert allowance.seconds_to_wait(0.1, under_way=1) > 9
-    allowance.learn(now=0.2, sent=0.1, told=RateHeaders(100, 10, 9.9, 30.0))
+    allowance.update(now=0.2, sent=0.1, headers=RateHeaders(100, 10, 9.9, 30.0))
     assert allowance.seconds_to_wait(0.2, under_way=0) > 9
     assert allowance.seconds_to_wait(10.2, under_way=0) == 0
 
@@ -259,15 +259,15 @@ def test_the_reserve_is_left_once_others_have_eaten_the_rest() -> None:
 def test_answers_out_of_order_do_not_raise_the_count() -> None:
     allowance = RateWindow(0.0)
     for left in (7, 9, 8):
-        allowance.learn(now=0.1, sent=0.0, told=RateHeaders(10, left, 20.0, 30.0))
+        allowance.update(now=0.1, sent=0.0, headers=RateHeaders(10, left, 20.0, 30.0))
     assert allowance.left == 7
 
 
 def test_an_answer_of_the_window_before_says_nothing_of_this_one() -> None:
     allowance = RateWindow(0.0)
-    allowance.learn(now=0.1, sent=0.0, told=RateHeaders(10, 5, 0.9, 1.0))
+    allowance.update(now=0.1, sent=0.0, headers=RateHeaders(10, 5, 0.9, 1.0))
     assert allowance.seconds_to_wait(1.1, under_way=1) == 0  # the next window has begun
-    allowance.learn(now=1.2, sent=0.8, told=RateHeaders(10, 4, 0.1, 1.0))
+    allowance.update(now=1.2, sent=0.8, headers=RateHeaders(10, 4, 0.1, 1.0))
     assert allowance.left == 10
 
 

@@ -34,9 +34,9 @@ def local(monkeypatch: pytest.MonkeyPatch) -> Monotonic:
 
 def test_it_is_this_machines_time_until_a_response_tells_another(local: Monotonic) -> None:
     clock = StoreClock()
-    clock.learn("yesterday")
+    clock.update("yesterday")
     assert clock.now() == local.time()
-    clock.learn(formatdate(NOON, usegmt=True))
+    clock.update(formatdate(NOON, usegmt=True))
     local.seconds += 3
     assert clock.now() == NOON + 3
 
@@ -45,16 +45,16 @@ def test_it_is_this_machines_time_until_a_response_tells_another(local: Monotoni
 def test_a_date_that_arrives_late_does_not_turn_it_back(local: Monotonic, late: int) -> None:
     """Otherwise what was sent less than a second ago would lie in the future, and a wait would never end."""
     clock = StoreClock()
-    clock.learn(formatdate(NOON, usegmt=True))
+    clock.update(formatdate(NOON, usegmt=True))
     local.seconds += 0.9
-    clock.learn(formatdate(NOON - late, usegmt=True))
+    clock.update(formatdate(NOON - late, usegmt=True))
     assert clock.now() == NOON + 0.9
 
 
 @pytest.mark.parametrize("step", [5, -3600])
 def test_a_store_clock_that_was_set_is_followed(local: Monotonic, step: int) -> None:
     clock = StoreClock()
-    clock.learn(formatdate(NOON, usegmt=True))
+    clock.update(formatdate(NOON, usegmt=True))
     local.seconds += 1
-    clock.learn(formatdate(NOON + step, usegmt=True))
+    clock.update(formatdate(NOON + step, usegmt=True))
     assert clock.now() == NOON + step

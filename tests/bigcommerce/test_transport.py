@@ -100,7 +100,7 @@ def test_the_stores_clock_is_kept() -> None:
         assert abs(client.clock.now() - time.time()) < 60
         client.get(PATH)
         assert 0 <= client.clock.now() - 1_348_449_270 < 60
-        client.clock.learn("yesterday")
+        client.clock.update("yesterday")
         assert 0 <= client.clock.now() - 1_348_449_270 < 60
 
 
@@ -188,7 +188,7 @@ def test_a_broken_character_is_replaced_and_told(
 def test_what_is_mended_is_as_strict_as_any_other_answer(caplog: pytest.LogCaptureFixture) -> None:
     with (
         serving(in_turn(Reply(200, b'{"a": "\\ud83d", "b": NaN}'))) as server,
-        pytest.raises(StoreUnreachable, match="no whole JSON document"),
+        pytest.raises(StoreUnreachable, match="truncated or invalid JSON"),
     ):
         HttpClient(settings(server.url, max_retries=1)).get(PATH)
     assert len(server.requests) == 2
@@ -550,7 +550,7 @@ def test_html_without_a_title() -> None:
         (Reply(509), StoreUnreachable, "HTTP 509"),
         (Reply(301, b"", {"Location": "https://evil.example"}), UnexpectedResponse, "redirect.*never followed"),
         (Reply(304, b""), UnexpectedResponse, "redirect"),
-        (Reply(206, b"{}"), UnexpectedResponse, "HTTP 206 is no answer"),
+        (Reply(206, b"{}"), UnexpectedResponse, "HTTP 206 is not a status"),
         (
             Reply(200, b"<!doctype html>", {"Content-Type": "text/html; charset=utf-8"}),
             UnexpectedResponse,

@@ -65,7 +65,7 @@ def test_prod_takes_everything_from_the_environment(project: Project, store: San
     listed = project.call("--environment=prod", "config", "list", "tap-bc-images")
     assert "sandbox-token" not in listed
     assert "a-password" not in listed
-    assert "names no setting" not in output, "Meltano's own variables are no misspelt settings"
+    assert "is not a setting" not in output, "Meltano's own variables are no misspelt settings"
 
 
 def test_definitions_can_be_added_to_another_project(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_missing_extra_is_one_line_that_names_it(installed: Path, command: str
 
 def test_the_types_of_the_package_are_seen(installed: Path) -> None:
     """py.typed is there and mypy agrees that it is a typed package."""
-    code = "from bc_images.bigcommerce.mapping import stem\nreveal_type(stem)\n"
+    code = "from bc_images.bigcommerce.mapping import comparable_stem\nreveal_type(comparable_stem)\n"
     (installed / "user.py").write_text(code)
     done = run(
         sys.executable, "-m", "mypy", "--python-executable", installed / "python", installed / "user.py", cwd=installed

@@ -33,11 +33,11 @@ INVALID: dict[str, tuple[Override, str]] = {
 INFORMATION: dict[str, tuple[Override, str]] = {
     "address false": ({"url_zoom": False, "zoom_url": False}, "zoom_url is False, not text or null"),
     "address a list": ({"url_tiny": [], "tiny_url": []}, "tiny_url is [], not text or null"),
-    "zero date": ({"date_modified": "0000-00-00", "date_created": "0000-00-00"}, "is '0000-00-00', no date"),
+    "zero date": ({"date_modified": "0000-00-00", "date_created": "0000-00-00"}, "is '0000-00-00', not a date"),
     "negative year": (
         {"date_modified": "-0001-11-30T00:00:00+00:00", "date_created": "Wed, 30 Nov -0001 00:00:00 +0000"},
         "-0001",
     ),
-    "date a number": ({"date_modified": 1536854227, "date_created": 1536854227}, "is 1536854227, no date"),
+    "date a number": ({"date_modified": 1536854227, "date_created": 1536854227}, "is 1536854227, not a date"),
 }
 """What costs a value that nothing is restored from: the override, and how it is named."""

@@ -217,16 +217,16 @@ def _compressed(data: bytes) -> None:
 def _rate_limit(data: bytes) -> None:
     _, headers, _ = _response(data)
     told = RateHeaders.read(headers)
-    allowance = RateWindow(0.1)
+    window = RateWindow(0.1)
     if told is not None:
-        allowance.learn(1.0, 0.5, told)
-        allowance.lost(2.0)
-    assert 0 <= allowance.seconds_to_wait(2.0, 1) < 65
+        window.update(1.0, 0.5, told)
+        window.count_unanswered(2.0)
+    assert 0 <= window.seconds_to_wait(2.0, 1) < 65
     seconds, note = capped_retry_after(headers)
     assert 0 <= seconds <= 60
     assert len(note) < 500
     clock = StoreClock()
-    clock.learn(headers.get("Date"))
+    clock.update(headers.get("Date"))
     assert 946_684_800 < clock.now() < 7_300_000_000
     assert (rate_limited(headers).retry_after or 0.0) >= 0
 

@@ -69,7 +69,7 @@ class TestTheStore:
         check(run(config=settings(url, access_token=SECRET), folder=tmp_path), 3, "does not speak TLS")
 
     @pytest.mark.parametrize(
-        ("letter", "said"), [("h", "not JSON"), ("t", "cut off"), ("s", "suspended"), ("5", "HTTP 500")]
+        ("letter", "said"), [("h", "not JSON"), ("t", "truncated"), ("s", "suspended"), ("5", "HTTP 500")]
     )
     def test_bad_answers(self, sandbox: SandboxServer, tmp_path: Path, letter: str, said: str) -> None:
         sandbox.reset(products=600, images=1)

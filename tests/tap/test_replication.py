@@ -379,7 +379,7 @@ class TestGivenState:
 
     @pytest.mark.parametrize("text", ["{", "{}\n{", "{}\n[]", "[]"])
     def test_damaged_text(self, text: str) -> None:
-        with pytest.raises(SettingsError, match=r"--state.* is damaged"):
+        with pytest.raises(SettingsError, match=r"--state.* is not valid"):
             read_state(text)
 
     @pytest.mark.parametrize("text", ["", " \n"])
