@@ -81,7 +81,7 @@ class UnexpectedResponse(FatalError):
 
 
 class InvalidInput(FatalError):
-    """The Singer input is broken: a line that is no JSON, a RECORD before its SCHEMA."""
+    """The Singer input is broken: a line that is not valid JSON, a RECORD before its SCHEMA."""
 
 
 class FileStoreError(FatalError):

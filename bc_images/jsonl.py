@@ -112,7 +112,7 @@ def messages(
                 except InvalidLineError as error:
                     raise _invalid(number, name, error, advice) from error
             if type(message) is not dict:
-                raise _invalid(number, name, "is no Singer message", advice)
+                raise _invalid(number, name, "is not a Singer message", advice)
             if number == 1 and message.get(UNDO) is True:
                 is_undo = True
             yield number, line, message
@@ -184,8 +184,10 @@ def parse(line: bytes, where: str = "A line of the input") -> Any:
         document, places = parsed_leniently(line)
     except (ValueError, RecursionError) as error:
         if line[-1:] != b"\n":
-            raise TruncatedLineError("is cut off") from raised
-        raise InvalidLineError("is not UTF-8" if isinstance(error, UnicodeDecodeError) else "is no JSON") from raised
+            raise TruncatedLineError("is truncated") from raised
+        raise InvalidLineError(
+            "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "is not valid JSON"
+        ) from raised
     for place in places:
         logger.warning("%s: %s: a broken character, read as U+FFFD.", where, place)
     return document

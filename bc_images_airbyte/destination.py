@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 import click
 from airbyte_protocol_dataclasses.models import ConnectorSpecification, DestinationSyncMode, SyncMode
@@ -13,10 +13,11 @@ from airbyte_protocol_dataclasses.models import ConnectorSpecification, Destinat
 from bc_images.bigcommerce import StoreClient
 from bc_images.errors import SettingsError
 from bc_images.settings import PROPERTIES, REQUIRED
+from bc_images.singer.reader import MessageSource
 from bc_images.text import shortened
 from bc_images_airbyte import messages
 from bc_images_airbyte.connector import PROTOCOL, answer_check, connection_form, read_json, run
-from bc_images_airbyte.reader import AirbyteReader, Stream
+from bc_images_airbyte.reader import AirbyteSource, Stream
 from target_bc_images.settings import PROPERTIES as TARGET_PROPERTIES
 from target_bc_images.target import TargetBCImages
 
@@ -36,9 +37,6 @@ class DestinationBCImages(TargetBCImages):
         SettingsError: a stream is to overwrite, but the settings do not say how much that may delete.
     """
 
-    message_reader_class = AirbyteReader
-    message_reader: AirbyteReader
-
     def __init__(self, streams: list[Stream], **rest: Any) -> None:
         super().__init__(**rest)
         if any(stream.overwrites for stream in streams) and self.options.mode != "mirror":
@@ -46,12 +44,18 @@ class DestinationBCImages(TargetBCImages):
                 "The sync mode overwrite deletes images: set mode to mirror and max_deletes to the most it may delete, "
                 "or choose append_dedup."
             )
-        self.message_reader.expect(streams)
+        self._streams = streams
+        self._source: AirbyteSource
 
-    def _write_state_message(self, state: dict[str, Any]) -> None:  # noqa: ARG002 - the reader has kept Airbyte's own
+    def source(self, file: IO[bytes] | None) -> MessageSource:
+        """Return the messages of a file, or of standard input."""
+        self._source = AirbyteSource(file, self._streams)
+        return self._source
+
+    def write_state(self, state: dict[str, Any]) -> None:  # noqa: ARG002 - the source has Airbyte's own
         """Give back every STATE: all records before them are in the store."""
-        for each in self.message_reader.states:
-            messages.put_raw(each)
+        for message in self._source.states:
+            messages.put_raw(message)
 
 
 def configured_streams(catalog: dict[str, Any]) -> list[Stream]:
@@ -117,9 +121,7 @@ def check(config: Path) -> None:
     """Tell whether the settings are good and the store lets us in."""
 
     def connect() -> StoreClient:
-        target = DestinationBCImages([], config={**read_json(config, "--config"), "report": None})
-        target.restore_input.close()
-        return target.store
+        return DestinationBCImages([], config={**read_json(config, "--config"), "report": None}).session.store
 
     answer_check(connect)
 
@@ -131,7 +133,7 @@ def write(config: Path, catalog: Path) -> None:
     """Restore the records on standard input; give back each STATE once all before it is in the store."""
     streams = configured_streams(read_json(catalog, "--catalog"))
     with closing(DestinationBCImages(streams, config=read_json(config, "--config"))) as destination:
-        destination.listen()
+        destination.restore()
 
 
 def main() -> NoReturn:

@@ -1,18 +1,14 @@
-"""Airbyte messages in, Singer messages out: the ear of the destination."""
+"""Airbyte messages in, Singer messages out: the reader of the destination."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import IO, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import IO, NamedTuple
 
 from bc_images import jsonl
-from bc_images.errors import InvalidInput
-from bc_images.singer.reader import LineReader
+from bc_images.singer.reader import Message, MessageSource, standard_input
 
-__all__ = ["AirbyteReader", "Stream"]
-
-Callbacks = dict[str, Callable[[dict[str, Any]], None]]
+__all__ = ["AirbyteSource", "Stream"]
 
 
 class Stream(NamedTuple):
@@ -23,46 +19,40 @@ class Stream(NamedTuple):
     overwrites: bool
 
 
-class AirbyteReader(LineReader):
-    """Hands each record to the target as it came, and keeps every STATE for later.
+class AirbyteSource(MessageSource):
+    """Airbyte's messages, each as the Singer message that means the same.
 
-    COMPLETE, at the end of a stream that overwrites, is the mark of a complete sweep.
+    A SCHEMA for each configured stream comes first, unless there is no message at all. COMPLETE, at the end of a
+    stream that overwrites, becomes ACTIVATE_VERSION.
+
+    Attributes:
+        states: every STATE message, as it came.
     """
 
-    advice = "nothing was written to the store. Check the source."
-
-    def __init__(self) -> None:
-        self.states: list[bytes] = []
-        """Every STATE message, as it came."""
-        self._streams: dict[str, Stream] = {}
-
-    def expect(self, streams: Sequence[Stream]) -> None:
-        """Say which streams will come."""
+    def __init__(self, file: IO[bytes] | None, streams: Sequence[Stream]) -> None:
+        super().__init__("the input", "nothing was written to the store. Check the source.")
+        self._file = standard_input() if file is None else file
         self._streams = {stream.name: stream for stream in streams}
+        self.states: list[bytes] = []
 
-    def process_lines(self, file_input: IO[bytes] | None, callbacks: Callbacks) -> Counter[str]:
-        """Hand each message on; return how many there were of each."""
-        counts: Counter[str] = Counter()
-        for stream in self._streams:
-            schema = {"type": "SCHEMA", "stream": stream, "schema": {"properties": {}}, "key_properties": []}
-            callbacks["SCHEMA"](schema)
-        source = self.default_input if file_input is None else file_input
-        for number, line, content in jsonl.messages(source, self.input_name, self.advice):
-            self.is_empty = False
+    def __iter__(self) -> Iterator[tuple[int, bytes, Message]]:
+        schemas = [
+            {"type": "SCHEMA", "stream": stream, "schema": {"properties": {}}, "key_properties": []}
+            for stream in self._streams
+        ]
+        for number, line, content in jsonl.messages(self._file, self.name, self._advice):
+            for schema in schemas:  # before the first message: an empty input stays empty
+                yield number, line, schema
+            schemas.clear()
             try:
                 message = self._translate(line, content)
             except (KeyError, TypeError, AttributeError) as error:
-                raise self.invalid(number, "is no Airbyte message") from error
-            try:
-                if message is not None:
-                    counts[message["type"]] += 1
-                    callbacks[message["type"]](message)
-            except InvalidInput as error:
-                raise InvalidInput(f"Line {number} of the input: {error}") from error
-        return counts
+                raise self.invalid(number, "is not an Airbyte message") from error
+            if message is not None:
+                yield number, line, message
 
-    def _translate(self, line: bytes, message: dict[str, Any]) -> dict[str, Any] | None:
-        """Return what a message means in Singer; None for what means nothing to a target, such as a log message."""
+    def _translate(self, line: bytes, message: Message) -> Message | None:
+        """Return the Singer message that means the same; None for what a target has no use for, such as a log."""
         match message["type"]:
             case "RECORD":
                 record = message["record"]
@@ -73,8 +63,8 @@ class AirbyteReader(LineReader):
                 self.states.append(line)
                 return {"type": "STATE", "value": {"airbyte": len(self.states)}}
             case "TRACE" if message["trace"]["type"] == "STREAM_STATUS":
-                told = message["trace"]["stream_status"]
-                stream = self._streams.get(told["stream_descriptor"]["name"])
-                if told["status"] == "COMPLETE" and stream is not None and stream.overwrites:
+                status = message["trace"]["stream_status"]
+                stream = self._streams.get(status["stream_descriptor"]["name"])
+                if status["status"] == "COMPLETE" and stream is not None and stream.overwrites:
                     return {"type": "ACTIVATE_VERSION", "stream": stream.name, "version": 1}
         return None

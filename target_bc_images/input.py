@@ -1,230 +1,292 @@
-"""The whole input, on disk, until it has been read to its end; then given back product by product.
-
-Nothing is written to the store before the input has been read whole: an input that is damaged in its last line
-changes nothing. Memory does not grow with the input.
-"""
+"""Reads Singer messages into a `RestoreInput`: records are validated, mapped by stream maps, and kept or rejected."""
 
 from __future__ import annotations
 
-import sqlite3
-import tempfile
-from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, suppress
-from itertools import groupby, pairwise
-from operator import itemgetter
-from types import TracebackType
-from typing import IO, Literal, Self
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import orjson
+from singer_sdk.exceptions import MissingKeyPropertiesError, RecordsWithoutSchemaException
+from singer_sdk.mapper import RemoveRecordTransform
 
-from bc_images.bigcommerce.mapping import Record
-from bc_images.errors import FatalError
+from bc_images import jsonl
+from bc_images.errors import InvalidInput
+from bc_images.jsonl import shortened
+from bc_images.normalize import deleted, stream_kind
+from target_bc_images.records import RecordValidator
+from target_bc_images.restore_input import RestoreInput
 
-__all__ = ["RestoreInput"]
+if TYPE_CHECKING:
+    from singer_sdk.mapper import PluginMapper, StreamMap
 
-_BUFFER = 1 << 20
+    from bc_images.bigcommerce.mapping import Record
+    from bc_images.singer.reader import Message, MessageSource
+    from target_bc_images.settings import TargetSettings
 
-Key = Literal["product_id", "product_sku"]
-"""What makes records belong together: the product they are to be restored to."""
+__all__ = ["read_input"]
+
+logger = logging.getLogger(__name__)
 
 
-class RestoreInput:
-    """Collects valid image records and the products of the input; in nameless temporary files.
+class SchemaMissing(InvalidInput, RecordsWithoutSchemaException):
+    """A message of a stream comes before its SCHEMA."""
+
+
+class KeyMissing(InvalidInput, MissingKeyPropertiesError):
+    """A record lacks a key that its own SCHEMA declares."""
+
+
+def read_input(
+    sources: Iterable[MessageSource], mapper: PluginMapper, store_hash: str, settings: TargetSettings
+) -> RestoreInput:
+    """Read all messages of all sources, in order.
 
     Args:
-        store_hash: the store meant by records that name none.
-        only: the ids of the products that count, as in the input; None: all.
-
-    Attributes:
-        count: how many records were kept.
-        has_records: the input has brought a record of an image or a product, whether it counts or not.
-        lists_products: the input says itself which products it speaks for.
-        has_stream_maps: what stands between may have held records back.
+        sources: where the messages come from.
+        mapper: the stream maps and the flattening that the settings ask for.
+        store_hash: the store of records that name none.
+        settings: the target's own settings.
 
     Raises:
-        FatalError: there is no room for the input.
+        InvalidInput: a source cannot be read, or a message is not valid; names the line.
+        PartialFailure: two streams mean the same one of ours.
+        FatalError: the disk is full.
+    """
+    restore_input = RestoreInput(store_hash, settings.product_ids)
+    try:
+        reader = _InputReader(restore_input, mapper, skus=settings.match_products_by == "sku")
+        for source in sources:
+            reader.read(source)
+            if (reader.is_undo or source.is_truncated) and settings.mode.deletes:
+                restore_input.drop_incomplete_end()  # what may list a product in part must not delete from it
+    except BaseException:
+        restore_input.close()
+        raise
+    return restore_input
+
+
+class _InputReader:
+    """Dispatches messages by type and stream.
+
+    Attributes:
+        is_undo: a SCHEMA message says that the input is an undo file.
     """
 
-    def __init__(self, store_hash: str, only: Collection[int] | None = None) -> None:
-        self._store_hash = store_hash
-        self._only = only
-        try:
-            self._file: IO[bytes] = tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115 - closed by close()
-        except OSError as error:
-            raise _no_room(error) from error
-        self._products = sqlite3.connect("")  # a private temporary database
-        self._products.execute("CREATE TABLE products (id INTEGER, sku TEXT)")
-        self._last_product = 0
-        self._is_ascending = True
-        self._versions: list[tuple[int, int | None]] = []  # at which record each run of one version begins
-        self._superseded: list[range] = []  # records of sweeps that a later one has replaced
-        self._marked: tuple[int, int] | None = None  # records and products before the last mark
-        self._is_marked = False  # with the end of a complete sweep, after its last record
-        self._listed_empty: set[int] = set()  # chosen products that have no image, as the input says
-        self.count = 0
-        self.lists_products = False
-        self.has_records = False
-        self.has_stream_maps = False
+    def __init__(self, restore_input: RestoreInput, mapper: PluginMapper, *, skus: bool) -> None:
+        self._restore_input = restore_input
+        self._mapper = mapper
+        self._skus = skus
+        self._record_counts = restore_input.record_counts
+        removes_others: bool = mapper.default_mapper_type is RemoveRecordTransform  # ``__else__: null``
+        restore_input.has_stream_maps = bool(mapper.stream_maps_dict) or removes_others
+        restore_input.has_stream_maps |= mapper.flattening_options.enabled
+        self._schemas: dict[str, tuple[Any, Any]] = {}  # schema and keys of each stream of the input
+        self._streams: dict[str, list[tuple[StreamMap, _Stream]]] = {}
+        self._unmapped: dict[str, _Stream] = {}  # those of `_streams` whose records no stream map changes
+        self._warned: set[str] = set()
+        self._handlers: dict[str, Callable[[Message], None]] = {
+            "SCHEMA": self._read_schema,
+            "RECORD": self._read_record,
+            "ACTIVATE_VERSION": self._read_activate_version,
+            "STATE": self._read_state,
+            "BATCH": self._read_batch,
+        }
+        self.is_undo = False
 
-    @property
-    def incomplete_reason(self) -> str | None:
-        """Why the input does not hold everything that it is about; None if it does."""
-        if self.has_stream_maps:
-            return "stream_maps or flattening_enabled may have held records back"
-        if not self._is_marked:
-            return "the input does not end with the mark of a complete sweep (ACTIVATE_VERSION)"
-        return None
+    def read(self, source: MessageSource) -> None:
+        """Read one source to its end."""
+        handlers, counts = self._handlers, self._restore_input.message_counts
+        for number, _, message in source:
+            try:
+                message_type = message["type"]
+                handle = handlers[message_type]
+            except KeyError as error:
+                raise source.invalid(number, f"has no known message type ({shortened(error)})") from error
+            except TypeError as error:  # the type is a list or an object
+                raise source.invalid(number, "is not a Singer message") from error
+            try:
+                handle(message)
+            except InvalidInput as error:
+                raise source.invalid(number, f"is {error}", type(error)) from error
+            counts[message_type] += 1
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether the input holds everything that it is about."""
-        return self.incomplete_reason is None
-
-    def add(self, record: Record, version: int | None = None) -> None:
-        """Keep one valid record of the stream ``product_images``, if its product counts."""
-        self._is_marked = False
-        self.has_records = True
-        product_id = record["product_id"]
-        if self._only is not None and product_id not in self._only:
+    def _read_schema(self, message: Message) -> None:
+        stream, schema = message.get("stream"), message.get("schema")
+        properties = schema.get("properties") if isinstance(schema, dict) else None
+        if not isinstance(stream, str) or not isinstance(schema, dict) or not isinstance(properties, dict):
+            raise InvalidInput("a SCHEMA without stream, schema or properties")
+        keys = message.get("key_properties") or []
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise InvalidInput("a SCHEMA whose key_properties are not a list of names")
+        _check_depth(message, "a SCHEMA")
+        self.is_undo |= message.get(jsonl.UNDO) is True
+        if self._schemas.get(stream) == (schema, keys):
             return
-        if "store_hash" not in record:
-            record = {**record, "store_hash": self._store_hash}
-        if product_id < self._last_product:
-            self._is_ascending = False
-        self._last_product = product_id
-        if not self._versions or self._versions[-1][1] != version:
-            self._versions.append((self.count, version))
+        self._schemas[stream] = schema, keys
+        if self._restore_input.has_stream_maps:  # stream maps want the keys among the properties
+            schema = {**schema, "properties": {**{key: {} for key in keys}, **properties}}
         try:
-            self._file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
-        except OSError as error:
-            raise _no_room(error) from error
-        self.count += 1
+            self._mapper.register_raw_stream_schema(stream, schema, keys)
+            self._streams[stream] = [(each, self._stream(each)) for each in self._mapper.stream_maps[stream]]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # flattening walks through all of it
+            raise InvalidInput("a SCHEMA that is not a JSON Schema") from error
+        self._restore_input.streams.add(stream)
+        for stream_map, _ in self._streams[stream]:
+            is_removed = isinstance(stream_map, RemoveRecordTransform)
+            self._restore_input.streams.add_mapped(stream_map.stream_alias, is_removed=is_removed)
+        if not self._restore_input.has_stream_maps:
+            self._unmapped[stream] = self._streams[stream][0][1]
 
-    def apply_activate_version(self, version: int) -> None:
-        """Take in the mark of a complete sweep: records of other versions before it are of sweeps gone by."""
-        runs = pairwise([*self._versions, (self.count, None)])
-        self._superseded = [range(start, end) for (start, each), (end, _) in runs if each not in {None, version}]
-        self._is_marked = True
-        self._marked = self.count, self._products.execute("SELECT count(*) FROM products").fetchone()[0]
+    def _stream(self, stream_map: StreamMap) -> _Stream:
+        """Return what reads the records of a stream, under the name that the stream map gives it."""
+        name, properties = stream_map.stream_alias, stream_map.transformed_schema["properties"]
+        kind = stream_kind(name)
+        if kind is None:
+            if name not in self._warned:
+                self._warned.add(name)
+                logger.warning("The stream %s is not product_images: its records are skipped.", name)
+            return _OtherStream(name, self._restore_input, stream_map.transformed_key_properties or ())
+        validator = RecordValidator(kind, name, properties, skus=self._skus)
+        if kind == "products":
+            return _ProductStream(name, self._restore_input, validator)
+        return _ImageStream(name, self._restore_input, validator, self._warned)
 
-    def drop_unmarked(self) -> None:
-        """Forget what came after the last mark; without any mark, everything stays.
+    def _read_record(self, message: Message) -> None:
+        """Read a RECORD: the shortest path, since there are millions."""
+        stream, record = message.get("stream"), message.get("record")
+        if not isinstance(record, dict):
+            raise InvalidInput("a RECORD without a record object")
+        deleted_at = record.get("_sdc_deleted_at") or record.get("_SDC_DELETED_AT")
+        if deleted_at and deleted(deleted_at):  # a loader has marked the row: the image had left the store
+            self._streams_of(stream, "a RECORD")
+            self._restore_input.skipped[f"{stream} (deleted rows)"] += 1
+        elif type(stream) is str and stream in self._unmapped:
+            self._record_counts[stream] += 1
+            self._unmapped[stream].add(record, message.get("version"))
+        else:
+            streams = self._streams_of(stream, "a RECORD")
+            _check_depth(record, "a RECORD")
+            for stream_map, mapped in streams:
+                result = stream_map.transform(dict(record))
+                if result is not None:
+                    self._record_counts[stream_map.stream_alias] += 1
+                    mapped.add(result, message.get("version"))
 
-        An undo has a mark after every batch, and nothing was written to the products that stand behind the last one.
-        """
-        if self._marked is not None:
-            records, products = self._marked
-            self._superseded.append(range(records, self.count))
-            self._products.execute("DELETE FROM products WHERE rowid > ?", (products,))
-            self._is_marked = True
+    def _read_activate_version(self, message: Message) -> None:
+        streams, version = self._streams_of(message.get("stream"), "an ACTIVATE_VERSION"), message.get("version")
+        if type(version) is not int:
+            raise InvalidInput("an ACTIVATE_VERSION without a version")
+        for _, stream in streams:
+            stream.activate_version(version)
 
-    def add_product(self, record: Record | None) -> None:
-        """Keep one product: the input then says itself which products it speaks for. None is one that is not ours."""
-        self.lists_products = True
-        self.has_records = self.has_records or record is not None
-        if record is not None and (self._only is None or record["id"] in self._only):
-            try:
-                self._products.execute("INSERT INTO products VALUES (?, ?)", (record["id"], record.get("sku")))
-            except sqlite3.Error as error:
-                raise _no_room(error) from error
-            if self._only is not None and not record.get("image_count"):
-                self._listed_empty.add(record["id"])
+    def _read_state(self, message: Message) -> None:
+        """Keep the last STATE: it is passed on once everything before it is in the store."""
+        state = message.get("value")
+        if not isinstance(state, dict):
+            raise InvalidInput("a STATE without a value")
+        _check_depth(message, "a STATE")
+        self._restore_input.state = state
 
-    def covers(self, product_id: int, sku: str | None, key: Key) -> bool:
-        """Whether the input says what images a product of the store is to have, although it holds none of them.
+    def _read_batch(self, _message: Message) -> None:
+        raise InvalidInput("a BATCH message, which is not supported (switch batches off in the tap)")
 
-        It does where it lists the product, or lists no products at all and so speaks for the whole store. Across
-        stores the SKU decides: a product without one is never spoken for.
-        """
-        if key == "product_sku" and not sku:
-            return False
-        if not self.lists_products:
-            # Ids are the input's: they say nothing of a product that is found by its SKU.
-            return self._only is None or (key == "product_id" and product_id in self._only)
-        self._products.execute("CREATE INDEX IF NOT EXISTS by_id ON products (id)")
-        self._products.execute("CREATE INDEX IF NOT EXISTS by_sku ON products (sku)")
-        column, value = ("sku", sku) if key == "product_sku" else ("id", product_id)
-        query = f"SELECT 1 FROM products WHERE {column} = ?"  # noqa: S608 - one of two names of ours
-        return self._products.execute(query, (value,)).fetchone() is not None
+    def _streams_of(self, stream: object, message: str) -> list[tuple[StreamMap, _Stream]]:
+        streams = self._streams.get(stream) if isinstance(stream, str) else None
+        if streams is None:
+            raise SchemaMissing(f"{message} of {shortened(stream)} before its SCHEMA")
+        return streams
 
-    def products_without_images(self) -> list[int]:
-        """Return the chosen products of which the input holds no image, but those that it lists as having none."""
-        if self._only is None:
-            return []
-        return sorted({*self._only} - {record["product_id"] for _, record in self._live()} - self._listed_empty)
 
-    def groups(self, key: Key) -> Iterator[list[Record]]:
-        """Yield the records product by product, each image once (the last word counts). May be called again."""
-        in_order = key == "product_id" and self._is_ascending
-        for _, group in groupby(self._as_they_came() if in_order else self._sorted(key), _product(key)):
-            records = list(group)
-            if len({record["id"] for record in records}) < len(records):
-                records = list({(record["store_hash"], record["id"]): record for record in records}.values())
-            yield records
+class _Stream:
+    """One stream of the input after its stream map."""
 
-    def _as_they_came(self) -> Iterator[Record]:
-        if not self._superseded:
-            return map(orjson.loads, self._lines())
-        return (record for _, record in self._live())
+    def __init__(self, name: str, restore_input: RestoreInput) -> None:
+        self._name = name
+        self._restore_input = restore_input
 
-    def _lines(self) -> IO[bytes]:
-        """Return the file, at its beginning and with everything in it."""
+    def add(self, record: Record, version: object) -> None:
+        """Read one record."""
+        raise NotImplementedError
+
+    def activate_version(self, version: int) -> None:
+        """Do nothing: the message counts for images only."""
+
+
+class _ImageStream(_Stream):
+    """``product_images``: valid records are kept, others are rejected."""
+
+    def __init__(self, name: str, restore_input: RestoreInput, validator: RecordValidator, warned: set[str]) -> None:
+        super().__init__(name, restore_input)
+        self._validator = validator
+        self._warned = warned  # columns
+
+    def add(self, record: Record, version: object) -> None:
+        valid = self._validator.validate(record)
         try:
-            self._file.flush()
-        except OSError as error:
-            raise _no_room(error) from error
-        self._file.seek(0)
-        return self._file
+            if valid is None:
+                self._restore_input.reject(record, self._validator.explain(record))
+                return
+            self._restore_input.add(valid, version if type(version) is int else None)
+        except (orjson.JSONEncodeError, RecursionError) as error:
+            raise _nested_too_deeply("a RECORD") from error
+        if valid is not record and self._validator.ignored:
+            self._warn_of_ignored(record, valid)
 
-    def _live(self) -> Iterator[tuple[int, Record]]:
-        """Yield the records that count, as they came, each with its place in the file."""
-        place = 0
-        superseded = iter([*self._superseded, range(self.count, self.count)])
-        gone = next(superseded)
-        for number, line in enumerate(self._lines()):
-            if number >= gone.stop:
-                gone = next(superseded, gone)
-            if number not in gone:
-                yield place, orjson.loads(line)
-            place += len(line)
+    def _warn_of_ignored(self, record: Record, valid: Record) -> None:
+        """Name each column once whose invalid values are not used."""
+        for column in self._validator.ignored:
+            if column not in self._warned:
+                self._warned.add(column)
+                logger.warning(
+                    "%s: %s of image %s of product %s is invalid (%s) and counts as null, as it does wherever it is "
+                    "invalid: a restore does not need it.",
+                    self._name,
+                    column,
+                    valid["id"],
+                    valid["product_id"],
+                    shortened(repr(record.get(column))),
+                )
 
-    def _sorted(self, key: Key) -> Iterator[Record]:
-        """Sort places on disk, then read there: a warehouse gives rows back in any order."""
-        product = _product(key)
-        with closing(sqlite3.connect("")) as places:
-            places.execute("CREATE TABLE places (product, place INTEGER)")
-            rows = ((product(record), place) for place, record in self._live())
-            try:
-                places.executemany("INSERT INTO places VALUES (?, ?)", rows)
-            except sqlite3.Error as error:
-                raise _no_room(error) from error
-            for (place,) in places.execute("SELECT place FROM places ORDER BY product, place"):
-                self._file.seek(place)
-                yield orjson.loads(self._file.readline())
-
-    def close(self) -> None:
-        """Forget everything."""
-        with suppress(OSError):  # what cannot be written any more is not needed any more
-            self._file.close()
-        self._products.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
+    def activate_version(self, version: int) -> None:
+        self._restore_input.apply_activate_version(version)
 
 
-def _product(key: Key) -> Callable[[Record], str | int]:
-    """Return what names the product of a record: its id, or its SKU where it has one."""
-    if key == "product_id":
-        return itemgetter(key)
-    return lambda record: record.get(key) or record["product_id"]
+class _ProductStream(_Stream):
+    """``products``: which products the input covers.
+
+    Any tap may have a stream of this name: records that are not products of a store are skipped and cover nothing.
+    """
+
+    def __init__(self, name: str, restore_input: RestoreInput, validator: RecordValidator) -> None:
+        super().__init__(name, restore_input)
+        self._validator = validator
+
+    def add(self, record: Record, version: object) -> None:  # noqa: ARG002
+        valid = self._validator.validate(record)
+        if valid is None:
+            self._restore_input.skipped[self._name] += 1
+        self._restore_input.add_product(valid)
 
 
-def _no_room(error: Exception) -> FatalError:
-    return FatalError(
-        f"The input cannot be kept in {tempfile.gettempdir()}: {error}. Free some room there, or set TMPDIR."
-    )
+class _OtherStream(_Stream):
+    """A stream that this target does not know: its records are counted."""
+
+    def __init__(self, name: str, restore_input: RestoreInput, keys: Iterable[str]) -> None:
+        super().__init__(name, restore_input)
+        self._keys = frozenset(keys)
+
+    def add(self, record: Record, version: object) -> None:  # noqa: ARG002
+        if missing := self._keys - record.keys():
+            raise KeyMissing(f"a RECORD of {shortened(self._name)} without its key {shortened(min(missing))}")
+        self._restore_input.skipped[self._name] += 1
+
+
+def _check_depth(content: Message, message: str) -> None:
+    """Keep from the SDK, which recurses, what is nested without end."""
+    if jsonl.is_deep(content):
+        raise _nested_too_deeply(message)
+
+
+def _nested_too_deeply(message: str) -> InvalidInput:
+    return InvalidInput(f"{message} that is nested too deeply: more than {jsonl.MAX_DEPTH} levels")

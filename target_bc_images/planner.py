@@ -18,7 +18,6 @@ from bc_images.sample import Sample
 from target_bc_images.changes import Action, Mode, Reject, SourceKey, source_key
 from target_bc_images.context import PlanContext
 from target_bc_images.hints import Hints
-from target_bc_images.input import Key, RestoreInput
 from target_bc_images.invalid import split
 from target_bc_images.ledger import Ledger
 from target_bc_images.live_images import LiveImages
@@ -26,6 +25,7 @@ from target_bc_images.matching import Pair, match
 from target_bc_images.picture_check import PictureCheck
 from target_bc_images.planning import ProductPlan, plan
 from target_bc_images.recognise import Recogniser
+from target_bc_images.restore_input import Key, RestoreInput
 from target_bc_images.settings import TargetSettings
 
 __all__ = ["Batch", "Planner", "read_products"]

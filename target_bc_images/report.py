@@ -26,7 +26,7 @@ from target_bc_images.lines import LEGEND, change_line, difference_text
 from target_bc_images.planning import ProductPlan
 from target_bc_images.problems import Problems
 
-__all__ = ["UNFINISHED", "Report"]
+__all__ = ["UNFINISHED", "Report", "rejection"]
 
 _NAMES = [action.name for action in ACTIONS]
 _STATUSES: tuple[Status, ...] = (
@@ -165,11 +165,6 @@ class Report:
             return
         for action in actions:
             self.add(action, action.status, error=action.reason if isinstance(action, Reject) else None)
-
-    def reject(self, record: Record, reason: str, product_id: int | None = None) -> None:
-        """Take down a record that cannot be restored."""
-        found = product_id if product_id is not None else record.get("product_id")
-        self.add(Reject(reason, found if isinstance(found, int) else 0, _with_id(record)), "rejected")
 
     def add_unreached(self, record: Record) -> None:
         """Take down a record that the run did not come to: no action was decided for it."""
@@ -370,6 +365,7 @@ def _is_replaceable(path: Path) -> bool:
     return path.parts[:2] not in {("/", "dev"), ("/", "proc")} and (path.is_file() or not path.exists())
 
 
-def _with_id(record: Record) -> Record:
-    """Return a record that has an id, even where the input's has none."""
-    return record if "id" in record else {**record, "id": None}
+def rejection(record: Record, reason: str) -> Reject:
+    """Return the action for a record that is not valid, and may lack its ids."""
+    product_id = record.get("product_id")
+    return Reject(reason, product_id if isinstance(product_id, int) else 0, {"id": None, **record})

@@ -22,11 +22,11 @@ from bc_images.units import counted
 from target_bc_images.before_images import UndoWriter
 from target_bc_images.changes import Action, Delete, Mode, Reject, SourceKey
 from target_bc_images.executor import Executor
-from target_bc_images.input import Key, RestoreInput
 from target_bc_images.ledger import Ledger
 from target_bc_images.live_images import LiveImages
 from target_bc_images.planner import Batch, Planner
 from target_bc_images.report import Report
+from target_bc_images.restore_input import Key, RestoreInput
 from target_bc_images.settings import TargetSettings
 from target_bc_images.without_file import warn_of_records_without_file
 from target_bc_images.writer import Writer, is_refused_delete, refused_deletes_reason

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 from bc_images.errors import PartialFailure
 from bc_images.jsonl import shortened
 from bc_images.normalize import stream_kind
 
-__all__ = ["StreamNames", "without_images"]
+__all__ = ["InputStreams"]
 
 _SHOWN = 10  # how many streams are named in an error
 
 
-class StreamNames:
-    """Takes down the streams of the input that mean one of ours, under whatever name.
+class InputStreams:
+    """The streams of the input, and which of them mean one of ours under whatever name.
 
     Attributes:
         has_images: whether one of them is ``product_images``.
     """
 
     def __init__(self) -> None:
+        self._names: dict[str, None] = {}  # in the order of the input
         self._by_kind: dict[str, str] = {}
-
         self.has_images = False
 
-    def add(self, name: str, *, is_removed: bool) -> None:
-        """Take down a stream; one that `is_removed` by a stream map is there and counts for nothing.
+    def add(self, name: str) -> None:
+        """Add a stream of the input."""
+        self._names[name] = None
+
+    def add_mapped(self, name: str, *, is_removed: bool) -> None:
+        """Add what a stream map makes of a stream; one that it `is_removed` by counts only for `has_images`.
 
         Raises:
             PartialFailure: another one means the same.
@@ -44,17 +47,17 @@ class StreamNames:
             f"of them in the tap, or leave one out: set stream_maps to {without}."
         )
 
-
-def without_images(names: Sequence[str]) -> str:
-    """Say that none of these streams holds images, and what to do."""
-    if not names:
-        return "The input has no stream, and so no product_images: check what the tap selects."
-    shown = ", ".join(map(shortened, names[:_SHOWN]))
-    if len(names) > _SHOWN:
-        shown += f" and {len(names) - _SHOWN} more"
-    likely = next((name for name in names if stream_kind(name) is None), names[0])
-    alias = json.dumps({likely: {"__alias__": "product_images"}}, ensure_ascii=False)
-    return (
-        f"The input has no stream product_images, but {shown}. If that is another name for it, "
-        f"set stream_maps to {alias}."
-    )
+    def no_images_reason(self) -> str:
+        """Say that no stream is ``product_images``, and what to do."""
+        names = [*self._names]
+        if not names:
+            return "The input contains no streams, and so no product_images: check what the tap selects."
+        shown = ", ".join(map(shortened, names[:_SHOWN]))
+        if len(names) > _SHOWN:
+            shown += f" and {len(names) - _SHOWN} more"
+        likely = next((name for name in names if stream_kind(name) is None), names[0])
+        alias = json.dumps({likely: {"__alias__": "product_images"}}, ensure_ascii=False)
+        return (
+            f"The input has no stream product_images, but {shown}. If that is another name for it, "
+            f"set stream_maps to {alias}."
+        )

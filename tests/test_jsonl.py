@@ -64,10 +64,10 @@ def test_what_is_read(content: bytes) -> None:
         (packed(GOOD) + b"more", "cannot be read"),
         (packed(GOOD * 99)[:40] + b"\xff" * 9 + packed(GOOD)[49:], "cannot be read"),
         (b"\x1f\x8b", "cannot be read"),
-        (GOOD + b"[1]\n", "Line 3 of the file is no Singer message: nothing was done."),
-        (GOOD + b"nonsense\n", "Line 3 of the file is no JSON: nothing was done."),
-        (GOOD + b'{"type": "REC', "Line 3 of the file is cut off: nothing was done."),
-        (GOOD + b'{"type": Infinity}\n', "Line 3 of the file is no JSON"),
+        (GOOD + b"[1]\n", "Line 3 of the file is not a Singer message: nothing was done."),
+        (GOOD + b"nonsense\n", "Line 3 of the file is not valid JSON: nothing was done."),
+        (GOOD + b'{"type": "REC', "Line 3 of the file is truncated: nothing was done."),
+        (GOOD + b'{"type": Infinity}\n', "Line 3 of the file is not valid JSON"),
         (GOOD + b"[" * 100_000 + b"]" * 100_000 + b"\n", "Line 3 of the file is nested too deeply"),
         (GOOD + b'{"a":' * 2000, "Line 3 of the file is nested too deeply"),
         (GOOD + b"[" * 2000 + b"NaN" + b"]" * 2000 + b"\n", "Line 3 of the file is nested too deeply"),
@@ -110,7 +110,7 @@ def test_a_number_beyond_all_measure_is_infinity_in_a_record(number: str) -> Non
         [message["record"] for message in read(f'{{"type": "RECORD", "record": {{"x": {number}}}}}'.encode())],
     )
     assert math.isinf(record["x"])
-    with pytest.raises(InvalidInput, match="Line 1 of the file is no JSON"):
+    with pytest.raises(InvalidInput, match="Line 1 of the file is not valid JSON"):
         read(f'{{"type": "STATE", "value": {number}}}\n'.encode())
 
 
@@ -170,13 +170,13 @@ class TestUndo:
         path.write_bytes(self.HALF)
         with path.open("rb") as file:
             assert [number for number, _, _ in jsonl.messages(file, "the undo", "x")] == [1]
-        assert "Line 2 of the undo is cut off: everything before it counts." in caplog.text
+        assert "Line 2 of the undo is truncated: everything before it counts." in caplog.text
 
     def test_by_its_first_message(self) -> None:
         assert len(read(self.HALF.replace(b'{"type"', b'{"undo":true,"type"', 1))) == 1
 
     def test_damage_in_the_middle_is_damage(self) -> None:
-        with pytest.raises(InvalidInput, match="Line 2 of the file is no JSON"):
+        with pytest.raises(InvalidInput, match="Line 2 of the file is not valid JSON"):
             read(b'{"undo":true,"type":"SCHEMA"}\n{"type":"REC\n' + GOOD)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import closing
 from dataclasses import replace
 from io import BufferedReader
-from typing import IO, Any, cast
+from typing import Any
 
 import click
 import orjson
@@ -16,6 +16,7 @@ from bc_images import jsonl, logs, schema
 from bc_images.config import settings_files
 from bc_images.errors import InvalidInput, PartialFailure
 from bc_images.regular_files import open_regular
+from bc_images.singer.reader import Message, MessageSource
 from target_bc_images.changes import Mode, SourceKey, source_key
 from target_bc_images.differences import Difference
 from target_bc_images.report import UNFINISHED
@@ -47,13 +48,13 @@ def retry(report: str, configs: tuple[str, ...]) -> None:
         return
     with closing(TargetBCImages(config=settings_files(configs), adapt=_adapt)) as target:
         only = target.config.get("product_ids")
-        target.restore.owner_of.update(_claimed(report))
-        target.restore.siblings.update(_siblings(report))
-        target.restore.tries_again = True
+        target.session.restore.owner_of.update(_claimed(report))
+        target.session.restore.siblings.update(_siblings(report))
+        target.session.restore.tries_again = True
         left = Counter(_obstacle(line, only) for line in _unfinished(report))
         del left[None]
         try:
-            target.listen(cast("IO[Any]", _messages(report, only)))
+            target.apply(target.read([ReportRecords(report, only)]))
         except PartialFailure as error:
             if left:
                 raise PartialFailure(f"{error} {_what_is_left(left)}") from error
@@ -61,7 +62,7 @@ def retry(report: str, configs: tuple[str, ...]) -> None:
         finally:
             for line in _unfinished(report):  # the new report may take the place of this one
                 if _obstacle(line, only) is not None:
-                    target.report.copy_entry(line)
+                    target.session.report.copy_entry(line)
         if left:
             raise PartialFailure(_what_is_left(left))
 
@@ -157,9 +158,16 @@ def _check_types(row: dict[str, Any]) -> None:
         hash(tuple(row["record"].get(name) for name in ("store_hash", "id")))
 
 
-def _messages(report: str, only: Collection[int] | None) -> Iterator[bytes]:
-    head = {"type": "SCHEMA", "stream": "product_images", "schema": schema.load("product_images")}
-    yield orjson.dumps({**head, "key_properties": ["store_hash", "id"]})
-    for line in _unfinished(report):
-        if _obstacle(line, only) is None:
-            yield orjson.dumps({"type": "RECORD", "stream": "product_images", "record": line["record"]})
+class ReportRecords(MessageSource):
+    """The records of a report that are to be restored once more, as messages."""
+
+    def __init__(self, report: str, only: Collection[int] | None) -> None:
+        super().__init__(f"the report {report}", _ADVICE)
+        self._report = report
+        self._only = only
+
+    def __iter__(self) -> Iterator[tuple[int, bytes, Message]]:
+        yield 0, b"", {"type": "SCHEMA", "stream": "product_images", "schema": schema.load("product_images")}
+        for number, line in enumerate(_unfinished(self._report), 1):
+            if _obstacle(line, self._only) is None:
+                yield number, b"", {"type": "RECORD", "stream": "product_images", "record": line["record"]}

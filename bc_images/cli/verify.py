@@ -6,31 +6,31 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any, cast
 
 import click
-import orjson
 
 from bc_images.config import from_environment, settings_files
 from bc_images.errors import InvalidInput, PartialFailure, SettingsError
 from bc_images.files import open_files
 from bc_images.files.backup import ADVICE, opened_backup
 from bc_images.sample import Sample
+from bc_images.settings import Settings
 from bc_images.singer.archive import opened
 from bc_images.singer.archive.settings import EXTRACTOR
+from bc_images.singer.reader import MessageSource, SingerFile
 from bc_images.units import counted
-from target_bc_images.changes import Action, Mode, Reject
+from target_bc_images.changes import Action, Mode
 from target_bc_images.context import GONE, NO_PICTURE
 from target_bc_images.lines import change_line
 from target_bc_images.planning import UNPROVEN
+from target_bc_images.report import rejection
+from target_bc_images.restore_input import RestoreInput
 from target_bc_images.settings import TargetSettings
-from target_bc_images.streams import without_images
 from target_bc_images.target import TargetBCImages
 
 __all__ = ["differences", "verify"]
@@ -137,54 +137,44 @@ def differences(
         SettingsError: a file of settings is missing or damaged.
         FatalError: the backup is damaged, or the store cannot be read.
     """
-    with ExitStack() as cleanup:
-        scratch = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
-        rejected = scratch / "rejected"
 
-        def adapt(options: TargetSettings) -> TargetSettings:
-            sample = pictures or options.picture_sample
-            changed = replace(options, mode=Mode.UPSERT, dry_run=True, on_error="continue", picture_sample=sample)
-            return replace(changed, report=str(rejected))
+    def adapt(options: TargetSettings) -> TargetSettings:
+        sample = pictures or options.picture_sample
+        return replace(options, mode=Mode.UPSERT, dry_run=True, on_error="continue", picture_sample=sample, report=None)
 
-        target = TargetBCImages(config={**settings_files(configs), "mode": "upsert"}, adapt=adapt)
-        cleanup.callback(target.report.close)
-        cleanup.callback(target.restore_input.close)
-        cleanup.callback(target.store.close)
-        target.message_reader.advice = ADVICE
+    target = TargetBCImages(config={**settings_files(configs), "mode": "upsert"}, adapt=adapt)
+    with closing(target):
         try:
-            if archive:
-                target.message_reader.input_name, file = opened(open_files(target.settings.file_store), archive, at=at)
-                target.process_lines(cast("IO[Any]", file))  # our reader reads bytes
-            for path in backups:
-                with opened_backup(Path(path)) as file:
-                    target.message_reader.input_name = path
-                    target.process_lines(cast("IO[Any]", file))
+            restore_input = target.read(_sources(target.settings, backups, archive, at))
         except PartialFailure as error:  # two streams of one meaning: nothing was compared, so nothing differs
             raise InvalidInput(str(error)) from error
-        if not target.stream_names.has_images or not _says_something(target):
-            streams = "" if target.stream_names.has_images else f" {without_images([*target.mapper.stream_maps])}"
+        if not restore_input.streams.has_images or not _has_content(restore_input, target.options):
+            streams = "" if restore_input.streams.has_images else f" {restore_input.streams.no_images_reason()}"
             raise InvalidInput(
-                f"The backup holds no image, and no mark of a complete sweep: name another one.{streams}"
+                "The backup contains no images and does not end with ACTIVATE_VERSION, the message of a complete full "
+                f"sync: nothing was compared. Give another backup.{streams}"
             )
-        target.report.should_publish = True
-        target.report.close()
-        yield from _unreadable(rejected)
-        for action in target.restore.compare(target.restore_input):
+        for record, reason in restore_input.rejected:
+            yield "!", rejection(record, reason)
+        for action in target.session.restore.compare(restore_input):
             yield "!" if action.reason in _GONE else action.sign, action
 
 
-def _says_something(target: TargetBCImages) -> bool:
-    restore_input = target.restore_input
-    return bool(
-        restore_input.count or restore_input.is_complete or target.report.problem_count or target.options.product_ids
-    )
+def _sources(
+    settings: Settings, backups: tuple[str, ...], archive: str | None, at: str | None
+) -> Iterator[MessageSource]:
+    """Open one backup after the other."""
+    if archive:
+        name, file = opened(open_files(settings.file_store), archive, at=at)
+        yield SingerFile(file, name, ADVICE)
+    for path in backups:
+        with opened_backup(Path(path)) as file:
+            yield SingerFile(file, path, ADVICE)
 
 
-def _unreadable(report: Path) -> Iterator[tuple[str, Action]]:
-    with report.open("rb") as lines:
-        for row in map(orjson.loads, lines):
-            if row.get("status") == "rejected":
-                yield "!", Reject(row["reason"], row["product_id"], row.get("record"))
+def _has_content(restore_input: RestoreInput, options: TargetSettings) -> bool:
+    """Whether the backup says anything about an image, be it that there is none."""
+    return bool(restore_input.count or restore_input.rejected_count or restore_input.is_complete or options.product_ids)
 
 
 def _as_json(sign: str, action: Action) -> str:

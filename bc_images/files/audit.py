@@ -146,7 +146,7 @@ class Audit:
         """Let every image record of a Singer file, plain or gzip, name its file.
 
         Raises:
-            InvalidInput: the file cannot be read, or a line is no Singer message.
+            InvalidInput: the file cannot be read, or a line is not a Singer message.
         """
         self._db.execute("BEGIN")
         try:
@@ -158,7 +158,7 @@ class Audit:
 
     def _read(self, message: dict[str, Any], where: str, backup: str) -> None:
         if "type" not in message:
-            raise InvalidInput(f"{where} is no Singer message: {ADVICE}")
+            raise InvalidInput(f"{where} is not a Singer message: {ADVICE}")
         if message["type"] != "RECORD" or stream_kind(str(message.get("stream"))) != "product_images":
             return
         record = message.get("record")

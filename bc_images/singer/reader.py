@@ -1,11 +1,11 @@
-"""Singer messages for the target, each handed to the callback of its type."""
+"""Where Singer messages come from: a file, standard input, or what the SDK hands over."""
 
 from __future__ import annotations
 
 import io
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from singer_sdk.singerlib.encoding.base import GenericSingerReader
@@ -13,62 +13,88 @@ from singer_sdk.singerlib.encoding.base import GenericSingerReader
 from bc_images import jsonl
 from bc_images.errors import InvalidInput
 
-__all__ = ["LineReader"]
+__all__ = ["Message", "MessageSource", "SdkReader", "SingerFile"]
+
+Message = dict[str, Any]
 
 
-class LineReader(GenericSingerReader[bytes]):
-    """Reads every message to the end of the input.
+class MessageSource:
+    """Singer messages with their lines; to be iterated once.
+
+    Args:
+        name: what the source is called in an error.
+        advice: what follows in an error: what was not done, and the next step.
 
     Attributes:
-        input_name: what the input is called in an error.
-        advice: what follows in an error about a line.
-        is_empty: no message has come.
-        is_truncated: the input is an undo file that ends in the middle of a line.
-
-    Raises:
-        InvalidInput: it cannot be read, or a line is no message that Singer knows.
+        is_truncated: an undo file ended in the middle of a line.
     """
 
-    input_name = "the input"
-    advice = "nothing was written to the store. Check the tap or the file."
-    is_empty = True
     is_truncated = False
 
-    @property
-    def default_input(self) -> IO[bytes]:
-        """Standard input as bytes; nothing where a caller has closed it."""
-        return sys.stdin.buffer if sys.stdin is not None else io.BytesIO()
+    def __init__(self, name: str, advice: str) -> None:
+        self.name = name
+        self._advice = advice
 
-    def deserialize_json(self, line: bytes) -> dict[str, Any]:
-        """Parse one line."""
-        message: dict[str, Any] = jsonl.parse(line)
-        return message
+    def __iter__(self) -> Iterator[tuple[int, bytes, Message]]:
+        """Yield line number, line and message.
 
-    def process_lines(
-        self, file_input: IO[bytes] | None, callbacks: dict[str, Callable[[dict[str, Any]], None]]
-    ) -> Counter[str]:
-        """Hand each message to the callback of its type; return how many there were of each."""
-        counts: Counter[str] = Counter()
-        source = self.default_input if file_input is None else file_input
-        for number, _, message in jsonl.messages(source, self.input_name, self.advice, self._note_truncated):
-            try:
-                kind = message["type"]
-                callback = callbacks[kind]
-            except KeyError as error:
-                raise self.invalid(number, f"has no known message type ({jsonl.shortened(error)})") from error
-            except TypeError as error:  # a list or an object
-                raise self.invalid(number, "is no Singer message") from error
-            try:
-                callback(message)
-            except InvalidInput as error:
-                raise type(error)(f"Line {number} of {self.input_name}: {error}") from error
-            counts[kind] += 1
-        self.is_empty = self.is_empty and not counts
-        return counts
+        Raises:
+            InvalidInput: the source cannot be read, or a line is not a JSON object.
+        """
+        raise NotImplementedError
+
+    def invalid(self, number: int, problem: str, error: type[InvalidInput] = InvalidInput) -> InvalidInput:
+        """Return the error for a line; `problem` follows ``Line 5 of the input``."""
+        return error(f"Line {number} of {self.name} {problem}: {self._advice}")
+
+
+class SingerFile(MessageSource):
+    """The messages of a Singer file, plain or gzip; of standard input where `file` is None."""
+
+    def __init__(
+        self,
+        file: Any,
+        name: str = "the input",
+        advice: str = "nothing was written to the store. Check the tap or the file.",
+    ) -> None:
+        super().__init__(name, advice)
+        self._file = standard_input() if file is None else file
+
+    def __iter__(self) -> Iterator[tuple[int, bytes, Message]]:
+        return jsonl.messages(self._file, self.name, self._advice, self._note_truncated)
 
     def _note_truncated(self) -> None:
         self.is_truncated = True
 
-    def invalid(self, number: int, what: str) -> InvalidInput:
-        """Return the error for a line."""
-        return InvalidInput(f"Line {number} of {self.input_name} {what}: {self.advice}")
+
+def standard_input() -> IO[bytes]:
+    """Return standard input as bytes; an empty file where a caller has closed it."""
+    return sys.stdin.buffer if sys.stdin is not None else io.BytesIO()
+
+
+class SdkReader(GenericSingerReader[bytes]):
+    """The SDK's seam for reading: passes the file to `read_file` in place of the SDK's callbacks.
+
+    Attributes:
+        read_file: reads a file, standard input where it is None; returns how many messages there were of each type.
+    """
+
+    read_file: Callable[[IO[bytes] | None], Counter[str]]
+
+    @property
+    def default_input(self) -> IO[bytes]:
+        """Standard input."""
+        return standard_input()
+
+    def deserialize_json(self, line: bytes) -> Message:
+        """Parse one line."""
+        message: Message = jsonl.parse(line)
+        return message
+
+    def process_lines(
+        self,
+        file_input: IO[bytes] | None,
+        callbacks: dict[str, Callable[[Message], None]],  # noqa: ARG002 - they know sinks, and this target has none
+    ) -> Counter[str]:
+        """Read the file."""
+        return self.read_file(file_input)

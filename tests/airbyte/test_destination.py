@@ -99,7 +99,7 @@ def test_a_state_comes_back_only_if_all_before_it_is_done(
 @pytest.mark.parametrize(
     ("damage", "word"),
     [
-        (lambda lines: lines[:-20], "cut off"),
+        (lambda lines: lines[:-20], "truncated"),
         (lambda lines: b"oops\n" + lines, "Line 1"),
         (lambda lines: lines + b'{"type": "RECORD"}\n', "Airbyte message"),
         (

@@ -202,9 +202,9 @@ def test_a_backup_with_a_digest_that_is_none(check: Check, files: FileStore, tmp
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ([b'{"type":"RECORD","stream":"product_images","rec'], "Line 2 of {} is no JSON"),
-        ([b"[1, 2]"], "Line 2 of {} is no Singer message"),
-        ([b'{"stream":"product_images"}'], "Line 2 of {} is no Singer message"),
+        ([b'{"type":"RECORD","stream":"product_images","rec'], "Line 2 of {} is not valid JSON"),
+        ([b"[1, 2]"], "Line 2 of {} is not a Singer message"),
+        ([b'{"stream":"product_images"}'], "Line 2 of {} is not a Singer message"),
         ([b'{"type":"RECORD","stream":"product_images"}'], "Line 2 of {}: the RECORD has no record"),
         ([b'{"type":"RECORD","stream":"product_images","record":[]}'], "Line 2 of {}: the RECORD has no record"),
         ([b"\xff\xfe"], "Line 2 of {} is not UTF-8"),

@@ -135,8 +135,8 @@ def test_gzip(verifier_v3: Verifier) -> None:
         (b"", "cannot be read"),
         (gzip.compress(b"x" * 10_000)[:-20], "cannot be read"),
         (b"\x1f\x8bnonsense", "cannot be read"),
-        (b"nonsense\n", "damaged is no JSON: check the file, or give another backup."),
-        (b'{"type": "RECORD', "is cut off"),
+        (b"nonsense\n", "damaged is not valid JSON: check the file, or give another backup."),
+        (b'{"type": "RECORD', "is truncated"),
     ],
     ids=["empty", "gzip cut off", "no gzip", "no JSON", "JSON cut off"],
 )
@@ -202,7 +202,7 @@ class TestChosenProducts:
 def test_a_backup_with_nothing_to_compare(verifier_v3: Verifier, content: bytes) -> None:
     verifier_v3.backup.write_bytes(content)
     code, lines = verifier_v3()
-    assert (code, "holds no image, and no mark of a complete sweep" in lines[-1]) == (3, True)
+    assert (code, "contains no images and does not end with ACTIVATE_VERSION" in lines[-1]) == (3, True)
 
 
 def test_a_backup_of_an_empty_store(verifier_v3: Verifier) -> None:

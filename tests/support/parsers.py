@@ -44,8 +44,9 @@ from bc_images.files.webdav import WebDAV
 from bc_images.settings import Settings
 from bc_images.singer.archive.loader import _Seen
 from bc_images.singer.archive.store import Archives
+from bc_images.singer.reader import SingerFile
 from bc_images_airbyte.destination import configured_streams
-from bc_images_airbyte.reader import AirbyteReader, Stream
+from bc_images_airbyte.reader import AirbyteSource, Stream
 from bc_images_airbyte.source import singer_catalog, singer_state
 from tap_bc_images.bookmarks import Changes, FullTableProgress
 from tap_bc_images.catalog import read_catalog
@@ -452,8 +453,7 @@ def _report(data: bytes) -> None:
             report.copy_entry(line)
         report.close()
         assert len("".join(report.problem_lines())) < 20_000
-        for message in retry._messages(name, [2]):
-            orjson.loads(message)
+        assert [*retry.ReportRecords(name, [2])]
     finally:
         path.unlink()
 
@@ -486,12 +486,9 @@ def _target(data: bytes) -> None:
     with restored_handlers():
         target = TargetBCImages(config=settings)
         try:
-            target.process_lines(cast("Any", io.BytesIO(data)))
-            list(target.restore_input.groups("product_id"))
+            list(target.read([SingerFile(io.BytesIO(data))]).groups("product_id"))
         finally:
-            target.restore_input.close()
-            target.store.close()
-            target.report.close()
+            target.close()
 
 
 _MESSAGES = singer(
@@ -515,13 +512,9 @@ def _lines(data: bytes) -> None:
 
 
 def _airbyte_messages(data: bytes) -> None:
-    reader = AirbyteReader()
-    reader.expect([Stream("product_images", None, overwrites=True), Stream("products", None, overwrites=False)])
-    kept: list[dict[str, Any]] = []
-    reader.process_lines(
-        io.BytesIO(data), dict.fromkeys(("SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION"), kept.append)
-    )
-    for message in kept:
+    streams = [Stream("product_images", None, overwrites=True), Stream("products", None, overwrites=False)]
+    for _, _, message in AirbyteSource(io.BytesIO(data), streams):
+        assert message["type"] in {"SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION"}
         assert isinstance(message.get("stream", ""), str)
 
 
@@ -554,7 +547,7 @@ _DISCOVERED = _CATALOG
 def _airbyte_catalog(data: bytes) -> None:
     content = config.json_object(_text(data), "--catalog")
     streams = configured_streams(content)
-    AirbyteReader().expect(streams)
+    AirbyteSource(io.BytesIO(), streams)
     read_catalog(singer_catalog(content, _DISCOVERED))
 
 

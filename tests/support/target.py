@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from contextlib import closing, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import orjson
 from PIL import Image
@@ -131,7 +131,7 @@ def run_target(config: dict[str, Any], data: bytes) -> CommandResult:
     with restored_handlers(), redirect_stdout(out), redirect_stderr(err):
         try:
             with closing(TargetBCImages(config=config)) as target:
-                target.listen(cast(Any, io.BytesIO(data)))
+                target.restore(io.BytesIO(data))
         except BcImagesError as error:
             code = error.exit_code
             print(error, file=err)

@@ -14,6 +14,8 @@ import pytest
 
 from bc_images import schema
 from bc_images.errors import BcImagesError
+from bc_images.singer.reader import SingerFile
+from target_bc_images.report import rejection
 from target_bc_images.target import TargetBCImages
 from tests.support.commands import restored_handlers
 from tests.support.mutation import changed
@@ -50,14 +52,16 @@ def test_messages(seed: int) -> None:
             with restored_handlers(), suppress(BcImagesError):
                 target = TargetBCImages(config=copy.deepcopy(settings | dice.choice(SETTINGS)))
                 try:
-                    target.process_lines(cast("Any", io.BytesIO(data)))
+                    restore_input = target.read([SingerFile(io.BytesIO(data))])
                     for key in ("product_id", "product_sku"):
-                        list(target.restore_input.groups(cast("Any", key)))
-                    target.restore_input.covers(2, "SKU", "product_sku")
-                    assert len(target.report.table()) + len("".join(target.report.problem_lines())) < 20_000
+                        list(restore_input.groups(cast("Any", key)))
+                    restore_input.covers(2, "SKU", "product_sku")
+                    report = target.session.report
+                    for record, reason in restore_input.rejected:
+                        report.add(rejection(record, reason), "rejected")
+                    assert len(report.table()) + len("".join(report.problem_lines())) < 20_000
                 finally:
-                    target.restore_input.close()
-                    target.store.close()
-                    target.report.close()
+                    target.session.report.counts.clear()
+                    target.close()
     finally:
         logging.disable(logging.NOTSET)

@@ -37,19 +37,19 @@ class TestDamaged:
     @pytest.mark.parametrize(
         ("damage", "words"),
         [
-            (lambda good: good[:-20], "is cut off"),
-            (lambda good: good + b"Traceback (most recent call last):\n", "Line 18 of the input is no JSON"),
-            (lambda good: good + b'{"type": "RECORD"', "is cut off"),
-            (lambda good: good + b"[1]\n", "is no Singer message"),
-            (lambda good: good + b"1\n", "is no Singer message"),
+            (lambda good: good[:-20], "is truncated"),
+            (lambda good: good + b"Traceback (most recent call last):\n", "Line 18 of the input is not valid JSON"),
+            (lambda good: good + b'{"type": "RECORD"', "is truncated"),
+            (lambda good: good + b"[1]\n", "is not a Singer message"),
+            (lambda good: good + b"1\n", "is not a Singer message"),
             (lambda good: good + b'{"record": {}}\n', "has no known message type"),
             (lambda good: good + b'{"type": "RECORDS"}\n', "has no known message type ('RECORDS')"),
-            (lambda good: good + b'{"type": ["RECORD"]}\n', "is no Singer message"),
+            (lambda good: good + b'{"type": ["RECORD"]}\n', "is not a Singer message"),
             (lambda good: good + b"\xff\xfe\n", "is not UTF-8"),
             (lambda good: good + singer(row({}, stream="other")), "a RECORD of other before its SCHEMA"),
             (
                 lambda good: good + singer({"type": "RECORD", "stream": "product_images"}),
-                "a RECORD that holds no object",
+                "a RECORD without a record object",
             ),
             (lambda good: good + singer({"type": "RECORD", "record": {}}), "a RECORD of None before its SCHEMA"),
             (lambda good: good + singer({"type": "SCHEMA", "stream": "x"}), "a SCHEMA without stream, schema"),
@@ -61,7 +61,7 @@ class TestDamaged:
             ),
             (
                 lambda good: good + singer({"type": "BATCH", "stream": "product_images", "encoding": {}}),
-                "a BATCH message, which this target does not read",
+                "a BATCH message, which is not supported",
             ),
             (
                 lambda good: good + singer(head("x", key_properties=["id"]), row({"a": 1}, stream="x")),
@@ -282,7 +282,7 @@ class TestMirrorOfLessThanEverything:
         settings = deepcopy(settings)  # the SDK takes parts out of it
         run = scenario_v3.restore(scenario_v3.backup(), mode="mirror", max_deletes=99, dry_run=dry_run, **settings)
         assert (run.code, scenario_v3.state(), run.states) == (1, before, [])
-        assert "mirror deleted nothing, because stream_maps or flattening_enabled may have held records back" in run.err
+        assert "mirror deleted nothing, because stream_maps or flattening_enabled may have left out records" in run.err
 
     @pytest.mark.parametrize("data", [singer(head(), state())])
     @pytest.mark.parametrize("dry_run", [False, True])
@@ -290,7 +290,7 @@ class TestMirrorOfLessThanEverything:
         before = scenario_v3.state()
         run = scenario_v3.restore(data, mode="mirror", max_deletes=99, dry_run=dry_run)
         assert (run.code, scenario_v3.state(), run.states) == (1, before, [])
-        assert "mirror deleted nothing, because the input does not end with the mark" in run.err
+        assert "mirror deleted nothing, because the input does not end with ACTIVATE_VERSION" in run.err
 
 
 class TestUnfit:

@@ -232,19 +232,19 @@ class TestMirrorRefuses:
     def test_no_mark_at_the_end(self, scenario_v3: RestoreScenario) -> None:
         data = singer(head(), *map(row, scenario_v3.records()))
         damage(scenario_v3)
-        run = self.check(scenario_v3, data, 1, "the input does not end with the mark of a complete sweep")
+        run = self.check(scenario_v3, data, 1, "the input does not end with ACTIVATE_VERSION")
         assert run.actions == [("create", "done"), ("update", "done")]  # what needs no trust is done all the same
 
     def test_a_record_after_the_mark(self, scenario_v3: RestoreScenario) -> None:
         records = scenario_v3.records()
         data = singer(head(), *map(row, records[1:]), end(), row(records[0]))
         damage(scenario_v3)
-        self.check(scenario_v3, data, 1, "does not end with the mark")
+        self.check(scenario_v3, data, 1, "does not end with ACTIVATE_VERSION")
 
     def test_a_cut_line(self, scenario_v3: RestoreScenario) -> None:
         backup = scenario_v3.backup()
         damage(scenario_v3)
-        self.check(scenario_v3, backup[:-150], 3, "is cut off")
+        self.check(scenario_v3, backup[:-150], 3, "is truncated")
 
     def test_a_rejected_record(self, scenario_v3: RestoreScenario) -> None:
         records = scenario_v3.records()

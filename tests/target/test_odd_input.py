@@ -113,7 +113,7 @@ class TestUnreadable:
         verifier = Verifier(scenario_v3)
         verifier.backup.write_bytes(singer(head(), row({}, "orders")))
         code, (line,) = verifier()
-        assert (code, line.startswith(f"Line 2 of {verifier.backup}: a RECORD of orders before its SCHEMA")) == (
+        assert (code, line.startswith(f"Line 2 of {verifier.backup} is a RECORD of orders before its SCHEMA")) == (
             3,
             True,
         )
@@ -291,7 +291,7 @@ class TestUndo:
         whole = b"\n".join(lines) + b"\n"
         if way == "stdin":
             assert scenario_v3.restore(whole + b'{"type":"ACTIVATE_VERSION","stream"'[:-cut]).code == 0
-            assert "is cut off: everything before it counts" in caplog.text
+            assert "is truncated: everything before it counts" in caplog.text
         else:
             path.write_bytes(whole + b'{"type":"ACTIVATE_VERSION","stream"'[:-cut])
             ended = commands.run("target-bc-images", "--config", config_of(scenario_v3), "--input", path)
@@ -344,7 +344,7 @@ class TestUndo:
 
     def test_any_other_file_is_damaged(self, scenario_v3: RestoreScenario) -> None:
         run = scenario_v3.restore(scenario_v3.backup()[:-20])
-        assert (run.code, "is cut off" in run.err) == (3, True)
+        assert (run.code, "is truncated" in run.err) == (3, True)
 
 
 def test_standard_input_that_is_closed(scenario_v3: RestoreScenario) -> None:

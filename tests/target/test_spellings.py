@@ -257,7 +257,7 @@ class TestNothingUnderstood:
     def test_no_stream_at_all(self, scenario_v3: RestoreScenario) -> None:
         run = scenario_v3.restore(singer(state()))
         assert (run.code, run.states) == (1, [])
-        assert "The input has no stream" in run.err
+        assert "The input contains no streams" in run.err
 
     @pytest.mark.parametrize("data", [b"", b"\n\n", b"\xef\xbb\xbf"])
     @pytest.mark.parametrize("mode", [{}, {"dry_run": True}, {"mode": "mirror", "max_deletes": 9}])

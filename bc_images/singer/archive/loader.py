@@ -53,9 +53,9 @@ class _Seen:
                 return
             stream = message["stream"]
         except KeyError as error:
-            raise InvalidInput(f"Line {number} of the input is no Singer message: {_ADVICE}") from error
+            raise InvalidInput(f"Line {number} of the input is not a Singer message: {_ADVICE}") from error
         if not isinstance(kind, str) or not isinstance(stream, str):
-            raise InvalidInput(f"Line {number} of the input is no Singer message: {_ADVICE}")
+            raise InvalidInput(f"Line {number} of the input is not a Singer message: {_ADVICE}")
         if kind not in _KNOWN:
             kind = jsonl.shortened(kind)
             raise InvalidInput(

@@ -1,0 +1,96 @@
+"""One restore with its store and its report, and the summary on stderr."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from contextlib import closing
+
+from bc_images import logs
+from bc_images.bigcommerce import open_store
+from bc_images.errors import PartialFailure
+from bc_images.settings import Settings
+from bc_images.units import counted
+from target_bc_images.report import Report, rejection
+from target_bc_images.restore import Restore
+from target_bc_images.restore_input import RestoreInput
+from target_bc_images.settings import TargetSettings
+
+__all__ = ["RestoreSession"]
+
+
+class RestoreSession:
+    """Restores one input; closing prints the summary.
+
+    Args:
+        prog: the command that the summary on stderr is from.
+        settings: the shared settings.
+        options: the target's own.
+
+    Raises:
+        SettingsError: they cannot be used.
+    """
+
+    def __init__(self, prog: str, settings: Settings, options: TargetSettings) -> None:
+        self._prog = prog
+        self._options = options
+        self.store = open_store(settings)
+        self.restore = Restore(settings, options, self.store)
+        self.report = Report(options.report, by_product=options.report_by_product)
+
+    def run(self, restore_input: RestoreInput) -> None:
+        """Restore the input.
+
+        Raises:
+            BcImagesError: of any kind, as from `Restore.run`.
+        """
+        for record, reason in restore_input.rejected:
+            self.report.add(rejection(record, reason), "rejected")
+        self.report.skipped.update(restore_input.skipped)
+        self.restore.run(restore_input, self.report)
+
+    def require_success(self) -> None:
+        """Check the result.
+
+        Raises:
+            PartialFailure: not every record was restored, or a mirror deleted nothing.
+        """
+        if self.restore.deletes_skipped_reason is not None:
+            raise PartialFailure(f"mirror deleted nothing, because {self.restore.deletes_skipped_reason}.")
+        if self.report.problem_count:
+            where = (
+                f"see {self._options.report}"
+                if self._options.report
+                else "set report to a path to have all of them in a file, with their records"
+            )
+            raise PartialFailure(f"{self._unfinished()}: {where}.")
+
+    def _unfinished(self) -> str:
+        """Say how many records are still to be done."""
+        report = self.report
+        failed = report.with_status("rejected") + report.with_status("failed")
+        were = "was" if failed == 1 else "were"
+        parts = [f"{counted(failed, 'record')} {were} rejected or failed"] if failed else []
+        if undecided := report.with_status("undecided"):
+            parts.append(f"{undecided} undecided")
+        if unverified := report.with_status("unverified"):
+            parts.append(f"{unverified} written and not verified")
+        if not_reached := report.with_status("not reached"):
+            parts.append(f"{not_reached} not reached")
+        if report.different:
+            parts.append(f"{report.different} restored but for values that the store does not take")
+        return ", ".join(parts)
+
+    def close(self) -> None:
+        """Close the store and the report, and print the summary on stderr."""
+        self.store.close()
+        with closing(self.report):
+            self._print_summary()
+
+    def _print_summary(self) -> None:
+        if self.report.counts or self.report.skipped:
+            width = shutil.get_terminal_size().columns if sys.stderr and sys.stderr.isatty() else None
+            lines = [*self.report.changes(width), self.report.table(), *self.report.problem_lines()]
+            logs.write_text(self._prog, "\n".join(lines))
+        if self.restore.undo_path is not None:
+            logs.write_text(self._prog, f"What this run changed can be taken back: {self.restore.undo_path}")
