@@ -22,7 +22,7 @@ from target_bc_images.picture_match import same_picture
 
 __all__ = ["MAX_IMAGES", "MOVED_BY_THE_STORE", "UNPROVEN", "ProductPlan", "plan", "room_for"]
 
-MAX_IMAGES = 1000  # a product (specs/product-images.v2.yml)
+MAX_IMAGES = 1000  # a product (V2 spec)
 
 SIMILAR = "the picture looks the same; whether its bytes are the same cannot be read, since a CDN alters them"
 NAMED = "the file has the same name; whether its bytes are the same cannot be read"

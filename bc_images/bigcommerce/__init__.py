@@ -1,4 +1,13 @@
-"""The store's API: one protocol, `StoreClient`, and its clients for V2 and V3."""
+"""The store's API: one protocol, `StoreClient`, and its clients for V2 and V3.
+
+Facts of the API are cited by these names; all are public documents of BigCommerce.
+
+- V3 spec: ``products_catalog.v3.yml``, the OpenAPI description of the V3 catalog (2026-04).
+- V2 images, V2 products: ``v2-product-images.mdx`` and ``v2-products.mdx``, the reference of both.
+- V2 spec: ``product-images.v2.yml``, an OpenAPI description of V2 product images (proposed 2024-12, never merged).
+- Rate limits: ``api-rate-limits.mdx``, the guide to API rate limits.
+- Platform Limits, File Access (WebDAV): pages of the support site.
+"""
 
 from __future__ import annotations
 

@@ -41,8 +41,8 @@ class ApiError(NamedTuple):
 def read_error(content: bytes) -> ApiError:
     """Read the body of an error, V2's list or V3's object; an empty text where it is neither.
 
-    V3: ``{"title": ..., "errors": {field: reason}}`` (products_catalog.v3.yml, errorResponse_422). V2:
-    ``[{"message": ..., "details": {"invalid_reason": ...}}]`` (product-images.v2.yml). Reasons may be nested.
+    V3: ``{"title": ..., "errors": {field: reason}}`` (V3 spec, errorResponse_422). V2:
+    ``[{"message": ..., "details": {"invalid_reason": ...}}]`` (V2 spec). Reasons may be nested.
     """
     try:
         body = orjson.loads(content)

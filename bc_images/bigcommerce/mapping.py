@@ -74,7 +74,7 @@ def _no_notice(_: str) -> None:
 def from_v2(
     image: Mapping[str, Any], store_hash: str, product_id: int, sku: str | None, notice: Notice = _no_notice
 ) -> Record:
-    """Turn a V2 image (specs/v2-product-images.mdx) into a record; dates become RFC 3339 in UTC.
+    """Turn a V2 image (V2 images) into a record; dates become RFC 3339 in UTC.
 
     Raises:
         InvalidImageError: a field is missing or of a wrong type.
@@ -102,7 +102,7 @@ def from_v2(
 def from_v3(
     image: Mapping[str, Any], store_hash: str, product_id: int, sku: str | None, notice: Notice = _no_notice
 ) -> Record:
-    """Turn a V3 image (specs/products_catalog.v3.yml, productImage) into a record.
+    """Turn a V3 image (V3 spec, productImage) into a record.
 
     It raises what `from_v2` raises.
     """
@@ -315,7 +315,7 @@ def _utc(moment: datetime) -> str:
 
 
 # A stored name is `<slug>__<5 digits>.<ext>`; importing it again stacks a suffix; a rendition's name adds
-# `.<unix time>.<width>.<height>` (specs/products_catalog.v3.yml, specs/v2-product-images.mdx, examples).
+# `.<unix time>.<width>.<height>` (V3 spec and V2 images, examples).
 _STORE_SUFFIX = re.compile(r"(?:__\d{5}|\.\d{9,11}\.\d{1,5}\.\d{1,5})$", re.ASCII)
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}$")
 

@@ -1,7 +1,7 @@
 """One request budget for all threads, fed by the headers of every response.
 
 The store counts requests of all apps in fixed windows and says in every answer how many are left and when the
-window ends (``X-Rate-Limit-*``, specs/api-rate-limits.mdx). The budget never spends what the store has not
+window ends (``X-Rate-Limit-*``, Rate limits). The budget never spends what the store has not
 granted: requests still under way count as spent, and a share of the quota stays with the other apps.
 """
 
@@ -20,7 +20,7 @@ __all__ = ["MAX_WAIT", "RateBudget", "RateHeaders", "RateWindow", "seconds_in"]
 logger = logging.getLogger(__name__)
 
 MAX_WAIT = 60.0  # seconds; where the store asks for more, so much is waited, and then it is asked again
-_WINDOW = 30.0  # seconds, where the store does not say (specs/api-rate-limits.mdx)
+_WINDOW = 30.0  # seconds, where the store does not say (Rate limits)
 _MARGIN = 0.02  # seconds that a window is assumed to last longer than reported: clocks and rounding
 _MAX_NUMBER = 1e9  # a larger number in a header is read as this
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?").fullmatch

@@ -1,4 +1,4 @@
-"""The store over the V2 API: one request per product (specs/v2-product-images.mdx, specs/v2-products.mdx)."""
+"""The store over the V2 API: one request per product."""
 
 from __future__ import annotations
 

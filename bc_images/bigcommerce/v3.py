@@ -1,4 +1,4 @@
-"""The store over the V3 API: one request per 250 products (specs/products_catalog.v3.yml)."""
+"""The store over the V3 API: one request per 250 products."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def ids_with_sku(rows: Iterable[Mapping[str, Any]], sku: str, invalid: dict[int,
             yield row["id"]
 
 
-MAX_SKU = 255  # characters (specs/products_catalog.v3.yml, sku)
+MAX_SKU = 255  # characters (V3 spec, sku)
 
 
 def queryable_skus(skus: Iterable[str]) -> list[str]:

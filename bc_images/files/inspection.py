@@ -1,7 +1,7 @@
 """What the store would refuse of a picture, found while its bytes stream by: size, truncation, GIF limits.
 
 Only the structure is read (markers, chunks, blocks), no pixel is decoded. The limits are documented
-(specs/products_catalog.v3.yml, createProductImage; support page "Platform Limits"); that the store refuses a truncated
+(V3 spec, createProductImage; support page "Platform Limits"); that the store refuses a truncated
 picture is assumed.
 """
 

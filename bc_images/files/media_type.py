@@ -1,6 +1,6 @@
 """What kind of picture some bytes are, told by the bytes alone: names and Content-Type headers may lie.
 
-The seven types are those that BigCommerce takes (specs/products_catalog.v3.yml, createProductImage).
+The seven types are those that BigCommerce takes (V3 spec, createProductImage).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 
 __all__ = ["EXTENSIONS", "HEAD", "MAX_UPLOAD", "sniff"]
 
-MAX_UPLOAD = 8 * 1024 * 1024  # bytes that the store takes per picture (specs/products_catalog.v3.yml)
+MAX_UPLOAD = 8 * 1024 * 1024  # bytes that the store takes per picture (V3 spec)
 
 HEAD = 4096  # bytes from the start that `sniff` looks at
 

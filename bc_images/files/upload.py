@@ -28,7 +28,7 @@ __all__ = ["Uploader"]
 
 logger = logging.getLogger(__name__)
 
-MAX_URL = 255  # characters (specs/products_catalog.v3.yml, image_url)
+MAX_URL = 255  # characters (V3 spec, image_url)
 SIGNED_FOR = 3600  # seconds that a signed address works
 _ANY_DIGEST = "0" * 64  # the address of every picture is as long
 

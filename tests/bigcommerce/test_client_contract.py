@@ -1,4 +1,9 @@
-"""The store, in both versions, over real HTTP: the same tests, so that tap and target need not know which."""
+"""The contract of a `StoreClient`: every class in `factory.CLIENTS` passes it, over real HTTP against the sandbox.
+
+In this order: reading (counts, full scans, products by id and SKU), writing (create, replace, update, delete), faults
+(what is retried, what has an unknown outcome, what ends the run), and the run as a whole (token, close, quota).
+A client of another API version joins by its entry in `CLIENTS`. Where versions differ, `Capabilities` says so.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +21,7 @@ import requests
 from requests.auth import HTTPDigestAuth
 
 from bc_images.bigcommerce import FileSource, ImageSource, UrlSource, WebDavSource, open_store
+from bc_images.bigcommerce.factory import CLIENTS
 from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.errors import (
     AuthError,
@@ -36,7 +42,7 @@ def sandbox() -> Iterator[SandboxServer]:
         yield server
 
 
-@pytest.fixture(params=["v2", "v3"])
+@pytest.fixture(params=sorted(CLIENTS))
 def connection(
     request: pytest.FixtureRequest, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Connection]:
@@ -60,17 +66,17 @@ def test_counts(connection: Connection) -> None:
     assert connection.store.count_images() == len(connection.images()) > 0
 
 
-def test_a_sweep_is_the_store(connection: Connection) -> None:
+def test_a_scan_yields_the_store(connection: Connection) -> None:
     connection.renew(30, 4, seed_without_images=4)
-    swept = list(connection.store.scan())
+    scanned = list(connection.store.scan())
     dump = connection.sandbox.dump(files=False)
-    assert [product.id for product in swept] == [product["id"] for product in dump["products"]]
-    assert [(product.sku, product.name) for product in swept] == [(p["sku"], p["name"]) for p in dump["products"]]
-    assert [product.date_modified for product in swept] == [product["date_modified"] for product in dump["products"]]
-    images = [image for product in swept for image in product.images]
+    assert [product.id for product in scanned] == [product["id"] for product in dump["products"]]
+    assert [(product.sku, product.name) for product in scanned] == [(p["sku"], p["name"]) for p in dump["products"]]
+    assert [product.date_modified for product in scanned] == [product["date_modified"] for product in dump["products"]]
+    images = [image for product in scanned for image in product.images]
     assert [plain(image) for image in images] == [plain(image) for image in dump["images"]]
     skus = {product["id"]: product["sku"] for product in dump["products"]}
-    date = "date_modified" if connection.version == "v3" else "date_created"
+    date = "date_modified" if connection.store.capabilities.reports_date_modified else "date_created"
     for image, original in zip(images, dump["images"], strict=True):
         assert image["store_hash"] == "sandbox"
         assert image["product_sku"] == skus[image["product_id"]]
@@ -79,7 +85,7 @@ def test_a_sweep_is_the_store(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("products", [0, 1, 249, 250, 251, 500, 501, 1300])
-def test_every_size_is_swept_in_few_requests(connection: Connection, products: int) -> None:
+def test_every_size_is_scanned_in_few_requests(connection: Connection, products: int) -> None:
     connection.renew(products, 1)
     assert [product.id for product in connection.store.scan()] == connection.product_ids()
     pages = math.ceil(products / 250)
@@ -92,9 +98,9 @@ def test_products_without_an_image_end_nothing(connection: Connection) -> None:
     connection.renew(600)
     last = connection.sandbox.add_product(sku="LAST", name="last")
     connection.sandbox.add_image(last, PICTURE, "only.png")
-    swept = list(connection.store.scan())
-    assert len(swept) == 601
-    assert [(product.sku, len(product.images)) for product in swept if product.images] == [("LAST", 1)]
+    scanned = list(connection.store.scan())
+    assert len(scanned) == 601
+    assert [(product.sku, len(product.images)) for product in scanned if product.images] == [("LAST", 1)]
 
 
 def test_products_by_position(connection: Connection) -> None:
@@ -111,14 +117,14 @@ def test_long_image_lists_are_complete(connection: Connection, images: int) -> N
         connection.sandbox.add_image(product_id, PICTURE, f"{number}.png", sort_order=-number)
     expected = [plain(image) for image in connection.images(product_id)]
     assert len(expected) == images
-    swept = {product.id: product.images for product in connection.store.scan()}
+    scanned = {product.id: product.images for product in connection.store.scan()}
     (read,) = connection.store.products([product_id])
-    for found in (swept[product_id], read.images, connection.store.images(product_id)):
+    for found in (scanned[product_id], read.images, connection.store.images(product_id)):
         assert [plain(image) for image in found] == expected
-    assert sum(map(len, swept.values())) == images + 2
+    assert sum(map(len, scanned.values())) == images + 2
 
 
-def test_a_sweep_has_bounds_and_goes_on_where_another_ended(connection: Connection) -> None:
+def test_a_scan_has_bounds_and_continues_where_another_ended(connection: Connection) -> None:
     connection.renew(520, 1)
     ids = connection.product_ids()
     assert [p.id for p in connection.store.scan(first=ids[100], last=ids[400])] == ids[100:401]
@@ -130,7 +136,9 @@ def test_a_sweep_has_bounds_and_goes_on_where_another_ended(connection: Connecti
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_what_exists_throughout_is_swept_once_while_others_change_the_store(connection: Connection, seed: int) -> None:
+def test_what_exists_throughout_is_scanned_once_while_others_change_the_store(
+    connection: Connection, seed: int
+) -> None:
     connection.renew(700 if connection.version == "v3" else 60, 1)
     dice, lock = random.Random(seed), threading.Lock()
     always = set(connection.product_ids())
@@ -148,12 +156,12 @@ def test_what_exists_throughout_is_swept_once_while_others_change_the_store(conn
                     ever.add(connection.sandbox.add_product(name="new"))
 
     connection.client.before = meddle
-    swept = [product.id for product in connection.store.scan()]
-    assert all(earlier < later for earlier, later in itertools.pairwise(swept))
-    assert always <= set(swept) <= ever
+    scanned = [product.id for product in connection.store.scan()]
+    assert all(earlier < later for earlier, later in itertools.pairwise(scanned))
+    assert always <= set(scanned) <= ever
 
 
-def test_images_are_whole_while_others_delete_some(connection: Connection) -> None:
+def test_images_are_complete_while_others_delete_some(connection: Connection) -> None:
     connection.renew(1)
     (product_id,) = connection.product_ids()
     for number in range(600):
@@ -282,12 +290,12 @@ def sources(connection: Connection) -> dict[str, ImageSource]:
         "url": UrlSource(connection.url_of(connection.images()[0])),
         "import": dav_import(connection, "from import.png"),
     }
-    return found | ({"file": from_file()} if connection.version == "v3" else {})
+    return found | ({"file": from_file()} if connection.store.capabilities.accepts_image_bytes else {})
 
 
 @pytest.mark.parametrize("kind", ["url", "import", "file"])
 def test_create(connection: Connection, kind: str) -> None:
-    if kind == "file" and connection.version == "v2":
+    if kind == "file" and not connection.store.capabilities.accepts_image_bytes:
         with pytest.raises(TypeError, match="WebDAV"):
             connection.store.create(connection.product_ids()[0], from_file(), {})
         return
@@ -305,7 +313,7 @@ def test_create(connection: Connection, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["url", "import", "file"])
 def test_replace_keeps_the_id(connection: Connection, kind: str) -> None:
-    if kind == "file" and connection.version == "v2":
+    if kind == "file" and not connection.store.capabilities.accepts_image_bytes:
         with pytest.raises(TypeError, match="WebDAV"):
             connection.store.replace(connection.product_ids()[0], 1, from_file(), {})
         return
@@ -413,7 +421,7 @@ WRITE_UNKNOWN = {"5": False, "b": False, "u": False, "W": False, "d": False, "w"
 
 
 @pytest.mark.parametrize("fault", READ_FAULTS)
-def test_a_sweep_survives_every_fault_of_a_read(connection: Connection, fault: str) -> None:
+def test_a_scan_survives_every_fault_of_a_read(connection: Connection, fault: str) -> None:
     connection.renew(300 if connection.version == "v3" else 12, 2, fault_retry_after=0, fault_reset_ms=20, slow_ms=50)
     expected = [plain(image) for image in connection.images()]
     connection.sandbox.faults(f".{fault}.{fault}{fault}..{fault}")
@@ -447,7 +455,10 @@ def test_other_writes_are_repeated(connection: Connection, fault: str) -> None:
     connection.store.update(product_id, first["id"], {"description": "again"})
     connection.sandbox.faults(fault * 2, match="^(PUT|POST) /stores")
     connection.store.replace(
-        product_id, second["id"], sources(connection)["file" if connection.version == "v3" else "url"], {}
+        product_id,
+        second["id"],
+        sources(connection)["file" if connection.store.capabilities.accepts_image_bytes else "url"],
+        {},
     )
     connection.sandbox.faults(fault * 2, match="^DELETE")
     connection.store.delete(product_id, third["id"])
@@ -493,7 +504,7 @@ def test_a_wrong_token_and_a_missing_scope(connection: Connection) -> None:
         reader.delete(connection.images()[0]["product_id"], connection.images()[0]["id"])
 
 
-def test_closing_wakes_a_sweep_that_waits_for_the_quota(connection: Connection) -> None:
+def test_closing_wakes_a_scan_that_waits_for_the_quota(connection: Connection) -> None:
     connection.renew(600, 1, quota=3, window_ms=300_000)
     errors: list[BaseException] = []
 
