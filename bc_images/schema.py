@@ -10,7 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SCHEMAS_DIR", "load", "writable_fields"]
+__all__ = ["PRIMARY_KEY", "SCHEMAS_DIR", "STREAMS", "load", "writable_fields"]
+
+STREAMS = ("product_images", "products")
+PRIMARY_KEY = ("store_hash", "id")  # many stores may share one table
 
 
 def _schemas_dir() -> Path:

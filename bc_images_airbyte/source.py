@@ -51,7 +51,7 @@ class SourceBCImages(TapBCImages):
         """
         writer = self.message_writer
         writer.is_complete = lambda stream: (
-            stream != ProductImagesStream.name or not (self.failed_files or self.invalid)
+            stream != ProductImagesStream.name or not (self.session.failed_files or self.session.invalid_images)
         )
         try:
             self.sync_all()
@@ -62,7 +62,7 @@ class SourceBCImages(TapBCImages):
             writer.end()
         finally:
             self.close()
-        self.check_complete()
+        self.session.require_complete()
 
 
 def streams(settings: Mapping[str, Any]) -> list[AirbyteStream]:
@@ -168,7 +168,7 @@ def check(config: Path) -> None:
         source = SourceBCImages(config=read_json(config, "--config"))
         if source.settings.file_store:
             open_files(source.settings.file_store, writable=True).close()
-        return source.store
+        return source.session.store
 
     answer_check(connect)
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from airbyte_protocol_dataclasses.models import AirbyteStreamStatus
 
-from bc_images.singer.writer import BufferedWriter, Envelope
+from bc_images.singer.writer import BufferedWriter, RecordTemplate
 from bc_images_airbyte import messages
 
 __all__ = ["AirbyteWriter"]
@@ -33,7 +33,7 @@ class AirbyteWriter(BufferedWriter):
         self._has_state = False  # whether the stream has been given a STATE
         self._bookmarks: dict[str, Any] = {}  # of all streams, as the tap has last told them
 
-    def write_record(self, envelope: Envelope, record: dict[str, Any]) -> None:  # noqa: ARG002 - that is Singer's
+    def write_record(self, template: RecordTemplate, record: dict[str, Any]) -> None:  # noqa: ARG002 - that is Singer's
         """Write a record that no stream map changes."""
         self._write(orjson.dumps(record))
 

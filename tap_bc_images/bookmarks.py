@@ -1,4 +1,4 @@
-"""What the state remembers of a stream: where an interrupted full sweep goes on, and since when images have changed.
+"""What the state keeps of a stream: how far an interrupted full sync came, or the bookmark of an incremental one.
 
 Both are of constant size, whatever the size of the store.
 """
@@ -13,12 +13,12 @@ from typing import Any, Self
 from bc_images.bigcommerce import Product
 from bc_images.bigcommerce.mapping import truncated_repr
 from bc_images.errors import SettingsError
-from tap_bc_images.settings import Options, utc
+from tap_bc_images.settings import TapSettings, to_utc
 
-__all__ = ["REPLICATION_KEY", "Changes", "FullTableProgress"]
+__all__ = ["REPLICATION_KEY", "Bookmark", "FullTableProgress"]
 
 REPLICATION_KEY = "date_modified"
-_SWEEP = "sweep"  # the state's key for a full sweep that is not complete
+_FULL_TABLE = "full_table"  # the state's key for a full sync that is not complete
 _STORE = "store_hash"
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FullTableProgress:
-    """A full sweep of one shard of one store: all its records carry one version, however often it is interrupted.
+    """A full sync of one shard of one store: all its records carry one version, however often it is interrupted.
 
     `last_product_id` is the last product whose records are all written; 0 before the first.
     """
@@ -38,40 +38,40 @@ class FullTableProgress:
     last_product_id: int = 0
 
     @classmethod
-    def begin(cls, state: dict[str, Any], store_hash: str, options: Options, version: int) -> Self:
-        """Return the sweep that `state` remembers, if it is of this store and shard, or a new one of that `version`.
+    def begin(cls, state: dict[str, Any], store_hash: str, options: TapSettings, version: int) -> Self:
+        """Resume the full sync in `state`, if it is of this store and shard, or start one with this `version`.
 
-        One that cannot be gone on with is taken out of `state`, with a warning: to call it damaged would end every
-        scheduled run from an update on, or from a copied state.
+        One that cannot be resumed is taken out of `state`, with a warning: an error would end every scheduled run from
+        an update on, or from a copied state.
 
         Raises:
-            SettingsError: the state is damaged.
+            SettingsError: the state is not valid.
         """
         new = cls(store_hash, options.product_id_min, options.product_id_max, version)
-        found = state.get(_SWEEP)
-        if found is None:
+        content = state.get(_FULL_TABLE)
+        if content is None:
             return new
-        if not isinstance(found, dict):
-            raise _damaged(f"sweep is {truncated_repr(found)}")
-        if found.keys() != {field.name for field in fields(cls)}:
-            logger.warning("The state tells of an interrupted sweep of another version: this one begins afresh.")
-            cls.forget(state)
+        if not isinstance(content, dict):
+            raise _invalid(f"{_FULL_TABLE} is {truncated_repr(content)}")
+        if content.keys() != {field.name for field in fields(cls)}:
+            logger.warning("The interrupted full sync in the state is of another tap version: this one begins afresh.")
+            cls.clear(state)
             return new
-        stored = cls(**found)
+        stored = cls(**content)
         if type(stored.version) is not int or type(stored.last_product_id) is not int:
-            raise _damaged(f"sweep is {truncated_repr(found)}")
-        if why := stored._differs(new):
-            logger.warning("The interrupted sweep in the state is ignored: %s. This one begins afresh.", why)
-            cls.forget(state)
+            raise _invalid(f"{_FULL_TABLE} is {truncated_repr(content)}")
+        if reason := stored._differs(new):
+            logger.warning("The interrupted full sync in the state is ignored: %s. This one begins afresh.", reason)
+            cls.clear(state)
             return new
         return stored
 
     def _differs(self, new: Self) -> str:
-        """Say why the sweep `new` cannot go on where this one, of a state, was interrupted; empty: it can."""
-        if why := _other_scope(asdict(self), asdict(new)):
-            return why
+        """Return why `new` cannot resume this one, which is from a state; empty: it can."""
+        if reason := _other_scope(asdict(self), asdict(new)):
+            return reason
         if not 0 < self.version <= new.version:  # versions are times; a later one would outlive those that follow
-            return f"its version {self.version} is no time before now"
+            return f"its version {self.version} is not a time before now"
         if self.last_product_id < 1:
             return f"its last_product_id is {self.last_product_id}"
         return ""
@@ -81,82 +81,84 @@ class FullTableProgress:
         """The lowest product id that is still to be read."""
         return max(self.product_id_min or 1, self.last_product_id + 1)
 
-    def remember(self, state: dict[str, Any], last_product_id: int) -> None:
+    def save(self, state: dict[str, Any], last_product_id: int) -> None:
         """Note in `state` that the records of all products up to `last_product_id` are written."""
-        state[_SWEEP] = asdict(replace(self, last_product_id=last_product_id))
+        state[_FULL_TABLE] = asdict(replace(self, last_product_id=last_product_id))
 
     @staticmethod
-    def forget(state: dict[str, Any]) -> None:
-        """Note that no sweep is under way."""
-        state.pop(_SWEEP, None)
+    def clear(state: dict[str, Any]) -> None:
+        """Note that no full sync is incomplete."""
+        state.pop(_FULL_TABLE, None)
 
 
-class Changes:
-    """Tells changed products from others, and how far the bookmark may go after a complete sweep.
+class Bookmark:
+    """Decides which products an incremental sync includes, and how far its bookmark advances.
+
+    `since` is the time from which a product counts as changed; empty: every product does.
 
     All images of a product are emitted where one of them has changed: a store that moves the thumbnail or the order
     of an image changes its siblings, and leaves their dates alone. A change of the product itself counts too, since
     its SKU is in each record. What was deleted cannot be seen here.
 
-    A bookmark speaks for the store and the shard that it was made by; any other begins without one. Times are RFC 3339
+    A bookmark counts for the store and the shard that it was made by; any other begins without one. Times are RFC 3339
     in UTC with ``+00:00``, and compare as text.
     """
 
-    def __init__(self, state: dict[str, Any], store_hash: str, options: Options) -> None:
+    def __init__(self, state: dict[str, Any], store_hash: str, options: TapSettings) -> None:
         self._scope = {
             _STORE: store_hash,
             "product_id_min": options.product_id_min,
             "product_id_max": options.product_id_max,
         }
         self._start = options.start_date or ""
-        self._known = self._read(state) or ""
+        self._value = self._read(state) or ""
         self._latest = ""
 
     def _read(self, state: dict[str, Any]) -> str | None:
-        """Return the bookmark of `state`, if it speaks for this store and shard; another is taken out of `state`.
+        """Return the bookmark of `state`, if it is of this store and shard; another is taken out of `state`.
 
         Raises:
-            SettingsError: the state is damaged.
+            SettingsError: the state is not valid.
         """
-        if not state.keys() - {_SWEEP}:
+        if not state.keys() - {_FULL_TABLE}:
             return None
         value, key = state.get("replication_key_value"), state.get("replication_key", REPLICATION_KEY)
         if value is None:
-            why = f"it has no replication_key_value, only {', '.join(sorted(state.keys() - {_SWEEP}))}"
+            reason = f"it has no replication_key_value, only {', '.join(sorted(state.keys() - {_FULL_TABLE}))}"
         elif key != REPLICATION_KEY:
-            why = f"it goes by {truncated_repr(key)}, not by {REPLICATION_KEY}"
+            reason = f"it goes by {truncated_repr(key)}, not by {REPLICATION_KEY}"
         else:
-            value = utc(value, "The state's replication_key_value")
-            why = _other_scope({_STORE: self._scope[_STORE], **state}, self._scope)
-        if why:
-            logger.warning("The bookmark in the state is ignored: %s. %s", why, self._without_it)
-            self._forget(state)
+            value = to_utc(value, "The state's replication_key_value")
+            reason = _other_scope({_STORE: self._scope[_STORE], **state}, self._scope)
+        if reason:
+            logger.warning("The bookmark in the state is ignored: %s. %s", reason, self._consequence)
+            self._clear(state)
             return None
         return str(value)
 
     @property
     def since(self) -> str:
         """Products without a change from this time on are not emitted; empty: all are."""
-        return max(self._known, self._start)
+        return max(self._value, self._start)
 
     @property
-    def _without_it(self) -> str:
+    def _consequence(self) -> str:
         return (
             f"Images count as changed from start_date on, {self._start}." if self._start else "All images are emitted."
         )
 
-    def hold_against(self, now: str) -> None:
+    def check_not_future(self, now: str) -> None:
         """Ignore, with a warning, a bookmark that lies in the future by the store's own clock: it would hide all."""
-        if self._known > now:
-            known, self._known = self._known, ""
-            why = f"{known} lies in the future, by the store's clock, which says {now}"
-            logger.warning("The bookmark in the state is ignored: %s. %s", why, self._without_it)
+        if self._value > now:
+            value, self._value = self._value, ""
+            reason = f"{value} lies in the future, by the store's clock, which says {now}"
+            logger.warning("The bookmark in the state is ignored: %s. %s", reason, self._consequence)
         if self._start > now:
             logger.warning(
                 "start_date lies in the future, by the store's clock, which says %s: nothing is emitted.", now
             )
 
-    def include(self, product: Product) -> bool:
+    def includes(self, product: Product) -> bool:
         """Whether the images of a product are to be emitted. Those on the bookmark come again.
 
         An image without a date may have changed, a product without one says nothing.
@@ -168,33 +170,33 @@ class Changes:
         self._latest = max(self._latest, latest)
         return True
 
-    def remember(self, state: dict[str, Any], ceiling: str) -> None:
-        """Set the bookmark after a complete sweep: the latest change it emitted, but never beyond `ceiling`.
+    def advance(self, state: dict[str, Any], ceiling: str) -> None:
+        """Set the bookmark after a complete sync: the latest change it emitted, but never beyond `ceiling`.
 
-        `ceiling` is a time before the sweep began: what changed since may have been passed by already.
+        `ceiling` is a time before the scan began: what changed since may have been passed by already.
         """
-        bookmark = max(self._known, min(self._latest, ceiling))
-        self._forget(state)
+        bookmark = max(self._value, min(self._latest, ceiling))
+        self._clear(state)
         if bookmark:
             state["replication_key"] = REPLICATION_KEY
             state["replication_key_value"] = bookmark
             state.update(self._scope)
 
     @staticmethod
-    def _forget(state: dict[str, Any]) -> None:
-        for name in state.keys() - {_SWEEP}:
+    def _clear(state: dict[str, Any]) -> None:
+        for name in state.keys() - {_FULL_TABLE}:
             del state[name]
 
 
-def _other_scope(found: Mapping[str, Any], own: Mapping[str, Any]) -> str:
-    """Say in what `found` is of another store or shard than `own`; empty: in nothing."""
-    if found.get(_STORE) != own[_STORE]:
-        return f"it is of the store {truncated_repr(found.get(_STORE))}, not of {own[_STORE]!r}"
+def _other_scope(stored: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """Return how the store or shard of `stored` differs from `own`; empty: not at all."""
+    if stored.get(_STORE) != own[_STORE]:
+        return f"it is of the store {truncated_repr(stored.get(_STORE))}, not of {own[_STORE]!r}"
     for name in ("product_id_min", "product_id_max"):
-        if found.get(name) != own[name]:
-            return f"it is of another shard: its {name} is {truncated_repr(found.get(name))}, not {own[name]}"
+        if stored.get(name) != own[name]:
+            return f"it is of another shard: its {name} is {truncated_repr(stored.get(name))}, not {own[name]}"
     return ""
 
 
-def _damaged(what: str) -> SettingsError:
-    return SettingsError(f"The state is damaged: {what}. Give the state of an earlier run, or none.")
+def _invalid(reason: str) -> SettingsError:
+    return SettingsError(f"The state is not valid: {reason}. Give the state of an earlier run, or none.")

@@ -1,4 +1,4 @@
-"""Holding a sweep against what the store itself counts, so that a sweep that saw too little cannot pass in silence."""
+"""Compares a full scan with the store's own count, so that a scan that missed images is reported."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ __all__ = ["CountCheck", "Discrepancy"]
 
 
 class Discrepancy(NamedTuple):
-    """What is wrong with a sweep, and whether it saw less than was there at any time that was counted."""
+    """How a scan differs from the store's counts, and whether it saw fewer than both of them."""
 
-    words: str
+    text: str
     too_few: bool
 
 
 class CountCheck:
-    """Asks the store how much there is before a sweep, and where the sweep saw something else, once more after it.
+    """Asks the store for its count before a scan, and again after it where the scan saw another number.
 
     Counts images; products where the store cannot count images (V2 is gone).
     """
@@ -28,23 +28,21 @@ class CountCheck:
         self.images = store.count_images()
         self._products = store.count_products() if self.images is None else None
 
-    def objection(self, images: int, products: int) -> Discrepancy | None:
-        """Return what is wrong with a complete sweep that saw so many, or None.
+    def discrepancy(self, images: int, products: int) -> Discrepancy | None:
+        """Compare what a complete scan saw with the counts; None if they agree.
 
-        A number between the counts before and after the sweep is explained by changes meanwhile; where the store does
+        A number between the counts before and after the scan is explained by changes meanwhile; where the store does
         not count a second time, nothing is.
         """
-        what, seen, before = "image", images, self.images
+        unit, seen, before = "image", images, self.images
         if before is None:
-            what, seen, before = "product", products, self._products
+            unit, seen, before = "product", products, self._products
         if before is None or seen == before:
             return None
-        after = self._store.count_images() if what == "image" else self._store.count_products()
+        after = self._store.count_images() if unit == "image" else self._store.count_products()
         counts = [before] if after is None else [before, after]
         if min(counts) <= seen <= max(counts):
             return None
         afterwards = "does not say now" if after is None else f"counts {after:,} now"
-        words = (
-            f"The store counted {counted(before, what)} before the sweep and {afterwards}, but the sweep saw {seen:,}."
-        )
-        return Discrepancy(words, seen < min(counts))
+        text = f"The store counted {counted(before, unit)} before the scan and {afterwards}, but the scan saw {seen:,}."
+        return Discrepancy(text, seen < min(counts))

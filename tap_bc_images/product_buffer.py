@@ -1,4 +1,4 @@
-"""The products that a sweep for another stream has just seen, on disk, so that they need no second sweep."""
+"""The products that the scan for the images has read, on disk, so that the stream ``products`` needs no second scan."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from bc_images.bigcommerce.mapping import truncated_repr
 from bc_images.errors import SettingsError
 from bc_images.sample import Sample
 
-__all__ = ["PROPERTIES", "Options", "utc"]
+__all__ = ["PROPERTIES", "TapSettings", "to_utc"]
 
 PROPERTIES: dict[str, dict[str, Any]] = {
     "start_date": {
@@ -38,7 +38,7 @@ PROPERTIES: dict[str, dict[str, Any]] = {
         "type": "boolean",
         "default": True,
         "title": "Activate version",
-        "description": "Send ACTIVATE_VERSION after a complete FULL_TABLE sweep, so that the loader drops what the "
+        "description": "Send ACTIVATE_VERSION after a complete FULL_TABLE sync, so that the loader drops what the "
         "store no longer has. Switch it off where several stores load into one table.",
     },
     "recheck_files": {
@@ -51,7 +51,7 @@ PROPERTIES: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class TapSettings:
     """The tap's own settings, checked. `start_date` is RFC 3339 in UTC."""
 
     start_date: str | None = None
@@ -65,18 +65,18 @@ class Options:
         """Take the tap's settings out of its configuration, already valid by its JSON Schema.
 
         Raises:
-            SettingsError: a date or a percentage that is none, or a shard that holds nothing.
+            SettingsError: a date or a percentage is not valid, or a shard contains no product id.
         """
         values = {name: config[name] for name in PROPERTIES if config.get(name) is not None}
         if "start_date" in values:
-            values["start_date"] = utc(values["start_date"], "start_date")
+            values["start_date"] = to_utc(values["start_date"], "start_date")
         if "recheck_files" in values:
             _share("recheck_files", values["recheck_files"])
         options = cls(**values)
         if options.product_id_max is not None and options.product_id_max < options.first:
             raise SettingsError(
                 f"product_id_max ({options.product_id_max}) is below product_id_min ({options.first}): "
-                "such a shard holds no product."
+                "such a shard contains no product."
             )
         return options
 
@@ -89,6 +89,11 @@ class Options:
     def recheck_share(self) -> float:
         """The share (0 to 1) of what is saved already that is compared with the store."""
         return _share("recheck_files", self.recheck_files)
+
+    @property
+    def sends_activate_version(self) -> bool:
+        """Whether a complete full sync says which rows there are: not where it is one shard of several."""
+        return self.activate_version and not self.is_shard
 
     @property
     def is_shard(self) -> bool:
@@ -109,17 +114,19 @@ def _share(name: str, text: str) -> float:
     return share
 
 
-def utc(text: object, what: str) -> str:
+def to_utc(text: object, name: str) -> str:
     """Return a date or time in UTC, ending in ``+00:00``, so that such times compare as text.
 
     Raises:
-        SettingsError: it is no date; `what` says where it stood.
+        SettingsError: it is not a date; `name` is the field it comes from.
     """
-    wrong = SettingsError(f"{what} is {truncated_repr(text)}, no date: give one such as 2025-01-31T00:00:00Z.")
+    invalid = SettingsError(
+        f"{name} is {truncated_repr(text)}, which is not a date: give one such as 2025-01-31T00:00:00Z."
+    )
     if not isinstance(text, str):
-        raise wrong
+        raise invalid
     try:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
     except (ValueError, OverflowError) as error:  # in UTC it may lie before the year 1 or after 9999
-        raise wrong from error
+        raise invalid from error

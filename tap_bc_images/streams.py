@@ -12,9 +12,10 @@ from bc_images.bigcommerce import Product
 from bc_images.bigcommerce.mapping import Record
 from bc_images.progress import Sample
 from bc_images.schema import writable_fields
-from tap_bc_images.bookmarks import REPLICATION_KEY, Changes, FullTableProgress
+from tap_bc_images.bookmarks import REPLICATION_KEY, Bookmark, FullTableProgress
+from tap_bc_images.catalog_stream import CatalogStream
+from tap_bc_images.checkpoints import SyncProgress
 from tap_bc_images.product_buffer import ProductBuffer, product_record
-from tap_bc_images.sync import CatalogStream, Run
 
 if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ProductImagesStream", "ProductsStream"]
 
-_NAMED = 20  # how many images that cannot be records are named
-_CLOCK_MARGIN = timedelta(minutes=5)  # how far the store's clocks may be apart from each other
+_MAX_NAMED = 20  # images that were left out
+_CLOCK_MARGIN = timedelta(minutes=5)  # how far the clocks of the store's servers may differ
 
 
 class ProductImagesStream(CatalogStream):
@@ -36,54 +37,55 @@ class ProductImagesStream(CatalogStream):
     _downloader: Downloader | None = None
 
     def _products(self) -> Iterator[tuple[int, list[Record]]]:
-        run, tap = self._run, self._tap
-        roster = ProductBuffer() if self._feeds_products() else None
-        for product in tap.store.scan(run.first, tap.options.product_id_max):
+        progress, session = self._progress, self.session
+        buffer = ProductBuffer() if self._feeds_products() else None
+        for product in session.store.scan(progress.first_product_id, session.options.product_id_max):
             images = product.images
-            run.images += len(images)
+            progress.images += len(images)
             if product.invalid:
                 self._leave_out(product)
-            if roster:
-                roster.add(product_record(product, tap.settings.store_hash))
-            yield product.id, images if run.changes is None or self._is_changed(product, run.changes) else []
-        tap.roster = roster
+            if buffer:
+                buffer.add(product_record(product, session.settings.store_hash))
+            bookmark = progress.bookmark
+            yield product.id, images if bookmark is None or self._is_changed(product, bookmark) else []
+        session.product_buffer = buffer
 
     def _leave_out(self, product: Product) -> None:
-        """Name the images that cannot be records; no state goes beyond their product."""
-        run, tap = self._run, self._tap
-        run.images += len(product.invalid)
-        run.incomplete_from = run.incomplete_from or product.id
+        """Name the images that do not fit the schema; no state goes beyond their product."""
+        progress, session = self._progress, self.session
+        progress.images += len(product.invalid)
+        progress.incomplete_from = progress.incomplete_from or product.id
         for image in product.invalid:
-            tap.invalid += 1
-            tap.first_invalid = tap.first_invalid or image
-            if tap.invalid <= _NAMED:
+            session.invalid_images += 1
+            session.first_invalid = session.first_invalid or image
+            if session.invalid_images <= _MAX_NAMED:
                 self.logger.error("Left out, since it cannot be a record: %s.", image.text)
 
-    def _is_changed(self, product: Product, changes: Changes) -> bool:
-        if not self._run.began:
-            now = datetime.fromtimestamp(self._tap.client.clock.now(), UTC)
-            changes.hold_against(now.isoformat(timespec="seconds"))
-            self._run.began = (now - _CLOCK_MARGIN).isoformat(timespec="seconds")
-        return changes.include(product)
+    def _is_changed(self, product: Product, bookmark: Bookmark) -> bool:
+        if not self._progress.started_at:
+            now = datetime.fromtimestamp(self.session.client.clock.now(), UTC)
+            bookmark.check_not_future(now.isoformat(timespec="seconds"))
+            self._progress.started_at = (now - _CLOCK_MARGIN).isoformat(timespec="seconds")
+        return bookmark.includes(product)
 
     def _feeds_products(self) -> bool:
-        """Whether this sweep sees all that the stream ``products`` needs, so that it need not sweep again."""
-        starts_afresh = self._run.first == self._tap.options.first
-        return starts_afresh and self.ABORT_AT_RECORD_COUNT is None and self._tap.streams[ProductsStream.name].selected
+        """Whether this scan reads all that the stream ``products`` needs, so that it need not scan again."""
+        starts_afresh = self._progress.first_product_id == self.session.options.first
+        return starts_afresh and self.ABORT_AT_RECORD_COUNT is None and self.tap.streams[ProductsStream.name].selected
 
     def get_records(self, context: Context | None) -> Generator[Record]:
-        """Yield the records of one sweep, each with its file."""
+        """Yield the records of one scan, each with its file."""
         self._warn_of_missing_columns()
-        if not self._tap.settings.file_store:
+        if not self.session.settings.file_store:
             yield from super().get_records(context)
             return
         from bc_images.files import Downloader
         from bc_images.singer.archive.rebuild import refs_or_rebuilt
 
-        settings, files = self._tap.settings, self._tap.files
-        recheck = self._tap.options.recheck_share
+        settings, files = self.session.settings, self.session.files
+        recheck = self.session.options.recheck_share
         read_refs = partial(refs_or_rebuilt, files, settings.store_hash, write=True)
-        # Made before the first request: it lists the file store while the sweep begins.
+        # Made before the first request: it lists the file store while the scan begins.
         with Downloader(settings, files, recheck=recheck, read_refs=read_refs) as self._downloader:
             try:
                 yield from super().get_records(context)
@@ -92,15 +94,15 @@ class ProductImagesStream(CatalogStream):
                     self.logger.warning("%s", line)
 
     def _warn_of_missing_columns(self) -> None:
-        """Say which columns that a restore needs are neither selected nor left in by a stream map."""
+        """Warn of columns that a restore needs and that the catalog or a stream map removes."""
         needed = [*self.schema["required"], *writable_fields(), "product_sku"]
-        needed += ["file_sha256", "file_source"] if self._tap.settings.file_store else ["zoom_url"]
+        needed += ["file_sha256", "file_source"] if self.session.settings.file_store else ["zoom_url"]
         declared = self.effective_schema["properties"]
-        mapped = [each.transformed_schema.get("properties", {}) for each in self.stream_maps]
+        mapped = [stream_map.transformed_schema.get("properties", {}) for stream_map in self.stream_maps]
         missing = [
             name
             for name in dict.fromkeys(needed)
-            if not (self.mask["properties", name] and name in declared and all(name in each for each in mapped))
+            if not (self.mask["properties", name] and name in declared and all(name in columns for columns in mapped))
         ]
         if missing:
             self.logger.warning(
@@ -110,7 +112,7 @@ class ProductImagesStream(CatalogStream):
                 ", ".join(missing),
             )
 
-    def _finished(self, records: Iterable[Record]) -> Iterable[Record]:
+    def _post_process(self, records: Iterable[Record]) -> Iterable[Record]:
         return records if self._downloader is None else self._with_files(records, self._downloader)
 
     def _with_files(self, records: Iterable[Record], downloader: Downloader) -> Iterator[Record]:
@@ -119,18 +121,18 @@ class ProductImagesStream(CatalogStream):
         try:
             yield from downloader.fill(records)
         finally:
-            self._run.without_file = downloader.failed
-            self._tap.failed_files += downloader.failed
+            self._progress.missing_files = downloader.failed
+            self.session.failed_files += downloader.failed
 
     def _sample(self) -> Sample:
         if self._downloader is None:
             return super()._sample()
         files = self._downloader
         return Sample(
-            self._run.images,
+            self._progress.images,
             files.downloaded,
             files.bytes,
-            quota_left=self._tap.client.budget.left,
+            quota_left=self.session.client.budget.left,
             known_files=max(0, files.files - files.downloaded),
         )
 
@@ -142,24 +144,24 @@ class ProductsStream(CatalogStream):
     selected_by_default = False
 
     @property
-    def _sweeps(self) -> bool:
-        return self._tap.roster is None
+    def _reads_store(self) -> bool:
+        return self.session.product_buffer is None
 
-    def _begin(self) -> Run:
-        roster = self._tap.roster
-        if roster is not None:  # it holds all products: an interrupted sweep of our own is of no use
-            FullTableProgress.forget(self.stream_state)
-        run = super()._begin()
-        run.too_few = roster is not None and roster.too_few
-        return run
+    def _begin(self) -> SyncProgress:
+        buffer = self.session.product_buffer
+        if buffer is not None:  # it has all products: an interrupted full sync of this stream is of no use
+            FullTableProgress.clear(self.stream_state)
+        progress = super()._begin()
+        progress.too_few = buffer is not None and buffer.too_few
+        return progress
 
     def _products(self) -> Iterator[tuple[int, list[Record]]]:
-        run, tap = self._run, self._tap
-        if tap.roster is not None:
-            for record in tap.roster:
-                run.images += record["image_count"]
+        progress, session = self._progress, self.session
+        if session.product_buffer is not None:
+            for record in session.product_buffer:
+                progress.images += record["image_count"]
                 yield record["id"], [record]
             return
-        for product in tap.store.scan(run.first, tap.options.product_id_max):
-            run.images += len(product.images) + len(product.invalid)
-            yield product.id, [product_record(product, tap.settings.store_hash)]
+        for product in session.store.scan(progress.first_product_id, session.options.product_id_max):
+            progress.images += len(product.images) + len(product.invalid)
+            yield product.id, [product_record(product, session.settings.store_hash)]

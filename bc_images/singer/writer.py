@@ -15,37 +15,37 @@ from singer_sdk.singerlib.json import serialize_json
 from bc_images.cli.exit import OutputClosedError
 from bc_images.errors import FatalError
 
-__all__ = ["BufferedWriter", "Envelope"]
+__all__ = ["BufferedWriter", "RecordTemplate"]
 
 _BUFFER = 1 << 16  # bytes: what a pipe holds
 
 
-class Envelope:
-    """What stands around a record in its RECORD message: made once for many records, since it costs as much as one.
+class RecordTemplate:
+    """The constant parts of a RECORD message, before and after its record: serialised once for many records.
 
-    `after` holds the time of extraction; `stamp` renews it.
+    `after` holds the time of extraction; `refresh_time` renews it.
     """
 
-    __slots__ = ("_good_until", "_version", "after", "before")
+    __slots__ = ("_expires_at", "_version", "after", "before")
 
     def __init__(self, stream: str, version: int | None) -> None:
         self.before = b'{"type":"RECORD","stream":%b,"record":' % orjson.dumps(stream)
         self._version = "" if version is None else f',"version":{version}'
-        self._good_until = 0.0
-        self.stamp()
+        self._expires_at = 0.0
+        self.refresh_time()
 
-    def stamp(self) -> None:
-        """Let the records that follow be of now, to a tenth of a second."""
+    def refresh_time(self) -> None:
+        """Set the extraction time of the records that follow to now, to a tenth of a second."""
         now = time.monotonic()
-        if now >= self._good_until:
-            self._good_until = now + 0.1
+        if now >= self._expires_at:
+            self._expires_at = now + 0.1
             self.after = f'{self._version},"time_extracted":"{datetime.now(UTC).isoformat()}"}}\n'.encode()
 
 
 class BufferedWriter(GenericSingerWriter[bytes, Message]):
     """Writes records in blocks, and every other message at once with all that came before it.
 
-    A signal that arrives while a block is under way takes effect after it: see `leave`.
+    A signal that arrives while a block is under way takes effect after it: see `exit`.
     """
 
     def __init__(self) -> None:
@@ -69,16 +69,16 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
         if message.type is not SingerMessageType.RECORD or len(self._buffer) >= _BUFFER:
             self.flush()
 
-    def write_record(self, envelope: Envelope, record: dict[str, Any]) -> None:
-        """Write a RECORD message straight from its parts: the way of every record that no stream map changes."""
-        self._buffer += envelope.before
+    def write_record(self, template: RecordTemplate, record: dict[str, Any]) -> None:
+        """Write a RECORD message from its parts: for every record that no stream map changes."""
+        self._buffer += template.before
         self._buffer += orjson.dumps(record)
-        self._buffer += envelope.after
+        self._buffer += template.after
         if len(self._buffer) >= _BUFFER:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is buffered; nothing any more after an error or `leave`, for what came before it is lost.
+        """Write what is buffered; nothing any more after an error or `exit`, for what came before it is lost.
 
         Raises:
             OutputClosedError: the output was closed by its reader.
@@ -98,9 +98,9 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
         finally:
             self.writing = False
         if self._exit_code is not None:
-            self.leave(self._exit_code)
+            self.exit(self._exit_code)
 
-    def leave(self, code: int) -> None:
+    def exit(self, code: int) -> None:
         """End the program with this exit code: now, or after the block that is on its way out.
 
         Meant for a signal handler. What is buffered and not yet on its way is dropped: it may end within a line.

@@ -191,7 +191,7 @@ def test_an_answer_that_does_not_fit_is_for_us_to_look_at(source: Connector, sto
     assert [each["failure_type"] for each in said.errors()] == ["system_error"]
 
 
-def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_an_interrupted_full_sync_resumes_where_it_stopped(tmp_path: Path) -> None:
     with SandboxServer(products=900, images=1) as store:
         source = Connector("source-bc-images", store, tmp_path, concurrency=1)
         catalog = configured(catalog_of(source))

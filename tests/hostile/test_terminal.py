@@ -163,7 +163,7 @@ def test_the_command_line(arguments: list[str]) -> None:
 @pytest.mark.parametrize("part", ["catalog", "state", "config", "setting"])
 def test_files_of_the_command_line(sandbox: SandboxServer, tmp_path: Path, part: str) -> None:
     catalog = {"streams": [{"tap_stream_id": HOSTILE, "stream": HOSTILE, "schema": {}, "metadata": []}]}
-    state = {"bookmarks": {HOSTILE: {}, "product_images": {"sweep": HOSTILE, "replication_key_value": HOSTILE}}}
+    state = {"bookmarks": {HOSTILE: {}, "product_images": {"full_table": HOSTILE, "replication_key_value": HOSTILE}}}
     settings: dict[str, Any] = {HOSTILE: 1} if part == "config" else {}
     if part == "setting":
         settings = {"api_version": HOSTILE}

@@ -14,7 +14,7 @@ from singer_sdk.singerlib import ActivateVersionMessage, RecordMessage, SchemaMe
 
 from bc_images.cli.exit import OutputClosedError
 from bc_images.errors import FatalError
-from bc_images.singer.writer import BufferedWriter, Envelope
+from bc_images.singer.writer import BufferedWriter, RecordTemplate
 
 
 class Pipe(io.RawIOBase):
@@ -53,13 +53,13 @@ RECORD = {"id": 1, "description": 'Größe 日本 🧦 \u2028 "x"\n', "none": No
 
 def fill(writer: BufferedWriter, number: int = 1) -> None:
     for _ in range(number):
-        writer.write_record(Envelope("s", 7), RECORD)
+        writer.write_record(RecordTemplate("s", 7), RECORD)
 
 
 def test_a_plain_record_is_what_the_sdk_would_write(pipe: Pipe) -> None:
     writer = BufferedWriter()
     for version in (7, None):
-        writer.write_record(Envelope("s", version), RECORD)
+        writer.write_record(RecordTemplate("s", version), RECORD)
         writer.write_message(
             RecordMessage(stream="s", record=RECORD, version=version, time_extracted=datetime.now(UTC))
         )
@@ -130,7 +130,7 @@ class TestLeave:
         writer = BufferedWriter()
         fill(writer)
         with pytest.raises(SystemExit) as left:
-            writer.leave(143)
+            writer.exit(143)
         assert left.value.code == 143
         writer.write_message(StateMessage(value={"a": 1}))  # by whoever cleans up
         assert pipe.taken == b""
@@ -143,7 +143,7 @@ class TestLeave:
         def signal_arrives() -> None:
             if not asked:
                 asked.append(writer.writing)
-                writer.leave(130)
+                writer.exit(130)
 
         pipe.during = signal_arrives
         with pytest.raises(SystemExit) as left:

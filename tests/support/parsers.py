@@ -48,10 +48,9 @@ from bc_images.singer.reader import SingerFile
 from bc_images_airbyte.destination import configured_streams
 from bc_images_airbyte.reader import AirbyteSource, Stream
 from bc_images_airbyte.source import singer_catalog, singer_state
-from tap_bc_images.bookmarks import Changes, FullTableProgress
-from tap_bc_images.catalog import read_catalog
-from tap_bc_images.inputs import check_state, read_state
-from tap_bc_images.settings import Options as TapOptions
+from tap_bc_images.bookmarks import Bookmark, FullTableProgress
+from tap_bc_images.catalog import check_state, read_catalog, read_state
+from tap_bc_images.settings import TapSettings
 from tap_bc_images.tap import TapBCImages
 from target_bc_images.report import Report
 from target_bc_images.settings import TargetSettings
@@ -374,7 +373,7 @@ def _settings_of(content: dict[str, Any], plugin: type[TapBCImages | TargetBCIma
     with mock.patch.object(redaction, "_secrets", set()):
         checked = config.checked(content, plugin.config_jsonschema)
         Settings.from_config(checked)
-        (TapOptions if plugin is TapBCImages else TargetSettings).from_config(checked)
+        (TapSettings if plugin is TapBCImages else TargetSettings).from_config(checked)
 
 
 def _config_file(data: bytes) -> None:
@@ -396,16 +395,16 @@ def _text(data: bytes) -> str:
 
 def _state(data: bytes) -> None:
     bookmarks = check_state(read_state(_text(data))).get("bookmarks", {})
-    options = TapOptions.from_config({"product_id_min": 5})
+    options = TapSettings.from_config({"product_id_min": 5})
     for bookmark in bookmarks.values():
-        sweep = FullTableProgress.begin(bookmark, "sandbox", options, 1_700_000_000_000)
-        assert sweep.first > 0
-        changes = Changes(bookmark, "sandbox", options)
-        changes.hold_against("2025-01-01T00:00:00+00:00")
-        changes.remember(bookmark, "2025-01-01T00:00:00+00:00")
+        full_table = FullTableProgress.begin(bookmark, "sandbox", options, 1_700_000_000_000)
+        assert full_table.first > 0
+        changes = Bookmark(bookmark, "sandbox", options)
+        changes.check_not_future("2025-01-01T00:00:00+00:00")
+        changes.advance(bookmark, "2025-01-01T00:00:00+00:00")
 
 
-_SWEEP = {
+_FULL_TABLE = {
     "store_hash": "sandbox",
     "product_id_min": 5,
     "product_id_max": None,
@@ -419,7 +418,7 @@ _BOOKMARK = {
     "product_id_min": 5,
     "product_id_max": None,
 }
-_STATE = {"bookmarks": {"product_images": {"sweep": _SWEEP, **_BOOKMARK}, "products": _BOOKMARK}}
+_STATE = {"bookmarks": {"product_images": {"full_table": _FULL_TABLE, **_BOOKMARK}, "products": _BOOKMARK}}
 _CATALOG = {
     "streams": [
         {

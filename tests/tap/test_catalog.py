@@ -14,7 +14,7 @@ from singer_sdk.singerlib import Catalog
 from bc_images.errors import SettingsError
 from bc_images.schema import load
 from bigcommerce_sandbox import SandboxServer
-from tap_bc_images.sync import CatalogStream
+from tap_bc_images.catalog_stream import CatalogStream
 from tap_bc_images.tap import TapBCImages
 from tests.support.commands import CommandResult
 from tests.support.tap import catalog_of, settings, stored, sync
@@ -153,13 +153,13 @@ class TestNames:
         output = self.renamed(sandbox, flattening_enabled=True, flattening_max_depth=2)
         assert output.ids("pictures") == stored(sandbox)
 
-    def test_a_resumed_sweep(self, sandbox: SandboxServer) -> None:
+    def test_a_resumed_full_sync(self, sandbox: SandboxServer) -> None:
         config = settings(sandbox.url)
         catalog = catalog_of(config, "product_images")
         entry_of(catalog)["stream"] = "pictures"
         own = {"store_hash": "sandbox", "product_id_min": None, "product_id_max": None}
         first = sandbox.dump(files=False)["products"][0]["id"]
-        state = {"bookmarks": {"product_images": {"sweep": {**own, "version": 7, "last_product_id": first}}}}
+        state = {"bookmarks": {"product_images": {"full_table": {**own, "version": 7, "last_product_id": first}}}}
         output = sync(config, catalog=catalog, state=state)
         assert output.versions("pictures") == {7}
         assert output.ids("pictures") == stored(sandbox)[2:]
@@ -237,7 +237,7 @@ class TestLegalCatalogs:
 
     def test_a_key_that_is_no_field(self, sandbox: SandboxServer, catalog: dict[str, Any]) -> None:
         entry_of(catalog)["key_properties"] = ["store_hash", "uuid"]
-        with pytest.raises(SettingsError, match="The catalog's key of product_images is no field of it: uuid"):
+        with pytest.raises(SettingsError, match="The catalog's key of product_images is not in its schema: uuid"):
             self.synced(sandbox, catalog)
 
     def test_a_stream_that_does_not_exist(
@@ -287,7 +287,7 @@ class TestPlainWay:
     ) -> tuple[CommandResult, CommandResult]:
         quick = sync(config, catalog=catalog)
         with monkeypatch.context() as patched:
-            patched.setattr(CatalogStream, "_is_plain", lambda _: False)
+            patched.setattr(CatalogStream, "_has_no_maps", lambda _: False)
             slow = sync(config, catalog=catalog)
         return quick, slow
 
@@ -317,7 +317,7 @@ class TestPlainWay:
             tap = TapBCImages(config=settings(sandbox.url, **more))
             stream = tap.streams["product_images"]
             assert isinstance(stream, CatalogStream)
-            return stream._is_plain()
+            return stream._has_no_maps()
 
         assert plain()
         assert not plain(stream_maps={"product_images": {"description": "'x'"}})

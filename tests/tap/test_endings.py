@@ -78,7 +78,7 @@ class TestTheStore:
         check(ended, 3, said)
         assert len(ended.records()) >= 250
         assert not ended.of("ACTIVATE_VERSION")
-        assert "sweep" in ended.states[-1]["bookmarks"]["product_images"]
+        assert "full_table" in ended.states[-1]["bookmarks"]["product_images"]
 
     @pytest.mark.parametrize("wrong", [{"sort_order": "first"}, {"id": None}])
     def test_a_field_of_a_wrong_type(self, tmp_path: Path, wrong: dict[str, Any]) -> None:
@@ -188,7 +188,7 @@ class TestWorking:
         check(ended, 0)
         assert len(ended.records()) == len(ended.records("products")) == 1
         assert not ended.of("ACTIVATE_VERSION")
-        assert "sweep" not in json.dumps(ended.states)
+        assert "full_table" not in json.dumps(ended.states)
         for stream in ("product_images", "products"):
             (schema,) = ended.of("SCHEMA", stream)
             assert set(schema["schema"]["properties"]) == set(ended.records(stream)[0])
@@ -224,7 +224,7 @@ def piped_into_nobody(arguments: list[str], lines: int = 0) -> CommandResult:
 
 class TestState:
     def test_what_a_loader_printed_line_by_line(self, sandbox: SandboxServer, tmp_path: Path) -> None:
-        """An interrupted sweep goes on from the last line; an empty file is no state."""
+        """An interrupted full sync resumes from the last line; an empty file is no state."""
         sandbox.reset(products=600, images=1)
         sandbox.faults("..5", "GET .*/products$")
         config = settings(sandbox.url, concurrency=1)
@@ -235,7 +235,7 @@ class TestState:
         assert len(first.states) > 1
         rest = run("--state", str(printed), config=config, folder=tmp_path)
         check(rest, 0)
-        reached = first.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
+        reached = first.states[-1]["bookmarks"]["product_images"]["full_table"]["last_product_id"]
         assert 0 < len(rest.records()) < 600
         assert min(record["product_id"] for record in rest.records()) > reached
         printed.write_text("", encoding="utf-8")

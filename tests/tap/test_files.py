@@ -61,7 +61,7 @@ def test_what_is_saved_is_not_fetched_again(sandbox: SandboxServer, store: dict[
     assert downloads(sandbox) == 25
 
 
-def test_the_sweep_begins_while_the_file_store_is_listed(
+def test_the_scan_begins_while_the_file_store_is_listed(
     sandbox: SandboxServer, store: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A listing of millions takes minutes; only a look whether it can be listed at all comes before."""
@@ -118,7 +118,7 @@ def test_incremental_asks_again_for_a_picture_that_could_not_be_had(
 
 
 def test_a_picture_that_cannot_be_had(sandbox: SandboxServer, store: dict[str, Any], tmp_path: Path) -> None:
-    """Exit code 1; the sweep itself is complete, so the loader may drop what the store no longer has."""
+    """Exit code 1; the sync itself is complete, so the loader may drop what the store no longer has."""
     sandbox.faults("hh", ORIGINALS)
     ended = run(config=store, folder=tmp_path)
     check(ended, 1, "2 pictures could not be downloaded", "Run again")
@@ -147,7 +147,7 @@ def test_state_waits_for_the_files(sandbox: SandboxServer, store: dict[str, Any]
             assert message["record"]["file_sha256"]
             before.append(message["record"]["product_id"])
         elif message["type"] == "STATE" and message["value"]["bookmarks"]["product_images"]:
-            assert before[-1] == message["value"]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
+            assert before[-1] == message["value"]["bookmarks"]["product_images"]["full_table"]["last_product_id"]
     assert output.ids() == stored(sandbox)
 
 

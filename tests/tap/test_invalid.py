@@ -45,7 +45,7 @@ class TestImages:
         assert problem in error
         assert not warnings(caplog)  # it counts as seen
         with pytest.raises(PartialFailure, match="1 image of the store cannot be read as records") as failed:
-            tap.check_complete()
+            tap.session.require_complete()
         assert problem in str(failed.value)
 
     @pytest.mark.parametrize("kind", INFORMATION)
@@ -119,7 +119,7 @@ class TestState:
         assert {odd, stored(sandbox)[12]} <= set(third.ids())
         assert third.states[-1] != state
 
-    def test_an_interrupted_sweep_goes_on_before_it(self, sandbox: SandboxServer) -> None:
+    def test_an_interrupted_full_sync_resumes_before_it(self, sandbox: SandboxServer) -> None:
         sandbox.reset(products=600, images=1)
         products = [product["id"] for product in sandbox.dump(files=False)["products"]]
         odd = stored(sandbox)[300]
@@ -130,7 +130,7 @@ class TestState:
             sync(config)
         first = written_before(failed.value)
         assert len(first.records()) > 500
-        place = first.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
+        place = first.states[-1]["bookmarks"]["product_images"]["full_table"]["last_product_id"]
         assert place == products[299]
         sandbox.override("images", odd)
         second = sync(config, state=first.states[-1])

@@ -14,7 +14,7 @@ from PIL import Image
 from bc_images.errors import SettingsError
 from bc_images.files import open_files
 from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, SandboxServer
-from tap_bc_images.settings import Options
+from tap_bc_images.settings import TapSettings
 from tests.support.tap import catalog_of, run, settings, stored, sync
 
 DAV = {"webdav_username": DAV_USERNAME, "webdav_password": DAV_PASSWORD}
@@ -212,9 +212,9 @@ def test_what_a_cdn_alters_since_has_not_changed(
 @pytest.mark.parametrize("text", ["5", "x%", "101%", "-1%", "", "1e1%", "\u0665%"])
 def test_a_share_is_a_percentage(text: str) -> None:
     with pytest.raises(SettingsError, match=r"recheck_files is .*: give a percentage such as 5%"):
-        Options.from_config({"recheck_files": text})
+        TapSettings.from_config({"recheck_files": text})
 
 
 @pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("0%", 0), ("0.0%", 0), ("100%", 1), ("0.5%", 0.005)])
 def test_shares(text: str, share: float) -> None:
-    assert Options.from_config({"recheck_files": text}).recheck_share == pytest.approx(share)
+    assert TapSettings.from_config({"recheck_files": text}).recheck_share == pytest.approx(share)

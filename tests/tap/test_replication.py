@@ -12,7 +12,7 @@ import pytest
 
 from bc_images.errors import BcImagesError, SettingsError, StoreSuspended, StoreUnreachable
 from bigcommerce_sandbox import SandboxServer
-from tap_bc_images.inputs import check_state, read_state
+from tap_bc_images.catalog import check_state, read_state
 from tests.support.commands import CommandResult
 from tests.support.tap import catalog_of, end, peak_memory, settings, start, stored, sync, written_before
 
@@ -72,7 +72,7 @@ class TestFullTable:
         assert output.records()
         assert not output.of("ACTIVATE_VERSION")
 
-    def test_an_interrupted_sweep_goes_on(self, sandbox: SandboxServer, version: str) -> None:
+    def test_an_interrupted_full_sync_resumes(self, sandbox: SandboxServer, version: str) -> None:
         sandbox.reset(products=700, images=2)
         config = settings(sandbox.url, api_version=version, concurrency=1)
         sandbox.faults("..5", "GET .*/products$")
@@ -80,7 +80,7 @@ class TestFullTable:
             sync(config)
         first = written_before(failed.value)
         second = sync(config, state=first.states[-1])
-        reached = first.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
+        reached = first.states[-1]["bookmarks"]["product_images"]["full_table"]["last_product_id"]
         assert first.records()[-1]["product_id"] >= reached
         told = [record["id"] for record in first.records() if record["product_id"] <= reached]
         assert told + second.ids() == stored(sandbox)
@@ -100,24 +100,27 @@ class TestFullTable:
             if message["type"] == "RECORD":
                 before.append(message["record"]["product_id"])
             elif message["type"] == "STATE":
-                reached = message["value"]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
+                reached = message["value"]["bookmarks"]["product_images"]["full_table"]["last_product_id"]
                 assert max(before) == reached
                 assert before.count(reached) == 3
-        assert output.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"] == product_ids(sandbox)[559]
+        assert (
+            output.states[-1]["bookmarks"]["product_images"]["full_table"]["last_product_id"]
+            == product_ids(sandbox)[559]
+        )
 
     @pytest.mark.parametrize(
         "change", [{"store_hash": "other"}, {"product_id_min": 5}, {"product_id_max": 9_999}], ids=str
     )
     def test_another_shard_or_store_begins_afresh(self, sandbox: SandboxServer, change: dict[str, Any]) -> None:
         sandbox.reset(products=10, images=1)
-        sweep = {
+        full_table = {
             "store_hash": "sandbox",
             "product_id_min": None,
             "product_id_max": None,
             "version": 1,
             "last_product_id": product_ids(sandbox)[5],
         }
-        state = {"bookmarks": {"product_images": {"sweep": {**sweep, **change}}}}
+        state = {"bookmarks": {"product_images": {"full_table": {**full_table, **change}}}}
         output = sync(settings(sandbox.url), state=state)
         assert output.ids() == stored(sandbox)
         assert output.versions().isdisjoint({1})
@@ -156,7 +159,7 @@ class TestFullTable:
         whole = b"".join(lines).decode() + ended.out[: ended.out.rfind("\n") + 1]
         first = CommandResult(0, whole)
         sandbox.faults("")
-        acknowledged = first.states[-1]["bookmarks"]["product_images"]["sweep"]["last_product_id"]
+        acknowledged = first.states[-1]["bookmarks"]["product_images"]["full_table"]["last_product_id"]
         second = sync(config, state=first.states[-1])
         told = [record["id"] for record in first.records() if record["product_id"] <= acknowledged]
         assert told + second.ids() == stored(sandbox)
@@ -219,7 +222,7 @@ class TestIncremental:
     def test_full_table_has_no_start_date(self, sandbox: SandboxServer, images: list[int]) -> None:
         assert sync(settings(sandbox.url, start_date="2030-01-01")).ids() == images
 
-    def test_the_bookmark_stays_behind_the_start_of_the_sweep(self, sandbox: SandboxServer, images: list[int]) -> None:
+    def test_the_bookmark_stays_behind_the_start_of_the_scan(self, sandbox: SandboxServer, images: list[int]) -> None:
         """An image that changes while its product has been passed must be found by the next run."""
         sandbox.set_image(images[-1])  # now
         state = self.sync(sandbox).states[-1]
@@ -313,11 +316,11 @@ class TestIncremental:
     [
         {"bookmarks": []},
         {"bookmarks": {"product_images": "all"}},
-        {"bookmarks": {"product_images": {"sweep": 7}}},
+        {"bookmarks": {"product_images": {"full_table": 7}}},
         {
             "bookmarks": {
                 "product_images": {
-                    "sweep": {
+                    "full_table": {
                         "store_hash": "sandbox",
                         "product_id_min": None,
                         "product_id_max": None,
@@ -331,7 +334,7 @@ class TestIncremental:
     ids=range(4),
 )
 def test_a_damaged_state(sandbox: SandboxServer, state: Any) -> None:
-    with pytest.raises(SettingsError, match="The state is damaged"):
+    with pytest.raises(SettingsError, match="The state is not valid"):
         sync(settings(sandbox.url), state=state)
     assert not sandbox.requests()
 
@@ -356,14 +359,14 @@ class TestGivenState:
 
     @pytest.mark.parametrize("given", [{"type": "STATE"}, {"type": "STATE", "value": []}, {"singer_state": "x"}])
     def test_what_is_wrapped_must_be_a_state(self, given: dict[str, Any]) -> None:
-        with pytest.raises(SettingsError, match="The state is damaged: its"):
+        with pytest.raises(SettingsError, match="The state is not valid: its"):
             check_state(given)
 
     def test_one_that_says_nothing_is_told(self, caplog: pytest.LogCaptureFixture) -> None:
         assert check_state({}) == {}
         assert not caplog.records
         check_state({"product_images": {}})
-        assert "holds no bookmarks" in caplog.text
+        assert "contains no bookmarks" in caplog.text
 
     @pytest.mark.parametrize(
         "text",
@@ -389,18 +392,18 @@ class TestGivenState:
 
 
 @pytest.mark.parametrize("rest", [{"version": 1, "shape": "new"}, {}], ids=["one field more", "one less"])
-def test_the_sweep_of_another_version_begins_afresh(
+def test_the_full_sync_of_another_version_begins_afresh(
     sandbox: SandboxServer, caplog: pytest.LogCaptureFixture, rest: dict[str, Any]
 ) -> None:
     sandbox.reset(products=10, images=1)
     place = {"product_id_min": None, "product_id_max": None, "last_product_id": product_ids(sandbox)[5]}
-    sweep = {"store_hash": "sandbox", **place, **rest}
-    output = sync(settings(sandbox.url), state={"bookmarks": {"product_images": {"sweep": sweep}}})
+    full_table = {"store_hash": "sandbox", **place, **rest}
+    output = sync(settings(sandbox.url), state={"bookmarks": {"product_images": {"full_table": full_table}}})
     assert output.ids() == stored(sandbox)
     assert output.versions().isdisjoint({1})
     assert output.states[-1] == {"bookmarks": {"product_images": {}}}
-    assert [record.getMessage() for record in caplog.records if "of another version" in record.getMessage()] == [
-        "The state tells of an interrupted sweep of another version: this one begins afresh."
+    assert [record.getMessage() for record in caplog.records if "of another tap version" in record.getMessage()] == [
+        "The interrupted full sync in the state is of another tap version: this one begins afresh."
     ]
 
 

@@ -13,7 +13,7 @@ from bc_images.config import checked, from_environment, json_object, settings_fi
 from bc_images.errors import SettingsError
 from bc_images.settings import PROPERTIES as SHARED
 from tap_bc_images.settings import PROPERTIES as OWN
-from tap_bc_images.settings import Options, utc
+from tap_bc_images.settings import TapSettings, to_utc
 from tap_bc_images.tap import TapBCImages
 from tests.support.tap import run, settings
 
@@ -44,7 +44,7 @@ VALUES: dict[str, Any] = {
 
 
 def value_of(tap: TapBCImages, name: str) -> Any:
-    return getattr(tap.settings if name in SHARED else tap.options, name)
+    return getattr(tap.settings if name in SHARED else tap.session.options, name)
 
 
 def test_about_lists_them_all() -> None:
@@ -96,7 +96,7 @@ class TestEachSetting:
         ({"start_date": "last week"}, "start_date"),
         ({"start_date": "0001-01-01T00:00:00+14:00"}, "start_date"),
         ({"start_date": "9999-12-31T23:00:00-02:00"}, "start_date"),
-        ({"product_id_min": 9, "product_id_max": 8}, "holds no product"),
+        ({"product_id_min": 9, "product_id_max": 8}, "contains no product"),
         ({"product_id_min": 0}, "product_id_min"),
         ({"flattening_enabled": True}, "flattening_max_depth"),
         ({"stream_maps": {"product_images": {"x": "1 +"}}}, "stream_maps"),
@@ -119,7 +119,7 @@ def test_what_the_sdk_offers_is_known() -> None:
 def test_null_means_not_set() -> None:
     tap = TapBCImages(config=HERE | {"concurrency": None, "start_date": None})
     assert tap.settings.concurrency == 8
-    assert tap.options == Options()
+    assert tap.session.options == TapSettings()
 
 
 class TestEnvironment:
@@ -213,4 +213,4 @@ def test_checked_adds_defaults() -> None:
     ],
 )
 def test_utc(text: str, moment: str) -> None:
-    assert utc(text, "it") == moment
+    assert to_utc(text, "it") == moment

@@ -13,7 +13,7 @@ from tests.support.commands import CommandResult
 from tests.support.tap import catalog_of, run, settings, stored, sync
 
 FAR = "2099-01-01T00:00:00+00:00"
-SWEEP = {
+FULL_TABLE = {
     "store_hash": "sandbox",
     "product_id_min": None,
     "product_id_max": None,
@@ -34,7 +34,8 @@ def incremental(sandbox: SandboxServer, bookmark: Any, **more: Any) -> CommandRe
 
 
 def full(sandbox: SandboxServer, **change: Any) -> CommandResult:
-    return sync(settings(sandbox.url), state={"bookmarks": {"product_images": {"sweep": {**SWEEP, **change}}}})
+    state = {"bookmarks": {"product_images": {"full_table": {**FULL_TABLE, **change}}}}
+    return sync(settings(sandbox.url), state=state)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -90,33 +91,33 @@ def test_a_start_date_in_the_future_is_named(sandbox: SandboxServer, caplog: pyt
     [
         ({"store_hash": "other"}, "it is of the store 'other', not of 'sandbox'"),
         ({"product_id_max": 9}, "it is of another shard: its product_id_max is 9, not None"),
-        ({"version": 10**15}, "its version 1000000000000000 is no time before now"),
-        ({"version": -1}, "its version -1 is no time before now"),
+        ({"version": 10**15}, "its version 1000000000000000 is not a time before now"),
+        ({"version": -1}, "its version -1 is not a time before now"),
         ({"last_product_id": -7}, "its last_product_id is -7"),
         ({"last_product_id": 0}, "its last_product_id is 0"),
     ],
 )
-def test_an_interrupted_sweep_that_is_not_true(
+def test_an_interrupted_full_sync_that_is_not_true(
     sandbox: SandboxServer, caplog: pytest.LogCaptureFixture, change: dict[str, Any], why: str
 ) -> None:
     output = full(sandbox, **change)
     assert output.ids() == stored(sandbox)
-    assert output.versions().isdisjoint({SWEEP["version"], change.get("version")})
+    assert output.versions().isdisjoint({FULL_TABLE["version"], change.get("version")})
     assert output.of("ACTIVATE_VERSION")[0]["version"] in output.versions()
     assert warnings(caplog) == [
-        f"The interrupted sweep in the state is ignored: {why}. This one begins afresh.",
+        f"The interrupted full sync in the state is ignored: {why}. This one begins afresh.",
     ]
 
 
 @pytest.mark.parametrize("last", [10**6, 10**18])
-def test_a_sweep_with_nothing_left_begins_afresh(
+def test_a_full_sync_with_nothing_left_begins_afresh(
     sandbox: SandboxServer, caplog: pytest.LogCaptureFixture, version: str, last: int
 ) -> None:
     """No product after the last: nothing shows that those before it are in the table."""
-    state = {"bookmarks": {"product_images": {"sweep": {**SWEEP, "last_product_id": last}}}}
+    state = {"bookmarks": {"product_images": {"full_table": {**FULL_TABLE, "last_product_id": last}}}}
     output = sync(settings(sandbox.url, api_version=version), state=state)
     assert output.ids() == stored(sandbox)
-    assert output.versions().isdisjoint({SWEEP["version"]})
+    assert output.versions().isdisjoint({FULL_TABLE["version"]})
     assert len(output.of("ACTIVATE_VERSION")) == 1
     assert output.states[-1] == {"bookmarks": {"product_images": {}}}
     (warning,) = warnings(caplog)
@@ -125,14 +126,14 @@ def test_a_sweep_with_nothing_left_begins_afresh(
 
 def test_one_that_is_true_is_gone_on_with(sandbox: SandboxServer, caplog: pytest.LogCaptureFixture) -> None:
     output = full(sandbox)
-    assert output.versions() == {SWEEP["version"]}
+    assert output.versions() == {FULL_TABLE["version"]}
     assert 0 < len(output.records()) < len(stored(sandbox))
     assert not warnings(caplog)
 
 
 def test_of_the_products_too(sandbox: SandboxServer, caplog: pytest.LogCaptureFixture) -> None:
     config = settings(sandbox.url)
-    state = {"bookmarks": {"products": {"sweep": {**SWEEP, "store_hash": "other"}}}}
+    state = {"bookmarks": {"products": {"full_table": {**FULL_TABLE, "store_hash": "other"}}}}
     output = sync(config, catalog=catalog_of(config, "products"), state=state)
     assert len(output.records("products")) == 10
     assert [each for each in warnings(caplog) if "of the store 'other'" in each]

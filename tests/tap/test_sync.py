@@ -96,7 +96,7 @@ def test_products(sandbox: SandboxServer, version: str) -> None:
     assert not output.records("product_images")
 
 
-def test_both_streams_cost_one_sweep(sandbox: SandboxServer, version: str) -> None:
+def test_both_streams_cost_one_scan(sandbox: SandboxServer, version: str) -> None:
     sandbox.reset(products=60, images=2)
     config = settings(sandbox.url, api_version=version)
     sync(config)
@@ -133,8 +133,8 @@ def test_a_shard_reads_its_products_only(sandbox: SandboxServer, version: str) -
     assert sorted(number for shard in shards for number in shard.ids()) == sorted(stored(sandbox))
 
 
-class TestCensus:
-    """A sweep that sees something else than the store counts is warned of, and one that sees less drops no row."""
+class TestCountCheck:
+    """A scan that sees something else than the store counts is warned of, and one that sees less drops no row."""
 
     def store(self, *counts: int | None, products: int = 1) -> Any:
         """A store of some products with two images each, that counts images as told (None: it fails)."""
@@ -159,11 +159,11 @@ class TestCensus:
             ((2,), None, True),
             ((5, 2), None, True),
             ((1, 4), None, True),
-            ((3, 3), "counted 3 images before the sweep and counts 3 now, but the sweep saw 2", False),
-            ((9, 5), "counted 9 images before the sweep and counts 5 now, but the sweep saw 2", False),
-            ((3, None), "counted 3 images before the sweep and does not say now, but the sweep saw 2", False),
-            ((1, 1), "counted 1 image before the sweep and counts 1 now, but the sweep saw 2", True),
-            ((0, None), "counted 0 images before the sweep and does not say now, but the sweep saw 2", True),
+            ((3, 3), "counted 3 images before the scan and counts 3 now, but the scan saw 2", False),
+            ((9, 5), "counted 9 images before the scan and counts 5 now, but the scan saw 2", False),
+            ((3, None), "counted 3 images before the scan and does not say now, but the scan saw 2", False),
+            ((1, 1), "counted 1 image before the scan and counts 1 now, but the scan saw 2", True),
+            ((0, None), "counted 0 images before the scan and does not say now, but the scan saw 2", True),
         ],
         ids=str,
     )
@@ -173,7 +173,7 @@ class TestCensus:
         with self.store(*counts) as server, caplog.at_level(logging.WARNING):
             output = sync(settings(server.url))
         assert output.ids() == [11, 12]
-        warnings = [record.getMessage() for record in caplog.records if "sweep saw" in record.getMessage()]
+        warnings = [record.getMessage() for record in caplog.records if "scan saw" in record.getMessage()]
         assert len(warnings) == (said is not None)
         if said is not None:
             assert said in warnings[0]
@@ -182,7 +182,7 @@ class TestCensus:
         assert output.states[-1] == {"bookmarks": {"product_images": {}}}
 
     def test_a_store_that_shows_nothing_of_what_it_counts(self) -> None:
-        """Neither table loses its rows: the products come out of the same sweep."""
+        """Neither table loses its rows: the products come out of the same scan."""
         with self.store(3000, 3000, products=0) as server:
             config = settings(server.url)
             output = sync(config, catalog=catalog_of(config, "product_images", "products"))
@@ -201,4 +201,4 @@ class TestCensus:
         with caplog.at_level(logging.WARNING):
             output = sync(settings(sandbox.url))
         assert output.ids() == stored(sandbox)
-        assert not [record for record in caplog.records if "sweep saw" in record.getMessage()]
+        assert not [record for record in caplog.records if "scan saw" in record.getMessage()]
