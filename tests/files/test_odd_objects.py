@@ -21,6 +21,7 @@ from bc_images import regular_files
 from bc_images.files.layout import parse_ref
 from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
 from tests.support.commands import CommandResult, run
+from tests.support.tap_backup import image_records, tap_config
 
 BIN = Path(sys.executable).parent
 
@@ -63,10 +64,7 @@ def sandbox() -> Iterator[SandboxServer]:
 
 @pytest.fixture
 def config(sandbox: SandboxServer, tmp_path: Path) -> Path:
-    path = tmp_path / "config.json"
-    settings = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
-    path.write_text(json.dumps({**settings, "file_store": str(tmp_path / "files")}))
-    return path
+    return tap_config(sandbox, tmp_path)
 
 
 @pytest.fixture
@@ -78,9 +76,7 @@ def target_config(config: Path, tmp_path: Path) -> Path:
 
 
 def records(done: CommandResult) -> list[dict[str, Any]]:
-    messages = map(json.loads, done.out.splitlines())
-    rows = (each["record"] for each in messages if each["type"] == "RECORD" and each["stream"] == "product_images")
-    return sorted(rows, key=lambda record: int(record["id"]))
+    return sorted(image_records(done), key=lambda record: int(record["id"]))
 
 
 def damaged(config: Path) -> tuple[str, dict[str, str]]:

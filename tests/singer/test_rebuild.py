@@ -7,12 +7,12 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
+from bigcommerce_sandbox import STORE_HASH, SandboxServer
 from tests.support.commands import CommandResult, run
+from tests.support.tap_backup import image_records, tap_config
 
 IMAGES = 6
 FACTS = ("file_sha256", "file_size", "file_type", "file_source")
@@ -26,10 +26,7 @@ def sandbox() -> Iterator[SandboxServer]:
 
 @pytest.fixture
 def config(sandbox: SandboxServer, tmp_path: Path) -> Path:
-    path = tmp_path / "config.json"
-    settings = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
-    path.write_text(json.dumps({**settings, "file_store": str(tmp_path / "files")}))
-    return path
+    return tap_config(sandbox, tmp_path)
 
 
 def back_up(config: Path, *, archive: bool = True) -> CommandResult:
@@ -40,11 +37,6 @@ def back_up(config: Path, *, archive: bool = True) -> CommandResult:
         settings.write_text(json.dumps({"file_store": str(config.parent / "files"), "name": "night"}))
         assert run("target-singer-archive", "--config", settings, stdin=done.out).code == 0
     return done
-
-
-def records(done: CommandResult) -> list[dict[str, Any]]:
-    messages = map(json.loads, done.out.splitlines())
-    return [each["record"] for each in messages if each["type"] == "RECORD" and each["stream"] == "product_images"]
 
 
 def refs(config: Path) -> set[str]:
@@ -68,7 +60,7 @@ def test_they_are_rebuilt_from_the_newest_archive(config: Path, sandbox: Sandbox
     again = run("tap-bc-images", "--config", config)
     assert again.code == 0, again.err
     assert downloads(sandbox) == 0
-    assert records(again) == records(first)
+    assert image_records(again) == image_records(first)
     assert len(before) == IMAGES
     assert refs(config) == before
     (warning,) = warnings(again)
@@ -78,13 +70,13 @@ def test_they_are_rebuilt_from_the_newest_archive(config: Path, sandbox: Sandbox
 
 
 def test_a_picture_that_is_gone_too_is_downloaded(config: Path, sandbox: SandboxServer) -> None:
-    lost = records(back_up(config))[0]["file_sha256"]
+    lost = image_records(back_up(config))[0]["file_sha256"]
     shutil.rmtree(config.parent / "files" / "refs")
     (config.parent / "files" / "sha256" / lost[:2] / lost).unlink()
     sandbox.clear_requests()
     again = run("tap-bc-images", "--config", config)
     assert again.code == 0
-    assert downloads(sandbox) == sum(record["file_sha256"] == lost for record in records(again))
+    assert downloads(sandbox) == sum(record["file_sha256"] == lost for record in image_records(again))
     assert (config.parent / "files" / "sha256" / lost[:2] / lost).is_file()
 
 
