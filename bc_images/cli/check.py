@@ -56,7 +56,7 @@ def check(ctx: click.Context, file_store: str, sample: Sample, as_json: bool, ba
     has to be there.
 
     \b
-    !  damaged: the file does not hold what its name says
+    !  damaged: the file's content does not match its name (SHA-256), or it cannot be read
     -  missing: a backup (or a ref) names it, and it is not there; or a record names no file, and no ref does
     +  orphaned: no backup (or ref) names it
     ?  wrong_size: the file is sound, but a backup (or a ref) states another length

@@ -1,4 +1,4 @@
-"""A host of pictures that has no end, glues files together, or leads into a private network."""
+"""A host of pictures that has no end, glues files together, or resolves to a private address."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_taps_without_a_mark_may_be_archived_on_request(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("broken", "word"),
     [
-        (text(SCHEMA, RECORD)[:-9], "cut off"),
+        (text(SCHEMA, RECORD)[:-9], "truncated"),
         (text(SCHEMA) + b"oops\n" + text(DONE), "Line 2"),
         (text(RECORD), "before its SCHEMA"),
         (text(SCHEMA, {"type": "BATCH", "stream": "things"}), "BATCH"),

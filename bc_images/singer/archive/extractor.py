@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import closing
 from typing import Any, NoReturn
 
 from bc_images.cli.exit import run_and_exit
@@ -23,7 +24,11 @@ logger = logging.getLogger(__name__)
 def _run(settings: dict[str, Any]) -> None:
     if settings.get("at") and settings.get("archive"):
         raise SettingsError("at and archive both say which archive is meant: give one of them.")
-    archives = Archives(open_files(settings["file_store"]), settings["name"])
+    with closing(open_files(settings["file_store"])) as files:
+        _write(Archives(files, settings["name"]), settings)
+
+
+def _write(archives: Archives, settings: dict[str, Any]) -> None:
     archive = settings.get("archive") or archives.newest(settings.get("at"))
     logger.info("reading %s/%s", archives.display_name, archive)
     out = sys.stdout.buffer

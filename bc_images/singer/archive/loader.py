@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, NoReturn
 
@@ -83,11 +84,11 @@ def keep(source: BinaryIO | Iterable[bytes], settings: dict[str, Any]) -> str | 
         InvalidInput: the input is damaged; there is no archive.
         PartialFailure: it was no whole sweep; what came is kept as incomplete.
     """
-    archives = Archives(open_files(settings["file_store"], writable=True), settings["name"])
     seen = _Seen()
     with (
-        archives.create(datetime.now(UTC)) as writer,
+        closing(open_files(settings["file_store"], writable=True)) as files,
         Progress("archive", None, lambda: Sample(seen.records), logger, unit="record"),
+        (archives := Archives(files, settings["name"])).create(datetime.now(UTC)) as writer,
     ):
         for number, line, message in jsonl.messages(source, "the input", _ADVICE):
             seen.add(number, message)
