@@ -1,1 +1,1 @@
-"""Speed and memory of the commands, measured against floors and peers; ``README.md`` says how."""
+"""Speed and memory of the commands, measured against baselines and peers; ``README.md`` says how."""

@@ -15,7 +15,7 @@ PARTS = (
     "tap_v2",
     "tap_rate",
     "tap_memory",
-    "sweep",
+    "full_scan",
     "quota",
     "files",
     "target",
@@ -27,27 +27,27 @@ PARTS = (
 
 def main() -> int:
     """Run the parts that are named, or all; return 1 if a figure is not what it must be."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure against floors and peers.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure against baselines and peers.")
     parser.add_argument("--short", action="store_true", help="small sizes, one run each: tries the benchmarks out")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; without any, all of them")
-    given = parser.parse_args()
-    if unknown := set(given.parts) - set(PARTS):
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
-    if given.short and given.write:
+    if arguments.short and arguments.write:
         parser.error("--short tells nothing that is worth writing down")
-    met = [_measured(part, short=given.short, write=given.write) for part in given.parts or PARTS]
+    met = [_measured(part, short=arguments.short, write=arguments.write) for part in arguments.parts or PARTS]
     return 0 if all(met) else 1
 
 
 def _measured(part: str, *, short: bool, write: bool) -> bool:
-    said = f"{datetime.now(UTC):%Y-%m-%d}, {machine()}"
+    footnote = f"{datetime.now(UTC):%Y-%m-%d}, {machine()}"
     try:
         figures: list[Figure] = import_module(f"benchmarks.{part}").figures(short=short)
     except Failed as error:
         print(f"{part}: {error}", file=sys.stderr)
         return False
-    text = f"{table(figures)}\n\n{said}"
+    text = f"{table(figures)}\n\n{footnote}"
     print(f"## {part}\n\n{text}\n", flush=True)
     if write:
         _write(part, text)

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from benchmarks.harness import Command, Failed, Figure, Run, median, once
-from benchmarks.sandbox_store import CONCURRENCY, Counts, Stage, stage
+from benchmarks.sandbox_store import CONCURRENCY, Counts, ReplayServer, replay_server
 
 LATENCY = 20  # milliseconds a request
 SIZE = 100_000  # bytes a picture
@@ -20,7 +20,7 @@ def figures(*, short: bool) -> list[Figure]:
     number = products * 3
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with stage(products, 3, f"--picture-bytes={SIZE}") as store:
+        with replay_server(products, 3, f"--picture-bytes={SIZE}") as store:
             curl, first = _downloads(store, folder, times, number)
             second, plain, again = _again(store, folder, times)
         few, many = (10, 500) if short else (60, 4000)
@@ -47,7 +47,7 @@ def figures(*, short: bool) -> list[Figure]:
     ]
 
 
-def _downloads(store: Stage, folder: Path, times: int, number: int) -> tuple[float, float]:
+def _downloads(store: ReplayServer, folder: Path, times: int, number: int) -> tuple[float, float]:
     """Return seconds of curl and of our first run; the files stay behind."""
     saved, kept = folder / "files", folder / "curl"
     first = store.tap(file_store=str(saved))
@@ -65,7 +65,7 @@ def _downloads(store: Stage, folder: Path, times: int, number: int) -> tuple[flo
     return median(taken["curl"]).seconds, median(taken["ours"]).seconds
 
 
-def _curl(store: Stage, saved: Path, kept: Path) -> Command:
+def _curl(store: ReplayServer, saved: Path, kept: Path) -> Command:
     """Return the command that downloads with curl what the tap has saved, by its refs."""
     refs = saved / "refs" / "sandbox"
     lines = []
@@ -78,7 +78,7 @@ def _curl(store: Stage, saved: Path, kept: Path) -> Command:
     return Command(["curl", *flags, "--config", config])
 
 
-def _again(store: Stage, folder: Path, times: int) -> tuple[float, float, Counts]:
+def _again(store: ReplayServer, folder: Path, times: int) -> tuple[float, float, Counts]:
     """Return seconds of a run that has all files already and of one without files, and what the former asked for."""
     with_files, without = [], []
     for _ in range(times + 2):
@@ -102,7 +102,7 @@ def _by_size(folder: Path, products: int) -> Figure:
 
 
 def _by_number(folder: Path, few: int, many: int) -> Figure:
-    """Compare two stores, both so large that the sweep over them takes all the memory that it ever takes."""
+    """Compare two stores, both so large that the scan over them takes all the memory that it ever takes."""
     before, after = (_peak(folder, products, 5000) for products in (few, many))
     growth = after / before - 1
     return Figure(
@@ -117,7 +117,7 @@ def _by_number(folder: Path, few: int, many: int) -> Figure:
 def _peak(folder: Path, products: int, size: int) -> float:
     """Return the peak in megabytes of a first run over so many products with 3 pictures of so many bytes each."""
     saved = folder / "peak"
-    with stage(products, 3, f"--picture-bytes={size}") as store:
+    with replay_server(products, 3, f"--picture-bytes={size}") as store:
         peak = once(store.tap(file_store=str(saved))).megabytes
     shutil.rmtree(saved)
     return peak

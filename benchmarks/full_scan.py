@@ -1,4 +1,4 @@
-"""The sweep by itself, without the tap around it: time and requests at 50 ms, images a second at 0 ms, memory.
+"""The scan by itself, without the tap around it: time and requests at 50 ms, images a second at 0 ms, memory.
 
 ``python -m benchmarks.full_scan <address> <version>`` is what is measured: a process that walks a store and prints
 what it took.
@@ -16,7 +16,7 @@ import orjson
 import requests
 
 from benchmarks.harness import Command, Failed, Figure, once
-from benchmarks.sandbox_store import CONCURRENCY, HASH, TOKEN, Stage, stage
+from benchmarks.sandbox_store import CONCURRENCY, HASH, TOKEN, ReplayServer, replay_server
 
 LATENCY = 50  # milliseconds a request
 
@@ -24,19 +24,19 @@ LATENCY = 50  # milliseconds a request
 def figures(*, short: bool) -> list[Figure]:
     """Measure V2 and V3 at 50 ms, and V3 at 0 ms and in memory."""
     few, many, more, times = (250, 1000, 2000, 1) if short else (1000, 10_000, 100_000, 3)
-    with stage(few, 3) as store:
+    with replay_server(few, 3) as store:
         found = [_v2(store, few, times), *_v3(store, few, times)]
-    with stage(many, 3) as store:
+    with replay_server(many, 3) as store:
         found += _v3(store, many, times)
         small = _walked(store, "v3")["megabytes"]
-    with stage(more, 3) as store:
+    with replay_server(more, 3) as store:
         large, rate = _walked(store, "v3")["megabytes"], _rates(store, more * 3, times)
     growth = large / small - 1
     return [
         *found,
         rate,
         Figure(
-            f"V3 sweep alone, memory, {many:,} × 3 -> {more:,} × 3",
+            f"V3 scan alone, memory, {many:,} × 3 -> {more:,} × 3",
             f"{growth:+.1%} ({large:.1f} MB)",
             f"{small:.1f} MB",
             "< 5 %, < 100 MB",
@@ -45,11 +45,11 @@ def figures(*, short: bool) -> list[Figure]:
     ]
 
 
-def _v2(store: Stage, products: int, times: int) -> Figure:
+def _v2(store: ReplayServer, products: int, times: int) -> Figure:
     seconds, asked = _timed(store, "v2", times)
     ideal, most = asked * LATENCY / 1000 / CONCURRENCY, products + ceil(products / 250) + 3
     return Figure(
-        f"V2 sweep alone, {products:,} × 3 at {LATENCY} ms",
+        f"V2 scan alone, {products:,} × 3 at {LATENCY} ms",
         f"{seconds:.2f} s, {asked} requests",
         f"requests × {LATENCY} ms / {CONCURRENCY} = {ideal:.2f} s",
         f"≤ {1.15 * ideal:.2f} s, ≤ {most} requests",
@@ -57,13 +57,13 @@ def _v2(store: Stage, products: int, times: int) -> Figure:
     )
 
 
-def _v3(store: Stage, products: int, times: int) -> list[Figure]:
+def _v3(store: ReplayServer, products: int, times: int) -> list[Figure]:
     seconds, asked = _timed(store, "v3", times)
     most = ceil(products / 250) + CONCURRENCY + 2
     ideal = (3 + ceil(products / 250 / CONCURRENCY)) * LATENCY / 1000  # count, first page, bounds, then side by side
     return [
         Figure(
-            f"V3 sweep alone, {products:,} × 3 at {LATENCY} ms",
+            f"V3 scan alone, {products:,} × 3 at {LATENCY} ms",
             f"{seconds:.2f} s, {asked} requests",
             f"{LATENCY} ms times the longest row of requests = {ideal:.2f} s",
             f"≤ {most} requests",
@@ -72,7 +72,7 @@ def _v3(store: Stage, products: int, times: int) -> list[Figure]:
     ]
 
 
-def _timed(store: Stage, version: str, times: int) -> tuple[float, int]:
+def _timed(store: ReplayServer, version: str, times: int) -> tuple[float, int]:
     """Return the median seconds of a walk and its requests."""
     _walked(store, version)  # the tape has every answer now
     taken, asked = [], 0
@@ -86,14 +86,14 @@ def _timed(store: Stage, version: str, times: int) -> tuple[float, int]:
     return statistics.median(taken), asked
 
 
-def _rates(store: Stage, images: int, times: int) -> Figure:
+def _rates(store: ReplayServer, images: int, times: int) -> Figure:
     """Compare with a loop of requests and orjson that does nothing with what it reads."""
     store.rewind()
     bare = max(_bare(store, images) for _ in range(times + 1))
     store.rewind()
     ours = max(images / _walked(store, "v3")["seconds"] for _ in range(times))
     return Figure(
-        f"V3 sweep alone, {images:,} images at 0 ms",
+        f"V3 scan alone, {images:,} images at 0 ms",
         f"{ours:,.0f} images/s",
         f"requests + orjson, parsed and dropped: {bare:,.0f} images/s",
         "≥ 0.5 of it",
@@ -101,7 +101,7 @@ def _rates(store: Stage, images: int, times: int) -> Figure:
     )
 
 
-def _bare(store: Stage, images: int) -> float:
+def _bare(store: ReplayServer, images: int) -> float:
     began, seen, after = time.perf_counter(), 0, 0
     with requests.Session() as session:
         session.headers["X-Auth-Token"] = TOKEN
@@ -112,15 +112,15 @@ def _bare(store: Stage, images: int) -> float:
     return images / (time.perf_counter() - began)
 
 
-def _walked(store: Stage, version: str) -> dict[str, float]:
+def _walked(store: ReplayServer, version: str) -> dict[str, float]:
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         once(Command([sys.executable, "-m", "benchmarks.full_scan", store.url, version]), out)
-        said: dict[str, float] = orjson.loads(out.read_bytes())
-        return said
+        measured: dict[str, float] = orjson.loads(out.read_bytes())
+        return measured
 
 
 def walk(url: str, version: str) -> dict[str, float]:

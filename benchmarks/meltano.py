@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.harness import Failed, Figure, digest, median
-from benchmarks.sandbox_store import Stage, stage
+from benchmarks.sandbox_store import ReplayServer, replay_server
 from tests.support.meltano_project import Project
 from tests.support.postgres import postgres
 
@@ -42,7 +42,7 @@ def figures(*, short: bool) -> list[Figure]:
     products, times = (2000, 1) if short else (20_000, 3)
     number = products * 5
     with ExitStack() as stack:
-        store = stack.enter_context(stage(products, 5))
+        store = stack.enter_context(replay_server(products, 5))
         server = stack.enter_context(postgres())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         digest(store.tap())  # records the tape
@@ -58,7 +58,7 @@ def figures(*, short: bool) -> list[Figure]:
         return found
 
 
-def _measured(project: Project, store: Stage, tasks: list[str], loader: str, number: int) -> Shares:
+def _measured(project: Project, store: ReplayServer, tasks: list[str], loader: str, number: int) -> Shares:
     store.rewind()
     began = time.perf_counter()
     process = project.start("run", "--full-refresh", *tasks, TARGET_SINGER_ARCHIVE_FILE_STORE="output")

@@ -24,7 +24,7 @@ WINDOW = 1000  # milliseconds
 def figures(*, short: bool) -> list[Figure]:
     """Measure without and with a share that is left to other apps."""
     windows = 4 if short else 20
-    found = []
+    figures = []
     with sandbox(1, 1, f"--quota={QUOTA}", f"--window={WINDOW}") as url:
         for reserve in (0.0, 0.1):
             granted = QUOTA - int(QUOTA * reserve)
@@ -33,7 +33,7 @@ def figures(*, short: bool) -> list[Figure]:
             second = _seconds(url, (2 + windows) * granted, reserve)
             share = windows * WINDOW / 1000 / (second - first)
             refused = _refused(url)
-            found.append(
+            figures.append(
                 Figure(
                     f"quota of {QUOTA} per {WINDOW / 1000:g} s, sole user, reserve {reserve}",
                     f"{share:.1%} of the {granted} used, {refused} × 429",
@@ -42,7 +42,7 @@ def figures(*, short: bool) -> list[Figure]:
                     share >= 0.95 and refused == 0,
                 )
             )
-    return found
+    return figures
 
 
 def _seconds(url: str, number: int, reserve: float) -> float:

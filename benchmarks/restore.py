@@ -9,7 +9,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from benchmarks.harness import Command, Failed, Figure, Run, median, once
-from benchmarks.sandbox_store import CONCURRENCY, Stage, sandbox, stage
+from benchmarks.sandbox_store import CONCURRENCY, ReplayServer, replay_server, sandbox
 from benchmarks.target import backup, ours
 
 LATENCY = 50  # milliseconds a request
@@ -27,7 +27,7 @@ def figures(*, short: bool) -> list[Figure]:
 def _creates(folder: Path, products: int, times: int) -> list[Figure]:
     number = products * IMAGES
     with sandbox(products, IMAGES) as url:
-        store, files = Stage(url), str(folder / "files")
+        store, files = ReplayServer(url), str(folder / "files")
         once(store.tap(file_store=files), folder / "backup.singer")
         start_up = median(once(Command([*store.tap().argv[:1], "--version"])) for _ in range(3)).seconds
         runs: list[Run] = []
@@ -61,7 +61,7 @@ def _creates(folder: Path, products: int, times: int) -> list[Figure]:
 
 
 def _nothing(folder: Path, products: int) -> Figure:
-    with stage(products, IMAGES) as store:
+    with replay_server(products, IMAGES) as store:
         path = backup(store, folder)
         command = ours(store, folder, path)
         once(command)  # the tape has everything now

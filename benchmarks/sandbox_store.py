@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 from benchmarks.harness import ROOT, Command, Failed, Run, beside_python, environment, once
 
-__all__ = ["HASH", "TOKEN", "Counts", "Stage", "sandbox", "stage"]
+__all__ = ["HASH", "TOKEN", "Counts", "ReplayServer", "replay_server", "sandbox"]
 
 HASH, TOKEN = "sandbox", "sandbox-token"
 CONCURRENCY = 8
@@ -30,7 +30,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Stage:
+class ReplayServer:
     """A running store; `url` serves as api_url and store_url."""
 
     url: str
@@ -106,8 +106,8 @@ def sandbox(products: int, images: int, *options: str) -> Iterator[str]:
 
 
 @contextmanager
-def stage(products: int, images: int, *options: str) -> Iterator[Stage]:
+def replay_server(products: int, images: int, *options: str) -> Iterator[ReplayServer]:
     """Run a sandbox and a replay server before it, each in a process of its own."""
     with ExitStack() as stack:
         behind = stack.enter_context(sandbox(products, images, *options))
-        yield Stage(stack.enter_context(_process(sys.executable, "-m", "benchmarks.replay", behind)))
+        yield ReplayServer(stack.enter_context(_process(sys.executable, "-m", "benchmarks.replay", behind)))

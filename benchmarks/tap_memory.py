@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.harness import Figure, once
-from benchmarks.sandbox_store import stage
+from benchmarks.sandbox_store import replay_server
 
 
 def figures(*, short: bool) -> list[Figure]:
@@ -26,5 +26,5 @@ def figures(*, short: bool) -> list[Figure]:
 
 
 def _peak(products: int, api_version: str) -> float:
-    with stage(products, 3) as store:
+    with replay_server(products, 3) as store:
         return once(store.tap(api_version)).megabytes

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Command, Failed, Figure, Run, median, once
-from benchmarks.sandbox_store import Stage, stage
+from benchmarks.sandbox_store import ReplayServer, replay_server
 
 PLAIN = "default SDK BatchSink"
 
@@ -18,20 +18,20 @@ def figures(*, short: bool) -> list[Figure]:
     products, times = (6_667, 1) if short else (66_667, 3)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with stage(products, 3) as store:
+        with replay_server(products, 3) as store:
             rate = _rate(store, folder, times, products * 3)
         few, many = (10_000, 20_000) if short else (66_667, 333_334)
         return [*rate, *_memory(folder, few, many)]
 
 
-def backup(store: Stage, folder: Path) -> Path:
+def backup(store: ReplayServer, folder: Path) -> Path:
     """Return the file that the tap writes of a store."""
     path = folder / "backup.singer"
     once(store.tap(), path)
     return path
 
 
-def ours(store: Stage, folder: Path, path: Path, **settings: str | int) -> Command:
+def ours(store: ReplayServer, folder: Path, path: Path, **settings: str | int) -> Command:
     """Return our target on a file."""
     given: dict[str, Any] = {"state_dir": str(folder / "state"), **settings}
     tap = store.tap(**given)
@@ -39,7 +39,7 @@ def ours(store: Stage, folder: Path, path: Path, **settings: str | int) -> Comma
     return Command([Path(tap.argv[0]).with_name("target-bc-images"), "--config=ENV", "--input", path], env)
 
 
-def _rate(store: Stage, folder: Path, times: int, number: int) -> list[Figure]:
+def _rate(store: ReplayServer, folder: Path, times: int, number: int) -> list[Figure]:
     path = backup(store, folder)
     command = ours(store, folder, path)
     plain = Command([sys.executable, "-m", "benchmarks.peers.plain_target", "--input", path])
@@ -68,7 +68,7 @@ def _rate(store: Stage, folder: Path, times: int, number: int) -> list[Figure]:
 def _memory(folder: Path, few: int, many: int) -> list[Figure]:
     peaks = {}
     for products in (few, many):
-        with stage(products, 3) as store:
+        with replay_server(products, 3) as store:
             path = backup(store, folder)
             peaks[products] = once(ours(store, folder, path)).megabytes
             path.unlink()

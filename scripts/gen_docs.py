@@ -37,7 +37,7 @@ WIDTH = 100  # columns of the help texts
 
 
 def settings() -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Yield every setting of ours: its name, who has it, and its JSON Schema."""
+    """Yield every setting of ours: its name, the plugin (tap, target or both), and its JSON Schema."""
     for of, properties in (("both", shared.PROPERTIES), ("tap", tap.PROPERTIES), ("target", target.PROPERTIES)):
         for name, schema in properties.items():
             yield name, of, schema
@@ -95,14 +95,14 @@ def error_list() -> str:
     rows = ["```text", tree, "```", "", "| error | exit code | when |", "|---|---|---|"]
     for name in errors.__all__:
         kind: type[errors.BcImagesError] = getattr(errors, name)
-        said = " ".join(cleandoc(kind.__doc__ or "").split("\n\n")[0].split())
-        rows.append(f"| `{name}` | {kind.exit_code} | {said} |")
+        meaning = " ".join(cleandoc(kind.__doc__ or "").split("\n\n")[0].split())
+        rows.append(f"| `{name}` | {kind.exit_code} | {meaning} |")
     return "\n".join(rows)
 
 
 def command_help(commands: Mapping[str, click.Command]) -> str:
     """Return the help of each command and of the commands in it, as a terminal of fixed width shows it."""
-    helps = [told for name, command in commands.items() for told in _helps(name, command)]
+    helps = [entry for name, command in commands.items() for entry in _helps(name, command)]
     return "\n\n".join(f"### {path}\n\n```text\n{text}\n```" for path, text in helps)
 
 
@@ -110,10 +110,10 @@ def _helps(name: str, command: click.Command, parent: click.Context | None = Non
     context = click.Context(command, parent=parent, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
     yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
-        for each in command.list_commands(context):
-            inner = command.get_command(context, each)
+        for subcommand in command.list_commands(context):
+            inner = command.get_command(context, subcommand)
             assert inner is not None
-            yield from _helps(each, inner, context)
+            yield from _helps(subcommand, inner, context)
 
 
 def record_table(stream: str) -> str:
@@ -198,9 +198,9 @@ def _between(name: str) -> re.Pattern[str]:
 
 
 def present(file: str, name: str) -> str | None:
-    """Return what a document says now; None where it has no such part."""
-    found = _between(name).search((ROOT / file).read_text(encoding="utf-8"))
-    return found and found[2].rstrip("\n")
+    """Return a part as the document has it now; None where there is no such part."""
+    match = _between(name).search((ROOT / file).read_text(encoding="utf-8"))
+    return match and match[2].rstrip("\n")
 
 
 def main() -> None:
@@ -208,9 +208,9 @@ def main() -> None:
     for (file, name), make in PARTS.items():
         path = ROOT / file
         old = path.read_text(encoding="utf-8")
-        found = _between(name).search(old)
-        assert found, f"{file} has no place for {name}"
-        path.write_text(f"{old[: found.end(1)]}{make()}\n{old[found.start(3) :]}", encoding="utf-8")
+        match = _between(name).search(old)
+        assert match, f"{file} has no comments that name {name}"
+        path.write_text(f"{old[: match.end(1)]}{make()}\n{old[match.start(3) :]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

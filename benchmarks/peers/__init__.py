@@ -1,1 +1,1 @@
-"""What we are compared with: floors that do nothing but the work, and the programs that others would use."""
+"""What we are compared with: baselines that do nothing but the work, and the programs that others would use."""

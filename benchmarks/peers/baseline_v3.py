@@ -1,4 +1,4 @@
-"""The floor of a V3 sweep: requests and orjson, one page after the other, and the same messages as our tap's."""
+"""The baseline of a V3 scan: requests and orjson, one page after the other, and the same messages as our tap's."""
 
 from __future__ import annotations
 

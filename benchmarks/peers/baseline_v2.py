@@ -1,4 +1,4 @@
-"""The floor of a V2 sweep: requests in as many threads as our tap has, one request a product, nothing written."""
+"""The baseline of a V2 scan: requests in as many threads as our tap has, one request a product, nothing written."""
 
 from __future__ import annotations
 
