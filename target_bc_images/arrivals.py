@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Executor, Future
 
-from bc_images.bigcommerce import StoreClient
 from bc_images.bigcommerce.mapping import Record
 from target_bc_images.changes import Create, source_key
 from target_bc_images.context import LedgerEntry, PlanContext
-from target_bc_images.ledger import Ledger
-from target_bc_images.live_images import LiveImages
 from target_bc_images.matching import match
 from target_bc_images.picture_match import same_picture
-from target_bc_images.planner import read_products
 from target_bc_images.planning import plan
+from target_bc_images.product_reader import read_products
 from target_bc_images.product_task import ProductTask
 from target_bc_images.recognise import Recogniser
+from target_bc_images.resources import Resources
 
 __all__ = ["Arrivals"]
 
@@ -32,27 +31,25 @@ class Arrivals:
     Products are read some at a time: those of one request are worked on within a few seconds.
 
     Args:
-        store: the store.
-        ledger: is told whose the images are.
-        live_images: reads live pictures.
+        resources: the store, and what writing to it takes.
         context: those of the batch.
         tasks: all products of the batch, in the order in which they are worked on.
+        reader: the thread that reads products ahead.
     """
 
     def __init__(
-        self,
-        store: StoreClient,
-        ledger: Ledger,
-        live_images: LiveImages,
-        context: PlanContext,
-        tasks: Sequence[ProductTask],
+        self, resources: Resources, context: PlanContext, tasks: Sequence[ProductTask], reader: Executor
     ) -> None:
-        self._store = store
-        self._ledger = ledger
+        self._store = resources.store
+        self._ledger = resources.ledger
         self._context = context
-        self._recogniser = Recogniser(live_images, context)
-        self._ahead = [task.product_id for task in tasks if _creates(task)]
+        self._recogniser = Recogniser(resources.live_images, context)
+        self._reader = reader
+        self._unread = [task.product_id for task in tasks if _creates(task)]
+        self._waiting = set(self._unread)  # those that nobody has asked for yet
+        self._chunk = _AHEAD * self._store.settings.concurrency
         self._read: dict[int, Sequence[Record]] = {}
+        self._next: Future[dict[int, Sequence[Record]]] | None = None
         self._reading = threading.Lock()
         self._recognising = threading.Lock()
 
@@ -66,16 +63,32 @@ class Arrivals:
             self.adopt(task)
 
     def _images(self, product_id: int) -> Sequence[Record] | None:
-        """Return what is live now; None if nothing is to be created, or if it was asked for before."""
+        """Return what is live now; None if nothing is to be created, or if it was asked for before.
+
+        The next products are read while there is still work on half of the last ones.
+        """
         with self._reading:
-            if product_id in self._ahead:
-                count = _AHEAD * self._store.settings.concurrency
-                at = self._ahead.index(product_id)
-                chunk = self._ahead[at : at + count]
-                del self._ahead[at : at + count]
-                read = read_products(self._store, chunk, self._context)
-                self._read |= {each: read.get(each, []) for each in chunk}
-            return self._read.pop(product_id, None)
+            if product_id not in self._waiting:
+                return None
+            self._waiting.remove(product_id)
+            while product_id not in self._read:
+                self._read |= self._next_chunk().result()  # if that fails, it does for all who ask
+                self._next = None
+            images = self._read.pop(product_id)
+            if self._unread and len(self._read) < self._chunk / 2:
+                self._next_chunk()
+            return images
+
+    def _next_chunk(self) -> Future[dict[int, Sequence[Record]]]:
+        """Begin to read the next products, if that has not begun."""
+        if self._next is None:
+            chunk, self._unread = self._unread[: self._chunk], self._unread[self._chunk :]
+            self._next = self._reader.submit(self._read_chunk, chunk)
+        return self._next
+
+    def _read_chunk(self, product_ids: Sequence[int]) -> dict[int, Sequence[Record]]:
+        existing = read_products(self._store, product_ids, self._context)
+        return {each: existing.get(each, []) for each in product_ids}
 
     def adopt(self, task: ProductTask) -> None:
         """Take the images that have come in for those that would be created, where they show the same pictures."""
@@ -88,14 +101,14 @@ class Arrivals:
         with self._recognising:
             context.owner_of.update(self._ledger.owner_of({image["id"]: image["image_file"] for image in arrived}))
             self._recogniser.compare([(missing, arrived)])
-            found = {
+            entries = {
                 source_key(record): LedgerEntry(image["id"], record["image_file"], image["image_file"])
                 for record, image in match(missing, arrived, context)[0]
                 if image is not None and _shows_same_picture(record, image, context)
             }
-            self._ledger.recognise(found)
-            context.entries.update(found)
-            task.adopted.update({key: known.target_id for key, known in found.items()})
+            self._ledger.recognise(entries)
+            context.entries.update(entries)
+            task.adopted.update({key: entry.target_id for key, entry in entries.items()})
             task.todo = list(plan(task.product_id, task.first.desired, task.images, context, task.first).writes)
 
 

@@ -32,6 +32,10 @@ class UndoWriter:
         state_dir: the folder, which exists.
         store_hash: the store that is written to.
         live_images: keeps the pictures, where there is a file store.
+
+    Attributes:
+        path: the file.
+        is_needed: something of what was saved has been changed since, or may have been.
     """
 
     def __init__(self, state_dir: Path, store_hash: str, live_images: LiveImages) -> None:
@@ -41,11 +45,7 @@ class UndoWriter:
         self._version = int(now.timestamp() * 1000)
         self._live_images = live_images
         self._file: BinaryIO | None = None
-
-    @property
-    def is_written(self) -> bool:
-        """Whether anything was written down."""
-        return self._file is not None
+        self.is_needed = False
 
     def save(self, plans: Sequence[ProductPlan]) -> set[str]:
         """Write down the present images of the products that are about to change.

@@ -16,7 +16,7 @@ PictureMatch: TypeAlias = Literal["same", "similar", "named", "other", "unknown"
 """``similar`` and ``named`` are weaker than ``same``: the pictures look alike, or only their names are the same."""
 
 GONE = "the picture is gone from the store (HTTP 404)"
-NO_PICTURE = "what the store serves is not a picture"
+NO_PICTURE = "the store serves something that is not a picture"
 """Why nothing is left of a picture that could be lost."""
 
 

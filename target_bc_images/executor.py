@@ -12,21 +12,21 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from bc_images.bigcommerce import StoreClient
-from bc_images.bigcommerce.mapping import InvalidImageError, Record
-from bc_images.bigcommerce.retry import RetryPolicy
+from bc_images.bigcommerce.mapping import Record
+from bc_images.concurrency import worker_pool
 from bc_images.errors import FatalError, FileUnavailable, NotFound, OutcomeUnknown, RequestRejected, StoreUnreachable
-from bc_images.files.upload import Uploader
 from target_bc_images.arrivals import Arrivals
+from target_bc_images.batches import Batch
 from target_bc_images.changes import Action, Reject, SourceKey
 from target_bc_images.context import PlanContext
 from target_bc_images.differences import Difference
-from target_bc_images.ledger import Intent, Ledger
-from target_bc_images.live_images import LiveImages
+from target_bc_images.ledger import Intent
+from target_bc_images.outcomes import Outcome, outcomes
 from target_bc_images.pending import RESOLUTION, PendingCreates
-from target_bc_images.planner import Batch, read_products
 from target_bc_images.planning import ProductPlan, plan
-from target_bc_images.product_task import MAX_WRITES, Failure, Outcome, ProductTask
+from target_bc_images.product_task import MAX_WRITES, Failure, ProductTask
+from target_bc_images.read_back import ReadBack
+from target_bc_images.resources import Resources
 from target_bc_images.sender import Sender
 
 __all__ = ["POLL_DELAYS", "Executor"]
@@ -46,39 +46,30 @@ class Executor:
         bytes: how many bytes these had, as far as the backup tells.
 
     Args:
-        store: the store.
-        ledger: its ledger, already held.
-        uploader: gives the bytes their way into the store.
-        live_images: reads live pictures.
-        stop: once set, requests under way finish and nothing new starts.
+        resources: the store, and what writing to it takes.
         pending_write_timeout: seconds for which the store may still carry out a create whose reply was lost.
-        stop_on_error: set `stop` at the first action that fails.
         poll_delays: seconds before each look for a write whose answer was lost; `POLL_DELAYS` by default.
     """
 
     def __init__(
         self,
-        store: StoreClient,
-        ledger: Ledger,
-        uploader: Uploader,
-        live_images: LiveImages,
-        stop: threading.Event,
+        resources: Resources,
         *,
         pending_write_timeout: float = 0,
-        stop_on_error: bool = False,
         poll_delays: Sequence[float] | None = None,
     ) -> None:
-        self._store = store
-        self._ledger = ledger
-        self._uploader = uploader
-        self._live_images = live_images
-        self._stop = stop
-        self._stop_on_error = stop_on_error
+        self._resources = resources
+        self._store = resources.store
+        self._ledger = resources.ledger
+        self._uploader = resources.uploader
+        self._live_images = resources.live_images
+        self._stop = resources.stop
+        self._stop_on_error = resources.stop_on_error
         self._poll_delays = POLL_DELAYS if poll_delays is None else poll_delays
-        self._pending = PendingCreates(
-            ledger, live_images, max(pending_write_timeout, sum(self._poll_delays)), store.now
-        )
-        self._sender = Sender(store, ledger, uploader, live_images, self._pending, stop=stop if stop_on_error else None)
+        timeout = max(pending_write_timeout, sum(self._poll_delays))
+        self._pending = PendingCreates(self._ledger, self._live_images, timeout, self._store.now)
+        self._read_back = ReadBack(resources, self._pending, self._poll_delays)
+        self._sender = Sender(resources, self._pending)
         self._stopped_by: FatalError | None = None
         self._unanswered = 0  # writes in a row
         self._counting = threading.Lock()
@@ -120,12 +111,12 @@ class Executor:
     def run(self, batch: Batch) -> Iterator[Outcome]:
         """Carry out the plans of one batch of products; yield how each action ended of those that write anything.
 
-        The context of the batch grow: by the images that are created, and by what the store refuses.
+        The context of the batch grows: by the images that are created, and by what the store refuses.
 
         Raises:
             FatalError: the store stopped the run; raised after the outcomes of all that had begun.
         """
-        plans, context = batch
+        plans, context = batch.plans, batch.context
         tasks = [ProductTask(each, list(each.writes), each.existing) for each in plans if each.writes]
         for task in tasks:
             if task.product_id in self._pending.undecided:
@@ -136,7 +127,7 @@ class Executor:
         if tasks:
             self._run_tasks(tasks, context)
         for task in tasks:
-            yield from task.outcomes(is_stopped=self._stop.is_set())
+            yield from outcomes(task, is_stopped=self._stop.is_set())
         if self._stopped_by is not None:
             raise self._stopped_by
 
@@ -144,10 +135,12 @@ class Executor:
         untouched = {task.product_id: task.first.untouched for task in tasks if task.first.untouched}
         if untouched:
             self._ledger.save_siblings(untouched, self._store.now())
-        arrivals = Arrivals(
-            self._store, self._ledger, self._live_images, context, [task for task in tasks if task.has_work]
-        )
-        with ThreadPoolExecutor(self._store.settings.concurrency, "apply") as executor:
+        waiting = [task for task in tasks if task.has_work]
+        with (
+            worker_pool(1, "read ahead") as reader,
+            ThreadPoolExecutor(self._store.settings.concurrency, "apply") as executor,
+        ):
+            arrivals = Arrivals(self._resources, context, waiting, reader)
             while not self._stop.is_set() and (busy := [task for task in tasks if task.has_work]):
                 list(executor.map(lambda task: self._write(task, context, arrivals), busy))
                 self._verify_and_replan(busy, context, arrivals)
@@ -228,7 +221,7 @@ class Executor:
         if isinstance(self._stopped_by, StoreUnreachable):
             return  # it would not answer this either
         try:
-            self._read_back(tasks, context)
+            self._read_back.read(tasks, context)
         except FatalError as error:
             self._stopped_by = self._stopped_by or error
             self._stop.set()
@@ -291,54 +284,3 @@ class Executor:
         for key, failure in list(task.failed.items()):
             if failure.is_unknown and key not in refused:
                 del task.failed[key], context.rejections[key]
-
-    def _read_back(self, tasks: Sequence[ProductTask], context: PlanContext) -> None:
-        """Read what is live now, as often as it takes to see what was created; once if the run is stopped."""
-        waiting = list(tasks)
-        if any(task.conflicts for task in tasks):
-            self._stop.wait(RetryPolicy().backoff(max(task.stalled_rounds for task in tasks)))
-        for seconds in self._poll_delays:
-            is_stopped = self._stop.wait(seconds)
-            existing = read_products(self._store, [task.product_id for task in waiting], context)
-            for task in waiting:
-                self._refresh(task, existing.get(task.product_id, []), context)
-            waiting = [task for task in waiting if task.pending_create or task.unlisted]
-            if is_stopped or not waiting:
-                return
-        for task in waiting:
-            self._give_up_waiting(task)
-
-    def _refresh(self, task: ProductTask, images: Sequence[Record], context: PlanContext) -> None:
-        """Take over what is live now. What the list lacks of our own is asked for by its id: lists may lag behind."""
-        listed = {image["id"] for image in images} | {image.id for image in context.invalid.get(task.product_id, ())}
-        task.images, task.unlisted = images, set()
-        for image_id in sorted({*task.created.values()} - listed):
-            try:
-                task.images = [*task.images, self._store.image(task.product_id, image_id)]
-            except InvalidImageError as error:
-                context.invalid[task.product_id] = [*context.invalid.get(task.product_id, ()), error.image]
-            except NotFound:
-                task.unlisted.add(image_id)
-        if (
-            task.pending_create is not None
-            and (known := self._pending.confirm(task.pending_create, images)) is not None
-        ):
-            key = task.pending_create.source
-            context.entries[key] = known
-            context.created[key] = task.created[key] = known.target_id
-            context.unfinished.add(key)
-            task.pending_create = None
-
-    def _give_up_waiting(self, task: ProductTask) -> None:
-        """Decide about what is not there although it was looked for long enough.
-
-        What the store has named, or answered with a success, and does not have was agreed to and not done: it is to
-        do again. What the store has not answered may still be done: that is left to a later run.
-        """
-        task.created = {key: image_id for key, image_id in task.created.items() if image_id not in task.unlisted}
-        task.unlisted.clear()
-        if task.pending_create is not None and (
-            task.is_answered or not self._pending.may_still_come(task.pending_create)
-        ):
-            self._ledger.abort(task.pending_create)
-            task.pending_create = None

@@ -46,10 +46,10 @@ def split(desired: Sequence[Record], invalid: Sequence[InvalidImage], context: P
 def _is(record: Record, image: InvalidImage, context: PlanContext) -> bool:
     """Whether a record surely describes an invalid image: by its path, or else by the id as far as that is a proof."""
     is_own = record["store_hash"] == context.store_hash
-    known = context.entries.get(source_key(record))
+    entry = context.entries.get(source_key(record))
     if image.image_file is not None:
         is_own_path = is_own and image.image_file == record["image_file"]
-        return is_own_path or (known is not None and image.image_file == known.target_file)
+        return is_own_path or (entry is not None and image.image_file == entry.target_file)
     if image.id is None:
         return False
-    return (is_own and image.id == record["id"]) or (known is not None and image.id == known.target_id)
+    return (is_own and image.id == record["id"]) or (entry is not None and image.id == entry.target_id)

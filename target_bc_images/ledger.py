@@ -7,60 +7,21 @@ look whether the image is there. Losing the ledger costs time, not correctness: 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import socket
 import sqlite3
-import tempfile
-import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from bc_images.bigcommerce.mapping import Record
-from bc_images.errors import FatalError, SettingsError
-from bc_images.private_files import create_private, make_private_folder, write_private
-from bc_images.regular_files import FileProblem, file_problem
 from target_bc_images.changes import SourceKey
 from target_bc_images.context import LedgerEntry
 from target_bc_images.differences import Difference, KeptValue
+from target_bc_images.ledger_file import LedgerFile
 
 __all__ = ["Intent", "Ledger"]
 
 _SIBLINGS_KEPT = 24 * 3600  # seconds
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS store (hash TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS images (
-    source_store TEXT NOT NULL, source_id INTEGER NOT NULL, source_file TEXT NOT NULL,
-    target_id INTEGER NOT NULL, target_file TEXT NOT NULL,
-    PRIMARY KEY (source_store, source_id)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS intents (
-    product_id INTEGER PRIMARY KEY, source_store TEXT NOT NULL, source_id INTEGER NOT NULL,
-    source_file TEXT NOT NULL, names TEXT NOT NULL, others TEXT NOT NULL, at REAL NOT NULL, sha256 TEXT
-);
-CREATE TABLE IF NOT EXISTS siblings (
-    image_id INTEGER PRIMARY KEY, product_id INTEGER NOT NULL,
-    sort_order INTEGER NOT NULL, is_thumbnail INTEGER NOT NULL, at REAL NOT NULL
-);
-CREATE TABLE IF NOT EXISTS kept_values (
-    source_store TEXT NOT NULL, source_id INTEGER NOT NULL, field TEXT NOT NULL,
-    sent TEXT NOT NULL, kept TEXT NOT NULL, error TEXT,
-    PRIMARY KEY (source_store, source_id, field)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS unfinished (
-    source_store TEXT NOT NULL, source_id INTEGER NOT NULL, product_id INTEGER NOT NULL,
-    PRIMARY KEY (source_store, source_id)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS imports (name TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS images_by_target ON images (target_id);
-CREATE INDEX IF NOT EXISTS unfinished_of_product ON unfinished (product_id);
-CREATE INDEX IF NOT EXISTS siblings_of_product ON siblings (product_id);
-"""
 
 
 class Intent(NamedTuple):
@@ -83,64 +44,25 @@ class Ledger:
         store_hash: the store that is written to; each has a ledger of its own.
 
     Raises:
-        SettingsError: the folder cannot be used, another process holds the ledger, or it is another store's.
+        SettingsError: the folder cannot be used, another process has the ledger open, or it is another store's.
     """
 
-    def __init__(self, state_dir: Path | None, store_hash: str) -> None:
-        self._lock = threading.Lock()
-        self._lock_path: Path | None = None
-        if state_dir is None:
-            self._db = sqlite3.connect(":memory:", check_same_thread=False)
-        else:
-            self._db = _acquire_lock(state_dir, store_hash)
-            self._lock_path = _lock_file(state_dir, store_hash)
-        self._prepare(store_hash, state_dir)
-
-    def _prepare(self, store_hash: str, state_dir: Path | None) -> None:
-        """Make what a new ledger lacks, and make sure of whose it is: in another store, the ids in it mean nothing."""
-        with self._transaction() as db:
-            db.executescript(_SCHEMA)
-            if "sha256" not in {row[1] for row in db.execute("PRAGMA table_info(intents)")}:
-                db.execute("ALTER TABLE intents ADD COLUMN sha256 TEXT")  # a ledger of an earlier version
-            if db.execute("SELECT 1 FROM store").fetchone() is None:
-                db.execute("INSERT INTO store VALUES (?)", (store_hash,))
-            (owner,) = db.execute("SELECT hash FROM store").fetchone()
-        if owner != store_hash:
-            self.close()
-            raise SettingsError(
-                f"The ledger {_path(state_dir, store_hash)} is that of the store {owner}. Move it away: a restore "
-                "without it still makes no duplicates."
-            )
+    def __init__(self, state_dir: Path | None, store_hash: str, *, read_only: bool = False) -> None:
+        self._file = LedgerFile.copy_of(state_dir, store_hash) if read_only else LedgerFile(state_dir, store_hash)
+        self._transaction = self._file.transaction
 
     @classmethod
-    def read_only(cls, state_dir: Path, store_hash: str) -> Ledger:
-        """Return what `state_dir` knows of the store, from a copy: whoever is to write nothing writes nothing there.
+    def read_only(cls, state_dir: Path, store_hash: str) -> Self:
+        """Return what `state_dir` knows of the store, from a copy in memory: nothing is written there.
 
         Raises:
             SettingsError: it cannot be read.
         """
-        path = _path(state_dir, store_hash)
-        ledger = cls(None, store_hash)
-        if not path.exists():
-            return ledger
-        try:
-            with tempfile.TemporaryDirectory() as scratch:
-                for each in state_dir.glob(f"{path.name}*"):  # with the log that a killed process has left
-                    shutil.copy(each, scratch)
-                copy = sqlite3.connect(Path(scratch) / path.name)
-                copy.backup(ledger._db)
-                copy.close()
-        except (OSError, sqlite3.Error) as error:
-            raise SettingsError(f"The ledger {path} cannot be read: {error}. Is another run using it?") from error
-        ledger._prepare(store_hash, state_dir)  # a run that was killed at its start has left an empty file
-        return ledger
+        return cls(state_dir, store_hash, read_only=True)
 
     def close(self) -> None:
         """Let the next run have the ledger."""
-        with self._lock:
-            if self._lock_path is not None:
-                self._lock_path.unlink(missing_ok=True)
-            self._db.close()
+        self._file.close()
 
     def entries(
         self, sources: Iterable[SourceKey], existing: Mapping[int, str] = MappingProxyType({})
@@ -155,26 +77,26 @@ class Ledger:
             existing: the paths of images that are in the store now, by their ids.
         """
         with self._transaction() as db:
-            found = {key: self._link(db, key, existing) for key in sources}
-        return {key: known for key, known in found.items() if known is not None}
+            links = {key: self._link(db, key, existing) for key in sources}
+        return {key: entry for key, entry in links.items() if entry is not None}
 
     def _link(self, db: sqlite3.Connection, key: SourceKey, existing: Mapping[int, str]) -> LedgerEntry | None:
         query = "SELECT target_id, source_file, target_file FROM images WHERE source_store = ? AND source_id = ?"
         (own,) = db.execute("SELECT hash FROM store").fetchone()
-        known: LedgerEntry | None = None
+        entry: LedgerEntry | None = None
         seen = {key}
         while (row := db.execute(query, key).fetchone()) is not None:
             step = LedgerEntry(*row)
-            if known is not None:
+            if entry is not None:
                 # Where it had got another picture in between, nothing vouches for the picture.
-                is_linked = step.source_file == known.target_file
-                step = step._replace(source_file=known.source_file if is_linked else "")
-            known = step
-            key = own, known.target_id
-            if existing.get(known.target_id) == known.target_file or key in seen:
+                is_linked = step.source_file == entry.target_file
+                step = step._replace(source_file=entry.source_file if is_linked else "")
+            entry = step
+            key = own, entry.target_id
+            if existing.get(entry.target_id) == entry.target_file or key in seen:
                 break
             seen.add(key)
-        return known
+        return entry
 
     def owner_of(self, existing: Mapping[int, str]) -> dict[int, SourceKey]:
         """Return, for those images that restores have put into the store, whose they are.
@@ -189,9 +111,9 @@ class Ledger:
             rows = {target_id: db.execute(query, (target_id, path)).fetchone() for target_id, path in existing.items()}
         return {target_id: (row[0], row[1]) for target_id, row in rows.items() if row is not None}
 
-    def recognise(self, found: Mapping[SourceKey, LedgerEntry]) -> None:
+    def recognise(self, entries: Mapping[SourceKey, LedgerEntry]) -> None:
         """Write down which live images were found to have the content of source images: they need no second look."""
-        rows = [(*key, known.source_file, known.target_id, known.target_file) for key, known in found.items()]
+        rows = [(*key, entry.source_file, entry.target_id, entry.target_file) for key, entry in entries.items()]
         with self._transaction() as db:
             db.executemany("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)", rows)
 
@@ -209,16 +131,16 @@ class Ledger:
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
-    def commit(self, product_id: int, source: SourceKey, known: LedgerEntry, *, is_new: bool = False) -> None:
+    def commit(self, product_id: int, source: SourceKey, entry: LedgerEntry, *, is_new: bool = False) -> None:
         """Write down, durably, what a source image has become; the product's intent is settled by that.
 
         Args:
             product_id: the product.
             source: the image of the backup.
-            known: what it has become.
+            entry: what it has become.
             is_new: the image was created, and may not be as it should be yet.
         """
-        row = (*source, known.source_file, known.target_id, known.target_file)
+        row = (*source, entry.source_file, entry.target_id, entry.target_file)
         with self._transaction() as db:
             db.execute("INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?)", row)
             if is_new:
@@ -325,72 +247,3 @@ class Ledger:
             for key, found in rows.items()
             if found
         }
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One thread at a time, all or nothing, on disk when it is left.
-
-        Raises:
-            FatalError: the ledger cannot be written (a full disk): nothing may be written to the store then.
-        """
-        with self._lock:
-            try:
-                with self._db:
-                    yield self._db
-            except sqlite3.Error as error:
-                raise FatalError(
-                    f"The ledger cannot be used: {error}. Free the disk or mend state_dir, then run again. A restore "
-                    "without its ledger still makes no duplicates."
-                ) from error
-
-
-def _path(state_dir: Path | None, store_hash: str) -> Path:
-    return (state_dir or Path()) / f"ledger-{store_hash}.sqlite"
-
-
-def _lock_file(state_dir: Path, store_hash: str) -> Path:
-    return state_dir / f"ledger-{store_hash}.lock"
-
-
-def _acquire_lock(state_dir: Path, store_hash: str) -> sqlite3.Connection:
-    """Open the ledger for this process alone. The lock is the file system's and dies with the process."""
-    path = _path(state_dir, store_hash)
-    try:
-        make_private_folder(state_dir)
-        with suppress(FileExistsError):  # or SQLite would create it, for all to read
-            create_private(path).close()
-        for file in (path, _lock_file(state_dir, store_hash)):
-            if (problem := file_problem(file)) not in {None, FileProblem.BROKEN_LINK}:
-                raise SettingsError(f"{file} {problem}. Move it away, or set state_dir to another folder.")
-        db = sqlite3.connect(path, timeout=0, check_same_thread=False)
-    except (OSError, sqlite3.Error) as error:
-        raise SettingsError(f"state_dir {state_dir} cannot be used: {error}. Name a folder that can.") from error
-    try:
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("BEGIN EXCLUSIVE")
-        db.execute("COMMIT")
-        owner = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
-        }
-        write_private(_lock_file(state_dir, store_hash), json.dumps(owner).encode())
-    except (OSError, sqlite3.Error) as error:
-        db.close()
-        raise SettingsError(_refusal(path, _lock_file(state_dir, store_hash), error)) from error
-    return db
-
-
-def _refusal(path: Path, lock_path: Path, error: Exception) -> str:
-    if getattr(error, "sqlite_errorname", "") in {"SQLITE_BUSY", "SQLITE_LOCKED"}:
-        try:
-            owner = json.loads(lock_path.read_text(encoding="utf-8"))
-            words = f"process {owner['pid']} on {owner['host']} (since {owner['since']})"
-        except (OSError, ValueError, KeyError):
-            words = "another process"
-        return f"{words} is restoring to this store with this state_dir: wait for it, or stop it. Nothing was written."
-    if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-        return f"{path} is no ledger ({error}). Move it away: a restore without it still makes no duplicates."
-    return f"The ledger {path} cannot be used: {error}. Name a state_dir that can be written."

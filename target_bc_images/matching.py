@@ -31,7 +31,7 @@ def match(
         if not matching.free or not matching.open:
             break
         stage(matching)
-    pairs = [(record, matching.found.get(index)) for index, record in enumerate(desired)]
+    pairs = [(record, matching.paired.get(index)) for index, record in enumerate(desired)]
     return pairs, list(matching.free.values())
 
 
@@ -42,14 +42,14 @@ class _Matching:
         self.context = context
         self.desired = desired
         self.free = {image["id"]: image for image in existing}
-        self.found: dict[int, Record] = {}  # index in `desired` -> live image
+        self.paired: dict[int, Record] = {}  # index in `desired` -> live image
         # An image id of another store means nothing here.
         self.own = [record["store_hash"] == context.store_hash for record in desired]
         self._in_order: list[int] | None = None
 
     @property
     def open(self) -> bool:
-        return len(self.found) < len(self.desired)
+        return len(self.paired) < len(self.desired)
 
     def unpaired(self) -> list[int]:
         """Return the indexes of the records that have no image yet, in the order in which images are created."""
@@ -59,15 +59,15 @@ class _Matching:
                 key=lambda index: (self.desired[index]["sort_order"], self.desired[index]["id"]),
             )
             self._in_order = by_order
-        return [index for index in self._in_order if index not in self.found]
+        return [index for index in self._in_order if index not in self.paired]
 
     def pair(self, index: int, image: Record) -> None:
-        self.found[index] = self.free.pop(image["id"])
+        self.paired[index] = self.free.pop(image["id"])
 
     def by_id(self, fits: Callable[[Record, Record], bool]) -> None:
         """Pair records with the images that have their ids, where `fits` agrees."""
         for index, record in enumerate(self.desired):
-            if index not in self.found and self.own[index]:
+            if index not in self.paired and self.own[index]:
                 image = self.free.get(record["id"])
                 if image is not None and fits(record, image):
                     self.pair(index, image)
@@ -104,12 +104,12 @@ def _by_ledger(matching: _Matching) -> None:
     for proven in (True, False):
         for index, record in enumerate(matching.desired):
             key = source_key(record)
-            known = context.entries.get(key)
-            image = matching.free.get(known.target_id) if known is not None else None
-            if index in matching.found or known is None or image is None:
+            entry = context.entries.get(key)
+            image = matching.free.get(entry.target_id) if entry is not None else None
+            if index in matching.paired or entry is None or image is None:
                 continue
-            is_it = image["image_file"] == known.target_file or context.created.get(key) == image["id"]
-            if is_it and (not proven or known.source_file == record["image_file"]):
+            is_it = image["image_file"] == entry.target_file or context.created.get(key) == image["id"]
+            if is_it and (not proven or entry.source_file == record["image_file"]):
                 matching.pair(index, image)
 
 
@@ -178,8 +178,8 @@ def _by_id_alone(matching: _Matching) -> None:
     matching.by_id(lambda record, image: not _is_owned_by_other(record, image, context))
     for index in matching.unpaired():
         record = matching.desired[index]
-        known = context.entries.get(source_key(record))
-        image = matching.free.get(known.target_id) if known is not None else None
+        entry = context.entries.get(source_key(record))
+        image = matching.free.get(entry.target_id) if entry is not None else None
         if image is not None and not _is_owned_by_other(record, image, context):
             matching.pair(index, image)
 

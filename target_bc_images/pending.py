@@ -67,9 +67,9 @@ class PendingCreates:
         image = self._find(intent, images)
         if image is None:
             return None
-        known = LedgerEntry(image["id"], intent.source_file, image["image_file"])
-        self._ledger.commit(intent.product_id, intent.source, known, is_new=True)
-        return known
+        entry = LedgerEntry(image["id"], intent.source_file, image["image_file"])
+        self._ledger.commit(intent.product_id, intent.source, entry, is_new=True)
+        return entry
 
     def _find(self, intent: Intent, images: Sequence[Record]) -> Record | None:
         """Return the new image with the content that was sent, or, where that cannot be read, with its name."""
@@ -95,5 +95,5 @@ class PendingCreates:
         digest = self._live_images.digests([image])[0].get(image["image_file"])
         if digest is None or digest == intent.sha256:
             return None if digest is None else True
-        sent, there = self._live_images.appearance(intent.sha256), self._live_images.appearance(digest)
-        return None if sent is None or there is None else looks_same(sent, there)
+        sent, shown = self._live_images.appearance(intent.sha256), self._live_images.appearance(digest)
+        return None if sent is None or shown is None else looks_same(sent, shown)

@@ -45,8 +45,8 @@ def known_same(record: Record, image: Record, context: PlanContext) -> bool:
     if record["store_hash"] == context.store_hash and record["image_file"] == image["image_file"]:
         return True
     key = source_key(record)
-    known = context.entries.get(key)
-    if known is not None and known[1:] == (record["image_file"], image["image_file"]):
+    entry = context.entries.get(key)
+    if entry is not None and entry[1:] == (record["image_file"], image["image_file"]):
         return True
     return equal_content(record, image, context) is True
 

@@ -2,51 +2,35 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from operator import itemgetter
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from bc_images.bigcommerce import PAGE_SIZE, Product, SkuMatches, StoreClient
-from bc_images.bigcommerce.mapping import InvalidImage, InvalidImageError, Record, truncated_repr
+from bc_images.bigcommerce import PAGE_SIZE, Product, StoreClient
+from bc_images.bigcommerce.mapping import InvalidImageError, Record
 from bc_images.concurrency import ordered_map, worker_pool
 from bc_images.errors import FileUnavailable, NotFound, RequestRejected
 from bc_images.sample import Sample
-from target_bc_images.changes import Action, Mode, Reject, SourceKey, source_key
+from target_bc_images.batches import Batch
+from target_bc_images.changes import Action, Mode, SourceKey, source_key
 from target_bc_images.context import PlanContext
-from target_bc_images.hints import Hints
 from target_bc_images.invalid import split
 from target_bc_images.ledger import Ledger
 from target_bc_images.live_images import LiveImages
 from target_bc_images.matching import Pair, match
 from target_bc_images.picture_check import PictureCheck
 from target_bc_images.planning import ProductPlan, plan
+from target_bc_images.product_reader import ProductReader, ReadProducts
 from target_bc_images.recognise import Recogniser
-from target_bc_images.restore_input import Key, RestoreInput
+from target_bc_images.restore_input import RestoreInput
 from target_bc_images.settings import TargetSettings
 
-__all__ = ["Batch", "Planner", "read_products"]
+__all__ = ["Planner"]
 
 Item = TypeVar("Item")
-
-
-class Batch(NamedTuple):
-    """The plans of as many products as one request reads, and what they were decided from."""
-
-    plans: list[ProductPlan]
-    context: PlanContext
-
-
-class _Found(NamedTuple):
-    """What the input wants of some products, what they have, and the records that have no product."""
-
-    desired: dict[int, list[Record]]
-    existing: dict[int, list[Record]]
-    invalid: dict[int, Sequence[InvalidImage]]
-    rejected: list[ProductPlan]
 
 
 class Planner:
@@ -80,15 +64,14 @@ class Planner:
     ) -> None:
         self._options = options
         self._store = store
-        self._hints = Hints(store)
         self._own = store.settings.store_hash
         self._ledger = ledger
         self._live_images = live_images
         self._check_sendable = check_sendable
         self._owner_of = owner_of
         self._tries_again = tries_again
-        self._siblings = siblings
-        self._key: Key = "product_sku" if options.match_products_by == "sku" else "product_id"
+        self._reader = ProductReader(options, store, siblings)
+        self._key = options.group_key
         self.without_file_store = 0
         # Without a file store no picture can be kept, so none may be lost.
         loses = not live_images.has_file_store and check_sendable is not None and not options.allow_data_loss
@@ -109,7 +92,7 @@ class Planner:
         seen: set[int] = set()
         self.without_file_store = 0
         with worker_pool(1, "read ahead") as executor:  # the next batch is read while this one is worked on
-            for found in ordered_map(executor, self._read, _chunks(restore_input.groups(self._key)), 2):
+            for found in ordered_map(executor, self._reader.read, _chunks(restore_input.groups(self._key)), 2):
                 if mode.deletes:
                     seen.update(found.desired)
                 yield self._batch(found, self._context(mode, restore_input), check)
@@ -137,31 +120,8 @@ class Planner:
             if has_images and product.id not in seen and restore_input.covers(product.id, product.sku, self._key):
                 yield product
 
-    def _read(self, groups: Sequence[list[Record]]) -> _Found:
-        """Find the products in the store, and read them."""
-        desired, rejected = self._find_products(groups)
-        existing: dict[int, list[Record]] = {}
-        invalid: dict[int, Sequence[InvalidImage]] = {}
-        for product in self._store.products(list(desired)):
-            existing[product.id] = product.images
-            if product.invalid:
-                invalid[product.id] = product.invalid
-        for product_id, images in existing.items():  # V2 lists images without the SKU of their product
-            if images and images[0]["product_sku"] is None:
-                sku = next((each["product_sku"] for each in desired[product_id] if each.get("product_sku")), None)
-                for image in images:
-                    image["product_sku"] = sku
-        missing = {product_id: desired.pop(product_id) for product_id in sorted(desired.keys() - existing.keys())}
-        hints = self._hints.moved(missing, existing) if self._key == "product_id" else {}
-        for product_id, records in missing.items():
-            reason = f"there is no product {product_id} in the store"
-            if product_id in hints:
-                reason += f"; {hints[product_id]}"
-            rejected += [_rejected(record, reason) for record in records]
-        return _Found(desired, existing, invalid, rejected)
-
-    def _batch(self, found: _Found, context: PlanContext, check: PictureCheck | None) -> Batch:
-        desired, existing, invalid, plans = found
+    def _batch(self, found: ReadProducts, context: PlanContext, check: PictureCheck | None) -> Batch:
+        desired, existing, invalid, plans, groups = found
         context.invalid.update(invalid)
         self._load_context(desired, existing, context)
         if check is not None and context.mode.updates:
@@ -169,57 +129,13 @@ class Planner:
         planned = {each: plan(each, records, existing[each], context) for each, records in desired.items()}
         for product_id in self._reject_unsendable(planned.values(), context):
             planned[product_id] = plan(product_id, desired[product_id], existing[product_id], context)
-        return Batch([*plans, *planned.values()], context)
+        return Batch([*plans, *planned.values()], context, groups)
 
     @staticmethod
-    def _pairs(found: _Found, context: PlanContext) -> Iterator[list[Pair]]:
+    def _pairs(found: ReadProducts, context: PlanContext) -> Iterator[list[Pair]]:
         """Yield each product's records with their live images."""
         for product_id in found.desired:
             yield match(_readable_records(found.desired, product_id, context), found.existing[product_id], context)[0]
-
-    def _find_products(self, groups: Sequence[list[Record]]) -> tuple[dict[int, list[Record]], list[ProductPlan]]:
-        """Find the product in the store for each record; the second list rejects those that have none."""
-        if self._key == "product_sku":
-            return self._by_sku(groups)
-        desired: dict[int, list[Record]] = defaultdict(list)
-        rejected = []
-        any_store = self._options.match_products_by == "id"
-        for record in chain.from_iterable(groups):
-            if any_store or record["store_hash"] == self._own:
-                desired[record["product_id"]].append(record)
-            else:
-                reason = "set match_products_by to sku (or id) to restore it here"
-                rejected.append(_rejected(record, f"is from the store {record['store_hash']}: {reason}"))
-        return desired, rejected
-
-    def _by_sku(self, groups: Sequence[list[Record]]) -> tuple[dict[int, list[Record]], list[ProductPlan]]:
-        desired: dict[int, list[Record]] = {}
-        rejected = []
-        skus = {records[0]["product_sku"] for records in groups if records[0].get("product_sku")}
-        found = self._store.products_by_sku(skus) if skus else SkuMatches(())
-        for records in groups:
-            sku = records[0].get("product_sku")
-            ids = found[sku] if sku else []
-            sources = {
-                (record["store_hash"], record["product_id"])
-                for record in records
-                if source_key(record) not in self._siblings
-            }
-            unclear = [number for number in ids if number in found.invalid]
-            if len(ids) == 1 and len(sources) <= 1 and not unclear:
-                desired[ids[0]] = records
-                continue
-            if unclear:
-                what = f"product {unclear[0]} may have the SKU {truncated_repr(sku)}, and may not"
-                rejected += [_rejected(record, f"{what}: its {found.invalid[unclear[0]]}") for record in records]
-                continue
-            reason = f"{len(ids) or 'no'} products have the SKU {truncated_repr(sku)}" if sku else "has no product_sku"
-            if len(ids) == 1:
-                reason = f"{len(sources)} products of the input have the SKU {truncated_repr(sku)}"
-            elif sku and not ids and (hint := self._hints.similar(sku)):
-                reason += f"; {hint}"
-            rejected += [_rejected(record, reason) for record in records]
-        return desired, rejected
 
     def _load_context(
         self, desired: dict[int, list[Record]], existing: dict[int, list[Record]], context: PlanContext
@@ -322,20 +238,6 @@ def _readable_records(
 ) -> Sequence[Record]:
     """Return the records of a product but for those whose images are there and cannot be read."""
     return split(desired[product_id], context.invalid.get(product_id, ()), context).others
-
-
-def read_products(store: StoreClient, ids: Sequence[int], context: PlanContext) -> dict[int, list[Record]]:
-    """Return the images of those of the products that exist; those that cannot be read are noted in `context`."""
-    existing: dict[int, list[Record]] = {}
-    for product in store.products(ids):
-        existing[product.id] = product.images
-        context.invalid[product.id] = product.invalid
-    return existing
-
-
-def _rejected(record: Record, reason: str) -> ProductPlan:
-    product_id = record["product_id"]
-    return ProductPlan(product_id, [], [], [], [Reject(reason, product_id, record)], [])
 
 
 def _chunks(items: Iterable[Item]) -> Iterator[list[Item]]:

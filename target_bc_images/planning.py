@@ -24,10 +24,10 @@ __all__ = ["MAX_IMAGES", "MOVED_BY_THE_STORE", "UNPROVEN", "ProductPlan", "plan"
 
 MAX_IMAGES = 1000  # a product (V2 spec)
 
-SIMILAR = "the picture looks the same; whether its bytes are the same cannot be read, since a CDN alters them"
-NAMED = "the file has the same name; whether its bytes are the same cannot be read"
+SIMILAR = "the picture looks the same; its bytes were not compared, because a CDN alters them"
+NAMED = "the file has the same name; its bytes were not compared"
 RE_ENCODED = "the picture looks the same and has other bytes"
-INCOMPARABLE = "the picture has other bytes, and cannot be compared by its appearance"
+INCOMPARABLE = "the picture has other bytes; its appearance was not compared, because one of the two cannot be decoded"
 UNPROVEN = frozenset({SIMILAR, NAMED, RE_ENCODED, INCOMPARABLE})
 """Why an image is kept of which nobody knows whether it has the bytes of the backup."""
 
@@ -79,7 +79,10 @@ def plan(
         for record, image in pairs
     ]
     if invalid:
-        actions = [*_beside(actions, split_records.unmatched), *_leave(product_id, split_records, context)]
+        actions = [
+            *_reject_ambiguous_creates(actions, split_records.unmatched),
+            *_leave_invalid(product_id, split_records, context),
+        ]
     actions += _restore_siblings(product_id, untouched, existing, context, moved_thumbnail=thumbnail is not None)
     if context.mode.deletes and context.deletes:
         actions += [Delete("not in the backup", product_id, existing=image) for image in unmatched]
@@ -157,7 +160,7 @@ def _replace(action: Replace, picture: PictureMatch, context: PlanContext) -> Ac
     record, image = action.desired or {}, action.existing or {}
     verdict = context.verdicts.get(image["image_file"])
     if picture == "unknown":
-        reason = "the present picture cannot be read, so that it cannot be compared with that of the backup"
+        reason = "failed to read the present picture, so it was not compared with that of the backup"
         return action.convert(Reject, verdict.reason if verdict else reason, {})
     if verdict is not None and not record.get("file_sha256"):
         return action.convert(Reject, f"{verdict.reason}, and the backup has no file of it", {})
@@ -187,25 +190,25 @@ def _known(
     return apply_known(fields, image, context.refusals.get(key, {}), context.kept_values.get(key, {}))
 
 
-def _leave(product_id: int, split_records: Split, context: PlanContext) -> Iterator[Action]:
+def _leave_invalid(product_id: int, split_records: Split, context: PlanContext) -> Iterator[Action]:
     """Leave the images alone that cannot be read; a mirror, which answers for all, names those of no record too."""
     for record, image in split_records.invalid:
         if not context.mode.updates:
             yield Keep("in the store, and create_only changes nothing", product_id, record)
         else:
-            reason = f"its image in the store cannot be read and is left as it is ({image.problem})"
+            reason = f"its image in the store is not valid and was not changed ({image.problem})"
             yield Reject(reason, product_id, record)
     for image in split_records.unmatched if context.mode.deletes else ():
         existing = {"store_hash": context.store_hash, **image._asdict()}
-        reason = f"an image of the store cannot be read and is left as it is ({image.problem})"
+        reason = f"an image of the store is not valid and was not changed ({image.problem})"
         yield Reject(reason, product_id, existing=existing)
 
 
-def _beside(actions: Iterable[Action], unmatched: Sequence[InvalidImage]) -> Iterator[Action]:
+def _reject_ambiguous_creates(actions: Iterable[Action], unmatched: Sequence[InvalidImage]) -> Iterator[Action]:
     """Reject the creates whose images may be there already, among those that cannot be read."""
     for action in actions:
         if isinstance(action, Create) and unmatched:
-            reason = f"it may be the image of the store that cannot be read ({unmatched[0].text}): correct that first"
+            reason = f"it may be the image of the store that is not valid ({unmatched[0].text}): correct that first"
             yield action.convert(Reject, reason, {})
         else:
             yield action
@@ -294,15 +297,15 @@ def _within_limit(
             image for image in unmatched if context.backed_up is None or image["image_file"] in context.backed_up
         ]
     room = room_now + len(deletes)
-    found: list[Action] = []
+    allowed: list[Action] = []
     for action in actions:
         if not isinstance(action, Create):
-            found.append(action)
+            allowed.append(action)
         elif room <= 0:
-            found.append(action.convert(Reject, f"a product holds at most {MAX_IMAGES} images"))
+            allowed.append(action.convert(Reject, f"a product can have at most {MAX_IMAGES} images"))
         else:
             if context.deletes or room_now > 0:
-                found.append(action)
+                allowed.append(action)
             room -= 1
             room_now -= 1
-    return found
+    return allowed

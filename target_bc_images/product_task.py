@@ -1,39 +1,22 @@
-"""One product on its way from its first plan to the end state, and how each of its actions ended."""
+"""One product on its way from its first plan to the end state."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bc_images.bigcommerce.mapping import Record
-from target_bc_images.changes import Action, Create, Delete, Keep, Reject, SourceKey, Status, Update, source_key
+from target_bc_images.changes import Action, Create, Delete, SourceKey
 from target_bc_images.differences import Difference, KeptValue, as_sent
 from target_bc_images.ledger import Intent
 from target_bc_images.planning import MOVED_BY_THE_STORE, ProductPlan, room_for
 
-__all__ = ["MAX_WRITES", "Failure", "Outcome", "ProductTask", "sort_key"]
+__all__ = ["MAX_STALLED_ROUNDS", "MAX_WRITES", "Failure", "ProductTask", "sort_key"]
 
 MAX_STALLED_ROUNDS = 6  # rounds without progress after which what is left of a product counts as failed
 MAX_WRITES = 2  # of one value that the store answers with a success and does not show
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one action ended."""
-
-    action: Action
-    status: Status
-    target_id: int | None = None
-    error: str | None = None
-    is_unknown: bool = False  # it failed, and the store may have done it nevertheless
-    differences: Sequence[Difference] = ()  # fields of which the store shows another value now
-
-    @property
-    def may_have_written(self) -> bool:
-        """Whether the store may be another than before."""
-        return self.is_unknown or (self.status in {"done", "unverified"} and self.action.writes)
 
 
 class Failure(NamedTuple):
@@ -155,113 +138,8 @@ class ProductTask:
                     found.setdefault(action.key, {})[name] = kept_value
         return found
 
-    # Ending
-
-    def outcomes(self, *, is_stopped: bool) -> Iterator[Outcome]:
-        """Say how every action of the first plan ended, and every later one that could not be carried out."""
-        left = {action.key: action for action in self.todo}
-        failed, differences = dict(self.failed), dict(self.differences)
-        for action in self.first.actions:
-            key = action.key
-            unfinished, failure = left.pop(key, None), failed.pop(key, None)
-            known = differences.pop(key, ())
-            yield self._outcome(action, unfinished, failure, known, is_stopped=is_stopped)
-        for action, image_id in self.created_besides:
-            yield Outcome(action, "done", image_id)
-        # What came up later: images that the store has moved.
-        for key, failure in failed.items():
-            left.pop(key, None)
-            yield _failed(failure, failure.action, differences.pop(key, ()))
-        for key, action in left.items():
-            yield self._unfinished(action, action, differences.pop(key, ()), is_stopped=is_stopped)
-        siblings = {source_key(sibling): sibling for sibling in self.first.untouched}
-        for key in differences.keys() & siblings.keys():
-            moved = Update("moved by the store", self.product_id, siblings[key], is_sibling=True)
-            yield Outcome(moved, "done", key[1], differences=differences[key])
-
-    def _outcome(
-        self,
-        action: Action,
-        unfinished: Action | None,
-        failure: Failure | None,
-        known: Sequence[Difference],
-        *,
-        is_stopped: bool,
-    ) -> Outcome:
-        """Say how an action of the first plan ended, of which `unfinished` is left to do or `failure` has come."""
-        if isinstance(action, Reject):
-            return Outcome(action, "rejected", error=action.reason)
-        if self.pending_create is not None and self.pending_create.source == action.key:
-            return Outcome(action, "undecided", error=self.pending_reason, is_unknown=True)
-        if self._is_created(action) and (self.is_read_back or unfinished or failure):
-            return self._created(action, unfinished, failure, known, is_stopped=is_stopped)
-        if failure is not None:
-            return _failed(failure, action if action.writes else failure.action, known)
-        if unfinished is not None:
-            return self._unfinished(unfinished, action if action.writes else unfinished, known, is_stopped=is_stopped)
-        return self._finished(action, known)
-
-    def _finished(self, action: Action, known: Sequence[Difference]) -> Outcome:
-        """Say how an action ended of which nothing is left to do."""
-        target_id = self.created.get(action.key)
-        if not self.is_read_back or self.pending_create is not None:  # nor are the neighbours, which the store may move
-            return Outcome(action, "unverified", target_id, _UNVERIFIED, differences=known)
-        if action.key in self.adopted:
-            kept = action.convert(Keep, "another run has created it meanwhile")
-            return Outcome(kept, "kept", self.adopted[action.key], differences=known)
-        return Outcome(action, "done" if action.writes else "kept", target_id, differences=known)
-
-    def _unfinished(self, later: Action, action: Action, known: Sequence[Difference], *, is_stopped: bool) -> Outcome:
-        """Say how an action ended of which `later` is left to do."""
-        if self.pending_create is not None:
-            return Outcome(action, "not reached", error=_WAITS, differences=known)
-        if is_stopped:
-            return Outcome(action, "not reached", differences=known)
-        reason = _not_settled(is_stopped=is_stopped)
-        if isinstance(later, Update):  # the store has answered every write with a success
-            return Outcome(action, "done", differences=(*known, *_left(later, reason)))
-        return Outcome(action, "failed", error=reason, differences=known)
-
-    def _is_created(self, action: Action) -> bool:
-        """Whether an image was created and has been seen since."""
-        image_id = self.created.get(action.key)
-        return isinstance(action, Create) and image_id is not None and image_id not in self.unlisted
-
-    def _created(
-        self,
-        action: Action,
-        unfinished: Action | None,
-        failure: Failure | None,
-        known: Sequence[Difference],
-        *,
-        is_stopped: bool,
-    ) -> Outcome:
-        """Say how a create ended of which the image is there, whatever became of its fields."""
-        later = failure.action if failure is not None else unfinished
-        reason = failure.reason if failure is not None else _not_settled(is_stopped=is_stopped)
-        if later is not None and later.existing is not None:
-            known = (*known, *_left(later, reason))
-        return Outcome(action, "done", self.created[action.key], differences=known)
-
 
 _SHOWN = ("is_thumbnail", "sort_order", "description")
-_WAITS = "waits for another image of the product, of which nobody knows whether it is made"
-_UNVERIFIED = "written, and not read back before the run ended"
-
-
-def _failed(failure: Failure, action: Action, known: Sequence[Difference]) -> Outcome:
-    return Outcome(action, "failed", error=failure.reason, is_unknown=failure.is_unknown, differences=known)
-
-
-def _left(action: Action, reason: str) -> Iterator[Difference]:
-    """Yield the differences that an update was to make away with."""
-    for name, value in action.fields.items():
-        if action.existing is not None:
-            yield Difference(name, value, as_sent(action.existing[name]), reason)
-
-
-def _not_settled(*, is_stopped: bool) -> str:
-    return "the run ended before it was written" if is_stopped else f"it did not stay in {MAX_STALLED_ROUNDS} tries"
 
 
 def sort_key(action: Action) -> tuple[bool, bool, bool, int, int]:

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
-
-import orjson
+from typing import Any, Self
 
 from bc_images.bigcommerce.mapping import Record
-from bc_images.durable import fsync_file, rename
-from bc_images.errors import FatalError, SettingsError
-from bc_images.private_files import create_private, make_private_folder
-from bc_images.regular_files import FileProblem, file_problem, open_output
 from bc_images.text import printable
 from bc_images.units import counted
 from target_bc_images.changes import ACTIONS, Action, Delete, Keep, Reject, Status
@@ -25,6 +16,7 @@ from target_bc_images.differences import Difference
 from target_bc_images.lines import LEGEND, change_line, difference_text
 from target_bc_images.planning import ProductPlan
 from target_bc_images.problems import Problems
+from target_bc_images.report_file import ReportFile
 
 __all__ = ["UNFINISHED", "Report", "rejection"]
 
@@ -60,7 +52,6 @@ class Report:
 
     Attributes:
         should_publish: the run has come as far as to have a report. Else an earlier one stays where it is.
-        batches: how many batches of plans have been taken down, whole or in part.
 
     Raises:
         SettingsError: the file cannot be written.
@@ -72,20 +63,11 @@ class Report:
         self.skipped: Counter[str] = Counter()  # records of streams that are not ours
         self.different = 0  # images that are done or kept, but for what the store does not take
         self.should_publish = False
-        self.batches = 0
         self._problems = Problems()
         self._changes: list[Action] = []  # the first that were planned or done
         self._changed = 0
-        self._path = Path(path) if path else None
-        self._partial: Path | None = None  # the file on its way; a device is written to at once
-        self._file: BinaryIO | None = None
-        if self._path is not None:
-            _check_writable(self._path)
-            if _is_replaceable(self._path):
-                self._path = self._path.resolve()
-                self._partial = self._path.with_name(f"{self._path.name}.{secrets.token_hex(4)}.partial")
-            else:
-                self._file = _open_now(self._path)
+        self._path = path
+        self._file = ReportFile(Path(path)) if path else None
 
     @property
     def problem_count(self) -> int:
@@ -123,7 +105,7 @@ class Report:
         existing_id = action.existing["id"] if action.existing else None
         source_id = action.desired["id"] if action.desired else None
         self._add_to_lists(action, status, source_id or existing_id, error, differences)
-        if self._path is not None:
+        if self._file is not None:
             self._write(_line(action, status, target_id if target_id is not None else existing_id, error, differences))
 
     def _add_to_lists(
@@ -157,7 +139,7 @@ class Report:
     def add_unwritten(self, actions: Sequence[Action]) -> None:
         """Take down the actions of a product for which nothing is written: what is kept, and what is rejected."""
         if (
-            self._path is None
+            self._file is None
             and self.by_product is None
             and all(isinstance(action, Keep) and not action.differences for action in actions)
         ):
@@ -171,7 +153,7 @@ class Report:
         self.counts[_UNPLANNED, "not reached"] += 1
         if self.by_product is not None:
             self.by_product[record["product_id"]]["not reached"] += 1
-        if self._path is None:
+        if self._file is None:
             return
         self._write(
             {
@@ -196,7 +178,7 @@ class Report:
         elif line.get("differences"):
             self.different += 1
             self._add_difference(line.get("product_id"), image_id, [Difference(**each) for each in line["differences"]])
-        if self._path is not None:
+        if self._file is not None:
             self._write(line)
 
     def summary(self) -> dict[str, Any]:
@@ -257,54 +239,24 @@ class Report:
         """Put on disk what was taken down so far.
 
         Raises:
-            FatalError: there is no room for it.
+            FatalError: the disk is full.
         """
         if self._file is not None:
-            with self._wrap_os_errors():
-                self._file.flush()
+            self._file.flush()
 
     def close(self) -> None:
-        """Write the summary and put the file in its place, or forget it if it is not due.
+        """Write the summary and publish the file, or forget it if that is not due.
 
         Raises:
             FatalError: it cannot be written; an earlier one is left as it was.
         """
-        try:
-            if self.should_publish and self._path is not None:
-                self._write(self.summary())
-                self._publish()
-        finally:
-            self._path = None  # only once
-            if self._file is not None:
-                with suppress(OSError):  # what could not be written has been said
-                    self._file.close()
-                if self._partial is not None:
-                    self._partial.unlink(missing_ok=True)
+        file, self._file = self._file, None  # only once
+        if file is not None:
+            file.close(self.summary() if self.should_publish else None)
 
     def _write(self, line: dict[str, Any]) -> None:
-        with self._wrap_os_errors():
-            if self._file is None:
-                path = self._partial or Path()
-                self._file = create_private(path)
-            self._file.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
-
-    def _publish(self) -> None:
-        with self._wrap_os_errors():
-            if self._file is not None and self._path is not None:
-                if self._partial is None:
-                    self._file.flush()
-                else:
-                    fsync_file(self._file)
-                    self._file.close()
-                    rename(self._partial, self._path)
-
-    @contextmanager
-    def _wrap_os_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            self.should_publish = False  # it lacks something
-            raise FatalError(f"The report {self._path} cannot be written: {error.strerror}. Free the disk.") from error
+        if self._file is not None:
+            self._file.write(line)
 
     def __enter__(self) -> Self:
         return self
@@ -337,32 +289,6 @@ def _line(
         if action.is_sibling:
             line["is_sibling"] = True
     return line
-
-
-def _check_writable(path: Path) -> None:
-    """Find out before anything is done, without touching what is there."""
-    try:
-        make_private_folder(path.parent)
-    except OSError as error:
-        raise SettingsError(f"The report {path} cannot be written: {error.strerror}.") from error
-    problem = file_problem(path)
-    if problem in {FileProblem.DIRECTORY, FileProblem.LOOP}:
-        raise SettingsError(f"The report {path} cannot be written: it {problem}. Name another file.")
-    if not os.access(path.parent if _is_replaceable(path) else path, os.W_OK):
-        raise SettingsError(f"The report {path} cannot be written: permission denied.")
-
-
-def _open_now(path: Path) -> BinaryIO:
-    """Open what is no regular file at the start: nothing is to be waited for at the end of a restore."""
-    try:
-        return open_output(path)
-    except OSError as error:
-        raise SettingsError(f"The report {path} cannot be written: {error.strerror}. Name another file.") from error
-
-
-def _is_replaceable(path: Path) -> bool:
-    """Whether a new file can take the place: not that of a terminal, a pipe, or what a shell has opened."""
-    return path.parts[:2] not in {("/", "dev"), ("/", "proc")} and (path.is_file() or not path.exists())
 
 
 def rejection(record: Record, reason: str) -> Reject:

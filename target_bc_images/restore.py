@@ -1,4 +1,4 @@
-"""One run of the target: plan, refuse what must not be done, keep an undo, executor, report."""
+"""One run of the target: plan, refuse what must not be done, keep an undo, apply, report."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
-from bc_images.bigcommerce import PAGE_SIZE, StoreClient
+from bc_images.bigcommerce import StoreClient
 from bc_images.errors import FatalError, PartialFailure, SettingsError
 from bc_images.files import open_files
 from bc_images.files.locks import StoreLock
@@ -19,21 +19,40 @@ from bc_images.files.upload import Uploader
 from bc_images.progress import Progress, Sample
 from bc_images.settings import Settings
 from bc_images.units import counted
+from target_bc_images.apply import BatchRunner, is_refused_delete, refused_deletes_reason
+from target_bc_images.batches import Batch, InputBatches
 from target_bc_images.before_images import UndoWriter
 from target_bc_images.changes import Action, Delete, Mode, Reject, SourceKey
 from target_bc_images.executor import Executor
 from target_bc_images.ledger import Ledger
 from target_bc_images.live_images import LiveImages
-from target_bc_images.planner import Batch, Planner
+from target_bc_images.planner import Planner
 from target_bc_images.report import Report
-from target_bc_images.restore_input import Key, RestoreInput
+from target_bc_images.resources import Resources
+from target_bc_images.restore_input import RestoreInput
 from target_bc_images.settings import TargetSettings
 from target_bc_images.without_file import warn_of_records_without_file
-from target_bc_images.writer import Writer, is_refused_delete, refused_deletes_reason
 
-__all__ = ["Restore"]
+__all__ = ["Restore", "RestoreResult"]
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResult:
+    """How a restore ended as a whole; the report has the counts, and how every action ended.
+
+    Attributes:
+        undo_path: the undo file of what was changed, or may have been; None where nothing was.
+        deletes_skipped_reason: why a mirror deleted nothing, if so.
+        unreached: how many records the run did not come to.
+        error: what ended the run early.
+    """
+
+    undo_path: str | None = None
+    deletes_skipped_reason: str | None = None
+    unreached: int = 0
+    error: Exception | None = None
 
 
 class Restore:
@@ -45,14 +64,12 @@ class Restore:
         store: the store.
 
     Attributes:
-        undo_path: where what this run changed, or may have changed, is written down; None while it has changed nothing.
         owner_of: live images that are known to be those of sources that the input does not have, by their ids.
         siblings: records of the input that are images of the store itself, which an earlier run has left moved.
         tries_again: write again, too, what the store has not taken before.
-        deletes_skipped_reason: why a mirror deleted nothing, if it did not.
 
     Raises:
-        SettingsError: a way to send pictures, or a file store, that cannot be.
+        SettingsError: the way to send pictures, or the file store, is not valid.
     """
 
     def __init__(self, settings: Settings, options: TargetSettings, store: StoreClient) -> None:
@@ -73,8 +90,6 @@ class Restore:
         self.owner_of: dict[int, SourceKey] = {}
         self.siblings: set[SourceKey] = set()
         self.tries_again = False
-        self.undo_path: str | None = None
-        self.deletes_skipped_reason: str | None = None
 
     def stop(self) -> None:
         """Finish the requests under way and begin nothing new."""
@@ -95,81 +110,106 @@ class Restore:
             planner = Planner(self._options, self._store, ledger, self._live_images, tries_again=True)
             compared = 0
             with self._progress("verify", restore_input, lambda: compared):
-                for plans, _ in planner.batches(restore_input, Mode.MIRROR, self._options.picture_sample):
-                    for plan in plans:
+                for batch in planner.batches(restore_input, Mode.MIRROR, self._options.picture_sample):
+                    for plan in batch.plans:
                         compared += sum(action.desired is not None for action in plan.actions)
                         yield from plan.actions
 
-    def run(self, restore_input: RestoreInput, report: Report) -> None:
+    def run(self, restore_input: RestoreInput, report: Report) -> RestoreResult:
         """Plan everything and, unless this is a dry run, apply it; `report` gets every action and its end.
 
+        However the run ends, the report names every record, so that it alone says what is left to do.
+
         Raises:
-            BcImagesError: any kind but the refusals of single records, which are in the report.
+            SettingsError: the ledger cannot be opened: nothing was begun.
         """
         options = self._options
         for missing in self._products_not_in_input(restore_input, options.mode):
-            report.add(missing, "rejected")
+            report.add(missing, missing.status)
         is_understood = restore_input.has_records or not report.skipped
         if not restore_input.count and not (options.mode.deletes and restore_input.is_complete and is_understood):
             report.should_publish = True
-            if options.mode.deletes:
-                self.deletes_skipped_reason = (
-                    restore_input.incomplete_reason or "no record of the input is one of an image or a product"
-                )
-            return
-        with (
-            self._ledger(Ledger.read_only if options.dry_run else Ledger) as ledger,
-            self._report_unreached(restore_input, report),
-            ExitStack() as cleanup,
-        ):
+            cause = restore_input.incomplete_reason or "no record of the input is one of an image or a product"
+            return RestoreResult(deletes_skipped_reason=cause if options.mode.deletes else None)
+        reason: str | None = None
+        with self._ledger(Ledger.read_only if options.dry_run else Ledger) as ledger:
+            report.should_publish = True
+            source = InputBatches(restore_input, options.group_key)
+            undo = UndoWriter(options.state_dir, self._settings.store_hash, self._live_images)
+            error: Exception | None = None
+            unreached, is_finished = 0, False
+            try:
+                reason = self._restore(restore_input, report, ledger, source, undo)
+                is_finished = not self._stop.is_set()
+            except Exception as failure:  # noqa: BLE001 - the caller raises it
+                error = failure
+            finally:
+                if not is_finished:
+                    unreached = self._report_unreached(source, report)
+        return RestoreResult(str(undo.path) if undo.is_needed else None, reason, unreached, error)
+
+    def _restore(
+        self, restore_input: RestoreInput, report: Report, ledger: Ledger, source: InputBatches, undo: UndoWriter
+    ) -> str | None:
+        """Lock the store, recover pending creates, decide about deletes, plan and apply.
+
+        Returns:
+            Why a mirror deleted nothing, if so.
+        """
+        options = self._options
+        with ExitStack() as cleanup:
             lock = None if options.dry_run else self._lock(cleanup)
             if options.on_error == "stop" and report.problem_count:
                 raise PartialFailure("A record was rejected, and on_error is stop: nothing was written.")
-            planner = Planner(
-                options,
-                self._store,
-                ledger,
-                self._live_images,
-                partial(self._uploader.check, contact=True),
-                self.owner_of,
-                tries_again=self.tries_again,
-                siblings=self.siblings,
-            )
-            executor = Executor(
-                self._store,
-                ledger,
-                self._uploader,
-                self._live_images,
-                self._stop,
-                pending_write_timeout=options.pending_write_timeout,
-                stop_on_error=options.on_error == "stop",
-            )
+            stops = options.on_error == "stop"
+            resources = Resources(self._store, ledger, self._uploader, self._live_images, self._stop, stops)
+            planner = self._planner(ledger)
+            executor = Executor(resources, pending_write_timeout=options.pending_write_timeout)
             if not options.dry_run:
                 executor.recover_pending()
-            mode = self._effective_mode(planner, restore_input, report) if options.mode.deletes else options.mode
-            done, already_reported = 0, report.records
-
-            def sample() -> Sample:
-                nonlocal done
-                # Deletes and repeated writes of the present batch are no records, so that it may seem to have more.
-                present = min(restore_input.count, report.records - already_reported + executor.completed)
-                done = max(done, present)  # a batch is counted anew when it is reported
-                return Sample(done, executor.files, executor.bytes, self._store.quota_left)
-
-            cleanup.enter_context(Progress("restore", restore_input.count, sample, logger))
-            batches = self._enforce_limits(planner.batches(restore_input, mode, options.picture_sample), report)
-            batches = warn_of_records_without_file(batches)
+            mode, reason = options.mode, None
+            if mode.deletes and (reason := self._deletes_skipped_reason(planner, restore_input, report)) is not None:
+                logger.warning("mirror: nothing is deleted, because %s.", reason)
+                mode = Mode.UPSERT
+            progress = Progress("restore", restore_input.count, self._sampler(restore_input, report, executor), logger)
+            cleanup.enter_context(progress)
             cleanup.callback(_warn_of_missing_files, planner)
+            batches = planner.batches(restore_input, mode, options.picture_sample)
+            batches = warn_of_records_without_file(self._enforce_limits(batches, source, report))
             if options.dry_run:
                 for batch in batches:
-                    report.batches += 1
+                    source.accept(batch)
                     report.add_all(batch.plans, "planned")
-            else:
-                undo = UndoWriter(options.state_dir, self._settings.store_hash, self._live_images)
-                cleanup.callback(undo.close)
-                self._write(Writer(self._store, executor, ledger, undo, report, self._stop), batches)
-            if lock is not None and lock.lost is not None:
-                raise FatalError(lock.lost)
+                return reason
+            cleanup.callback(undo.close)
+            runner = BatchRunner(resources, executor, undo, report, allow_data_loss=options.allow_data_loss)
+            with _blame_lock(lock):
+                return runner.run(batches, source) or reason
+
+    def _planner(self, ledger: Ledger) -> Planner:
+        return Planner(
+            self._options,
+            self._store,
+            ledger,
+            self._live_images,
+            partial(self._uploader.check, contact=True),
+            self.owner_of,
+            tries_again=self.tries_again,
+            siblings=self.siblings,
+        )
+
+    def _sampler(self, restore_input: RestoreInput, report: Report, executor: Executor) -> Callable[[], Sample]:
+        """Return what says how many records are done, of those that are planned and of the present batch."""
+        done, already_reported = 0, report.records
+
+        def sample() -> Sample:
+            nonlocal done
+            # Deletes and repeated writes of the present batch are no records, so that it may seem to have more.
+            present = min(restore_input.count, report.records - already_reported + executor.completed)
+            done = max(done, present)  # a batch is counted anew when it is reported
+            return Sample(done, executor.files, executor.bytes, self._store.quota_left)
+
+        return sample
 
     def _lock(self, cleanup: ExitStack) -> StoreLock | None:
         """Let this be the only restore of the store; None where there is no file store to say so in."""
@@ -185,13 +225,6 @@ class Restore:
             return Sample(min(restore_input.count, records()), quota_left=self._store.quota_left)
 
         return Progress(label, restore_input.count, sample, logger, prints_text=label == "verify")
-
-    def _write(self, writer: Writer, batches: Iterator[Batch]) -> None:
-        try:
-            writer.write(batches, allow_data_loss=self._options.allow_data_loss)
-        finally:
-            self.undo_path = writer.undo_path
-            self.deletes_skipped_reason = self.deletes_skipped_reason or writer.deletes_skipped_reason
 
     def _products_not_in_input(self, restore_input: RestoreInput, mode: Mode) -> list[Action]:
         """Reject the chosen products of which the input knows nothing: most likely another one was meant.
@@ -227,29 +260,16 @@ class Restore:
             cleanup.callback(ledger.close)
             yield ledger
 
-    @contextmanager
-    def _report_unreached(self, restore_input: RestoreInput, report: Report) -> Iterator[None]:
-        """From here on this is the run that the report is about: however it ends, it names every record.
+    def _report_unreached(self, source: InputBatches, report: Report) -> int:
+        """Name the records that the run did not come to; return how many there are."""
+        count = 0
+        for count, record in enumerate(source.unreached(), 1):  # noqa: B007 - the last number is returned
+            report.add_unreached(record)
+        if self._options.mode.deletes:
+            report.add(Delete("the run ended before it had looked for all deletes", 0), "not reached")
+        return count
 
-        What a run that is stopped did not come to is named too, so that the report alone says what is left to do.
-        """
-        report.should_publish = True
-        finished = False
-        try:
-            yield
-            finished = not self._stop.is_set()
-        finally:
-            if not finished:
-                key: Key = "product_sku" if self._options.match_products_by == "sku" else "product_id"
-                for records in islice(
-                    restore_input.groups(key), report.batches * PAGE_SIZE, None
-                ):  # a batch plans a page
-                    for record in records:
-                        report.add_unreached(record)
-                if self._options.mode.deletes:
-                    report.add(Delete("the run ended before it had looked for all deletes", 0), "not reached")
-
-    def _enforce_limits(self, batches: Iterator[Batch], report: Report) -> Iterator[Batch]:
+    def _enforce_limits(self, batches: Iterator[Batch], source: InputBatches, report: Report) -> Iterator[Batch]:
         """Pass on batches until one is not to be carried out.
 
         Raises:
@@ -262,7 +282,7 @@ class Restore:
                 return
             deletes += sum(isinstance(action, Delete) for each in batch.plans for action in each.writes)
             if self._options.on_error == "stop" and _count(batch)[Reject]:
-                report.batches += 1
+                source.accept(batch)
                 report.add_all(batch.plans, "planned" if self._options.dry_run else "not reached")
                 raise PartialFailure("a record was rejected, and on_error is stop: nothing more was written.")
             if deletes > (self._options.max_deletes or 0):
@@ -271,44 +291,53 @@ class Restore:
                 )
             yield batch
 
-    def _effective_mode(self, planner: Planner, restore_input: RestoreInput, report: Report) -> Mode:
-        """Plan the whole mirror first: deletes are counted before the first one, and none stands on a doubtful input.
+    def _deletes_skipped_reason(self, planner: Planner, restore_input: RestoreInput, report: Report) -> str | None:
+        """Plan the whole mirror; return why nothing may be deleted, or None: no delete stands on a doubtful input.
 
         Raises:
             SettingsError: there would be more deletes than allowed.
         """
         if restore_input.incomplete_reason is not None:
-            self.deletes_skipped_reason = restore_input.incomplete_reason
-        elif report.unfinished:
-            self.deletes_skipped_reason = "records were rejected"
-        else:
-            counts: Counter[type[Action]] = Counter()
-            invalid: list[Action] = []  # images of no record that cannot be read: no upsert would name them
-            refused: list[Action] = []  # nor those whose pictures would be lost
-            with self._progress("plan", restore_input, lambda: counts.total() - counts[Delete]):
-                for batch in planner.batches(restore_input, Mode.MIRROR):
-                    counts += _count(batch)
-                    rejected = [action for each in batch.plans for action in each.actions if isinstance(action, Reject)]
-                    invalid += [action for action in rejected if action.is_of_invalid_image]
-                    refused += [action for action in rejected if is_refused_delete(action)]
-            most = self._options.max_deletes or 0
-            if counts[Delete] > most:
-                raise SettingsError(
-                    f"mirror would delete {counted(counts[Delete], 'image')}, more than max_deletes {most}: nothing "
-                    "was written. Look at the plan with dry_run and a larger max_deletes."
-                )
-            for action in (*invalid, *refused):
-                report.add(action, "rejected")
-            reasons = [refused_deletes_reason(len(refused))] if refused else []
-            if counts[Reject] > len(invalid) + len(refused):
-                reasons.append("records were rejected")
-            elif invalid:
-                reasons.append(f"of product {invalid[0].product_id} {invalid[0].reason}")
-            self.deletes_skipped_reason = " and ".join(reasons) or None
-        if self.deletes_skipped_reason is None:
-            return Mode.MIRROR
-        logger.warning("mirror: nothing is deleted, because %s.", self.deletes_skipped_reason)
-        return Mode.UPSERT
+            return restore_input.incomplete_reason
+        if report.unfinished:
+            return "records were rejected"
+        counts: Counter[type[Action]] = Counter()
+        invalid: list[Action] = []  # images of no record that are not valid: no upsert would name them
+        refused: list[Action] = []  # nor those whose pictures would be lost
+        with self._progress("plan", restore_input, lambda: counts.total() - counts[Delete]):
+            for batch in planner.batches(restore_input, Mode.MIRROR):
+                counts += _count(batch)
+                rejected = [action for each in batch.plans for action in each.actions if isinstance(action, Reject)]
+                invalid += [action for action in rejected if action.is_of_invalid_image]
+                refused += [action for action in rejected if is_refused_delete(action)]
+        most = self._options.max_deletes or 0
+        if counts[Delete] > most:
+            raise SettingsError(
+                f"mirror would delete {counted(counts[Delete], 'image')}, more than max_deletes {most}: nothing "
+                "was written. Look at the plan with dry_run and a larger max_deletes."
+            )
+        for action in (*invalid, *refused):
+            report.add(action, action.status)
+        reasons = [refused_deletes_reason(len(refused))] if refused else []
+        if counts[Reject] > len(invalid) + len(refused):
+            reasons.append("records were rejected")
+        elif invalid:
+            reasons.append(f"of product {invalid[0].product_id} {invalid[0].reason}")
+        return " and ".join(reasons) or None
+
+
+@contextmanager
+def _blame_lock(lock: StoreLock | None) -> Iterator[None]:
+    """Raise that the lock was lost, in place of whatever has failed because of that.
+
+    Raises:
+        FatalError: it was lost.
+    """
+    try:
+        yield
+    finally:
+        if lock is not None and lock.lost is not None:
+            raise FatalError(lock.lost)
 
 
 def _warn_of_missing_files(planner: Planner) -> None:

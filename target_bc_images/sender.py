@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import Any
 
-from bc_images.bigcommerce import ImageSource, StoreClient, UrlSource
+from bc_images.bigcommerce import ImageSource, UrlSource
 from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import FatalError, OutcomeUnknown, RequestRejected, UnexpectedResponse
-from bc_images.files.upload import Uploader
 from target_bc_images.changes import Action, Delete, Update
 from target_bc_images.context import LedgerEntry, PlanContext
 from target_bc_images.differences import OMITTED, Refusal, replacements
-from target_bc_images.ledger import Intent, Ledger
-from target_bc_images.live_images import LiveImages
+from target_bc_images.ledger import Intent
 from target_bc_images.pending import PendingCreates
 from target_bc_images.picture_match import comparable_name
 from target_bc_images.product_task import ProductTask
+from target_bc_images.resources import Resources
 
 __all__ = ["Sender"]
 
@@ -27,30 +25,17 @@ class Sender:
     """Carries out single actions; safe to share between threads.
 
     Args:
-        store: the store.
-        ledger: its ledger, already held.
-        uploader: gives the bytes their way into the store.
-        live_images: knows whether picture bytes are kept.
+        resources: the store, and what writing to it takes.
         pending: describes creates whose outcome is not known.
-        stop: set when the store refuses a field; None where the run goes on.
     """
 
-    def __init__(
-        self,
-        store: StoreClient,
-        ledger: Ledger,
-        uploader: Uploader,
-        live_images: LiveImages,
-        pending: PendingCreates,
-        *,
-        stop: threading.Event | None = None,
-    ) -> None:
-        self._store = store
-        self._ledger = ledger
-        self._uploader = uploader
-        self._live_images = live_images
+    def __init__(self, resources: Resources, pending: PendingCreates) -> None:
+        self._store = resources.store
+        self._ledger = resources.ledger
+        self._uploader = resources.uploader
+        self._live_images = resources.live_images
         self._pending = pending
-        self._stop_at_refusal = stop
+        self._stop_at_refusal = resources.stop if resources.stop_on_error else None
 
     def carry_out(self, action: Action, task: ProductTask, context: PlanContext) -> None:
         """Carry out an action; a field that the store refuses does not cost the picture, nor the other fields.
@@ -117,12 +102,12 @@ class Sender:
             task.wrote(action, action.fields, image)
             if action.existing is not None and image["image_file"] == action.existing["image_file"]:
                 return  # agreed to and not done, since a path never changes its content: planning will say so again
-            known = LedgerEntry(image["id"], action.desired["image_file"], image["image_file"])
-            context.entries[action.key] = known
+            entry = LedgerEntry(image["id"], action.desired["image_file"], image["image_file"])
+            context.entries[action.key] = entry
             if action.existing is None:
                 context.created[action.key] = image["id"]
                 context.unfinished.add(action.key)
-            self._ledger.commit(task.product_id, action.key, known, is_new=action.existing is None)
+            self._ledger.commit(task.product_id, action.key, entry, is_new=action.existing is None)
 
     def _send(self, action: Action, desired: Record, task: ProductTask) -> Record:
         """Give an image its picture, by the first way that the store does not refuse."""
@@ -172,9 +157,9 @@ class Sender:
         return image
 
     def _delete(self, action: Action, task: ProductTask, image_id: int) -> None:
-        doomed = {each.existing["id"] for each in task.todo if isinstance(each, Delete) and each.existing}
-        if len(doomed) > 1 and doomed == {image["id"] for image in self._store.images(task.product_id)}:
-            self._store.delete_all(task.product_id, doomed)
+        deleted_ids = {each.existing["id"] for each in task.todo if isinstance(each, Delete) and each.existing}
+        if len(deleted_ids) > 1 and deleted_ids == {image["id"] for image in self._store.images(task.product_id)}:
+            self._store.delete_all(task.product_id, deleted_ids)
             task.todo = [action]
         else:
             self._store.delete(task.product_id, image_id)

@@ -12,7 +12,7 @@ from bc_images.errors import PartialFailure
 from bc_images.settings import Settings
 from bc_images.units import counted
 from target_bc_images.report import Report, rejection
-from target_bc_images.restore import Restore
+from target_bc_images.restore import Restore, RestoreResult
 from target_bc_images.restore_input import RestoreInput
 from target_bc_images.settings import TargetSettings
 
@@ -35,6 +35,7 @@ class RestoreSession:
         self._prog = prog
         self._options = options
         self.store = open_store(settings)
+        self.result = RestoreResult()
         self.restore = Restore(settings, options, self.store)
         self.report = Report(options.report, by_product=options.report_by_product)
 
@@ -47,7 +48,9 @@ class RestoreSession:
         for record, reason in restore_input.rejected:
             self.report.add(rejection(record, reason), "rejected")
         self.report.skipped.update(restore_input.skipped)
-        self.restore.run(restore_input, self.report)
+        self.result = self.restore.run(restore_input, self.report)
+        if self.result.error is not None:
+            raise self.result.error
 
     def require_success(self) -> None:
         """Check the result.
@@ -55,8 +58,8 @@ class RestoreSession:
         Raises:
             PartialFailure: not every record was restored, or a mirror deleted nothing.
         """
-        if self.restore.deletes_skipped_reason is not None:
-            raise PartialFailure(f"mirror deleted nothing, because {self.restore.deletes_skipped_reason}.")
+        if self.result.deletes_skipped_reason is not None:
+            raise PartialFailure(f"mirror deleted nothing, because {self.result.deletes_skipped_reason}.")
         if self.report.problem_count:
             where = (
                 f"see {self._options.report}"
@@ -92,5 +95,5 @@ class RestoreSession:
             width = shutil.get_terminal_size().columns if sys.stderr and sys.stderr.isatty() else None
             lines = [*self.report.changes(width), self.report.table(), *self.report.problem_lines()]
             logs.write_text(self._prog, "\n".join(lines))
-        if self.restore.undo_path is not None:
-            logs.write_text(self._prog, f"What this run changed can be taken back: {self.restore.undo_path}")
+        if self.result.undo_path is not None:
+            logs.write_text(self._prog, f"What this run changed can be taken back: {self.result.undo_path}")

@@ -12,6 +12,7 @@ from platformdirs import user_state_path
 from bc_images.errors import SettingsError
 from bc_images.sample import Sample
 from target_bc_images.changes import Mode
+from target_bc_images.restore_input import Key
 
 __all__ = ["PROPERTIES", "TargetSettings"]
 
@@ -155,3 +156,8 @@ class TargetSettings:
         if options.upload_method == "webdav" and not (config.get("webdav_username") and config.get("webdav_password")):
             raise SettingsError("upload_method webdav needs webdav_username and webdav_password.")
         return options
+
+    @property
+    def group_key(self) -> Key:
+        """What makes records of the input belong together: the product that they are restored to."""
+        return "product_sku" if self.match_products_by == "sku" else "product_id"

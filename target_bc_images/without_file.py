@@ -8,7 +8,7 @@ from itertools import chain
 
 from bc_images.files.findings import name_of
 from bc_images.units import counted
-from target_bc_images.planner import Batch
+from target_bc_images.batches import Batch
 from target_bc_images.planning import NO_FILE
 
 __all__ = ["warn_of_records_without_file"]

@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 MAX_URL = 255  # characters (V3 spec, image_url)
 SIGNED_FOR = 3600  # seconds that a signed address works
+_MAX_INSPECTED = 10_000  # digests of sound pictures that are kept in memory
 _ANY_DIGEST = "0" * 64  # the address of every picture is as long
 
 
@@ -68,6 +69,7 @@ class Uploader:
         self._url_policy = UrlPolicy(settings)
         self._file_store_public_url = _public_address(file_store_public_url or "", self._url_policy)
         has_user = bool(webdav_username and webdav_password)
+        self._inspected: set[str] = set()  # digests of pictures that were inspected, and are sound
         self._webdav = WebDAV(settings, webdav_username or "", webdav_password or "") if has_user else None
         if upload_method == "multipart" and not self._accepts_bytes:
             raise SettingsError(
@@ -167,7 +169,7 @@ class Uploader:
             return (
                 "the saved picture cannot be sent, since file_store is not set (set it to the file store of the backup)"
             )
-        return "the backup holds no picture of this image"
+        return "the backup has no picture of this image"
 
     def attempts(self, record: Record, upload_log: UploadLog) -> list[AbstractContextManager[ImageSource]]:
         """Return what to try, one after the other while the store refuses it: mostly `open_source` alone.
@@ -234,11 +236,16 @@ class Uploader:
             raise RequestRejected(
                 "the file is not a picture of a type that the store takes (BMP, GIF, JPEG, PNG, WBMP, XBM, WEBP)"
             )
+        if digest in self._inspected:
+            return content, media_type
         inspection = Inspection()
         inspection.feed(content)
         defect = inspection.defect(media_type)
         if defect is not None and defect != "truncated":  # that these are refused is documented
             raise RequestRejected(f"the store would refuse the picture: {refusal(len(content), defect)}")
+        if len(self._inspected) >= _MAX_INSPECTED:
+            self._inspected.clear()
+        self._inspected.add(digest)
         return content, media_type
 
     def _url(self, record: Record) -> str:

@@ -353,7 +353,7 @@ def test_a_store_that_is_not_ours_is_said_to_be_so(scenario_v3: RestoreScenario)
     run = scenario_v3.restore(lines(records))
     assert run.code == 1
     assert {each["reason"] for each in run.rows if each.get("action") == "reject"} == {
-        "is from the store other: set match_products_by to sku (or id) to restore it here"
+        "belongs to store other; set match_products_by to sku (or id) to restore it here"
     }
     assert scenario_v3.writes() == []
 

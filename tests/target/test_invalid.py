@@ -81,7 +81,7 @@ def test_nothing_is_created_that_may_be_the_one_that_cannot_be_read(scenario: Re
     assert run.actions == [("reject", "rejected")] * 2
     assert paths(scenario) == []
     assert all(
-        "it may be the image of the store that cannot be read" in each["reason"]
+        "it may be the image of the store that is not valid" in each["reason"]
         for each in run.rows[:-1]
         if each["status"] == "rejected"
     )

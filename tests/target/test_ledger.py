@@ -140,7 +140,7 @@ class TestLost:
         scenario_v3.sandbox.clear_requests()
         run = scenario_v3.restore(backup)
         assert run.code == 2
-        assert "is no ledger" in run.err
+        assert "is not a ledger" in run.err
         assert scenario_v3.writes() == []
 
     def test_opened_and_killed(self, scenario_v3: RestoreScenario) -> None:
@@ -187,7 +187,7 @@ class TestLost:
             run = scenario_v3.restore(backup, concurrency=1)
         assert run.code == 3
         assert "The ledger cannot be used: " in run.err
-        assert "Free the disk or mend state_dir, then run again" in run.err
+        assert "Free the disk or fix state_dir, then run again" in run.err
         assert run.out == ""
         made = [path for method, path in scenario_v3.writes() if method == "POST"]
         assert 1 <= len(made) <= 5
@@ -197,14 +197,14 @@ class TestLost:
 
 def test_a_write_that_fails_is_an_error_of_the_whole_run(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, "sandbox")
-    with no_file_longer_than(4096), pytest.raises(FatalError, match="Free the disk or mend state_dir"):
+    with no_file_longer_than(4096), pytest.raises(FatalError, match="Free the disk or fix state_dir"):
         ledger.begin(INTENT)
     ledger.close()
 
 
 def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(SettingsError, match="Name a folder that can"):
+    with pytest.raises(SettingsError, match="Set state_dir to a writable folder"):
         Ledger(tmp_path / "file", "sandbox")
 
 

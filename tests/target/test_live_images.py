@@ -55,8 +55,8 @@ FINDINGS = {
     "lost": ("!", "the picture is gone from the store (HTTP 404)"),
     "changed": ("*", "the picture is another one"),
     "truncated": ("*", "the picture is another one"),
-    "no picture": ("!", "what the store serves is not a picture"),
-    "empty": ("!", "what the store serves is not a picture"),
+    "no picture": ("!", "the store serves something that is not a picture"),
+    "empty": ("!", "the store serves something that is not a picture"),
 }
 
 

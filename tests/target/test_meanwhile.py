@@ -58,7 +58,7 @@ class TestPictureThatCannotBeRead:
         scenario.sandbox.faults("u" * 100, match="GET /product_images/")
         run = scenario.restore(backup, max_retries=0)
         assert (run.code, run.actions, run.states) == (1, [("reject", "rejected")], [])
-        assert "cannot be read" in run.rows[0]["reason"]
+        assert "failed to read" in run.rows[0]["reason"]
         assert scenario.state() == there
         scenario.sandbox.faults("")
         assert scenario.restore(backup).code == 0
@@ -298,7 +298,7 @@ class TestWithoutFiles:
             run = scenario.restore(backup, file_store=files and str(scenario.folder / files), dry_run=dry_run)
             assert (run.code, run.actions) == (1, [("reject", "rejected")])
             reason = next(each["reason"] for each in run.rows if each["status"] == "rejected")
-            assert reason == "the backup holds no picture of this image, and its old address answers that it is gone"
+            assert reason == "the backup has no picture of this image, and its old address answers that it is gone"
             assert "file_store is not set" not in caplog.text
 
     def test_an_address_that_the_store_cannot_fetch(self, scenario: RestoreScenario) -> None:
@@ -308,7 +308,7 @@ class TestWithoutFiles:
         scenario.sandbox.faults("5" * 50, match="GET /(product_images|stencil|cdn)|GET .*[.]")
         run = scenario.restore(backup, file_store="")
         assert (run.code, run.actions) == (1, [("create", "failed")])
-        assert run.failed["error"].startswith("the backup holds no picture of this image, and its old address does not")
+        assert run.failed["error"].startswith("the backup has no picture of this image, and its old address does not")
 
     @pytest.mark.parametrize("serves", ["original", "rendition"])
     def test_an_address_that_still_serves_a_deleted_picture_is_found(

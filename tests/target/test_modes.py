@@ -193,7 +193,7 @@ class TestProductThatIsFull:
             scenario.sandbox.add_image(FIRST, picture(30 + number), f"extra-{number}.png", is_thumbnail=False)
         run = scenario.restore(backup)
         assert ("reject", "rejected") in run.actions
-        assert "a product holds at most 5 images" in run.err
+        assert "a product can have at most 5 images" in run.err
 
     def test_nothing_is_deleted_for_creates_that_never_come(self, scenario: RestoreScenario) -> None:
         """Another product fails first: then neither deletes nor the creates that need their room are done."""

@@ -1,91 +1,83 @@
-"""Write batches of plans to the store: an undo before each, the deletes of all last, and every outcome reported."""
+"""Write batches of plans to the store: an undo before each, all deletes last, and every outcome reported."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 
-from bc_images.bigcommerce import StoreClient
 from bc_images.errors import AuthError, StoreSuspended
 from bc_images.units import counted
+from target_bc_images.batches import Batch, InputBatches
 from target_bc_images.before_images import UndoWriter
 from target_bc_images.changes import Action, Create, Delete, Reject, SourceKey
 from target_bc_images.executor import Executor
-from target_bc_images.ledger import Ledger
-from target_bc_images.planner import Batch, read_products
 from target_bc_images.planning import plan, room_for
+from target_bc_images.product_reader import read_products
 from target_bc_images.report import Report
+from target_bc_images.resources import Resources
 
-__all__ = ["Writer", "is_refused_delete", "refused_deletes_reason"]
+__all__ = ["BatchRunner", "is_refused_delete", "refused_deletes_reason"]
 
 
-class Writer:
-    """Carries out the plans of one run.
+class BatchRunner:
+    """Carries out the plans of one run; used once.
 
     Args:
-        store: the store.
+        resources: the store, and what writing to it takes.
         executor: writes to it.
-        ledger: its ledger.
-        undo: keeps what is there before.
-        report: is has_outcome how every action ended.
-        stop: once set, nothing new starts.
-
-    Attributes:
-        undo_path: where what was changed, or may have been, is written down; None while nothing was.
-        deletes_skipped_reason: why a mirror deleted nothing after all else was done, if so.
+        undo: saves what is there before.
+        report: gets how every action ended.
+        allow_data_loss: a picture may be lost of which no copy is kept.
     """
 
     def __init__(
-        self,
-        store: StoreClient,
-        executor: Executor,
-        ledger: Ledger,
-        undo: UndoWriter,
-        report: Report,
-        stop: threading.Event,
+        self, resources: Resources, executor: Executor, undo: UndoWriter, report: Report, *, allow_data_loss: bool
     ) -> None:
-        self._store = store
+        self._store = resources.store
         self._executor = executor
-        self._ledger = ledger
+        self._ledger = resources.ledger
         self._undo = undo
         self._report = report
-        self._stop = stop
-        self.undo_path: str | None = None
-        self.deletes_skipped_reason: str | None = None
+        self._stop = resources.stop
+        self._allow_data_loss = allow_data_loss
 
-    def write(self, batches: Iterable[Batch], *, allow_data_loss: bool) -> None:
+    def run(self, batches: Iterable[Batch], source: InputBatches) -> str | None:
         """Carry out all batches; what a mirror deletes comes last, and only if nothing has gone wrong before.
 
         Args:
             batches: the plans, batch by batch.
-            allow_data_loss: whether a picture may be lost of which no copy is kept.
+            source: is told which of them are in the report.
+
+        Returns:
+            Why nothing was deleted, if so.
 
         Raises:
-            BcImagesError: the store, the ledger or the undo stopped the run.
+            BcImagesError: the store, the ledger or the undo file stopped the run.
         """
         refused = 0
         later: list[Batch] = []  # no more of them than max_deletes
         for batch in batches:
             backed_up = self._undo.save(batch.plans)
-            safe = batch if allow_data_loss else _require_backups(batch, backed_up)
-            self._report.batches += 1
+            safe = batch if self._allow_data_loss else _require_backups(batch, backed_up)
+            source.accept(batch)
             refused += sum(is_refused_delete(action) for each in safe.plans for action in each.actions)
-            if deleting := [each for each in safe.plans if any(isinstance(action, Delete) for action in each.writes)]:
+            deleting = [each for each in safe.plans if any(isinstance(action, Delete) for action in each.writes)]
+            if deleting:
                 now = _without_deletes(safe)
-                later.append(_left_for_later(Batch(deleting, safe.context), now))
+                later.append(_left_for_later(replace(safe, plans=deleting), now))
                 safe = now
             self._carry_out(safe)
             if self._stop.is_set():
                 break
-        if later and self._report.unfinished:  # what the store never takes must not keep a mirror from its end
-            self.deletes_skipped_reason = self._deletes_skipped_reason(refused)
+        # What the store never takes must not keep a mirror from its end.
+        reason = self._deletes_skipped_reason(refused) if later and self._report.unfinished else None
         for batch in later:
-            if self._stop.is_set() or self.deletes_skipped_reason:
+            if self._stop.is_set() or reason:
                 for action in _writes(batch):
                     self._report.add(action, "not reached")
             else:
                 self._carry_out(self._replan_deletes(batch))
+        return reason
 
     def _deletes_skipped_reason(self, refused: int) -> str:
         """Say what has gone wrong, so that nothing is deleted; `refused` deletes would have lost a picture."""
@@ -102,11 +94,11 @@ class Writer:
     def _carry_out(self, batch: Batch) -> None:
         changing = [each for each in batch.plans if each.writes]
         self._report.add_all((each for each in batch.plans if not each.writes), "done")
-        has_outcome = changed = False
+        has_outcome = has_changed = False
         try:
             for outcome in self._executor.run(batch):
                 has_outcome = True
-                changed = changed or outcome.may_have_written
+                has_changed = has_changed or outcome.may_have_written
                 self._report.add(
                     outcome.action,
                     outcome.status,
@@ -115,14 +107,14 @@ class Writer:
                     differences=outcome.differences,
                 )
         except Exception as error:
-            if not has_outcome:  # it could not even say how far it came, for want of its ledger
+            if not has_outcome:  # it could not even say how far it came, without its ledger
                 self._report.add_all(changing, "not reached")
             # Only these two say for sure that the store has not taken what was cut off.
-            changed = changed or not isinstance(error, AuthError | StoreSuspended)
+            has_changed = has_changed or not isinstance(error, AuthError | StoreSuspended)
             raise
         finally:
-            if changing and (changed or self._ledger.open_intents()):
-                self.undo_path = str(self._undo.path)
+            if changing and (has_changed or self._ledger.open_intents()):
+                self._undo.is_needed = True
         self._report.flush()
 
     def _replan_deletes(self, batch: Batch) -> Batch:
@@ -136,7 +128,7 @@ class Writer:
         for action in _writes(batch):
             if action.key not in left:
                 self._report.add(action, "done")
-        return Batch([each._replace(actions=each.writes) for each in plans], batch.context)
+        return replace(batch, plans=[each._replace(actions=each.writes) for each in plans])
 
 
 def _require_backups(batch: Batch, backed_up: set[str]) -> Batch:
@@ -146,7 +138,7 @@ def _require_backups(batch: Batch, backed_up: set[str]) -> Batch:
         plan(each.product_id, each.desired, each.existing, context, each) if each.writes else each
         for each in batch.plans
     ]
-    return Batch(plans, context)
+    return replace(batch, plans=plans, context=context)
 
 
 def is_refused_delete(action: Action) -> bool:
@@ -157,8 +149,8 @@ def is_refused_delete(action: Action) -> bool:
 
 def refused_deletes_reason(count: int) -> str:
     """Say why a mirror must not delete so many images."""
-    what = "1 delete was refused" if count == 1 else f"{count} deletes were refused"
-    return f"{what}: no copy of the picture is kept (set file_store, or allow_data_loss)"
+    deletes = "1 delete was refused" if count == 1 else f"{count} deletes were refused"
+    return f"{deletes}: no copy of the picture is kept (set file_store, or allow_data_loss)"
 
 
 def _writes(batch: Batch) -> list[Action]:
@@ -178,7 +170,7 @@ def _without_deletes(batch: Batch) -> Batch:
                 writes=[action for action in each.writes if _is_done_now(action, late)],
             )
         )
-    return Batch(plans, replace(batch.context, deletes=False))
+    return replace(batch, plans=plans, context=replace(batch.context, deletes=False))
 
 
 def _is_done_now(action: Action, late: Collection[SourceKey]) -> bool:
@@ -189,4 +181,4 @@ def _left_for_later(batch: Batch, now: Batch) -> Batch:
     """Return the plans with those writes alone that are not carried out now."""
     done = {action.key for action in _writes(now)}
     plans = [each._replace(writes=[action for action in each.writes if action.key not in done]) for each in batch.plans]
-    return Batch(plans, batch.context)
+    return replace(batch, plans=plans)

@@ -1,0 +1,128 @@
+"""Find each record's product in the store, and read its images."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from bc_images.bigcommerce import SkuMatches, StoreClient
+from bc_images.bigcommerce.mapping import InvalidImage, Record, truncated_repr
+from target_bc_images.changes import Reject, SourceKey, source_key
+from target_bc_images.context import PlanContext
+from target_bc_images.hints import Hints
+from target_bc_images.planning import ProductPlan
+from target_bc_images.settings import TargetSettings
+
+__all__ = ["ProductReader", "ReadProducts", "read_products"]
+
+
+class ReadProducts(NamedTuple):
+    """What the input wants of some products, what they have, and the records that have no product."""
+
+    desired: dict[int, list[Record]]
+    existing: dict[int, list[Record]]
+    invalid: dict[int, Sequence[InvalidImage]]
+    rejected: list[ProductPlan]
+    groups: int
+
+
+class ProductReader:
+    """Reads the products of records, a page of products in one request.
+
+    Args:
+        options: the target's own settings.
+        store: the store.
+        siblings: records of the input that are no backup's: images of the store itself that a run has left moved.
+    """
+
+    def __init__(self, options: TargetSettings, store: StoreClient, siblings: Collection[SourceKey] = ()) -> None:
+        self._key = options.group_key
+        self._any_store = options.match_products_by == "id"
+        self._store = store
+        self._own = store.settings.store_hash
+        self._hints = Hints(store)
+        self._siblings = siblings
+
+    def read(self, groups: Sequence[list[Record]]) -> ReadProducts:
+        """Find the products in the store, and read them."""
+        desired, rejected = self._find_products(groups)
+        existing: dict[int, list[Record]] = {}
+        invalid: dict[int, Sequence[InvalidImage]] = {}
+        for product in self._store.products(list(desired)):
+            existing[product.id] = product.images
+            if product.invalid:
+                invalid[product.id] = product.invalid
+        for product_id, images in existing.items():  # V2 lists images without the SKU of their product
+            if images and images[0]["product_sku"] is None:
+                sku = next((each["product_sku"] for each in desired[product_id] if each.get("product_sku")), None)
+                for image in images:
+                    image["product_sku"] = sku
+        missing = {product_id: desired.pop(product_id) for product_id in sorted(desired.keys() - existing.keys())}
+        hints = self._hints.moved(missing, existing) if self._key == "product_id" else {}
+        for product_id, records in missing.items():
+            reason = f"there is no product {product_id} in the store"
+            if product_id in hints:
+                reason += f"; {hints[product_id]}"
+            rejected += [_rejected(record, reason) for record in records]
+        return ReadProducts(desired, existing, invalid, rejected, len(groups))
+
+    def _find_products(self, groups: Sequence[list[Record]]) -> tuple[dict[int, list[Record]], list[ProductPlan]]:
+        """Find the product in the store for each record; the second list rejects those that have none."""
+        if self._key == "product_sku":
+            return self._by_sku(groups)
+        desired: dict[int, list[Record]] = defaultdict(list)
+        rejected = []
+        for record in chain.from_iterable(groups):
+            if self._any_store or record["store_hash"] == self._own:
+                desired[record["product_id"]].append(record)
+            else:
+                store = record["store_hash"]
+                reason = f"belongs to store {store}; set match_products_by to sku (or id) to restore it here"
+                rejected.append(_rejected(record, reason))
+        return desired, rejected
+
+    def _by_sku(self, groups: Sequence[list[Record]]) -> tuple[dict[int, list[Record]], list[ProductPlan]]:
+        desired: dict[int, list[Record]] = {}
+        rejected = []
+        skus = {records[0]["product_sku"] for records in groups if records[0].get("product_sku")}
+        found = self._store.products_by_sku(skus) if skus else SkuMatches(())
+        for records in groups:
+            sku = records[0].get("product_sku")
+            ids = found[sku] if sku else []
+            sources = {
+                (record["store_hash"], record["product_id"])
+                for record in records
+                if source_key(record) not in self._siblings
+            }
+            unclear = [number for number in ids if number in found.invalid]
+            if len(ids) == 1 and len(sources) <= 1 and not unclear:
+                desired[ids[0]] = records
+                continue
+            if unclear:
+                problem = found.invalid[unclear[0]]
+                reason = f"product {unclear[0]} may have the SKU {truncated_repr(sku)}, and may not: its {problem}"
+                rejected += [_rejected(record, reason) for record in records]
+                continue
+            reason = f"{len(ids) or 'no'} products have the SKU {truncated_repr(sku)}" if sku else "has no product_sku"
+            if len(ids) == 1:
+                reason = f"{len(sources)} products of the input have the SKU {truncated_repr(sku)}"
+            elif sku and not ids and (hint := self._hints.similar(sku)):
+                reason += f"; {hint}"
+            rejected += [_rejected(record, reason) for record in records]
+        return desired, rejected
+
+
+def read_products(store: StoreClient, ids: Sequence[int], context: PlanContext) -> dict[int, list[Record]]:
+    """Return the images of those of the products that exist; those that cannot be read are noted in `context`."""
+    existing: dict[int, list[Record]] = {}
+    for product in store.products(ids):
+        existing[product.id] = product.images
+        context.invalid[product.id] = product.invalid
+    return existing
+
+
+def _rejected(record: Record, reason: str) -> ProductPlan:
+    product_id = record["product_id"]
+    return ProductPlan(product_id, [], [], [], [Reject(reason, product_id, record)], [])
