@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any, ClassVar
 
+from bc_images.bigcommerce.base import BaseClient
 from bc_images.bigcommerce.client import (
     PAGE_SIZE,
     Capabilities,
@@ -16,12 +17,10 @@ from bc_images.bigcommerce.client import (
     SkuMatches,
     UrlSource,
 )
-from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v2, unexpected_response, utc_from_rfc2822
+from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v2, utc_from_rfc2822
 from bc_images.bigcommerce.pagination import read_pages
 from bc_images.bigcommerce.request_body import json_fields
-from bc_images.bigcommerce.transport import HttpClient
 from bc_images.bigcommerce.validation import (
-    Notices,
     check_ascending,
     expect_count,
     expect_int,
@@ -40,38 +39,22 @@ from bc_images.errors import NotFound, RequestRejected, UnexpectedResponse
 __all__ = ["V2Client"]
 
 
-class V2Client:
+class V2Client(BaseClient):
     """The `StoreClient` protocol over V2."""
 
     capabilities: ClassVar = Capabilities(accepts_image_bytes=False, reports_date_modified=False)
-
-    def __init__(self, client: HttpClient) -> None:
-        self.settings = client.settings
-        self._client = client
-        self._notices = Notices()
-
-    def close(self) -> None:
-        """Send nothing more and wake every thread that waits."""
-        self._client.close()
-
-    @property
-    def quota_left(self) -> int | None:
-        """As of the latest response."""
-        return self._client.budget.left
-
-    def now(self) -> float:
-        """Return the store's time in unix seconds."""
-        return self._client.clock.now()
+    products_path = "/v2/products"
+    id_only: ClassVar = {"include": "id"}
 
     def count_images(self) -> int | None:
         """Return how many images the store has."""
         path = "/v2/products/images/count"
-        return expect_count(self._client.get(path), path)
+        return expect_count(self._http.get(path), path)
 
     def count_products(self) -> int:
         """Return how many products the store has."""
         path = "/v2/products/count"
-        return expect_count(self._client.get(path), path)
+        return expect_count(self._http.get(path), path)
 
     def product_id_at(self, position: int) -> int | None:
         """Read a page of one product; V2 lists them in id order."""
@@ -124,9 +107,9 @@ class V2Client:
 
     def create(self, product_id: int, source: ImageSource, fields: Mapping[str, Any]) -> Record:
         """POST an image; 201 comes without the rendition addresses."""
-        path = _images(product_id)
+        path = self._images_path(product_id)
         body = {"image_file": _image_file(source), **json_fields(fields)}
-        answer = self._client.request("POST", path, repeatable=False, json=body)
+        answer = self._http.request("POST", path, repeatable=False, json=body)
         if not isinstance(answer, dict) or type(answer.get("id")) is not int:
             raise unknown_outcome(f"POST {path}", "the answer names no image")
         return self._written(answer, product_id, answer["id"])
@@ -137,18 +120,13 @@ class V2Client:
 
     def image(self, product_id: int, image_id: int) -> Record:
         """Return one image."""
-        return self._record(self._client.get(f"{_images(product_id)}/{image_id}"), product_id)
+        return self._record(self._http.get(self._image_path(product_id, image_id)), product_id)
 
     def update(self, product_id: int, image_id: int, fields: Mapping[str, Any]) -> Record:
         """PUT the fields alone."""
-        path = f"{_images(product_id)}/{image_id}"
-        answer = self._client.request("PUT", path, json=json_fields(fields))
-        return self._written(self._client.get(path) if answer is None else answer, product_id, image_id)
-
-    def delete(self, product_id: int, image_id: int) -> None:
-        """DELETE one image."""
-        with suppress(NotFound):
-            self._client.request("DELETE", f"{_images(product_id)}/{image_id}")
+        path = self._image_path(product_id, image_id)
+        answer = self._http.request("PUT", path, json=json_fields(fields))
+        return self._written(self._http.get(path) if answer is None else answer, product_id, image_id)
 
     def delete_all(self, product_id: int, image_ids: Collection[int]) -> None:
         """DELETE the collection while it holds these alone: one request may take one page only.
@@ -161,7 +139,7 @@ class V2Client:
                 if left == before or not left <= doomed:
                     break
                 before = left
-                self._client.request("DELETE", _images(product_id), params={"limit": PAGE_SIZE})
+                self._http.request("DELETE", self._images_path(product_id), params={"limit": PAGE_SIZE})
             for image_id in doomed if left else ():
                 self.delete(product_id, image_id)
 
@@ -175,24 +153,18 @@ class V2Client:
             raise incomplete_listing(error) from error
         return product
 
-    def _confirm_gone(self, product_id: int) -> None:
-        """Make sure that a product whose images are not found has been deleted meanwhile: nothing else may be."""
-        with suppress(NotFound):
-            self._client.get(f"/v2/products/{product_id}", {"include": "id"})
-            raise unexpected_response(f"product {product_id}", "its images are not found although it is there")
-
     def _images_of(self, product_id: int, sku: str | None) -> tuple[list[Record], list[InvalidImage]]:
         def read_page(number: int) -> tuple[list[Any], bool]:
             page = self._image_page(product_id, number)
             return page, len(page) < PAGE_SIZE
 
         store_hash, notices = self.settings.store_hash, self._notices
-        rows = read_pages(read_page, _images(product_id))
+        rows = read_pages(read_page, self._images_path(product_id))
         return sorted_by_id(rows, product_id, lambda row: from_v2(row, store_hash, product_id, sku, notices))
 
     def _image_page(self, product_id: int, number: int) -> list[Any]:
-        path = _images(product_id)
-        answer = self._client.get(path, {"limit": PAGE_SIZE} if number == 1 else {"limit": PAGE_SIZE, "page": number})
+        path = self._images_path(product_id)
+        answer = self._http.get(path, {"limit": PAGE_SIZE} if number == 1 else {"limit": PAGE_SIZE, "page": number})
         return expect_list([] if answer is None else answer, path)
 
     def _all_products(self, executor: Executor, first: int, last: int | None) -> Iterator[Product]:
@@ -213,7 +185,7 @@ class V2Client:
     ) -> list[dict[str, Any]]:
         path = "/v2/products"
         try:
-            answer = self._client.get(path, {**query, "limit": limit})
+            answer = self._http.get(path, {**query, "limit": limit})
         except RequestRejected as error:
             raise incomplete_listing(error) from error
         rows = expect_objects([] if answer is None else answer, path)
@@ -243,10 +215,6 @@ class V2Client:
     def _record(self, answer: Any, product_id: int) -> Record:
         (image,) = expect_objects([answer], f"product {product_id}: the image written")
         return from_v2(image, self.settings.store_hash, product_id, None, self._notices)
-
-
-def _images(product_id: int) -> str:
-    return f"/v2/products/{product_id}/images"
 
 
 def _id_of(row: object) -> object:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from bc_images.bigcommerce.base import BaseClient
 from bc_images.bigcommerce.client import (
     PAGE_SIZE,
     Capabilities,
@@ -20,9 +21,7 @@ from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v3, unexpec
 from bc_images.bigcommerce.pagination import read_pages
 from bc_images.bigcommerce.range_scan import Page, scan_ranges
 from bc_images.bigcommerce.request_body import form_fields, json_fields, media_type
-from bc_images.bigcommerce.transport import HttpClient
 from bc_images.bigcommerce.validation import (
-    Notices,
     check_ascending,
     expect_count,
     expect_int,
@@ -47,36 +46,20 @@ _TRIES = 3
 _LONGEST_LIST = 4000  # characters of an address that a list of SKUs may take
 
 
-class V3Client:
+class V3Client(BaseClient):
     """The `StoreClient` protocol over V3."""
 
     capabilities: ClassVar = Capabilities(accepts_image_bytes=True, reports_date_modified=True)
-
-    def __init__(self, client: HttpClient) -> None:
-        self.settings = client.settings
-        self._client = client
-        self._notices = Notices()
-
-    def close(self) -> None:
-        """Send nothing more and wake every thread that waits."""
-        self._client.close()
-
-    @property
-    def quota_left(self) -> int | None:
-        """As of the latest response."""
-        return self._client.budget.left
-
-    def now(self) -> float:
-        """Return the store's time in unix seconds."""
-        return self._client.clock.now()
+    products_path = _PRODUCTS
+    id_only: ClassVar = {"include_fields": "id"}
 
     def count_images(self) -> int | None:
         """Ask V2, the only API that counts images; None where it does not say so at once: the sweep can do without."""
         path = "/v2/products/images/count"
         try:
-            return expect_count(self._client.get(path, max_retries=0), path)
+            return expect_count(self._http.get(path, max_retries=0), path)
         except (RequestRejected, FatalError):
-            if self._client.stop.is_set():
+            if self._http.stop.is_set():
                 raise
             return None  # harmless: whatever is wrong with token, address or network, V3 will say so itself
 
@@ -159,13 +142,13 @@ class V3Client:
 
     def image(self, product_id: int, image_id: int) -> Record:
         """Return one image."""
-        answer = self._client.get(_image(product_id, image_id))
+        answer = self._http.get(self._image_path(product_id, image_id))
         (image,) = expect_objects([answer.get("data") if isinstance(answer, dict) else None], f"image {image_id}: data")
         return from_v3(image, self.settings.store_hash, product_id, None, self._notices)
 
     def create(self, product_id: int, source: ImageSource, fields: Mapping[str, Any]) -> Record:
         """POST an image: the bytes as multipart, or the address the store shall fetch."""
-        path = f"{_PRODUCTS}/{product_id}/images"
+        path = self._images_path(product_id)
         answer = self._send("POST", path, source, fields, repeatable=False)
         data = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(data, dict) or type(data.get("id")) is not int:
@@ -183,18 +166,13 @@ class V3Client:
         Both may be repeated: the image has an id already.
         """
         method = "POST" if isinstance(source, FileSource) else "PUT"
-        answer = self._send(method, _image(product_id, image_id), source, fields, repeatable=True)
+        answer = self._send(method, self._image_path(product_id, image_id), source, fields, repeatable=True)
         return self._written(answer, product_id, image_id)
 
     def update(self, product_id: int, image_id: int, fields: Mapping[str, Any]) -> Record:
         """PUT the fields alone."""
-        answer = self._client.request("PUT", _image(product_id, image_id), json=json_fields(fields))
+        answer = self._http.request("PUT", self._image_path(product_id, image_id), json=json_fields(fields))
         return self._written(answer, product_id, image_id)
-
-    def delete(self, product_id: int, image_id: int) -> None:
-        """DELETE one image."""
-        with suppress(NotFound):
-            self._client.request("DELETE", _image(product_id, image_id))
 
     def delete_all(self, product_id: int, image_ids: Collection[int]) -> None:
         """DELETE the images one by one: V3 has no collection DELETE, and V2 may be gone."""
@@ -205,11 +183,11 @@ class V3Client:
         if isinstance(source, FileSource):
             with source.open() as opened:
                 parts = {"image_file": (source.name, opened, media_type(source.name))}
-                return self._client.request(method, path, repeatable=repeatable, data=form_fields(fields), files=parts)
+                return self._http.request(method, path, repeatable=repeatable, data=form_fields(fields), files=parts)
         # A file in the import folder is public: V3 fetches it like any other address.
         imported = f"{self.settings.store_url}/product_images/import/"
         url = source.url if isinstance(source, UrlSource) else imported + quote(source.name)
-        return self._client.request(method, path, repeatable=repeatable, json={"image_url": url, **json_fields(fields)})
+        return self._http.request(method, path, repeatable=repeatable, json={"image_url": url, **json_fields(fields)})
 
     def _written(self, answer: Any, product_id: int, image_id: int) -> Record:
         """Return the image that a write answered with; where the answer leaves out too much, read it.
@@ -218,7 +196,7 @@ class V3Client:
         """
         data = answer.get("data") if isinstance(answer, dict) else None
         if answer is None or (isinstance(data, dict) and "image_file" not in data):
-            answer = self._client.get(_image(product_id, image_id))
+            answer = self._http.get(self._image_path(product_id, image_id))
             data = answer.get("data") if isinstance(answer, dict) else None
         what = f"product {product_id}, image {image_id}"
         try:
@@ -251,7 +229,7 @@ class V3Client:
         total = 0
         for _ in range(_TRIES):
             try:
-                answer = self._client.get(_PRODUCTS, query)
+                answer = self._http.get(_PRODUCTS, query)
             except RequestRejected as error:
                 raise incomplete_listing(error) from error
             rows = _rows(answer, _PRODUCTS)
@@ -285,12 +263,6 @@ class V3Client:
                 except RequestRejected as error:
                     raise incomplete_listing(error) from error
 
-    def _confirm_gone(self, product_id: int) -> None:
-        """Make sure that a product whose images are not found has been deleted meanwhile: nothing else may be."""
-        with suppress(NotFound):
-            self._client.get(f"{_PRODUCTS}/{product_id}", {"include_fields": "id"})
-            raise unexpected_response(f"product {product_id}", "its images are not found although it is there")
-
     def _product(self, row: Mapping[str, Any]) -> Product:
         product_id, sku = row["id"], self._notices.optional_text(row, "sku")
         images, invalid = self._records(row["images"], product_id, sku)
@@ -310,10 +282,10 @@ class V3Client:
         return sorted_by_id(rows, product_id, lambda row: from_v3(row, store_hash, product_id, sku, notices))
 
     def _image_rows(self, product_id: int) -> list[Any]:
-        path = f"{_PRODUCTS}/{product_id}/images"
+        path = self._images_path(product_id)
 
         def read_page(number: int) -> tuple[list[Any], bool]:
-            answer = self._client.get(path, {"limit": PAGE_SIZE, "page": number})
+            answer = self._http.get(path, {"limit": PAGE_SIZE, "page": number})
             if answer is None:  # an empty list is documented as 204 and seen as 200
                 return [], True
             rows = expect_list(_data(answer), f"{path}: data")
@@ -321,10 +293,6 @@ class V3Client:
             return rows, len(rows) < max(1, expect_int(_pagination(answer, path), "per_page", path))
 
         return read_pages(read_page, path)
-
-
-def _image(product_id: int, image_id: int) -> str:
-    return f"{_PRODUCTS}/{product_id}/images/{image_id}"
 
 
 def _between(after: int, before: int | None) -> dict[str, Any]:

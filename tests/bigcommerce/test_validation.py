@@ -378,7 +378,7 @@ def test_v3_a_long_list_that_is_not_found_is_believed_of_a_deleted_product_only(
 
     with serving(handle) as server:
         store = open_store(settings(server.url))
-        with pytest.raises(UnexpectedResponse, match="product 2: its images are not found although it is there"):
+        with pytest.raises(UnexpectedResponse, match="product 2: its images are not found although it exists"):
             swept(store)
         gone = True
         assert swept(store) == [1, 3]
@@ -580,7 +580,7 @@ def test_v2_an_upper_bound_that_is_ignored_is_noticed() -> None:
         ([v2_image(7, 2)], "product 1, image 7: product_id is 2"),
         ([v2_image(number, 1) for number in range(1, 251)], "page 2 is the same as page 1"),
         (says({}, 405), "HTTP 405"),
-        (says({}, 404), "product 1: its images are not found although it is there"),
+        (says({}, 404), "product 1: its images are not found although it exists"),
     ],
 )
 def test_v2_images_that_do_not_fit(images: Json, said: str) -> None:

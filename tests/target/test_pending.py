@@ -139,11 +139,11 @@ class TestCarriedOutLate:
             create = kind.create
 
             def gone(self: Any, *rest: Any, create: Any = create) -> Any:
-                base, self._client._base = self._client._base, "http://127.0.0.1:9/stores/sandbox"
+                base, self._http._base = self._http._base, "http://127.0.0.1:9/stores/sandbox"
                 try:
                     return create(self, *rest)
                 finally:
-                    self._client._base = base
+                    self._http._base = base
 
             monkeypatch.setattr(kind, "create", gone)
         run = scenario.restore(backup, max_retries=1)

@@ -1,0 +1,59 @@
+"""What the clients of both API versions share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, ClassVar
+
+from bc_images.bigcommerce.client import Capabilities
+from bc_images.bigcommerce.mapping import unexpected_response
+from bc_images.bigcommerce.transport import HttpClient
+from bc_images.bigcommerce.validation import Notices
+from bc_images.errors import NotFound
+
+__all__ = ["BaseClient"]
+
+
+class BaseClient:
+    """The part of the `StoreClient` protocol that differs in paths only."""
+
+    capabilities: ClassVar[Capabilities]
+    products_path: ClassVar[str]
+    id_only: ClassVar[Mapping[str, Any]]
+    """The query that asks for nothing but a product's id."""
+
+    def __init__(self, http: HttpClient) -> None:
+        self.settings = http.settings
+        self._http = http
+        self._notices = Notices()
+
+    def close(self) -> None:
+        """Send nothing more, and end every wait of other threads."""
+        self._http.close()
+
+    @property
+    def quota_left(self) -> int | None:
+        """As of the latest response."""
+        return self._http.budget.left
+
+    def now(self) -> float:
+        """Return the store's time in unix seconds."""
+        return self._http.clock.now()
+
+    def delete(self, product_id: int, image_id: int) -> None:
+        """DELETE one image."""
+        with suppress(NotFound):
+            self._http.request("DELETE", self._image_path(product_id, image_id))
+
+    def _confirm_gone(self, product_id: int) -> None:
+        """Make sure that a product whose images are not found has been deleted meanwhile: nothing else may be."""
+        with suppress(NotFound):
+            self._http.get(f"{self.products_path}/{product_id}", self.id_only)
+            raise unexpected_response(f"product {product_id}", "its images are not found although it exists")
+
+    def _images_path(self, product_id: int) -> str:
+        return f"{self.products_path}/{product_id}/images"
+
+    def _image_path(self, product_id: int, image_id: int) -> str:
+        return f"{self._images_path(product_id)}/{image_id}"
