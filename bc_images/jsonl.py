@@ -15,10 +15,11 @@ from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any
 
 import orjson
 
+from bc_images.decompression import BOM, opened, sentence_start
 from bc_images.errors import InvalidInput
 from bc_images.json_repair import parsed_leniently
 
@@ -27,8 +28,6 @@ __all__ = [
     "MAX_LINE",
     "UNDO",
     "InvalidLineError",
-    "as_file",
-    "inflated",
     "is_deep",
     "lines",
     "messages",
@@ -44,30 +43,8 @@ MAX_DEPTH = 100  # levels of lists and objects in what is handed on to libraries
 UNDO = "undo"
 """The key of a file's first message that tells: it may end in the middle of a line, where a run was killed."""
 
-_BLOCK = 1 << 16
 _LARGE = 1 << 20  # bytes: a shorter line can neither be too long nor hold too many values
-_GZIP_WINDOW = 31  # for zlib: with gzip's header and checksum
-_GZIP = b"\x1f\x8b"
-_BOM = b"\xef\xbb\xbf"
 _UNDO_NAME = re.compile(r"undo-.*\.singer")
-
-_OTHER_KINDS = (
-    (b"\xff\xfe\0\0", "UTF-32"),
-    (b"\0\0\xfe\xff", "UTF-32"),
-    (b"\xff\xfe", "UTF-16"),
-    (b"\xfe\xff", "UTF-16"),
-    (b"{\0\0\0", "UTF-32"),
-    (b"\0\0\0{", "UTF-32"),
-    (b"{\0", "UTF-16"),
-    (b"\0{", "UTF-16"),
-)
-_OTHER_COMPRESSIONS = (
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"\xfd7zX", "xz"),
-    (b"BZh", "bzip2"),
-    (b"PK\x03\x04", "zip"),
-)
-_LONGEST_START = 4
 
 
 class InvalidLineError(ValueError):
@@ -146,12 +123,7 @@ _READ_ERRORS = (OSError, EOFError, zlib.error)
 
 def _unreadable(name: str, error: Exception, advice: str) -> InvalidInput:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return InvalidInput(f"{_at_beginning(name)} cannot be read ({reason}): {advice}")
-
-
-def _at_beginning(name: str) -> str:
-    """Return what begins a sentence; a path stays as it is."""
-    return f"The {name.removeprefix('the ')}" if name.startswith("the ") else name
+    return InvalidInput(f"{sentence_start(name)} cannot be read ({reason}): {advice}")
 
 
 def _invalid(number: int, name: str, reason: object, advice: str) -> InvalidInput:
@@ -176,8 +148,8 @@ def parse(line: bytes, where: str = "A line of the input") -> Any:
         return orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raised = error
-    if line.startswith(_BOM):  # also in the middle, where files were put one behind the other
-        return parse(line[len(_BOM) :], where)
+    if line.startswith(BOM):  # also in the middle, where files were put one behind the other
+        return parse(line[len(BOM) :], where)
     if is_deep(line):
         raise InvalidLineError("is nested too deeply") from raised
     try:
@@ -224,85 +196,9 @@ def _opened(source: Any, name: str, advice: str, max_line: int) -> Iterable[byte
     """Return the lines; those of a binary file have at most `max_line` + 1 bytes."""
     if isinstance(source, io.TextIOBase) or not hasattr(source, "read"):
         return (line.encode() if isinstance(line, str) else line for line in source)
-    chunks = _decompressed(_decompressed(_chunks(source), name, advice), name, advice)  # some compress twice
-    reader = as_file(chunks)
-    first = reader.readline(max_line + 1).removeprefix(_BOM)
+    reader = opened(source, name, advice)
+    first = reader.readline(max_line + 1).removeprefix(BOM)
     return chain([first] if first else [], iter(partial(reader.readline, max_line + 1), b""))
-
-
-def _chunks(source: IO[bytes]) -> Iterator[bytes]:
-    read = getattr(source, "read1", source.read)  # what is there: a tap may be slow
-    while chunk := read(_BLOCK):
-        yield chunk
-
-
-def _decompressed(chunks: Iterator[bytes], name: str, advice: str) -> Iterator[bytes]:
-    """Look at the first bytes, and not at a name, for what kind of file it is."""
-    head = b""
-    while len(head) < _LONGEST_START and (chunk := next(chunks, None)) is not None:
-        head += chunk
-    for start, encoding in _OTHER_KINDS:
-        if head.startswith(start):
-            raise InvalidInput(f"{_at_beginning(name)} is {encoding} and not UTF-8: {advice} Save it as UTF-8.")
-    for start, compression in _OTHER_COMPRESSIONS:
-        if head.startswith(start):
-            raise InvalidInput(
-                f"{_at_beginning(name)} is compressed with {compression}, which is not read: {advice} "
-                "Decompress it, or use gzip."
-            )
-    every = chain([head], chunks)
-    return inflated(every) if head.startswith(_GZIP) else every
-
-
-def inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield what gzip holds, of one or more members, in blocks of at most 64 KiB.
-
-    Raises:
-        EOFError, zlib.error: it is truncated, or damaged.
-    """
-    member = None
-    for chunk in chunks:
-        data = chunk
-        while True:
-            if member is None:
-                data = data.lstrip(b"\0")  # what gzip itself lets pass between members, and behind the last one
-                if not data:
-                    break
-                member = zlib.decompressobj(wbits=_GZIP_WINDOW)
-            block = member.decompress(data, _BLOCK)
-            if block:
-                yield block
-            data = member.unconsumed_tail
-            if member.eof:
-                data, member = member.unused_data, None
-            elif not data and len(block) < _BLOCK:
-                break
-    if member is not None:
-        raise EOFError("its end is missing")
-
-
-def as_file(chunks: Iterator[bytes]) -> BinaryIO:
-    """Return what reads chunks, one behind the other, as a file."""
-    return io.BufferedReader(_Raw(chunks), _BLOCK)
-
-
-class _Raw(io.RawIOBase):
-    """Chunks as a file."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._rest and (chunk := next(self._chunks, None)) is not None:
-            self._rest = memoryview(chunk)
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
 
 
 def _has_undo_name(source: Any) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from bc_images import jsonl
+from bc_images import decompression, jsonl
 from bc_images.errors import InvalidInput
 
 packed = partial(gzip.compress, mtime=0)  # the same in every process of a run
@@ -199,7 +199,7 @@ def repeated(start: bytes, block: bytes, times: int) -> bytes:
 
 
 def test_decompressing_takes_no_memory() -> None:
-    blocks = jsonl.inflated([repeated(b"", bytes(2**20), 64)])
+    blocks = decompression.inflated([repeated(b"", bytes(2**20), 64)])
     tracemalloc.start()
     try:
         sizes: list[int] = []
@@ -215,7 +215,7 @@ def test_decompressing_takes_no_memory() -> None:
 PEAK = """
 import sys
 from pathlib import Path
-from bc_images import jsonl
+from bc_images import decompression, jsonl
 from bc_images.errors import InvalidInput
 try:
     for _ in jsonl.messages(sys.stdin.buffer, "the input", "x"):

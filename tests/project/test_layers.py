@@ -24,6 +24,7 @@ LAYERS = [
     "bc_images.private_files",
     "bc_images.units",
     "bc_images.json_repair",
+    "bc_images.decompression",
     "bc_images.jsonl",
     "bc_images.durable",
     "bc_images.tempfiles",

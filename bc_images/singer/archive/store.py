@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
-from bc_images import jsonl
+from bc_images import decompression, jsonl
 from bc_images.errors import FatalError, InvalidInput, SettingsError
 from bc_images.files import FileStore
 from bc_images.files.backends.base import Upload
@@ -104,11 +104,11 @@ class Archives:
         """
         if "/" in archive or not archive.endswith(WHOLE):
             raise SettingsError(f"archive is {archive!r}: give the name of one, such as 20250131T020000Z{WHOLE}.")
-        return jsonl.as_file(self._chunks(archive))
+        return decompression.as_file(self._chunks(archive))
 
     def _chunks(self, archive: str) -> Iterator[bytes]:
         try:
-            yield from jsonl.inflated(self._backend.chunks(f"{self._folder}/{archive}"))
+            yield from decompression.inflated(self._backend.chunks(f"{self._folder}/{archive}"))
         except FileNotFoundError as error:
             raise InvalidInput(f"There is no archive {archive} in {self.display_name}.") from error
         except OSError as error:
