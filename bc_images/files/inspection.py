@@ -190,7 +190,7 @@ def _webp(source: _Source) -> _Parser:
 def _bmp(source: _Source) -> _Parser:
     """Skip as much as the dimensions ask for; where the pixels are packed, what the file says of its own length."""
     head = yield from source.take(26)
-    told, start, header = (int.from_bytes(head[at : at + 4], "little") for at in (2, 10, 14))
+    declared, start, header = (int.from_bytes(head[at : at + 4], "little") for at in (2, 10, 14))
     used, compression = 26, 0
     if header in {12, 16}:
         width, height, bits = (int.from_bytes(head[at : at + 2], "little") for at in (18, 20, 24))
@@ -205,7 +205,7 @@ def _bmp(source: _Source) -> _Parser:
         bits, compression = int.from_bytes(more[2:4], "little"), int.from_bytes(more[4:8], "little")
         used += 8
     pixels = start + (width * bits + 31) // 32 * 4 * height
-    yield from source.skip(max(0, (pixels if compression in {0, 3, 6} else told) - used))
+    yield from source.skip(max(0, (pixels if compression in {0, 3, 6} else declared) - used))
     return None
 
 

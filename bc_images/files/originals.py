@@ -29,11 +29,11 @@ __all__ = ["Look", "Originals"]
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-COMPARED = 8  # pictures out of a cache that are compared with what is past it, before the cache is relied on
-MOST_REFUSALS = 3  # files in a row that WebDAV may not serve before it is not asked any more
+MIN_COMPARISONS = 8  # pictures out of a cache that are compared with what is past it, before the cache is relied on
+MAX_REFUSALS = 3  # files in a row that WebDAV may not serve before it is not asked any more
 
 
-class _FromCache(Exception):
+class _CachedResponse(Exception):
     """An answer comes out of a cache of which nobody knows whether it holds what the store serves."""
 
 
@@ -48,10 +48,10 @@ class _Cache:
     @property
     def is_judged(self) -> bool:
         """Whether enough pictures were compared."""
-        return self.alters or self.compared >= COMPARED
+        return self.alters or self.compared >= MIN_COMPARISONS
 
 
-class NoPicture(FileUnavailable):
+class NotAPictureError(FileUnavailable):
     """What came whole is no picture."""
 
 
@@ -87,7 +87,7 @@ class Originals:
     @property
     def has_webdav(self) -> bool:
         """Whether there is a way round a CDN that alters every answer."""
-        return self._auth is not None and self._refused < MOST_REFUSALS
+        return self._auth is not None and self._refused < MAX_REFUSALS
 
     def read(
         self, image_file: str, consume: Callable[[Iterable[bytes]], _T], *, strict: bool = False
@@ -121,7 +121,7 @@ class Originals:
         if not self._cache.alters:
             try:
                 return self._consume(url, consume, image_file, out_of_cache=self._cache.is_judged)
-            except _FromCache:
+            except _CachedResponse:
                 self._compare_cache(url, image_file)
         if self._cache.alters:
             raise Altered("a CDN alters pictures without saying so")
@@ -165,18 +165,18 @@ class Originals:
                 since a CDN need not say that it alters pictures.
         """
         try:
-            found, source = self.read(image_file, digest_of)
+            digest, source = self.read(image_file, digest_of)
             if source == "cdn":
                 return Look("altered")
-            if expected in {None, found}:
-                return Look("read", found)
+            if expected in {None, digest}:
+                return Look("read", digest)
             again = self.read_past_cache(image_file, digest_of)
-            return Look("read", again) if again in {found, expected} else Look("altered")
+            return Look("read", again) if again in {digest, expected} else Look("altered")
         except NotFoundError:
             return Look("gone")
         except Altered:
             return Look("altered")
-        except NoPicture as error:
+        except NotAPictureError as error:
             return Look("damaged", reason=str(error))
         except FileUnavailable as error:
             return Look("unreadable", reason=str(error))
@@ -210,16 +210,16 @@ class Originals:
         """Read an original as it lies in the store's folder: no CDN serves WebDAV."""
         url = f"{self._settings.store_url}/dav/product_images/{quote(image_file, errors='surrogatepass')}"
         try:
-            found = self._consume(url, consume, auth=self._auth)
+            content = self._consume(url, consume, auth=self._auth)
         except FileUnavailable as error:
             with self._lock:
                 self._refused += 1
-                given_up = self._refused == MOST_REFUSALS
+                given_up = self._refused == MAX_REFUSALS
             if given_up:
                 logger.warning("WebDAV serves no originals (%s): it is not used any more in this run.", error)
             raise
         self._refused = 0
-        return found
+        return content
 
     def _consume(
         self,
@@ -233,7 +233,7 @@ class Originals:
         """Read an address to its end; with `image_file`, only if what comes is the original of this path.
 
         Raises:
-            _FromCache: without `out_of_cache`, it comes out of a cache.
+            _CachedResponse: without `out_of_cache`, it comes out of a cache.
         """
         budget = RetryBudget(RetryPolicy(self._settings.max_retries))
         while True:
@@ -244,7 +244,7 @@ class Originals:
                 if image_file is not None and (how := transformation(answer.status_code, answer.headers)):
                     raise Altered(f"a CDN has altered it ({how})")
                 if not out_of_cache and is_cached(answer.headers):
-                    raise _FromCache
+                    raise _CachedResponse
 
             try:
                 with closing(self._http.fetch(url, budget, examine=examine, auth=auth)) as chunks:
@@ -257,7 +257,7 @@ def digest_of(chunks: Iterable[bytes]) -> str:
     """Return the SHA-256 of bytes, in hex.
 
     Raises:
-        NoPicture: they are none.
+        NotAPictureError: they are none.
     """
     digest = hashlib.sha256()
     head, size = b"", 0
@@ -267,7 +267,7 @@ def digest_of(chunks: Iterable[bytes]) -> str:
         if len(head) < HEAD:
             head += chunk
     if sniff(head[:HEAD], size) is None:
-        raise NoPicture("not a picture of a known type" if size else "the file is empty")
+        raise NotAPictureError("not a picture of a known type" if size else "the file is empty")
     return digest.hexdigest()
 
 

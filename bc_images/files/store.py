@@ -121,9 +121,9 @@ class FileStore:
             FileStoreError: it holds other bytes (`CorruptFile`), or the file store cannot be used.
         """
         content = b"".join(self.chunks(digest))
-        found = hashlib.sha256(content).hexdigest()
-        if found != digest:
-            raise CorruptFile(object_key(digest), _other(found))
+        actual = hashlib.sha256(content).hexdigest()
+        if actual != digest:
+            raise CorruptFile(object_key(digest), _mismatch(actual))
         return content
 
     def verify(self, digest: str) -> int:
@@ -142,17 +142,17 @@ class FileStore:
             FileUnavailable: there is no such file.
             FileStoreError: it holds other bytes (`CorruptFile`), or the file store cannot be used.
         """
-        found = hashlib.sha256()
+        sha256 = hashlib.sha256()
         inspection = Inspection()
         head, size = b"", 0
         for chunk in self.chunks(digest):
-            found.update(chunk)
+            sha256.update(chunk)
             inspection.feed(chunk)
             size += len(chunk)
             if len(head) < HEAD:
                 head += chunk
-        if found.hexdigest() != digest:
-            raise CorruptFile(object_key(digest), _other(found.hexdigest()))
+        if sha256.hexdigest() != digest:
+            raise CorruptFile(object_key(digest), _mismatch(sha256.hexdigest()))
         media_type = sniff(head[:HEAD], size) or ""
         return FileInfo(digest, size, media_type, defect=inspection.defect(media_type))
 
@@ -238,5 +238,5 @@ class FileStore:
             raise FileUnavailable(str(error)) from error
 
 
-def _other(digest: str) -> str:
+def _mismatch(digest: str) -> str:
     return f"is corrupt: its bytes have the digest {digest[:12]}…"

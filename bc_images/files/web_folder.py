@@ -32,7 +32,7 @@ class WebFolder(FsspecBackend):
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """Yield a file's bytes as they come: many servers know no ranges, and some no lengths."""
-        with self._explained("read", absence=True), self._fs.open(self._path(key), "rb", block_size=0) as opened:
+        with self._wrap_errors("read", absence=True), self._fs.open(self._path(key), "rb", block_size=0) as opened:
             while piece := opened.read(CHUNK):
                 yield piece
 
@@ -55,7 +55,7 @@ class WebFolder(FsspecBackend):
 
     def _list_page(self, folder: str) -> list[dict[str, Any]]:
         """Return the entries of one page: the links into the folder."""
-        with self._explained("list", absence=True):
+        with self._wrap_errors("list", absence=True):
             links = self._fs.ls(f"{folder}/", detail=True)
         top = f"{folder}/"
         entries = {}

@@ -60,7 +60,7 @@ class FsspecBackend:
         if self._atomic:
             self.has_other_types = False
         # A library that is not asynchronous inside does not promise to bear several threads.
-        self._turn: AbstractContextManager[Any] = nullcontext() if self._fs.async_impl else threading.RLock()
+        self._lock: AbstractContextManager[Any] = nullcontext() if self._fs.async_impl else threading.RLock()
         self._etag_is_md5 = True  # until an object proves that here it is not, as where the bucket encrypts
 
     @contextmanager
@@ -80,7 +80,7 @@ class FsspecBackend:
 
     def touch(self, key: str) -> None:
         """Put an empty object."""
-        with self._explained("write to"), self._turn:
+        with self._wrap_errors("write to"), self._lock:
             self._make_parent(key)
             self._fs.pipe_file(self._path(key), b"")
 
@@ -95,7 +95,7 @@ class FsspecBackend:
         at = 0
         while True:
             try:
-                with self._explained("read", absence=True), self._turn:
+                with self._wrap_errors("read", absence=True), self._lock:
                     piece: bytes = self._fs.cat_file(self._path(key), start=at, end=at + _PIECE)
             except FileStoreError:
                 if self.size(key) == 0:  # of nothing, no part can be asked for
@@ -127,8 +127,8 @@ class FsspecBackend:
         yield from self._objects(top)
         folders = [entry["name"] for entry in top if entry["type"] == "directory"]
         with ThreadPoolExecutor(_LISTERS, "list") as executor:
-            for found in ordered_map(executor, self._find, folders, _LISTERS):
-                yield from self._objects(found)
+            for entries in ordered_map(executor, self._find, folders, _LISTERS):
+                yield from self._objects(entries)
 
     def irregular(self, prefix: str) -> Iterator[tuple[str, FileProblem]]:  # noqa: ARG002 - of the protocol
         """The listing tells all of it."""
@@ -148,14 +148,14 @@ class FsspecBackend:
 
     def remove(self, key: str) -> None:
         """Remove an object."""
-        with suppress(FileNotFoundError), self._explained("remove from", absence=True), self._turn:
+        with suppress(FileNotFoundError), self._wrap_errors("remove from", absence=True), self._lock:
             self._fs.rm_file(self._path(key))
 
     def modified(self, key: str) -> float | None:
         """Return when an object was written, where the library tells."""
         modified = None
         try:
-            with self._explained("look into", absence=True), self._turn, suppress(NotImplementedError):
+            with self._wrap_errors("look into", absence=True), self._lock, suppress(NotImplementedError):
                 modified = self._fs.modified(self._path(key))
         except FileNotFoundError:
             return None
@@ -163,7 +163,7 @@ class FsspecBackend:
 
     def sign(self, key: str, seconds: int) -> str | None:
         """Ask the library for a signed address."""
-        with self._explained("sign an address of"), self._turn:
+        with self._wrap_errors("sign an address of"), self._lock:
             try:
                 return str(self._fs.sign(self._path(key), expiration=seconds))
             except (NotImplementedError, AttributeError, ValueError):  # cannot, or has no key to sign with
@@ -175,8 +175,8 @@ class FsspecBackend:
 
     def put(self, local: str, key: str, size: int, md5: bytes) -> None:
         """Send a local file and look whether it arrived whole."""
-        with self._explained("write to"):
-            with self._turn:
+        with self._wrap_errors("write to"):
+            with self._lock:
                 if self._atomic:
                     self._fs.put_file(local, self._path(key))
                 else:
@@ -221,19 +221,19 @@ class FsspecBackend:
         return digest.digest()
 
     def _info(self, key: str) -> dict[str, Any]:
-        with self._explained("look into", absence=True), self._turn:
+        with self._wrap_errors("look into", absence=True), self._lock:
             info: dict[str, Any] = self._fs.info(self._path(key))
             return info
 
     def _top(self, prefix: str) -> list[dict[str, Any]]:
         try:
-            with self._explained("list", absence=True), self._turn:
+            with self._wrap_errors("list", absence=True), self._lock:
                 return list(self._fs.ls(self._path(prefix), detail=True))
         except FileNotFoundError:
             return []
 
     def _find(self, folder: str) -> list[dict[str, Any]]:
-        with self._explained("list"), self._turn:
+        with self._wrap_errors("list"), self._lock:
             return list(self._fs.find(folder, detail=True).values())
 
     def _objects(self, entries: list[dict[str, Any]]) -> Iterator[Entry]:
@@ -248,7 +248,7 @@ class FsspecBackend:
         return path.removeprefix(self._root).lstrip("/")
 
     @contextmanager
-    def _explained(self, operation: str, *, absence: bool = False) -> Iterator[None]:
+    def _wrap_errors(self, operation: str, *, absence: bool = False) -> Iterator[None]:
         """Every library has errors of its own; to the run they mean that the file store cannot be used.
 
         Except that, with `absence`, something that is not there may be all right: that error comes through.
@@ -316,6 +316,6 @@ def _md5(info: dict[str, Any]) -> bytes | None:
     with suppress(ValueError):
         if len(etag) == 32:  # longer and with a dash: made of several parts
             return bytes.fromhex(etag)
-        if told := info.get("md5Hash"):
-            return base64.b64decode(told)
+        if md5_hash := info.get("md5Hash"):
+            return base64.b64decode(md5_hash)
     return None

@@ -35,7 +35,7 @@ class LocalBackend:
     """
 
     def __init__(self, root: Path) -> None:
-        if _is_no_folder(root):
+        if _is_file(root):
             raise SettingsError(f"file_store: {root} is not a folder. Give a folder or an fsspec URL.")
         self.root = root
         self.display_name = str(root)
@@ -46,7 +46,7 @@ class LocalBackend:
     def begin(self, *, private: bool = False) -> Iterator[_LocalUpload]:
         """Begin an object in ``tmp/``, which is on the same file system as its final place."""
         path = self.root / TEMPORARY / secrets.token_hex(16)
-        with self._explained():
+        with self._wrap_errors():
             # Not the tempfile module: it would make pictures readable by their owner alone, whatever the umask says.
             descriptor = self._create(path, 0o600 if private else 0o666)
             if private:
@@ -60,7 +60,7 @@ class LocalBackend:
     def touch(self, key: str) -> None:
         """Create an empty file; not fsynced, since losing it costs a download and nothing else."""
         path = f"{self.display_name}/{key}"
-        with self._explained():
+        with self._wrap_errors():
             try:
                 try:
                     os.close(os.open(path, _NEW, 0o666))
@@ -78,7 +78,7 @@ class LocalBackend:
 
     def size(self, key: str) -> int | None:
         """Return a file's length."""
-        with self._explained():
+        with self._wrap_errors():
             try:
                 return (self.root / key).stat().st_size
             except FileNotFoundError:
@@ -90,18 +90,18 @@ class LocalBackend:
 
     def problem(self, key: str) -> FileProblem | None:
         """Look at what stands there."""
-        with self._explained():
+        with self._wrap_errors():
             return file_problem(self.root / key)
 
     def listing(self, prefix: str) -> Iterator[Entry]:
         """Walk the folder; one that is not there is empty."""
-        with self._explained():
+        with self._wrap_errors():
             for entry in _walk(self.root / prefix):
-                yield _described(self._key(entry.path), entry)
+                yield _entry(self._key(entry.path), entry)
 
     def irregular(self, prefix: str) -> Iterator[tuple[str, FileProblem]]:
         """Walk the folder and look at the types alone."""
-        with self._explained():
+        with self._wrap_errors():
             for entry in _walk(self.root / prefix, with_folders=True):
                 if not entry.is_file(follow_symlinks=False):
                     problem = file_problem(entry.path)
@@ -110,13 +110,13 @@ class LocalBackend:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Walk the folder without looking at the files."""
-        with self._explained():
+        with self._wrap_errors():
             for entry in _walk(self.root / prefix):
                 yield self._key(entry.path)
 
     def folders(self, prefix: str) -> list[str]:
         """List one folder; one that is not there is empty."""
-        with self._explained():
+        with self._wrap_errors():
             try:
                 return [f"{prefix}/{entry.name}" for entry in (self.root / prefix).iterdir() if entry.is_dir()]
             except FileNotFoundError:
@@ -124,19 +124,19 @@ class LocalBackend:
 
     def stale_temporaries(self) -> Iterator[str]:
         """Yield files in ``tmp/`` that are older than a day."""
-        with self._explained(), suppress(FileNotFoundError), os.scandir(self.root / TEMPORARY) as entries:
+        with self._wrap_errors(), suppress(FileNotFoundError), os.scandir(self.root / TEMPORARY) as entries:
             for entry in entries:
                 if time.time() - entry.stat(follow_symlinks=False).st_mtime > _DAY:
                     yield f"{TEMPORARY}/{entry.name}"
 
     def remove(self, key: str) -> None:
         """Remove a file."""
-        with self._explained():
+        with self._wrap_errors():
             (self.root / key).unlink(missing_ok=True)
 
     def modified(self, key: str) -> float | None:
         """Return a file's time of modification."""
-        with self._explained():
+        with self._wrap_errors():
             try:
                 return (self.root / key).stat().st_mtime
             except FileNotFoundError:
@@ -147,8 +147,8 @@ class LocalBackend:
 
     def exists(self) -> bool:
         """Whether one of its two folders is there."""
-        with self._explained():
-            return any((self.root / each).is_dir() for each in (OBJECTS, REFS))
+        with self._wrap_errors():
+            return any((self.root / folder).is_dir() for folder in (OBJECTS, REFS))
 
     def make(self, folder: Path, *, private: bool = False) -> None:
         """Create a folder with its parents, each name durable in the one above.
@@ -180,7 +180,7 @@ class LocalBackend:
                 file_problem(obstacle) or "is a file, not a directory",
             )
 
-    def make_room(self, target: Path) -> None:
+    def remove_obstacle(self, target: Path) -> None:
         """Make sure that a file can take the place `target`: an empty directory there is removed.
 
         Raises:
@@ -205,7 +205,7 @@ class LocalBackend:
         return key if os.sep == "/" else key.replace(os.sep, "/")
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _wrap_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -263,7 +263,7 @@ class _LocalUpload:
                     self._folder.make(target.parent, private=self._private)
                     self._path.replace(target)
                 except (FileExistsError, IsADirectoryError, NotADirectoryError):
-                    self._folder.make_room(target)
+                    self._folder.remove_obstacle(target)
                     self._path.replace(target)
                 self._path = None
             fsync_dir(target.parent)
@@ -285,7 +285,7 @@ class _LocalUpload:
         return self._descriptor
 
 
-def _is_no_folder(path: Path) -> bool:
+def _is_file(path: Path) -> bool:
     try:
         return not stat.S_ISDIR(path.stat().st_mode)
     except NotADirectoryError:
@@ -294,7 +294,7 @@ def _is_no_folder(path: Path) -> bool:
         return False
 
 
-def _described(key: str, entry: os.DirEntry[str]) -> Entry:
+def _entry(key: str, entry: os.DirEntry[str]) -> Entry:
     if entry.is_file(follow_symlinks=False):
         try:
             return Entry(key, entry.stat(follow_symlinks=False).st_size)
