@@ -17,7 +17,7 @@ from tests.support.target import RestoreScenario
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait as often as a real run does, and not as long."""
-    monkeypatch.setattr(executor, "POLL_DELAYS", killable_process.POLL_DELAYS)
+    monkeypatch.setattr(executor, "POLL_DELAYS", (0.0, 0.01, 0.03, 0.1))
     monkeypatch.setattr(RetryPolicy, "backoff", killable_process.backoff)
 
 

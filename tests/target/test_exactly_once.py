@@ -13,6 +13,7 @@ import pytest
 
 from bigcommerce_sandbox import SandboxServer
 from bigcommerce_sandbox.faults import FAULT_CODES
+from target_bc_images import executor
 from tests.support import killable_process
 from tests.support.damaged_store import THIRD, DamagedStore
 from tests.support.target import ImageState
@@ -22,6 +23,12 @@ REQUESTS = {("v3", "upsert"): 18, ("v3", "mirror"): 30, ("v2", "upsert"): 42, ("
 
 HELD = "pP"  # for clients that are killed meanwhile
 CODES = "".join(code for code in FAULT_CODES if code not in "." + HELD)
+
+
+@pytest.fixture(autouse=True)
+def poll_delays(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed client's create is decided by the clock of the store, which counts whole seconds."""
+    monkeypatch.setattr(executor, "POLL_DELAYS", killable_process.POLL_DELAYS)
 
 
 @pytest.fixture(scope="module")

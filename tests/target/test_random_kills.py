@@ -14,11 +14,18 @@ from pathlib import Path
 import pytest
 
 from bigcommerce_sandbox import SandboxServer
+from target_bc_images import executor
 from tests.support import killable_process
 from tests.support.target import ImageState, RestoreScenario, head, row, singer
 
 PRODUCTS, IMAGES, KILLS = 100, 3, 200
 SEED = 20_261_123
+
+
+@pytest.fixture(autouse=True)
+def poll_delays(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed client's create is decided by the clock of the store, which counts whole seconds."""
+    monkeypatch.setattr(executor, "POLL_DELAYS", killable_process.POLL_DELAYS)
 
 
 @pytest.fixture(scope="module")
