@@ -67,10 +67,10 @@ def answer_check(connect: Callable[[], StoreClient]) -> None:
         finally:
             store.close()
     except BcImagesError as error:
-        told = AirbyteConnectionStatus(Status.FAILED, redact(str(error)))
+        status = AirbyteConnectionStatus(Status.FAILED, redact(str(error)))
     else:
-        told = AirbyteConnectionStatus(Status.SUCCEEDED)
-    messages.put(messages.connection_status(told))
+        status = AirbyteConnectionStatus(Status.SUCCEEDED)
+    messages.emit(messages.connection_status(status))
 
 
 def run(
@@ -79,7 +79,7 @@ def run(
     plugin: type[TapBCImages | TargetBCImages],
     prefix: str,
 ) -> NoReturn:
-    """Run a connector's command: what ends it is told on stdout as a trace, and on stderr as one line.
+    """Run a connector's command: what ends it is status on stdout as a trace, and on stderr as one line.
 
     Args:
         prog: the command's name.
@@ -96,11 +96,11 @@ def run(
             raise
         except click.ClickException as error:
             raised = SettingsError(f"{error.format_message()} See {prog} --help.")
-            messages.put(messages.error(raised, str(raised)))
+            messages.emit(messages.error(raised, str(raised)))
             raise
         except Exception as error:
             text = str(error) if isinstance(error, BcImagesError) else f"Unexpected {type(error).__name__}: {error}"
-            messages.put(messages.error(error, redact(text)))
+            messages.emit(messages.error(error, redact(text)))
             raise
 
     run_and_exit(prog, work, interrupted_message="stopped by a signal; run again to go on.")

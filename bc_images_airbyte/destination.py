@@ -55,7 +55,7 @@ class DestinationBCImages(TargetBCImages):
     def write_state(self, state: dict[str, Any]) -> None:  # noqa: ARG002 - the source has Airbyte's own
         """Give back every STATE: all records before them are in the store."""
         for message in self._source.states:
-            messages.put_raw(message)
+            messages.emit_raw(message)
 
 
 def configured_streams(catalog: dict[str, Any]) -> list[Stream]:
@@ -112,7 +112,7 @@ def spec() -> None:
     told = ConnectorSpecification(
         form, supportsIncremental=True, supported_destination_sync_modes=SYNC_MODES, protocol_version=PROTOCOL
     )
-    messages.put(messages.specification(told))
+    messages.emit(messages.specification(told))
 
 
 @cli.command()

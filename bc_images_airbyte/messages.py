@@ -34,10 +34,10 @@ __all__ = [
     "around_records",
     "catalog",
     "connection_status",
+    "emit",
+    "emit_raw",
     "error",
     "line",
-    "put",
-    "put_raw",
     "specification",
     "state",
     "status",
@@ -61,13 +61,13 @@ def _set_ones(pairs: list[tuple[str, Any]]) -> Json:
     return {name: value for name, value in pairs if value is not None}
 
 
-def put(message: AirbyteMessage) -> None:
+def emit(message: AirbyteMessage) -> None:
     """Write a message to stdout."""
     sys.stdout.write(line(message).decode())
     sys.stdout.flush()
 
 
-def put_raw(message: bytes) -> None:
+def emit_raw(message: bytes) -> None:
     """Write a message to stdout that is a line already."""
     sys.stdout.write(message.decode().rstrip("\n") + "\n")
     sys.stdout.flush()
@@ -90,10 +90,10 @@ def around_records(stream: str) -> tuple[bytes, bytes]:
 
 def state(stream: str, value: Json, records: int) -> AirbyteMessage:
     """Return where a stream stands, `records` records after its last state."""
-    told = AirbyteStreamState(StreamDescriptor(stream), value)  # type: ignore[arg-type] # a blob is any object
+    stream_state = AirbyteStreamState(StreamDescriptor(stream), value)  # type: ignore[arg-type] # a blob is any object
     stats = AirbyteStateStats(recordCount=float(records))
     return AirbyteMessage(
-        type=Type.STATE, state=AirbyteStateMessage(type=AirbyteStateType.STREAM, stream=told, sourceStats=stats)
+        type=Type.STATE, state=AirbyteStateMessage(type=AirbyteStateType.STREAM, stream=stream_state, sourceStats=stats)
     )
 
 
@@ -106,24 +106,24 @@ def status(stream: str, what: AirbyteStreamStatus) -> AirbyteMessage:
 def error(raised: BaseException, message: str) -> AirbyteMessage:
     """Return the trace of what ended a run; `message` is for the user, and holds no secret."""
     kind = next((kind for types, kind in _FAILURES if isinstance(raised, types)), FailureType.system_error)
-    told = AirbyteErrorTraceMessage(message=message, internal_message=type(raised).__name__, failure_type=kind)
-    return _trace(AirbyteTraceMessage(type=TraceType.ERROR, emitted_at=now(), error=told))
+    trace = AirbyteErrorTraceMessage(message=message, internal_message=type(raised).__name__, failure_type=kind)
+    return _trace(AirbyteTraceMessage(type=TraceType.ERROR, emitted_at=now(), error=trace))
 
 
 def _trace(trace: AirbyteTraceMessage) -> AirbyteMessage:
     return AirbyteMessage(type=Type.TRACE, trace=trace)
 
 
-def specification(told: ConnectorSpecification) -> AirbyteMessage:
+def specification(spec: ConnectorSpecification) -> AirbyteMessage:
     """Return the answer to ``spec``."""
-    return AirbyteMessage(type=Type.SPEC, spec=told)
+    return AirbyteMessage(type=Type.SPEC, spec=spec)
 
 
-def connection_status(told: AirbyteConnectionStatus) -> AirbyteMessage:
+def connection_status(status: AirbyteConnectionStatus) -> AirbyteMessage:
     """Return the answer to ``check``."""
-    return AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=told)
+    return AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
 
 
-def catalog(told: AirbyteCatalog) -> AirbyteMessage:
+def catalog(streams: AirbyteCatalog) -> AirbyteMessage:
     """Return the answer to ``discover``."""
-    return AirbyteMessage(type=Type.CATALOG, catalog=told)
+    return AirbyteMessage(type=Type.CATALOG, catalog=streams)

@@ -89,9 +89,9 @@ def _stream(entry: Mapping[str, Any]) -> AirbyteStream:
 
 def _of_the_stream(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata of a stream itself, which stands beside that of its fields."""
-    (found,) = (each["metadata"] for each in entry["metadata"] if not each["breadcrumb"])
-    metadata: dict[str, Any] = found
-    return metadata
+    (metadata,) = (each["metadata"] for each in entry["metadata"] if not each["breadcrumb"])
+    result: dict[str, Any] = metadata
+    return result
 
 
 def singer_catalog(configured: Mapping[str, Any], discovered: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def singer_catalog(configured: Mapping[str, Any], discovered: Mapping[str, Any])
     return catalog
 
 
-def singer_state(told: object) -> dict[str, Any]:
+def singer_state(messages: object) -> dict[str, Any]:
     """Turn the state that Airbyte kept, one message for each stream, into Singer's.
 
     Raises:
@@ -135,9 +135,9 @@ def singer_state(told: object) -> dict[str, Any]:
     """
     bookmarks = {}
     try:
-        for each in told or []:  # type: ignore[attr-defined] # what it is comes out here
-            if (kept := each["stream"]["stream_state"]) is not None:
-                bookmarks[each["stream"]["stream_descriptor"]["name"]] = kept
+        for message in messages or []:  # type: ignore[attr-defined] # what it is comes out here
+            if (kept := message["stream"]["stream_state"]) is not None:
+                bookmarks[message["stream"]["stream_descriptor"]["name"]] = kept
     except (KeyError, TypeError, AttributeError) as error:
         raise SettingsError("--state is damaged: give the STATE messages of an earlier run, or none.") from error
     return {"bookmarks": bookmarks}
@@ -155,8 +155,8 @@ _CONFIG = click.option("--config", type=click.Path(path_type=Path), required=Tru
 def spec() -> None:
     """Tell which settings there are."""
     form = connection_form("BigCommerce product images", _SETTINGS, REQUIRED)
-    told = ConnectorSpecification(form, supportsIncremental=True, protocol_version=PROTOCOL)
-    messages.put(messages.specification(told))
+    specification = ConnectorSpecification(form, supportsIncremental=True, protocol_version=PROTOCOL)
+    messages.emit(messages.specification(specification))
 
 
 @cli.command()
@@ -177,7 +177,7 @@ def check(config: Path) -> None:
 @_CONFIG
 def discover(config: Path) -> None:
     """Tell which streams there are."""
-    messages.put(messages.catalog(AirbyteCatalog(streams(read_json(config, "--config")))))
+    messages.emit(messages.catalog(AirbyteCatalog(streams(read_json(config, "--config")))))
 
 
 @cli.command()

@@ -1,4 +1,4 @@
-"""Singer messages in, Airbyte messages out: the mouth of the source."""
+"""Singer messages in, Airbyte messages out: the writer of the source."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class AirbyteWriter(BufferedWriter):
 
     def write_message(self, message: Any) -> None:
         """Write what a Singer message means in Airbyte."""
-        told = message.to_dict()
-        kind = told["type"]
-        if kind == "SCHEMA" and told["stream"] != self._stream:
+        content = message.to_dict()
+        kind = content["type"]
+        if kind == "SCHEMA" and content["stream"] != self._stream:
             self.end()
-            self._begin(told["stream"])
+            self._begin(content["stream"])
         elif kind == "RECORD":
-            self._write(orjson.dumps(told["record"], default=str))  # a stream map may make what JSON does not know
+            self._write(orjson.dumps(content["record"], default=str))  # a stream map may make what JSON does not know
         elif kind == "STATE":
-            self._bookmarks = told["value"].get("bookmarks", {})
+            self._bookmarks = content["value"].get("bookmarks", {})
             self._write_state()
 
     def end(self, *, failed: bool = False) -> None:

@@ -20,7 +20,7 @@ from bc_images.files import open_files
 from bc_images.files.backup import ADVICE, opened_backup
 from bc_images.sample import Sample
 from bc_images.settings import Settings
-from bc_images.singer.archive import opened
+from bc_images.singer.archive import read_archive
 from bc_images.singer.archive.settings import EXTRACTOR
 from bc_images.singer.reader import MessageSource, SingerFile
 from bc_images.units import counted
@@ -165,7 +165,7 @@ def _sources(
 ) -> Iterator[MessageSource]:
     """Open one backup after the other."""
     if archive:
-        name, file = opened(open_files(settings.file_store), archive, at=at)
+        name, file = read_archive(open_files(settings.file_store), archive, at=at)
         yield SingerFile(file, name, ADVICE)
     for path in backups:
         with opened_backup(Path(path)) as file:

@@ -61,7 +61,7 @@ def test_name_and_time_are_those_of_the_tap(config: Path) -> None:
 def test_what_is_said_on_the_command_line_wins(config: Path) -> None:
     elsewhere = {"TAP_SINGER_ARCHIVE_NAME": "nowhere", "TAP_SINGER_ARCHIVE_AT": "2020-01-01"}
     assert lost(config, "--archive", "shop1", "--at", "2025-01-10", **elsewhere) == ARCHIVES["shop1"]["20250110"]
-    with pytest.raises(FatalError, match="no whole archive that is not later than 2020"):
+    with pytest.raises(FatalError, match="o complete archive found that is not later than 2020"):
         lost(config, "--archive", "shop1", **elsewhere)
 
 

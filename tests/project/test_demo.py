@@ -12,7 +12,7 @@ import pytest
 
 from bc_images.cli.demo import warehouse
 from bc_images.cli.demo.compare import differences
-from bc_images.cli.demo.stage import Stage
+from bc_images.cli.demo.shell import DemoShell
 from bc_images.errors import FatalError, InvalidInput, SettingsError
 
 BIN = Path(sys.executable).parent
@@ -61,22 +61,22 @@ def test_nothing_is_proved_about_an_image_without_its_file(tmp_path: Path) -> No
         differences(path, path)
 
 
-class TestStage:
+class TestDemoShell:
     def test_a_command_that_fails_ends_the_demo(self, tmp_path: Path) -> None:
-        with Stage(tmp_path / "demo", keep=[]) as stage, pytest.raises(FatalError, match="ended with exit code 7"):
+        with DemoShell(tmp_path / "demo", keep=[]) as stage, pytest.raises(FatalError, match="ended with exit code 7"):
             stage.run("exit 7")
 
     def test_a_pipe_fails_where_any_part_fails(self, tmp_path: Path) -> None:
-        with Stage(tmp_path / "demo", keep=[]) as stage, pytest.raises(FatalError, match="exit code 1"):
+        with DemoShell(tmp_path / "demo", keep=[]) as stage, pytest.raises(FatalError, match="exit code 1"):
             stage.run("false | true")
 
     def test_a_server_that_ends_at_once_is_told(self, tmp_path: Path) -> None:
-        with Stage(tmp_path / "demo", keep=[]) as stage, pytest.raises(FatalError, match="ended at once"):
+        with DemoShell(tmp_path / "demo", keep=[]) as stage, pytest.raises(FatalError, match="ended at once"):
             stage.serve("false", "http://127.0.0.1:9/")
 
     def test_a_server_ends_with_the_stage(self, tmp_path: Path) -> None:
         port = free_port()
-        with Stage(tmp_path / "demo", keep=[]) as stage:
+        with DemoShell(tmp_path / "demo", keep=[]) as stage:
             # On an address of its own: another test may take the port as soon as the server has ended.
             stage.serve(f"{sys.executable} -m http.server {port} --bind 127.0.0.77", f"http://127.0.0.77:{port}/")
         with pytest.raises(ConnectionRefusedError):
@@ -85,23 +85,23 @@ class TestStage:
     def test_a_folder_of_someone_else_is_left_alone(self, tmp_path: Path) -> None:
         (tmp_path / "thesis.txt").write_text("years of work")
         with pytest.raises(SettingsError, match="holds files that are no demo's"):
-            Stage(tmp_path, keep=[])
+            DemoShell(tmp_path, keep=[])
         assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
     def test_an_earlier_demo_is_replaced_but_for_what_is_costly(self, tmp_path: Path) -> None:
         folder = tmp_path / "demo"
-        Stage(folder, keep=["venv"])
+        DemoShell(folder, keep=["venv"])
         for name in ("venv/bin", "files/sha256"):
             (folder / name).mkdir(parents=True)
         (folder / "report.jsonl").write_text("old")
-        Stage(folder, keep=["venv"])
-        assert {path.name for path in folder.iterdir()} == {Stage.MARK, "venv"}
+        DemoShell(folder, keep=["venv"])
+        assert {path.name for path in folder.iterdir()} == {DemoShell.MARK, "venv"}
 
     def test_what_is_shown_can_be_pasted(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.delenv("FORCE_COLOR", raising=False)  # whoever wants colours has their signs in the text
-        with Stage(tmp_path / "demo", keep=[]) as stage:
+        with DemoShell(tmp_path / "demo", keep=[]) as stage:
             stage.write("settings.json", {"text": "x" * 300, "markup": "[bold]"})
             stage.write("script.py", "import sys\nprint(sys.argv)\n")
             written = {name: (stage.folder / name).read_text() for name in ("settings.json", "script.py")}
@@ -112,7 +112,7 @@ class TestStage:
 
 def test_a_newer_python_is_told_before_anything_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warehouse, "NEWEST", (3, 10))
-    with Stage(tmp_path / "demo", keep=[]) as stage, pytest.raises(SettingsError, match=r"Python 3\.11 to 3\.10"):
+    with DemoShell(tmp_path / "demo", keep=[]) as stage, pytest.raises(SettingsError, match=r"Python 3\.11 to 3\.10"):
         warehouse.install(stage)
 
 

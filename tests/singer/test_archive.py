@@ -173,9 +173,9 @@ def test_a_point_in_time(history: Path, at: str | None, day: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "code", "word"),
     [
-        ({"at": "2025-01-09"}, 3, "no whole archive that is not later"),
+        ({"at": "2025-01-09"}, 3, "o complete archive found that is not later"),
         ({"at": "yesterday"}, 2, "no date"),
-        ({"name": "other"}, 3, "no whole archive"),
+        ({"name": "other"}, 3, "o complete archive found"),
         ({"name": "../store"}, 2, "name"),
         ({"archive": "../../x.singer.gz"}, 2, "archive"),
         ({"archive": "x.singer.gz"}, 3, "no archive x"),

@@ -15,7 +15,7 @@ from rich.table import Table
 import bigcommerce_sandbox.server  # noqa: F401 - without the extra, end here and not half-way
 from bc_images.cli.demo import warehouse
 from bc_images.cli.demo.compare import differences, records
-from bc_images.cli.demo.stage import BIN, Stage
+from bc_images.cli.demo.shell import BIN, DemoShell
 from bc_images.errors import FatalError, PartialFailure
 from bigcommerce_sandbox.constants import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN
 
@@ -54,19 +54,19 @@ def demo(folder: Path, port: int, products: int, images: int) -> None:
     picture bytes included.
     """
     began = time.monotonic()
-    with Stage(folder, keep=[warehouse.FOLDER]) as stage:
-        act = Act(stage, f"http://127.0.0.1:{port}", products * images)
+    with DemoShell(folder, keep=[warehouse.FOLDER]) as stage:
+        run = Demo(stage, f"http://127.0.0.1:{port}", products * images)
         stage.heading("A store on this machine")
         stage.say("All that follows is really run, here. To paste a command, first:")
         stage.show(f"cd {stage.folder}" + ("" if shutil.which("tap-bc-images") else f" && export PATH={BIN}:$PATH"))
         stage.serve(
             f"bc-images sandbox --port {port} --products {products} --images {images} --data store.sqlite",
-            f"{act.url}/stores/{STORE_HASH}/v2/time",
+            f"{run.url}/stores/{STORE_HASH}/v2/time",
         )
-        act.fill_warehouse()
+        run.fill_warehouse()
         outcomes = {
-            "V3": act.disaster("v3", seed=1, target={}),
-            "V2 + WebDAV": act.disaster(
+            "V3": run.disaster("v3", seed=1, target={}),
+            "V2 + WebDAV": run.disaster(
                 "v2",
                 seed=2,
                 target={"upload_method": "webdav", "webdav_username": DAV_USERNAME, "webdav_password": DAV_PASSWORD},
@@ -75,10 +75,10 @@ def demo(folder: Path, port: int, products: int, images: int) -> None:
         _end(stage, outcomes, time.monotonic() - began)
 
 
-class Act:
+class Demo:
     """The scenes, played against one store of `expected` images at `url`."""
 
-    def __init__(self, stage: Stage, url: str, expected: int) -> None:
+    def __init__(self, stage: DemoShell, url: str, expected: int) -> None:
         self.stage = stage
         self.url = url
         self.expected = expected
@@ -127,7 +127,7 @@ class Act:
         if len(saved) != self.expected:
             raise FatalError(f"The store has {self.expected} images and the backup {len(saved)}.")
 
-        stage.heading(f"{version.upper()}: a bad day")
+        stage.heading(f"{version.upper()}: damage")
         stage.say("Pictures are deleted, text and order overwritten. The store keeps no copy of what is deleted.")
         stage.run(f"{BIN}/python -m bc_images.cli.demo.damage {self.url} --api-version {version} --seed {seed}")
 
@@ -170,7 +170,7 @@ def _repaired(report: Path) -> dict[str, int]:
     return summary
 
 
-def _end(stage: Stage, outcomes: Mapping[str, Mapping[str, int]], seconds: float) -> None:
+def _end(stage: DemoShell, outcomes: Mapping[str, Mapping[str, int]], seconds: float) -> None:
     stage.heading("What was repaired")
     done = [name for name in next(iter(outcomes.values())) if any(summary[name] for summary in outcomes.values())]
     table = Table("", *done)

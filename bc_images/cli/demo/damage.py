@@ -76,26 +76,26 @@ class Corrupter:
         return response.json() if response.content else None
 
 
-def wreck(vandal: Corrupter, seed: int) -> None:
+def corrupt(corrupter: Corrupter, seed: int) -> None:
     """Do the damage; the same seed does the same to the same store."""
     dice = random.Random(seed)  # noqa: S311 - no secret
-    stock = vandal.images()
+    stock = corrupter.images()
     ids = iter(dice.sample(sorted(stock), len(stock)))
 
     emptied = next(ids)
-    vandal.delete_all(emptied, len(stock[emptied]))
+    corrupter.delete_all(emptied, len(stock[emptied]))
     for product in islice(ids, DELETED // 2):
         for image in dice.sample(stock[product], min(2, len(stock[product]))):
-            vandal.delete(product, image["id"])
+            corrupter.delete(product, image["id"])
     for product in islice(ids, REWRITTEN // 3):
         for image in stock[product]:
-            vandal.change(product, image["id"], "descriptions overwritten", description="IMPORT ERROR #REF!")
+            corrupter.change(product, image["id"], "descriptions overwritten", description="IMPORT ERROR #REF!")
     for product in islice(ids, MIXED_UP):
-        vandal.mix_up(product, stock[product][0]["id"], stock[next(ids)][0]["image_file"])
+        corrupter.mix_up(product, stock[product][0]["id"], stock[next(ids)][0]["image_file"])
     for product in islice(ids, SHUFFLED):
         first, last = stock[product][0], stock[product][-1]
-        vandal.change(product, last["id"], "orders and thumbnails swapped", sort_order=0, is_thumbnail=True)
-        vandal.change(product, first["id"], "orders and thumbnails swapped", sort_order=99, is_thumbnail=False)
+        corrupter.change(product, last["id"], "orders and thumbnails swapped", sort_order=0, is_thumbnail=True)
+        corrupter.change(product, first["id"], "orders and thumbnails swapped", sort_order=99, is_thumbnail=False)
 
 
 @click.command
@@ -104,9 +104,9 @@ def wreck(vandal: Corrupter, seed: int) -> None:
 @click.option("--seed", type=int, default=1, show_default=True, help="Another seed, other victims.")
 def main(url: str, api_version: str, seed: int) -> None:
     """Wreck the images of the sandbox store at URL."""
-    vandal = Corrupter(url, api_version)
-    wreck(vandal, seed)
-    for what, count in vandal.done.items():
+    corrupter = Corrupter(url, api_version)
+    corrupt(corrupter, seed)
+    for what, count in corrupter.done.items():
         click.echo(f"{count:6} {what}")
 
 

@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from bc_images.cli.demo.stage import Stage
+from bc_images.cli.demo.shell import DemoShell
 from bc_images.errors import FatalError, SettingsError
 
 __all__ = ["FOLDER", "ask", "count", "install"]
@@ -22,7 +22,7 @@ rows.sql(sys.argv[1]).show()
 """
 
 
-def install(stage: Stage) -> None:
+def install(stage: DemoShell) -> None:
     """Make the virtual environment, or keep the one that an earlier demo made.
 
     Raises:
@@ -41,13 +41,13 @@ def install(stage: Stage) -> None:
     ready.write_bytes(LOCK.read_bytes())
 
 
-def ask(stage: Stage, question: str, sql: str) -> None:
+def ask(stage: DemoShell, question: str, sql: str) -> None:
     """Show the answer to a question in SQL."""
     stage.say(f"\n{question}")
     stage.run(f'{FOLDER}/bin/python sql.py "{sql}"')
 
 
-def count(stage: Stage, table: str, wanted: int) -> None:
+def count(stage: DemoShell, table: str, wanted: int) -> None:
     """Compare the rows of a table with the records that were sent.
 
     Raises:

@@ -37,7 +37,7 @@ class _Seen:
     def __init__(self) -> None:
         self.records = 0
         self.state: Any = None
-        self._whole: dict[str, bool] = {}
+        self._is_complete: dict[str, bool] = {}
 
     def add(self, number: int, message: dict[str, Any]) -> None:
         """Look at one message.
@@ -62,19 +62,19 @@ class _Seen:
             raise InvalidInput(
                 f"Line {number} of the input is a {kind}, which cannot be kept in an archive: switch it off in the tap."
             )
-        if kind == "RECORD" and stream not in self._whole:
+        if kind == "RECORD" and stream not in self._is_complete:
             raise InvalidInput(f"Line {number} of the input: a RECORD of {stream} before its SCHEMA. Check the tap.")
         self.records += kind == "RECORD"
-        self._whole[stream] = kind == "ACTIVATE_VERSION"
+        self._is_complete[stream] = kind == "ACTIVATE_VERSION"
 
     @property
     def streams(self) -> int:
-        return len(self._whole)
+        return len(self._is_complete)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether every stream ended with the mark of a complete sweep."""
-        return all(self._whole.values())
+    def is_complete(self) -> bool:
+        """Whether every stream ended with an ACTIVATE_VERSION message."""
+        return all(self._is_complete.values())
 
 
 def keep(source: BinaryIO | Iterable[bytes], settings: dict[str, Any]) -> str | None:
@@ -82,7 +82,7 @@ def keep(source: BinaryIO | Iterable[bytes], settings: dict[str, Any]) -> str | 
 
     Raises:
         InvalidInput: the input is damaged; there is no archive.
-        PartialFailure: it was no whole sweep; what came is kept as incomplete.
+        PartialFailure: a stream has no ACTIVATE_VERSION; what came is kept as incomplete.
     """
     seen = _Seen()
     with (
@@ -98,16 +98,16 @@ def keep(source: BinaryIO | Iterable[bytes], settings: dict[str, Any]) -> str | 
 
 def _finish(archives: Archives, writer: Writer, seen: _Seen, *, require_complete: bool) -> str | None:
     if not seen.streams:
-        raise InvalidInput("The input holds no stream: no archive was made. Check the tap and its selection.")
-    whole = seen.is_whole or not require_complete
-    if not whole and not seen.records:
+        raise InvalidInput("The input contains no streams: no archive was made. Check the tap and its selection.")
+    is_complete = seen.is_complete or not require_complete
+    if not is_complete and not seen.records:
         raise InvalidInput("The input ended before its first record: no archive was made. See what the tap says.")
-    name = writer.commit(whole=whole)
+    name = writer.commit(is_complete=is_complete)
     logger.info("%s in %s/%s", counted(seen.records, "record"), archives.display_name, name)
-    if not whole:
+    if not is_complete:
         raise PartialFailure(
-            f"The input was no whole sweep, so that {name} is no backup of the store. Run again; if the tap sends no "
-            "ACTIVATE_VERSION on purpose, switch require_complete off."
+            f"A stream ended without ACTIVATE_VERSION, so {name} is not a complete backup of the store. Run again; "
+            "if the tap sends no ACTIVATE_VERSION on purpose, set require_complete to false."
         )
     return None if seen.state is None else orjson.dumps(seen.state).decode()
 

@@ -70,7 +70,7 @@ def _records(files: FileStore, store_hash: str) -> Iterator[tuple[str, dict[str,
         except SettingsError:  # no folder of ours
             continue
         names = archives.list()
-        complete = [name for name in names if name.is_whole]
+        complete = [name for name in names if name.is_complete]
         if not names:
             continue
         newest = (complete or names)[-1]

@@ -38,8 +38,8 @@ LOADER: Properties = {
     "require_complete": {
         "type": "boolean",
         "default": True,
-        "title": "Require a whole sweep",
-        "description": "An input that does not end with the mark of a complete sweep (ACTIVATE_VERSION) is kept as "
+        "title": "Require a complete sync",
+        "description": "An input in which a stream does not end with ACTIVATE_VERSION is kept as "
         "incomplete, and the run fails. Switch it off for taps that send no such mark.",
     },
 }
@@ -49,7 +49,7 @@ EXTRACTOR: Properties = {
     "at": {
         "type": "string",
         "title": "Point in time",
-        "description": "A date or time such as 2025-01-31: the newest whole archive that is not later. "
+        "description": "A date or time such as 2025-01-31: the newest complete archive that is not later. "
         "Default: the newest.",
     },
     "archive": {

@@ -15,12 +15,12 @@ from bc_images.errors import FatalError, InvalidInput, SettingsError
 from bc_images.files import FileStore
 from bc_images.files.backends.base import Upload
 
-__all__ = ["Archive", "Archives", "opened"]
+__all__ = ["Archive", "Archives", "read_archive"]
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "archives"
-WHOLE = ".singer.gz"
+COMPLETE = ".singer.gz"
 INCOMPLETE = ".incomplete.singer.gz"
 _TIME = "%Y%m%dT%H%M%SZ"
 _GZIP = 31  # zlib's word for: with the header and the checksum of gzip
@@ -34,8 +34,8 @@ class Archive(str):
     __slots__ = ()
 
     @property
-    def is_whole(self) -> bool:
-        """Whether the sweep in it was complete."""
+    def is_complete(self) -> bool:
+        """Whether the syncs in it were complete."""
         return not self.endswith(INCOMPLETE)
 
 
@@ -62,7 +62,7 @@ class Archives:
         found = []
         for entry in self._backend.listing(self._folder):
             name = Archive(entry.key.removeprefix(f"{self._folder}/"))
-            if not name.endswith(WHOLE) or "/" in name:
+            if not name.endswith(COMPLETE) or "/" in name:
                 continue
             if entry.problem is not None:
                 logger.warning("%s in %s %s: it is passed over.", name, self.display_name, entry.problem)
@@ -71,18 +71,18 @@ class Archives:
         return sorted(found)
 
     def newest(self, at: str | None = None) -> Archive:
-        """Return the newest whole archive; `at`, a date or a time, means the newest that is not later.
+        """Return the newest complete archive; `at`, a date or a time, means the newest that is not later.
 
         Raises:
             SettingsError: `at` is neither.
             FatalError: there is no such archive.
         """
         end = _end(at) if at else None
-        found = [each for each in self.list() if each.is_whole and (end is None or each[: len(end)] < end)]
+        found = [each for each in self.list() if each.is_complete and (end is None or each[: len(end)] < end)]
         if not found:
             when = f" that is not later than {at}" if at else ""
             raise FatalError(
-                f"There is no whole archive{when} in {self.display_name}: make one with target-singer-archive."
+                f"No complete archive found{when} in {self.display_name}: make one with target-singer-archive."
             )
         return found[-1]
 
@@ -102,8 +102,8 @@ class Archives:
             InvalidInput: it is not there, or damaged.
             FileStoreError: the file store cannot be used.
         """
-        if "/" in archive or not archive.endswith(WHOLE):
-            raise SettingsError(f"archive is {archive!r}: give the name of one, such as 20250131T020000Z{WHOLE}.")
+        if "/" in archive or not archive.endswith(COMPLETE):
+            raise SettingsError(f"archive is {archive!r}: give the name of one, such as 20250131T020000Z{COMPLETE}.")
         return decompression.as_file(self._chunks(archive))
 
     def _chunks(self, archive: str) -> Iterator[bytes]:
@@ -122,7 +122,7 @@ class Archives:
         with self._backend.begin(private=True) as upload:
             yield Writer(self, upload, began)
 
-    def free(self, began: datetime, ending: str) -> tuple[Archive, str]:
+    def unused_name(self, began: datetime, ending: str) -> tuple[Archive, str]:
         """Return a name that is not taken, and its key: two runs may begin in the same second."""
         while True:
             name = Archive(began.astimezone(UTC).strftime(_TIME) + ending)
@@ -153,10 +153,10 @@ class Writer:
             self._waiting.clear()
             self._waits = 0
 
-    def commit(self, *, whole: bool) -> Archive:
+    def commit(self, *, is_complete: bool) -> Archive:
         """Make the archive durable and return its name."""
         self._put(self._gzip.compress(b"".join(self._waiting)) + self._gzip.flush())
-        name, key = self._archives.free(self._began, WHOLE if whole else INCOMPLETE)
+        name, key = self._archives.unused_name(self._began, COMPLETE if is_complete else INCOMPLETE)
         self._staging.commit(key, self._size)
         return name
 
@@ -166,8 +166,10 @@ class Writer:
             self._size += len(block)
 
 
-def opened(files: FileStore, name: str, archive: str | None = None, at: str | None = None) -> tuple[str, BinaryIO]:
-    """Return the archive of that name, or the newest whole one (not later than `at`): what it is called, and a file."""
+def read_archive(
+    files: FileStore, name: str, archive: str | None = None, at: str | None = None
+) -> tuple[str, BinaryIO]:
+    """Return the archive of that name, or the newest complete one (not later than `at`): its name, and an open file."""
     archives = Archives(files, name)
     archive = archive or archives.newest(at)
     return f"the archive {archive}", archives.open(archive)

@@ -18,13 +18,13 @@ from rich.console import Console
 
 from bc_images.errors import FatalError, SettingsError
 
-__all__ = ["Stage"]
+__all__ = ["DemoShell"]
 
 BIN = Path(sys.executable).parent
 START_UP = 30.0  # seconds in which a server must answer
 
 
-class Stage:
+class DemoShell:
     """Runs shell commands in the demo's folder, with our commands on the path.
 
     Servers that were started are ended with the stage, however it ends.
