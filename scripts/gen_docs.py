@@ -6,6 +6,7 @@ Each stands between two comments that name it, such as ``<!-- settings: made by 
 
 from __future__ import annotations
 
+import ast
 import re
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -29,7 +30,7 @@ from tap_bc_images import settings as tap
 from tap_bc_images.tap import TapBCImages
 from target_bc_images import settings as target
 from target_bc_images.target import TargetBCImages
-from tests.support.project import ROOT
+from tests.support.project import PACKAGES, ROOT, modules
 
 __all__ = ["IDLE", "MELTANO", "PARTS", "main", "present", "settings"]
 
@@ -171,7 +172,20 @@ MELTANO: dict[str, tuple[str, Mapping[str, Mapping[str, Any]]]] = {
 ARCHIVE = {extractor.PROG: extractor.cli, loader.PROG: loader.cli}
 AIRBYTE = {source.PROG: source.cli, destination.PROG: destination.cli}
 
+
+def module_map() -> str:
+    """Return a list of all modules, each with the first line of its docstring."""
+    sections = []
+    docstrings = {name: cleandoc(ast.get_docstring(tree) or "").partition("\n")[0] for name, tree in modules().items()}
+    for package in PACKAGES:
+        names = sorted(name for name in docstrings if name.split(".")[0] == package)
+        lines = [f"- `{name}`: {docstrings[name].replace('``', '`')}" for name in names]
+        sections.append("\n".join([f"### {package}", "", *lines]))
+    return "\n\n".join(sections)
+
+
 PARTS: dict[tuple[str, str], Callable[[], str]] = {
+    ("CONTRIBUTING.md", "modules"): module_map,
     ("README.md", "settings"): settings_table,
     ("docs/errors.md", "errors"): error_list,
     ("docs/commands.md", "commands"): partial(command_help, {"bc-images": cli}),
