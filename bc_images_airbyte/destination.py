@@ -69,11 +69,13 @@ def configured_streams(catalog: dict[str, Any]) -> list[Stream]:
         for each in catalog["streams"]:
             mode = DestinationSyncMode(each.get("destination_sync_mode", "append_dedup"))
             if mode not in SYNC_MODES:
-                raise SettingsError(f"The sync mode {mode.value} cannot be: use append_dedup, append or overwrite.")
+                raise SettingsError(
+                    f"The sync mode {mode.value} is not supported: use append_dedup, append or overwrite."
+                )
             stream = each["stream"]
             found.append(Stream(str.strip(stream["name"]), stream.get("namespace"), _overwrites(mode, each)))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise SettingsError(f"--catalog is damaged: {type(error).__name__} {shortened(str(error), 200)}.") from error
+        raise SettingsError(f"--catalog is not valid: {type(error).__name__} {shortened(str(error), 200)}.") from error
     for name, times in Counter(stream.name for stream in found).items():
         if times > 1:
             raise SettingsError(f"The stream {name} is configured in {times} namespaces: choose one of them.")
@@ -118,7 +120,7 @@ def spec() -> None:
 @cli.command()
 @_CONFIG
 def check(config: Path) -> None:
-    """Tell whether the settings are good and the store lets us in."""
+    """Check the settings and the connection to the store."""
 
     def connect() -> StoreClient:
         return DestinationBCImages([], config={**read_json(config, "--config"), "report": None}).session.store

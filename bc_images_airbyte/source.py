@@ -111,7 +111,7 @@ def singer_catalog(configured: Mapping[str, Any], discovered: Mapping[str, Any])
             asked[str.strip(each["stream"]["name"])] = (each["sync_mode"], {*properties})
     except (KeyError, TypeError, AttributeError) as error:
         said = f"{type(error).__name__} {shortened(str(error), 200)}"
-        raise SettingsError(f"--catalog is damaged: {said}. Run discover again.") from error
+        raise SettingsError(f"--catalog is not valid: {said}. Run discover again.") from error
     if unknown := sorted(asked.keys() - entries.keys()):
         names = shortened(", ".join(unknown), 200)
         raise SettingsError(f"--catalog names streams that do not exist: {names}. Run discover again.")
@@ -139,7 +139,7 @@ def singer_state(messages: object) -> dict[str, Any]:
             if (kept := message["stream"]["stream_state"]) is not None:
                 bookmarks[message["stream"]["stream_descriptor"]["name"]] = kept
     except (KeyError, TypeError, AttributeError) as error:
-        raise SettingsError("--state is damaged: give the STATE messages of an earlier run, or none.") from error
+        raise SettingsError("--state is not valid: give the STATE messages of an earlier run, or none.") from error
     return {"bookmarks": bookmarks}
 
 
@@ -162,7 +162,7 @@ def spec() -> None:
 @cli.command()
 @_CONFIG
 def check(config: Path) -> None:
-    """Tell whether the settings are good and the store lets us in."""
+    """Check the settings and the connection to the store."""
 
     def connect() -> StoreClient:
         source = SourceBCImages(config=read_json(config, "--config"))

@@ -37,7 +37,7 @@ async def _object(request: Request) -> dict[str, Any]:
     try:
         data = orjson.loads(await request.body() or b"{}")
     except orjson.JSONDecodeError as error:
-        raise BadControl(f"the body is no JSON: {error}") from error
+        raise BadControl(f"the body is not valid JSON: {error}") from error
     if not isinstance(data, dict):
         raise BadControl("the body must be a JSON object")
     return data

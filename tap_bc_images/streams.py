@@ -59,7 +59,7 @@ class ProductImagesStream(CatalogStream):
             session.invalid_images += 1
             session.first_invalid = session.first_invalid or image
             if session.invalid_images <= _MAX_NAMED:
-                self.logger.error("Left out, since it cannot be a record: %s.", image.text)
+                self.logger.error("Left out, since it is not a valid record: %s.", image.text)
 
     def _is_changed(self, product: Product, bookmark: Bookmark) -> bool:
         if not self._progress.started_at:

@@ -73,7 +73,7 @@ class V2Client(BaseClient):
                 self._confirm_gone(product.id)
             return filled
 
-        with worker_pool(self.settings.concurrency, "sweep") as executor:
+        with worker_pool(self.settings.concurrency, "scan") as executor:
             # Twice the threads: the next ones are ready while the first in line is slow.
             rows = self._all_products(executor, first, last)
             yield from filter(None, ordered_map(executor, fill, rows, 2 * self.settings.concurrency))

@@ -54,7 +54,7 @@ class V3Client(BaseClient):
     id_only: ClassVar = {"include_fields": "id"}
 
     def count_images(self) -> int | None:
-        """Ask V2, the only API that counts images; None where it does not say so at once: the sweep can do without."""
+        """Ask V2, the only API that counts images; None where it does not say so at once: the scan can do without."""
         path = "/v2/products/images/count"
         try:
             return expect_count(self._http.get(path, max_retries=0), path)

@@ -1,4 +1,4 @@
-"""The command ``bc-images``: one door to everything that is no Singer command.
+"""The command ``bc-images``: everything but the Singer commands.
 
 A command is loaded when it is run and not before, so that ``--help`` is quick and works without any extra.
 """
@@ -36,7 +36,7 @@ class Entry:
 
 COMMANDS: dict[str, Entry] = {
     "check": Entry("bc_images.cli.check", "check", "Re-hash the file store and compare it with backups."),
-    "demo": Entry("bc_images.cli.demo", "demo", "Back up, wreck and restore a store on this machine.", "sandbox"),
+    "demo": Entry("bc_images.cli.demo", "demo", "Back up, damage and restore a store on this machine.", "sandbox"),
     "retry": Entry(
         "bc_images.cli.retry",
         "retry",
@@ -90,7 +90,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup)
 @click.version_option(version(PROG), prog_name=PROG)
 def cli() -> None:
-    """Product images out of a BigCommerce store, and back in: what is no Singer command.
+    """Product images out of a BigCommerce store, and back in: all but the Singer commands.
 
     The Singer commands are tap-bc-images and target-bc-images.
     """

@@ -86,7 +86,7 @@ def verify(
     A line an image, with SKU, file and what differs (field: store -> backup): = same, * different, - missing from the
     store, + extra in the store, ! unreadable, without a product, or with a picture that is gone from the store.
     Settings come from --config and from TARGET_BC_IMAGES_… as for the target; product_ids and match_products_by count.
-    Exit code 0 only if all are the same, else 1; a backup that holds nothing to compare is damaged.
+    Exit code 0 only if all are the same, else 1; a backup without anything to compare is not valid.
     """
     if archive is not None:  # what tap-singer-archive would give back
         usual = from_environment("TAP_SINGER_ARCHIVE_", EXTRACTOR, os.environ)

@@ -1,4 +1,4 @@
-"""The sweep over id ranges, the paging of lists, the spool, and order-keeping concurrency: no HTTP here."""
+"""The scan over id ranges, the paging of lists, the spool, and order-keeping concurrency: no HTTP here."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Shelf:
             found = self._asked(after, before)
         return found[rank] if rank < len(found) else None
 
-    def swept(self, concurrency: int, after: int = 0, before: int | None = None) -> list[int]:
+    def scanned(self, concurrency: int, after: int = 0, before: int | None = None) -> list[int]:
         return [row["id"] for row in scan_ranges(self.fetch_page, self.find_rank, after, before, concurrency)]
 
 
@@ -96,7 +96,7 @@ EXACT_SIZES = [
 @pytest.mark.parametrize("concurrency", [1, 2, 8, 100])
 def test_a_store_that_stands_still(products: int, concurrency: int) -> None:
     shelf = Shelf(set(range(1, products + 1)))
-    assert shelf.swept(concurrency) == list(range(1, products + 1))
+    assert shelf.scanned(concurrency) == list(range(1, products + 1))
     assert shelf.requests <= math.ceil(products / PAGE) + concurrency
 
 
@@ -106,14 +106,14 @@ def test_a_store_that_stands_still(products: int, concurrency: int) -> None:
 @example(1000, 8)
 def test_requests_are_few(products: int, concurrency: int) -> None:
     shelf = Shelf(set(range(1, products + 1)))
-    assert len(shelf.swept(concurrency)) == products
+    assert len(shelf.scanned(concurrency)) == products
     assert shelf.requests <= math.ceil(products / PAGE) + concurrency
 
 
 def test_skewed_ids_are_shared_out_by_rank() -> None:
     ids = {*range(1, 2000), 10**9, *range(10**12, 10**12 + 2000), 2**62}
     shelf = Shelf(ids)
-    assert shelf.swept(8) == sorted(ids)
+    assert shelf.scanned(8) == sorted(ids)
     assert shelf.requests <= math.ceil(len(ids) / PAGE) + 8
 
 
@@ -126,7 +126,7 @@ def test_skewed_ids_are_shared_out_by_rank() -> None:
 )
 def test_bounds_hold(ids: set[int], after: int, before: int | None, concurrency: int) -> None:
     expected = sorted(i for i in ids if after < i and (before is None or i < before))
-    assert Shelf(ids).swept(concurrency, after, before) == expected
+    assert Shelf(ids).scanned(concurrency, after, before) == expected
 
 
 @settings(max_examples=150, deadline=None)
@@ -137,22 +137,22 @@ def test_bounds_hold(ids: set[int], after: int, before: int | None, concurrency:
     cap=st.sampled_from([PAGE, 100, 7]),
     seed=st.integers(0, 2**32),
 )
-def test_what_exists_throughout_is_swept_once_whatever_else_happens(
+def test_what_exists_throughout_is_scanned_once_whatever_else_happens(
     products: int, gap: int, concurrency: int, cap: int, seed: int
 ) -> None:
     dice = random.Random(seed)
     span = products * gap + 500
     changes = ((dice.choice(["add", "delete"]), dice.randint(1, span)) for _ in itertools.count())
     shelf = Shelf({number * gap for number in range(1, products + 1)}, changes, cap)
-    swept = shelf.swept(concurrency)
-    assert all(earlier < later for earlier, later in itertools.pairwise(swept))
-    assert shelf.always <= set(swept) <= shelf.ever
+    scanned = shelf.scanned(concurrency)
+    assert all(earlier < later for earlier, later in itertools.pairwise(scanned))
+    assert shelf.always <= set(scanned) <= shelf.ever
 
 
 def test_a_store_that_empties_meanwhile() -> None:
     deletions = (("delete", number) for number in range(3000, 0, -1))
     shelf = Shelf(set(range(1, 3001)), deletions)
-    assert shelf.always <= set(shelf.swept(8))
+    assert shelf.always <= set(shelf.scanned(8))
 
 
 @pytest.mark.parametrize("empty", [{1}, {2, 3}, {1, 4, 5}, {5}], ids=str)
@@ -216,7 +216,7 @@ def test_an_error_comes_up_in_its_place(failing: int) -> None:
     assert (failing - 2) * PAGE < len(seen) < failing * PAGE
 
 
-def test_an_error_while_ranges_are_found_ends_the_sweep() -> None:
+def test_an_error_while_ranges_are_found_ends_the_scan() -> None:
     shelf = Shelf(set(range(1, 5001)))
 
     def find_rank(*_: Any) -> int | None:
@@ -304,11 +304,11 @@ def test_a_temporary_folder_that_cannot_be_used_is_named(tmp_path: Path, monkeyp
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is full")
-def test_a_full_disk_ends_the_sweep_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_ends_the_scan_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.TemporaryFile", lambda buffering: Path("/dev/full").open("r+b", buffering))  # noqa: SIM115
     shelf = Shelf(set(range(1, 2001)))
     with pytest.raises(FatalError, match=r"No space left on device\. Free some space"):
-        shelf.swept(4)
+        shelf.scanned(4)
 
 
 # Lists by page number

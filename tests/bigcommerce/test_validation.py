@@ -102,7 +102,7 @@ def v3_store(
         yield server, open_store(settings(server.url, api_version="v3", max_retries=1))
 
 
-def swept(store: StoreClient) -> list[int]:
+def scanned(store: StoreClient) -> list[int]:
     return [product.id for product in store.scan()]
 
 
@@ -146,11 +146,11 @@ def with_field(where: str, name: str, value: Json) -> Callable[[Request, Json], 
         (with_field("image", "product_id", 2), "product 3, image 31: product_id is 2"),
     ],
 )
-@pytest.mark.parametrize("how", ["sweep", "products"])
+@pytest.mark.parametrize("how", ["scan", "products"])
 def test_v3_a_page_that_does_not_fit(tamper: Callable[[Request, Json], Json], said: str, how: str) -> None:
     for _, store in v3_store([v3_product(number) for number in (1, 2, 3)], tamper):
         with pytest.raises(UnexpectedResponse) as caught:
-            list(store.scan() if how == "sweep" else store.products([1, 2, 3]))
+            list(store.scan() if how == "scan" else store.products([1, 2, 3]))
         assert said in str(caught.value)
 
 
@@ -167,7 +167,7 @@ def test_v3_a_store_that_cuts_its_pages_loses_nothing(cap: int) -> None:
     right = catalog([v3_product(number) for number in range(1, 41)], cap)
     with serving(lambda request: says(right(request))) as server:
         store = open_store(settings(server.url))
-        assert swept(store) == list(range(1, 41))
+        assert scanned(store) == list(range(1, 41))
         assert [product.id for product in store.products(range(1, 35))] == list(range(1, 35))
         assert store.products_by_sku(["SKU-3", "SKU-40"]) == {"SKU-3": [3], "SKU-40": [40]}
 
@@ -181,7 +181,7 @@ def test_v3_a_short_page_is_not_the_last_where_the_total_says_more() -> None:
         return page
 
     for _, store in v3_store([v3_product(number) for number in range(1, 41)], tamper):
-        assert swept(store) == list(range(1, 41))
+        assert scanned(store) == list(range(1, 41))
 
 
 def test_v3_a_full_page_is_not_the_last_where_its_total_is_too_low() -> None:
@@ -192,7 +192,7 @@ def test_v3_a_full_page_is_not_the_last_where_its_total_is_too_low() -> None:
         return page
 
     for _, store in v3_store([v3_product(number, 0) for number in range(1, 301)], tamper):
-        assert swept(store) == list(range(1, 301))
+        assert scanned(store) == list(range(1, 301))
 
 
 def test_v3_an_empty_page_that_passes_is_read_again() -> None:
@@ -200,14 +200,14 @@ def test_v3_an_empty_page_that_passes_is_read_again() -> None:
         return {**page, "data": []} if request.number < 3 else page
 
     for server, store in v3_store([v3_product(1)], tamper):
-        assert swept(store) == [1]
+        assert scanned(store) == [1]
         assert len(server.requests) == 3
 
 
 def test_v3_an_empty_page_of_many_products_is_no_end() -> None:
     for _, store in v3_store([v3_product(1)], lambda _, page: {**page, "data": []}):
         with pytest.raises(UnexpectedResponse, match="an empty page, of 1 products"):
-            swept(store)
+            scanned(store)
 
 
 def test_v3_a_filter_that_is_ignored_is_noticed() -> None:
@@ -215,7 +215,7 @@ def test_v3_a_filter_that_is_ignored_is_noticed() -> None:
     first = v3_page(products[:250], 1000)
     for _, store in v3_store(products, lambda *_: first):  # always the first page: id:greater is ignored
         with pytest.raises(UnexpectedResponse, match="not in id order"):
-            swept(store)
+            scanned(store)
         with pytest.raises(UnexpectedResponse, match="product 1 came although others were asked for"):
             list(store.products([5, 6]))
 
@@ -229,7 +229,7 @@ def test_v3_an_upper_bound_that_is_ignored_is_noticed() -> None:
         return says(right(Request("GET", target, request.headers, b"", request.number)))
 
     with serving(handle) as server, pytest.raises(UnexpectedResponse, match=r"is not below \d+"):
-        swept(open_store(settings(server.url)))
+        scanned(open_store(settings(server.url)))
 
 
 def products_1(store: StoreClient) -> list[int]:
@@ -239,7 +239,7 @@ def products_1(store: StoreClient) -> list[int]:
 @pytest.mark.parametrize("status", [400, 404, 405, 409, 410, 413, 422])
 @pytest.mark.parametrize("version", ["v2", "v3"])
 @pytest.mark.parametrize(
-    "read", [swept, products_1, lambda store: store.products_by_sku(["SKU"])], ids=["sweep", "ids", "find"]
+    "read", [scanned, products_1, lambda store: store.products_by_sku(["SKU"])], ids=["scan", "ids", "find"]
 )
 def test_a_refused_list_ends_the_run_and_not_one_record(
     status: int, version: str, read: Callable[[StoreClient], object]
@@ -292,12 +292,12 @@ INVALID = [
 
 
 @pytest.mark.parametrize(("tamper", "image_id", "problem"), INVALID)
-@pytest.mark.parametrize("how", ["sweep", "products"])
+@pytest.mark.parametrize("how", ["scan", "products"])
 def test_v3_a_row_that_cannot_be_a_record_costs_itself(
     tamper: Callable[[Request, Json], Json], image_id: int | None, problem: str, how: str
 ) -> None:
     for _, store in v3_store([v3_product(number) for number in (1, 2, 3)], tamper):
-        products = list(store.scan() if how == "sweep" else store.products([1, 2, 3]))
+        products = list(store.scan() if how == "scan" else store.products([1, 2, 3]))
         assert [product.id for product in products] == [1, 2, 3]
         assert [image["id"] for product in products for image in product.images][:4] == [10, 11, 20, 21]
         (image,) = [image for product in products for image in product.invalid]
@@ -323,7 +323,7 @@ def test_an_invalid_row_and_a_record_of_one_id_do_not_fit() -> None:
     images = [v2_image(7, 1), {**v2_image(7, 1), "is_thumbnail": 1}]
     for _, store in v2_store([v2_product(1)], lambda _: images):
         with pytest.raises(UnexpectedResponse, match="product 1, image 7: is listed twice"):
-            swept(store)
+            scanned(store)
 
 
 def test_v2_a_collection_with_an_invalid_row_is_never_deleted_whole() -> None:
@@ -354,9 +354,9 @@ def test_v3_images_that_are_not_embedded_are_asked_for(images: Json, own: str) -
         store = open_store(settings(server.url))
         if own == "no list":
             with pytest.raises(UnexpectedResponse, match="products/3/images: data: is None"):
-                swept(store)
+                scanned(store)
             return
-        assert swept(store) == ([1, 2, 3] if own == "there" else [1, 2])
+        assert scanned(store) == ([1, 2, 3] if own == "there" else [1, 2])
 
 
 # V3: long lists
@@ -379,9 +379,9 @@ def test_v3_a_long_list_that_is_not_found_is_believed_of_a_deleted_product_only(
     with serving(handle) as server:
         store = open_store(settings(server.url))
         with pytest.raises(UnexpectedResponse, match="product 2: its images are not found although it exists"):
-            swept(store)
+            scanned(store)
         gone = True
-        assert swept(store) == [1, 3]
+        assert scanned(store) == [1, 3]
         assert [product.id for product in store.products([1, 2, 3])] == [1, 3]
 
 
@@ -394,7 +394,7 @@ def test_v3_a_page_of_nothing_but_a_long_list_that_is_gone_is_no_end() -> None:
         return says({"title": "no"}, 404) if gone else says(right(request))
 
     with serving(handle) as server:
-        assert swept(open_store(settings(server.url))) == [2, 3]
+        assert scanned(open_store(settings(server.url))) == [2, 3]
 
 
 def test_v3_a_long_list_that_is_refused_ends_the_run() -> None:
@@ -402,7 +402,7 @@ def test_v3_a_long_list_that_is_refused_ends_the_run() -> None:
     with serving(lambda r: long_product(r, right, lambda _: says({}, 422))) as server:
         store = open_store(settings(server.url))
         with pytest.raises(UnexpectedResponse, match="HTTP 422"):
-            swept(store)
+            scanned(store)
         with pytest.raises(RequestRejected):
             store.images(1)
 
@@ -561,7 +561,7 @@ def v2_store(
 def test_v2_a_product_page_that_does_not_fit(rows: Json, said: str) -> None:
     for _, store in v2_store(rows, ends=False):
         with pytest.raises(UnexpectedResponse) as caught:
-            swept(store)
+            scanned(store)
         assert said in str(caught.value)
 
 
@@ -586,13 +586,13 @@ def test_v2_an_upper_bound_that_is_ignored_is_noticed() -> None:
 def test_v2_images_that_do_not_fit(images: Json, said: str) -> None:
     for _, store in v2_store([v2_product(1)], lambda _: images):
         with pytest.raises(UnexpectedResponse) as caught:
-            swept(store)
+            scanned(store)
         assert said in str(caught.value)
 
 
 def test_v2_only_what_is_needed_is_asked_for() -> None:
     for server, store in v2_store([v2_product(5)]):
-        assert swept(store) == [5]
+        assert scanned(store) == [5]
         queries = sorted((request.query for request in server.requests), key=lambda query: query.get("min_id", ""))
         assert queries == [
             {"limit": "250"},
@@ -610,7 +610,7 @@ def test_v2_a_store_that_cuts_its_product_pages_loses_nothing(cap: int) -> None:
         return says(page) if page else Reply(204, b"")
 
     with serving(handle) as server:
-        assert swept(open_store(settings(server.url, api_version="v2"))) == list(range(1, 61))
+        assert scanned(open_store(settings(server.url, api_version="v2"))) == list(range(1, 61))
 
 
 # Counts
@@ -648,7 +648,7 @@ def test_v2_that_is_gone_is_no_empty_store(available: str) -> None:
         v3, v2 = Connection(sandbox, "v3"), Connection(sandbox, "v2")
         assert v3.store.count_images() is None
         assert v3.store.count_products() == 3
-        for ask in (lambda: swept(v2.store), v2.store.count_products, v2.store.count_images):
+        for ask in (lambda: scanned(v2.store), v2.store.count_products, v2.store.count_images):
             with pytest.raises(BcImagesError, match="HTTP 4"):
                 ask()
 

@@ -30,11 +30,11 @@ def config(tmp_path: Path) -> Iterator[Path]:
             ((lost, name, day) for name, days in ARCHIVES.items() for day, lost in days.items()), reverse=True
         )
         for lost, name, day in most_lost_first:
-            swept = run("tap-bc-images", "--config", settings)
-            assert swept.code == 0, swept.err
+            scanned = run("tap-bc-images", "--config", settings)
+            assert scanned.code == 0, scanned.err
             path = tmp_path / "files" / "archives" / name / f"{day}T020000Z.singer.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(gzip.compress(swept.out.encode()))
+            path.write_bytes(gzip.compress(scanned.out.encode()))
             if lost:
                 store.delete_image(store.dump(files=False)["images"][0]["id"])
         yield settings

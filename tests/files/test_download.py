@@ -679,15 +679,15 @@ def test_closing_ends_waiting_and_running_downloads(files: FileStore, host: Host
         list(downloader.fill([record_of("drip.png"), record_of(IMAGE_FILE)]))
 
 
-def test_an_error_of_the_sweep_comes_through(files: FileStore, host: Host) -> None:
+def test_an_error_of_the_scan_comes_through(files: FileStore, host: Host) -> None:
     host.on(PATH, content(BODY))
 
-    def sweep() -> Iterator[Record]:
+    def scan() -> Iterator[Record]:
         yield record_of(IMAGE_FILE)
         raise StoreUnreachable("gone")
 
     with Downloader(settings_for(host.url), files) as downloader, pytest.raises(StoreUnreachable, match="gone"):
-        list(downloader.fill(sweep()))
+        list(downloader.fill(scan()))
 
 
 # ------------------------------------------------------------ numbers and words
@@ -737,12 +737,12 @@ def test_records_are_not_read_far_ahead(files: FileStore, host: Host, over: thre
     host.on("/product_images/0.png", hold(over))
     taken = [0]
 
-    def sweep() -> Iterator[Record]:
+    def scan() -> Iterator[Record]:
         for number in range(100_000):
             taken[0] += 1
             yield record_of(f"{number}.png", id=number)
 
     with Downloader(settings_for(host.url, request_timeout=1, max_retries=0, concurrency=2), files) as downloader:
-        first = next(iter(downloader.fill(sweep())))
+        first = next(iter(downloader.fill(scan())))
     assert first["id"] == 0
     assert taken[0] <= 1000

@@ -54,7 +54,7 @@ EXAMPLES: dict[str, dict[str, bytes]] = {
         "a host that is a list": _LOCK % (b"[" + b"1," * 5000 + b"1]"),
     },
     "state": {
-        "a sweep without end": b'{"bookmarks": {"products": {"full_table": "' + b"a" * 5000 + b'"}}}',
+        "a scan without end": b'{"bookmarks": {"products": {"full_table": "' + b"a" * 5000 + b'"}}}',
         "nested too deeply": b"[" * 100_000,
     },
     "catalog": {"nested too deeply": b"[" * 100_000},

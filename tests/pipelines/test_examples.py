@@ -252,7 +252,7 @@ class TestAirflow:
             schedule["name"]: schedule["interval"] for schedule in PROJECT["schedules"]
         }
 
-    def test_shards_under_the_scheduler_equal_one_sweep(
+    def test_shards_under_the_scheduler_equal_one_scan(
         self, airflow: Airflow, with_postgres: Project, store: SandboxServer, warehouse: Postgres
     ) -> None:
         def rows() -> list[dict[str, Any]]:
@@ -261,8 +261,8 @@ class TestAirflow:
             return [{name: row[name] for name in row if not name.startswith("_sdc")} for row in found]
 
         with_postgres.run("warehouse", TAP_BC_IMAGES__SELECT='["product_images.*", "products.*"]')
-        one_sweep = rows()
-        assert len(one_sweep) == len(store.dump(files=False)["images"])
+        one_scan = rows()
+        assert len(one_scan) == len(store.dump(files=False)["images"])
         fail_by_night(with_postgres, store)
         warehouse.psql("UPDATE raw.product_images SET description = 'of yesterday'")
         warehouse.psql(OF_ANOTHER_STORE)
@@ -290,7 +290,7 @@ class TestAirflow:
             ("mark_deleted", -1, "success"),
         ]
         assert 1 <= most <= 2, "the pool holds"
-        assert rows() == [row for row in one_sweep if row["id"] != gone]
+        assert rows() == [row for row in one_scan if row["id"] != gone]
         marked = "SELECT store_hash, id FROM raw.product_images WHERE _sdc_deleted_at IS NOT NULL"
         assert warehouse.rows(marked) == [{"store_hash": "sandbox", "id": gone}], "marked, not gone; theirs is theirs"
         of_products = "SELECT count(*) FROM raw.products WHERE _sdc_deleted_at IS NOT NULL"

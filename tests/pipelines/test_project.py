@@ -126,7 +126,7 @@ def test_verify_reads_the_archive_that_a_restore_would(project: Project, store: 
 
 
 def test_a_mirror_takes_away_what_the_backup_has_not(project: Project, store: SandboxServer) -> None:
-    """The archive keeps the mark of a complete sweep, and which products had no image."""
+    """The archive keeps the mark of a complete scan, and which products had no image."""
     before = looks(store)
     project.run("backup")
     stock = store.dump(files=False)

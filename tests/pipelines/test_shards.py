@@ -1,4 +1,4 @@
-"""A store cut into shards: together they are one sweep, exactly."""
+"""A store cut into shards: together they are one scan, exactly."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def run(command: str, folder: Path, *arguments: str, store: SandboxServer, **set
     return done.out
 
 
-def swept(messages: str) -> Counter[str]:
+def scanned(messages: str) -> Counter[str]:
     """Return the records, each as it was written."""
     found = [json.loads(line) for line in messages.splitlines()]
     return Counter(json.dumps(message["record"]) for message in found if message["type"] == "RECORD")
 
 
 @pytest.mark.parametrize("version", ["v3", "v2"])
-def test_four_shards_are_one_sweep(tmp_path: Path, version: str) -> None:
+def test_four_shards_are_one_scan(tmp_path: Path, version: str) -> None:
     with SandboxServer(products=101, images=2, flags={"seed_without_images": 7}) as store:
         cut = json.loads(run("bc-images", tmp_path, "shards", "--count", "4", store=store, api_version=version))
         assert len(cut) == 4
@@ -38,9 +38,9 @@ def test_four_shards_are_one_sweep(tmp_path: Path, version: str) -> None:
         parts = [run("tap-bc-images", tmp_path, store=store, api_version=version, **shard) for shard in cut]
     assert "ACTIVATE_VERSION" in whole
     assert not any("ACTIVATE_VERSION" in part for part in parts)
-    assert sum(map(swept, parts), Counter()) == swept(whole)
-    assert max(swept(whole).values()) == 1
-    sizes = [len({json.loads(record)["product_id"] for record in swept(part)}) for part in parts]
+    assert sum(map(scanned, parts), Counter()) == scanned(whole)
+    assert max(scanned(whole).values()) == 1
+    sizes = [len({json.loads(record)["product_id"] for record in scanned(part)}) for part in parts]
     assert max(sizes) - min(sizes) <= 4, "about equally many"
 
 

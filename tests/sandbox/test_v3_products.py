@@ -214,7 +214,7 @@ def test_writing_products_is_not_emulated(api: ApiClient) -> None:
     assert api("PATCH", PATH).status_code == 405
 
 
-def test_sweep_sees_products_added_and_deleted_meanwhile(many: ApiClient) -> None:
+def test_scan_sees_products_added_and_deleted_meanwhile(many: ApiClient) -> None:
     before = ids(many)
     page = ids(many, limit=10, id__greater=0)
     many.sandbox.delete_product(page[0])

@@ -1,4 +1,4 @@
-"""Archives through their two commands: what goes in comes out, and a sweep cut short never passes for a whole one."""
+"""Archives through their two commands: what goes in comes out, and a scan cut short never passes for a whole one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_every_message_comes_back_as_it_was_but_state(tmp_path: Path) -> None:
     assert give(tmp_path).out.encode() == text(SCHEMA, RECORD) + odd + text(DONE)
 
 
-def test_a_sweep_cut_short_is_no_archive_of_the_store(tmp_path: Path) -> None:
+def test_a_scan_cut_short_is_no_archive_of_the_store(tmp_path: Path) -> None:
     assert keep(tmp_path, text(SCHEMA, RECORD, DONE)).code == 0
     (whole,) = archives(tmp_path)
     done = keep(tmp_path, text(SCHEMA, RECORD, RECORD, STATE))

@@ -64,7 +64,7 @@ def settings_for(url: str, **changed: Any) -> Settings:
 
 
 def record_of(image_file: str, **changed: Any) -> Record:
-    """A record as a sweep yields it."""
+    """A record as a scan yields it."""
     record: Record = dict.fromkeys(schema.load("product_images")["properties"])
     ids = {"store_hash": "abc", "id": 1, "product_id": 7, "product_sku": "S"}
     return record | ids | {"image_file": image_file, "is_thumbnail": False, "sort_order": 0} | changed

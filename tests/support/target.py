@@ -96,7 +96,7 @@ class RestoreScenario:
             return list(downloader.fill(found))
 
     def backup(self, *, files: bool = True) -> bytes:
-        """Return a complete sweep as the tap writes it."""
+        """Return a complete scan as the tap writes it."""
         return singer(head(), *map(row, self.records(files=files)), end(), state())
 
     def state(self) -> dict[int, list[ImageState]]:

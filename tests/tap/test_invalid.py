@@ -41,7 +41,7 @@ class TestImages:
         assert [each["stream"] for each in output.of("ACTIVATE_VERSION")] == ["products"]
         assert output.states[-1]["bookmarks"]["product_images"] == {}
         (error,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-        assert error.startswith("Left out, since it cannot be a record: product 102, image ")
+        assert error.startswith("Left out, since it is not a valid record: product 102, image ")
         assert problem in error
         assert not warnings(caplog)  # it counts as seen
         with pytest.raises(PartialFailure, match="1 image of the store cannot be read as records") as failed:

@@ -176,7 +176,7 @@ class TestForeign:
         run = scenario_v3.restore(lines(stale + records))
         assert (run.code, run.actions) == (0, [])
 
-    def test_of_two_sweeps_the_last_counts(self, scenario_v3: RestoreScenario) -> None:
+    def test_of_two_scans_the_last_counts(self, scenario_v3: RestoreScenario) -> None:
         """A file that every night's backup is appended to: what was gone in the last one does not come back."""
         older = scenario_v3.records()
         scenario_v3.sandbox.delete_image(scenario_v3.images(FIRST)[0]["id"])
@@ -253,7 +253,7 @@ class TestChosenProducts:
         run = scenario_v3.restore(data, **mirror)
         assert (run.code, len(scenario_v3.images(FIRST))) == (0, 0)
 
-    def test_whose_records_are_of_a_sweep_gone_by(self, scenario_v3: RestoreScenario) -> None:
+    def test_whose_records_are_of_a_scan_gone_by(self, scenario_v3: RestoreScenario) -> None:
         older = scenario_v3.records()
         newer = [each for each in older if each["product_id"] != FIRST]
         data = singer(head(), *(row(each, version=1) for each in older), end(version=1),

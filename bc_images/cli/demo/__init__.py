@@ -1,4 +1,4 @@
-"""``bc-images demo``: a whole store backed up, wrecked and restored on this machine, with a proof at the end.
+"""``bc-images demo``: a store backed up, damaged and restored on this machine, and compared at the end.
 
 A door: it uses the three commands as a user does, and nothing of the project uses it.
 """

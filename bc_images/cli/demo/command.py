@@ -1,4 +1,4 @@
-"""The demo's story: warehouse, backup, a bad day, a plan, a restore, and the proof; on V3, then on V2 with WebDAV."""
+"""The steps of the demo: warehouse, backup, damage, plan, restore, comparison; on V3, then on V2 with WebDAV."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ QUESTIONS = {
 @click.option("--products", type=click.IntRange(150), default=500, show_default=True, help="Products of the store.")
 @click.option("--images", type=click.IntRange(2), default=3, show_default=True, help="Images of each product.")
 def demo(folder: Path, port: int, products: int, images: int) -> None:
-    """Back up, wreck and restore a store on this machine.
+    """Back up, damage and restore a store on this machine.
 
     Each command is shown before it is run. The exit code is 0 only if the restored store equals the first backup,
     picture bytes included.
@@ -143,7 +143,7 @@ class Demo:
         stage.heading(f"{version.upper()}: the proof")
         stage.say("The live store is compared with the backup, as you would do it:")
         stage.run(f"bc-images verify --config target-{version}.json --backup backup-{version}.singer")
-        stage.say("And by other eyes: the whole store is read again, with its pictures, and every digest compared.")
+        stage.say("And independently: the store is read again, with its pictures, and every digest compared.")
         stage.run(f"tap-bc-images --config tap-{version}.json > after-{version}.singer")
         self._prove(before, stage.folder / f"after-{version}.singer")
         return _repaired(stage.folder / f"report-{version}.jsonl")

@@ -1,4 +1,4 @@
-"""A bad day for a store, through the real API: ``python -m bc_images.cli.demo.damage URL --api-version v3``.
+"""Damage a store through its API: ``python -m bc_images.cli.demo.damage URL --api-version v3``.
 
 What it deletes is gone for good: the store keeps neither the original nor its renditions.
 """

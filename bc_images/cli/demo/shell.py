@@ -1,4 +1,4 @@
-"""The demo's stage: every command is shown, then run, exactly as a reader would paste it."""
+"""Shows each command of the demo, then runs it, exactly as a reader would paste it."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class Archives:
         except OSError as error:
             raise InvalidInput(f"The archive {archive} cannot be read: {error.strerror or error}.") from error
         except (zlib.error, EOFError) as error:
-            raise InvalidInput(f"The archive {archive} is damaged ({error}): take another one.") from error
+            raise InvalidInput(f"The archive {archive} is corrupt ({error}): take another one.") from error
 
     @contextmanager
     def create(self, began: datetime) -> Iterator[Writer]:
