@@ -21,7 +21,7 @@ import fsspec
 import orjson
 import pytest
 
-from bc_images.bigcommerce import exchange, store_clock, transport, transport_errors
+from bc_images.bigcommerce import exchange, retry, store_clock, transport
 from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.bigcommerce.transport import HttpClient
 from bc_images.errors import AuthError, StoreUnreachable
@@ -224,7 +224,7 @@ class JumpingTime:
 def test_a_clock_that_jumps_by_a_day(scenario: RestoreScenario, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """One reply is lost, one run is cut short, one neighbour stays moved: the next run puts all of it right."""
     jumping = JumpingTime(seed)
-    for module in (transport_errors, locks, local, store_clock):
+    for module in (retry, locks, local, store_clock):
         monkeypatch.setattr(module, "time", jumping)
     monkeypatch.setattr(locks, "_POLL", 0.005)
     monkeypatch.setattr(transport, "time", jumping)
