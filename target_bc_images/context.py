@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -10,7 +10,7 @@ from bc_images.bigcommerce.mapping import InvalidImage, Record
 from target_bc_images.changes import Mode, SourceKey
 from target_bc_images.differences import KeptValue, Refusal
 
-__all__ = ["GONE", "NO_PICTURE", "LedgerEntry", "PictureMatch", "PlanContext", "Verdict"]
+__all__ = ["GONE", "NO_PICTURE", "EarlierRun", "LedgerEntry", "PictureMatch", "PlanContext", "Verdict"]
 
 PictureMatch: TypeAlias = Literal["same", "similar", "named", "other", "unknown", "gone"]
 """``similar`` and ``named`` are weaker than ``same``: the pictures look alike, or only their names are the same."""
@@ -29,6 +29,13 @@ class LedgerEntry(NamedTuple):
     target_id: int
     source_file: str
     target_file: str
+
+
+class EarlierRun(NamedTuple):
+    """What the report of a run says beside the records that it left undone."""
+
+    owner_of: Mapping[int, SourceKey]  # live image id -> the record that is done, so that no other one is taken for it
+    siblings: Collection[SourceKey]  # records that are no backup's: images of the store that the run has left moved
 
 
 class Verdict(NamedTuple):

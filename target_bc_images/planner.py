@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from operator import itemgetter
-from types import MappingProxyType
 from typing import TypeVar
 
 from bc_images.bigcommerce import PAGE_SIZE, Product, StoreClient
@@ -15,8 +14,8 @@ from bc_images.concurrency import ordered_map, worker_pool
 from bc_images.errors import FileUnavailable, NotFound, RequestRejected
 from bc_images.sample import Sample
 from target_bc_images.batches import Batch
-from target_bc_images.changes import Action, Mode, SourceKey, source_key
-from target_bc_images.context import PlanContext
+from target_bc_images.changes import Action, Mode, source_key
+from target_bc_images.context import EarlierRun, PlanContext
 from target_bc_images.invalid import split
 from target_bc_images.ledger import Ledger
 from target_bc_images.live_images import LiveImages
@@ -42,9 +41,8 @@ class Planner:
         ledger: what restores have done so far.
         live_images: looks at live pictures.
         check_sendable: raises `FileUnavailable` or `RequestRejected` for a record whose picture cannot be sent.
-        owner_of: live images that are known to be those of sources that the input does not have, by their ids.
-        tries_again: plan to write, too, what the store has not taken before.
-        siblings: records of the input that are no backup's: images of the store itself that a run has left moved.
+        earlier_run: what the report of the run says that left these records undone; None for a backup.
+        ignores_refusals: plan to write, too, what the store has not taken before.
 
     Attributes:
         without_file_store: images to be sent, so far, of which the backup has saved the picture where nobody looks.
@@ -57,10 +55,9 @@ class Planner:
         ledger: Ledger,
         live_images: LiveImages,
         check_sendable: Callable[[Record], None] | None = None,
-        owner_of: Mapping[int, SourceKey] = MappingProxyType({}),
+        earlier_run: EarlierRun | None = None,
         *,
-        tries_again: bool = False,
-        siblings: Collection[SourceKey] = (),
+        ignores_refusals: bool = False,
     ) -> None:
         self._options = options
         self._store = store
@@ -68,9 +65,9 @@ class Planner:
         self._ledger = ledger
         self._live_images = live_images
         self._check_sendable = check_sendable
-        self._owner_of = owner_of
-        self._tries_again = tries_again
-        self._reader = ProductReader(options, store, siblings)
+        self._owner_of = earlier_run.owner_of if earlier_run else {}
+        self._ignores_refusals = ignores_refusals
+        self._reader = ProductReader(options, store, earlier_run.siblings if earlier_run else ())
         self._key = options.group_key
         self.without_file_store = 0
         # Without a file store no picture can be kept, so none may be lost.
@@ -103,11 +100,10 @@ class Planner:
                 yield Batch([plan(each.id, [], each.images, context) for each in products], context)
 
     def _context(self, mode: Mode, restore_input: RestoreInput) -> PlanContext:
-        owner_of = dict(self._owner_of)
         return PlanContext(
             self._own,
             mode,
-            owner_of=owner_of,
+            owner_of=dict(self._owner_of),
             backed_up=self._backed_up,
             input_is_partial=not restore_input.is_complete,
             sends_bytes=self._live_images.has_file_store,
@@ -143,7 +139,7 @@ class Planner:
         """Ask ledger, file store and store about what does not simply match by id and path."""
         context.previous_fields.update(self._ledger.load_siblings(desired, self._store.now()))
         context.unfinished.update(self._ledger.unfinished(desired))
-        if not self._tries_again:
+        if not self._ignores_refusals:
             context.kept_values.update(self._ledger.kept_values(map(source_key, chain.from_iterable(desired.values()))))
         unclear = []
         for product_id, records in desired.items():

@@ -22,7 +22,8 @@ from bc_images.units import counted
 from target_bc_images.apply import BatchRunner, is_refused_delete, refused_deletes_reason
 from target_bc_images.batches import Batch, InputBatches
 from target_bc_images.before_images import UndoWriter
-from target_bc_images.changes import Action, Delete, Mode, Reject, SourceKey
+from target_bc_images.changes import Action, Delete, Mode, Reject
+from target_bc_images.context import EarlierRun
 from target_bc_images.executor import Executor
 from target_bc_images.ledger import Ledger
 from target_bc_images.live_images import LiveImages
@@ -63,11 +64,6 @@ class Restore:
         options: the target's own.
         store: the store.
 
-    Attributes:
-        owner_of: live images that are known to be those of sources that the input does not have, by their ids.
-        siblings: records of the input that are images of the store itself, which an earlier run has left moved.
-        tries_again: write again, too, what the store has not taken before.
-
     Raises:
         SettingsError: the way to send pictures, or the file store, is not valid.
     """
@@ -87,9 +83,6 @@ class Restore:
             webdav_username=settings.webdav_username,
             webdav_password=settings.webdav_password,
         )
-        self.owner_of: dict[int, SourceKey] = {}
-        self.siblings: set[SourceKey] = set()
-        self.tries_again = False
 
     def stop(self) -> None:
         """Finish the requests under way and begin nothing new."""
@@ -107,7 +100,7 @@ class Restore:
         with self._ledger(Ledger.read_only) as ledger:
             yield from self._unverifiable_products(restore_input)
             # A difference stays one, although the store is known not to take the value.
-            planner = Planner(self._options, self._store, ledger, self._live_images, tries_again=True)
+            planner = Planner(self._options, self._store, ledger, self._live_images, ignores_refusals=True)
             compared = 0
             with self._progress("verify", restore_input, lambda: compared):
                 for batch in planner.batches(restore_input, Mode.MIRROR, self._options.picture_sample):
@@ -115,10 +108,11 @@ class Restore:
                         compared += sum(action.desired is not None for action in plan.actions)
                         yield from plan.actions
 
-    def run(self, restore_input: RestoreInput, report: Report) -> RestoreResult:
+    def run(self, restore_input: RestoreInput, report: Report, earlier_run: EarlierRun | None = None) -> RestoreResult:
         """Plan everything and, unless this is a dry run, apply it; `report` gets every action and its end.
 
-        However the run ends, the report names every record, so that it alone says what is left to do.
+        However the run ends, the report names every record, so that it alone says what is left to do. An `earlier_run`
+        is the one whose report the input is from: what the store did not take then is written again.
 
         Raises:
             SettingsError: the ledger cannot be opened: nothing was begun.
@@ -139,7 +133,7 @@ class Restore:
             error: Exception | None = None
             unreached, is_finished = 0, False
             try:
-                reason = self._restore(restore_input, report, ledger, source, undo)
+                reason = self._restore(restore_input, report, ledger, source, undo, earlier_run)
                 is_finished = not self._stop.is_set()
             except Exception as failure:  # noqa: BLE001 - the caller raises it
                 error = failure
@@ -149,7 +143,13 @@ class Restore:
         return RestoreResult(str(undo.path) if undo.is_needed else None, reason, unreached, error)
 
     def _restore(
-        self, restore_input: RestoreInput, report: Report, ledger: Ledger, source: InputBatches, undo: UndoWriter
+        self,
+        restore_input: RestoreInput,
+        report: Report,
+        ledger: Ledger,
+        source: InputBatches,
+        undo: UndoWriter,
+        earlier_run: EarlierRun | None,
     ) -> str | None:
         """Lock the store, recover pending creates, decide about deletes, plan and apply.
 
@@ -163,7 +163,7 @@ class Restore:
                 raise PartialFailure("A record was rejected, and on_error is stop: nothing was written.")
             stops = options.on_error == "stop"
             resources = Resources(self._store, ledger, self._uploader, self._live_images, self._stop, stops)
-            planner = self._planner(ledger)
+            planner = self._planner(ledger, earlier_run)
             executor = Executor(resources, pending_write_timeout=options.pending_write_timeout)
             if not options.dry_run:
                 executor.recover_pending()
@@ -186,16 +186,15 @@ class Restore:
             with _blame_lock(lock):
                 return runner.run(batches, source) or reason
 
-    def _planner(self, ledger: Ledger) -> Planner:
+    def _planner(self, ledger: Ledger, earlier_run: EarlierRun | None) -> Planner:
         return Planner(
             self._options,
             self._store,
             ledger,
             self._live_images,
             partial(self._uploader.check, contact=True),
-            self.owner_of,
-            tries_again=self.tries_again,
-            siblings=self.siblings,
+            earlier_run,
+            ignores_refusals=earlier_run is not None,
         )
 
     def _sampler(self, restore_input: RestoreInput, report: Report, executor: Executor) -> Callable[[], Sample]:

@@ -11,6 +11,7 @@ from bc_images.bigcommerce import open_store
 from bc_images.errors import PartialFailure
 from bc_images.settings import Settings
 from bc_images.units import counted
+from target_bc_images.context import EarlierRun
 from target_bc_images.report import Report, rejection
 from target_bc_images.restore import Restore, RestoreResult
 from target_bc_images.restore_input import RestoreInput
@@ -39,8 +40,8 @@ class RestoreSession:
         self.restore = Restore(settings, options, self.store)
         self.report = Report(options.report, by_product=options.report_by_product)
 
-    def run(self, restore_input: RestoreInput) -> None:
-        """Restore the input.
+    def run(self, restore_input: RestoreInput, earlier_run: EarlierRun | None = None) -> None:
+        """Restore the input, as `Restore.run` does.
 
         Raises:
             BcImagesError: of any kind, as from `Restore.run`.
@@ -48,7 +49,7 @@ class RestoreSession:
         for record, reason in restore_input.rejected:
             self.report.add(rejection(record, reason), "rejected")
         self.report.skipped.update(restore_input.skipped)
-        self.result = self.restore.run(restore_input, self.report)
+        self.result = self.restore.run(restore_input, self.report, earlier_run)
         if self.result.error is not None:
             raise self.result.error
 

@@ -20,6 +20,7 @@ from bc_images.errors import InvalidInput, PartialFailure
 from bc_images.settings import PROPERTIES, REQUIRED
 from bc_images.singer.plugin import SingerPlugin, run_plugin
 from bc_images.singer.reader import MessageSource, SdkReader, SingerFile
+from target_bc_images.context import EarlierRun
 from target_bc_images.input import read_input
 from target_bc_images.restore_input import RestoreInput
 from target_bc_images.session import RestoreSession
@@ -138,8 +139,8 @@ class TargetBCImages(SingerPlugin, Target):
             except BrokenPipeError as error:
                 raise OutputClosedError from error
 
-    def apply(self, restore_input: RestoreInput) -> None:
-        """Restore an input.
+    def apply(self, restore_input: RestoreInput, earlier_run: EarlierRun | None = None) -> None:
+        """Restore an input, as `Restore.run` does.
 
         Raises:
             PartialFailure: not all of it is in the store.
@@ -147,7 +148,7 @@ class TargetBCImages(SingerPlugin, Target):
         """
         self._is_restoring = True
         try:
-            self.session.run(restore_input)
+            self.session.run(restore_input, earlier_run)
         except Exception:
             if self.signal_exit_code is None:
                 raise

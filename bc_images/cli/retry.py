@@ -18,6 +18,7 @@ from bc_images.errors import InvalidInput, PartialFailure
 from bc_images.regular_files import open_regular
 from bc_images.singer.reader import Message, MessageSource
 from target_bc_images.changes import Mode, SourceKey, source_key
+from target_bc_images.context import EarlierRun
 from target_bc_images.differences import Difference
 from target_bc_images.report import UNFINISHED
 from target_bc_images.settings import TargetSettings
@@ -48,13 +49,10 @@ def retry(report: str, configs: tuple[str, ...]) -> None:
         return
     with closing(TargetBCImages(config=settings_files(configs), adapt=_adapt)) as target:
         only = target.config.get("product_ids")
-        target.session.restore.owner_of.update(_claimed(report))
-        target.session.restore.siblings.update(_siblings(report))
-        target.session.restore.tries_again = True
         left = Counter(_obstacle(line, only) for line in _unfinished(report))
         del left[None]
         try:
-            target.apply(target.read([ReportRecords(report, only)]))
+            target.apply(target.read([ReportRecords(report, only)]), EarlierRun(_claimed(report), _siblings(report)))
         except PartialFailure as error:
             if left:
                 raise PartialFailure(f"{error} {_what_is_left(left)}") from error
