@@ -1,1 +1,1 @@
-"""What tap and target share: the store, the file store, the record and the errors."""
+"""The library that tap and target share: store API, file store, record definition, errors."""

@@ -1,4 +1,4 @@
-"""Running requests side by side while keeping their order and bounding what waits in memory."""
+"""Runs requests in parallel, keeps their order, and bounds what waits in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where settings come from before they are checked: JSON files, the environment, and the defaults.
+"""Reads settings: JSON files, the environment, defaults.
 
 Knows JSON Schema and nothing of Singer, so that tap and target read their settings alike.
 """

@@ -1,4 +1,4 @@
-"""Opens a file of text from outside: gzip or plain, and UTF-8 only; its first bytes decide, not its name."""
+"""Opens an input file: gzip or plain, UTF-8 only, recognised by its first bytes."""
 
 from __future__ import annotations
 

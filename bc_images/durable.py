@@ -1,4 +1,4 @@
-"""Making files and their names survive a crash of the machine: contents by fsync, names by fsync of their folder."""
+"""Makes files and their names survive a crash: fsync of the content and of the folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What led to an error, as the libraries keep it."""
+"""Walks the causes of an error."""
 
 from __future__ import annotations
 

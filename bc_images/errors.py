@@ -1,4 +1,4 @@
-"""What can go wrong, sorted by what to do next.
+"""The errors, by what to do next.
 
 ::
 

@@ -1,4 +1,4 @@
-"""JSON that is whole, but holds broken characters: half of a surrogate pair, or bytes that are no UTF-8.
+"""Repairs JSON with invalid characters: lone surrogates, and bytes that are not UTF-8.
 
 Neither can be written to a file or sent back, so orjson refuses the whole document; and one such description must not
 make a store impossible to back up, or a backup impossible to restore. Each is read as U+FFFD, REPLACEMENT CHARACTER.

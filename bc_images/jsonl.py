@@ -1,4 +1,4 @@
-"""Messages from outside, one JSON object a line: Singer files, archives, standard input; plain or gzip, and bounded.
+"""Reads JSON lines from files, archives and standard input, with bounds.
 
 One reader for all of them, so that they take the same and refuse the same. Memory is bounded by one line, however much
 a compressed file inflates to: a line is at most `MAX_LINE` bytes long, and holds at most `MAX_VALUES` values.

@@ -1,4 +1,4 @@
-"""Logging of every command: what is dropped, what is redacted, and how the last line of a failed run is written.
+"""Logging of every command: filters, redaction, and the last line of a failed run.
 
 Records go to stderr, or to where ``SINGER_SDK_LOG_CONFIG`` (a file in the form of `logging.config.dictConfig`, as
 Meltano writes one for structured logging) sends them.

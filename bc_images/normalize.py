@@ -1,4 +1,4 @@
-"""Streams and records as warehouses and files give them back, in the names and types of our own schemas. Pure.
+"""Normalises streams and records that warehouses and files give back. Pure.
 
 Whatever has one meaning only is taken: 0/1 for a boolean, ``12.0`` or ``"12"`` for a number, upper-case names, empty
 text for null. What could mean two things is left as it is, for the schema to refuse.

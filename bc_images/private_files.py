@@ -1,4 +1,4 @@
-"""Files and folders that only their owner may read: they tell of a store what is in no shop window.
+"""Creates files and folders that only their owner may read.
 
 Modes are set, not left to the umask, which may be wider or narrower. What exists already is left as it is.
 """

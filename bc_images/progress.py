@@ -1,4 +1,4 @@
-"""How far a run is, on stderr: a bar where that is a terminal, else one log line every few seconds.
+"""Shows progress on stderr: a bar on a terminal, else a log line every few seconds.
 
 Nothing is counted here: a thread of its own asks for the numbers now and then, so the work itself is not slowed.
 """

@@ -1,4 +1,4 @@
-"""What is never shown: secrets, wherever they stand, and whatever credentials an address carries.
+"""Redacts secrets and credentials in URLs.
 
 Secrets are known by where they come from, the settings and the environment, whatever they look like.
 """

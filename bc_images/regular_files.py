@@ -1,4 +1,4 @@
-"""Opening files that may be something else: a FIFO or a device in a file's place must not stop a command.
+"""Opens regular files only, or pipes that were asked for: a FIFO or device must not block a command.
 
 ``open`` waits on a FIFO until another process opens it too, and a thread that waits there ends with no signal.
 """

@@ -1,4 +1,4 @@
-"""How much of something is looked at: a number, or a share. Pure."""
+"""A sample size: a number or a percentage. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record definitions, read from ``schemas/`` by both sides.
+"""Loads the record definitions from ``schemas/``.
 
 In a checkout the folder stands beside the packages; a wheel carries it inside ``bc_images``.
 """

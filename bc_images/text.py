@@ -1,4 +1,4 @@
-"""Text of a stranger's, as it may stand on a terminal, in a log or in a message: one line, nothing that steers."""
+"""Makes untrusted text printable: one line, no control characters, of bounded length."""
 
 from __future__ import annotations
 

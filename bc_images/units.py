@@ -1,4 +1,4 @@
-"""Numbers with their units, right in number: 1 record, 2,000 records, 1.5 MB."""
+"""Formats numbers with their units: 1 record, 2,000 records, 1.5 MB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What source and destination share: the form of their settings, the check, and how a run ends."""
+"""Shared by source and destination: the settings form, the check, exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``destination-bc-images``: the target, with a reader that understands Airbyte."""
+"""``destination-bc-images``: the target as an Airbyte destination."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands of the connectors: where their extra is not installed, one line says so."""
+"""The console scripts of the connectors; say which extra is missing."""
 
 from __future__ import annotations
 

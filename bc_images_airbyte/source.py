@@ -1,4 +1,4 @@
-"""``source-bc-images``: the tap, with a writer that speaks Airbyte."""
+"""``source-bc-images``: the tap as an Airbyte source."""
 
 from __future__ import annotations
 

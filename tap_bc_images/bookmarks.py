@@ -1,4 +1,4 @@
-"""What the state keeps of a stream: how far an interrupted full sync came, or the bookmark of an incremental one.
+"""Bookmarks in the state: progress of a full sync, and the replication key of an incremental one.
 
 Both are of constant size, whatever the size of the store.
 """

@@ -1,4 +1,4 @@
-"""What ``--catalog`` and ``--state`` hold: their shape, checked before the SDK reads them."""
+"""Validates the files of ``--catalog`` and ``--state`` before the SDK reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both streams have in common: a scan of all products, written as Singer messages.
+"""The base of both streams: scans the catalog's products and writes Singer messages.
 
 What is promised of a sync:
 

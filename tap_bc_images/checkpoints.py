@@ -1,4 +1,4 @@
-"""How far a sync has come, and the points between two products at which its STATE may be written."""
+"""Progress of a sync, and the points between two products where STATE may be written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares a full scan with the store's own count, so that a scan that missed images is reported."""
+"""Compares a full scan with the store's own count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The products that the scan for the images has read, on disk, so that the stream ``products`` needs no second scan."""
+"""Buffers products on disk for the stream ``products``, so that it needs no second scan."""
 
 from __future__ import annotations
 

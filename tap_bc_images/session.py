@@ -1,4 +1,4 @@
-"""What the streams of one run share: settings, the store, the file store, and what was left out. No SDK."""
+"""The session of one run: settings, store client, file store. No SDK."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of the tap alone: their definition, their checks, and their values as one object."""
+"""Settings of the tap."""
 
 from __future__ import annotations
 

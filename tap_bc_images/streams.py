@@ -1,4 +1,4 @@
-"""The streams: every image, and every product."""
+"""The streams ``product_images`` and ``products``."""
 
 from __future__ import annotations
 

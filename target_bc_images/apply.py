@@ -1,4 +1,4 @@
-"""Write batches of plans to the store: an undo before each, all deletes last, and every outcome reported."""
+"""Applies batches of plans: undo first, deletes last, every outcome reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that come into a product between its plan and its first create: another run may be restoring, too.
+"""Reads products again before their first create: another run may have created images meanwhile.
 
 What was just created there from the same backup is taken as it is, and not created a second time.
 """

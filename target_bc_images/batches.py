@@ -1,4 +1,4 @@
-"""The plans of some products at a time, and which records of the input no batch has come to."""
+"""Batches of plans, and the records that no batch has reached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What takes a restore back: the images of every product it is about to change, as a Singer file.
+"""Writes the undo file: the images of every product before it is changed, as Singer messages.
 
 Feeding the file to the target restores what was overwritten or deleted; in mode mirror it also deletes what the
 restore created, and only on the products that the file lists.

@@ -1,4 +1,4 @@
-"""What a restore decides about one image: create, replace, update, delete, keep or reject; and which modes do what."""
+"""The actions of a plan (create, replace, update, delete, keep, reject) and the modes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What planning may rely on beside the records and the live images: the ledger, pictures that were read, refusals."""
+"""The context of planning: ledger entries, digests, matches, refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values that the store does not keep as they are in the backup: refused ones, and those that it changes itself. Pure.
+"""Values that the store refuses or changes. Pure.
 
 Neither costs the picture. A refused value is left out, or replaced by the nearest one that the store takes; a value
 that the store has answered with a success and shows otherwise is sent once more, and then left as it is shown. Both

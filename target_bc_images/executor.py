@@ -1,4 +1,4 @@
-"""Carry out plans, exactly once, and prove it: write, look, plan again until nothing is left to do.
+"""Carries out plans exactly once: write, read back, plan again until nothing is left.
 
 Products go in parallel, the images of one product in order. Nothing is decided here: after each round the products
 are read back and planned again, which finds what the store did not take, moved, or did without answering. A product

@@ -1,4 +1,4 @@
-"""Where the product of a rejected record may be: what to say beside that it is not where it was looked for."""
+"""Suggests where the product of a rejected record may be."""
 
 from __future__ import annotations
 

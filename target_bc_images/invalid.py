@@ -1,4 +1,4 @@
-"""Images of the store that cannot be read as records: which records they are, and what must not be done beside them.
+"""Live images that are not valid records: matches them to records, and protects them.
 
 They are there, and nobody knows all about them. So none is written or deleted, and nothing is created that may be one
 of them a second time. Pure: it reads nothing and writes nothing.

@@ -1,4 +1,4 @@
-"""What restores have done so far, durable: which source image became which image in the store.
+"""The ledger: which source image became which image in the store. SQLite, durable.
 
 An intent is on disk before the POST that creates an image, and is settled after it. An intent that is left over says:
 look whether the image is there. Losing the ledger costs time, not correctness: names and digests still match.

@@ -1,4 +1,4 @@
-"""The file of a ledger: its lock, so that one process writes at a time; its schema; durable transactions."""
+"""The file of the ledger: lock, schema, durable transactions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One image as one line for people: what verify finds, what a plan would change, what a run has changed."""
+"""Formats one image as a line of a plan, a result or a comparison."""
 
 from __future__ import annotations
 

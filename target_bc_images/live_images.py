@@ -1,4 +1,4 @@
-"""The pictures that are in the store now: their digests, where a plan depends on them, and copies to keep."""
+"""The pictures in the store now: digests where a plan depends on them, and copies for the undo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find out which live image is the one that a record describes. Pure: it reads nothing and writes nothing.
+"""Matches records to live images. Pure.
 
 In this order: the record's own path, what this run and the ledger know, the same id with the same content, the same
 content, a picture that looks the same, the same id with the same name, the same name; at last the id alone, for an

@@ -1,4 +1,4 @@
-"""How each action of a product ended."""
+"""The outcome of each action of a product."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Creates whose outcome is not known: recognised when they appear, and never repeated while they still may.
+"""Pending creates, whose outcome is unknown: confirmed when they appear, never repeated meanwhile.
 
 A store may carry out a request long after its reply was lost. Until then nothing else is written to that product.
 """

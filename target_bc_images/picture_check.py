@@ -1,4 +1,4 @@
-"""Read the pictures behind live images: an image may be listed whose picture is gone, or is no more what it was."""
+"""Reads a sample of live pictures to verify that they are still those of the backup."""
 
 from __future__ import annotations
 

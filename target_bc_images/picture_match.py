@@ -1,4 +1,4 @@
-"""Whether the live picture is the one of the backup, by all that is known. Pure: it reads nothing."""
+"""Compares a live picture with that of the backup by all that is known. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From records to plans: find each record's product, read what is live, look up what is known, and plan."""
+"""Plans batch by batch: products, live images, ledger, plans."""
 
 from __future__ import annotations
 

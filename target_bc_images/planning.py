@@ -1,4 +1,4 @@
-"""Decide what a restore does to one product. Pure: it reads nothing, writes nothing, and repeats itself exactly.
+"""Decides what a restore does to one product. Pure.
 
 Input: the backup's records of the product, its live images, and what is known about both. Output: actions. Planning
 again after an apply, with what is then live, says what is left to do; when nothing is, no action writes. What has come

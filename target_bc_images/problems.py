@@ -1,4 +1,4 @@
-"""What went wrong with single records, kind by kind: the first of each, and how many there are."""
+"""Groups problems of records by kind: the first of each, and their number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find each record's product in the store, and read its images."""
+"""Finds the product of each record by id or SKU, and reads its images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One product on its way from its first plan to the end state."""
+"""The state of one product between its first plan and its end state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read products back after their writes, as often as it takes to see what was created."""
+"""Reads products back after their writes, until what was created is listed."""
 
 from __future__ import annotations
 

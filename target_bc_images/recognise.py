@@ -1,4 +1,4 @@
-"""Recognise pictures that are in the store already under other ids and names: by their content, then by appearance."""
+"""Recognises pictures under other ids and names: by content, then by appearance."""
 
 from __future__ import annotations
 

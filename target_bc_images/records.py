@@ -1,4 +1,4 @@
-"""Judging records of the input by our own schema, whatever schema they came with."""
+"""Validates records by our schema, whatever schema they came with."""
 
 from __future__ import annotations
 

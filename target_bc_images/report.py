@@ -1,4 +1,4 @@
-"""What was planned and what became of it: one JSON line an action, and the same as a table."""
+"""The report: one JSON line an action, and a summary table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file of a report: JSON lines that take the place of an earlier report only once they are complete."""
+"""The file of the report: replaces an earlier one only once it is complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the parts of a restore share while it writes."""
+"""Objects that the parts of a restore share: store, ledger, uploader, live images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run of the target: plan, refuse what must not be done, keep an undo, apply, report."""
+"""Restores an input: plan, enforce limits, save the undo, apply, report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The input of a restore: kept on disk until it has been read to its end, then given back product by product.
+"""The input of a restore, kept on disk, grouped by product.
 
 Nothing is written to the store before all of the input has been read: an input that is damaged in its last line
 changes nothing. Memory does not grow with the input.

@@ -1,4 +1,4 @@
-"""Send single writes to the store: a picture by the way it can go, an intent before each create, fields it takes."""
+"""Sends single writes to the store: an intent before each create, bytes by the first way that works."""
 
 from __future__ import annotations
 

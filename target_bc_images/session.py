@@ -1,4 +1,4 @@
-"""One restore with its store and its report, and the summary on stderr."""
+"""The session of one restore: store client, report, summary on stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of the target alone: their definition, their checks, and their values as one object."""
+"""Settings of the target."""
 
 from __future__ import annotations
 

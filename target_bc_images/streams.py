@@ -1,4 +1,4 @@
-"""Which streams of the input are ours, and what they are called there."""
+"""Recognises our streams in the input by name."""
 
 from __future__ import annotations
 

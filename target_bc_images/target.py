@@ -1,4 +1,4 @@
-"""The Singer target: reads all of the input, then restores it."""
+"""The Singer target: reads the input to its end, then restores it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that are to be written and of whose picture the backup has no file."""
+"""Warns of images to be written whose picture the backup does not have."""
 
 from __future__ import annotations
 

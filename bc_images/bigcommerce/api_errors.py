@@ -1,4 +1,4 @@
-"""What the store says in the body of a refusal: its text, and which fields it is about."""
+"""Reads the body of a refusal: the store's message, and the fields that it names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the clients of both API versions share."""
+"""The base class of both store clients."""
 
 from __future__ import annotations
 

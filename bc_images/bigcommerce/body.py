@@ -1,4 +1,4 @@
-"""The body of a response: unpacked piece by piece, within a bounded size, in memory that does not grow with a bad one.
+"""Reads the body of a response: decompressed piece by piece, of bounded size, in bounded memory.
 
 A few megabytes of gzip can inflate to as many gigabytes. What exceeds the bound is refused before it is in memory:
 all but small bodies are kept in a temporary file until their end is reached.

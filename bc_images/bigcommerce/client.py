@@ -1,4 +1,4 @@
-"""What every store client offers, whichever API version it uses: tap and target know only this protocol."""
+"""The protocol `StoreClient`: what tap and target know of the store, whichever API version it speaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opening a store client: which class speaks which API version."""
+"""Opens a store client: maps the setting ``api_version`` to a class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of HTML in place of the API's JSON: what a firewall or a proxy in front of the store answers."""
+"""Recognises HTML in place of JSON: the answer of a firewall or a proxy in front of the store."""
 
 from __future__ import annotations
 

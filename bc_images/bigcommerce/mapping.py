@@ -1,4 +1,4 @@
-"""One image, in the shapes of V2 and V3, and as our record (``schemas/product_images.json``). Pure functions.
+"""Converts images of V2 and V3 to records (``schemas/product_images.json``), and compares records. Pure.
 
 A row with a missing or wrongly typed field is an `InvalidImageError`: that image alone is skipped. A date or a
 rendition's URL of the wrong type becomes null, since nothing is restored from it, and a notice names it.

@@ -1,4 +1,4 @@
-"""Reading a list by page number without losing an item when the list changes between two pages."""
+"""Reads a list by page number without losing an item when the list changes between two pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One request budget for all threads, fed by the headers of every response.
+"""The request budget of all threads, fed by the headers of every response.
 
 The store counts requests of all apps in fixed windows and says in every answer how many are left and when the
 window ends (``X-Rate-Limit-*``, Rate limits). The budget never spends what the store has not

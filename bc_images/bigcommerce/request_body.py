@@ -1,4 +1,4 @@
-"""How fields and pictures are encoded in a request."""
+"""Encodes fields as JSON or as a form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The error for a response that is not the JSON that was asked for."""
+"""Errors for responses that are not the JSON that was asked for."""
 
 from __future__ import annotations
 

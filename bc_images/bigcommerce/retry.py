@@ -1,4 +1,4 @@
-"""When a failed request is sent again, and after how long: one policy for the API, for downloads and for WebDAV."""
+"""The retry policy of the API, of downloads and of WebDAV: when a request is sent again, and after how long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions of requests whose connections are watched by the exchange that uses them."""
+"""Sessions of requests with bounded connections and digest authentication."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store's own clock, as the Date header of its responses tells it.
+"""The store's clock, from the Date header of its responses.
 
 What is compared between two runs is dated by it: the clock of this machine may be wrong, and jump when it is corrected.
 """

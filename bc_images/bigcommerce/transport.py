@@ -1,4 +1,4 @@
-"""Sending requests to the store: authentication, time-outs, retries, and the errors that responses stand for.
+"""Sends requests to the store: authentication, time-outs, retries, errors.
 
 A request that is safe to repeat is retried; a POST whose outcome is unknown raises `OutcomeUnknown`.
 """

@@ -1,4 +1,4 @@
-"""What an error of the HTTP libraries means: a text without secrets, and whether the request may be sent again.
+"""Classifies errors of the HTTP libraries: a message without secrets, and whether to send again.
 
 requests and urllib3 wrap causes in causes, and put addresses, headers and proxy passwords into their texts. So the
 types of the whole chain are looked at, and no text of theirs is ever passed on.

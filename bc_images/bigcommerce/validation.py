@@ -1,4 +1,4 @@
-"""Checks on responses that both API versions share; each error names what does not fit."""
+"""Checks on responses that both API versions share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``bc-images check``: whether every picture is still there, and still what it was."""
+"""``bc-images check``: hash every picture of a file store again, and compare it with backups."""
 
 from __future__ import annotations
 

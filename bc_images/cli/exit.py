@@ -1,4 +1,4 @@
-"""How every command ends: one line on stderr and a documented exit code, whatever exception ended it."""
+"""Ends every command with one line on stderr and a documented exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``bc-images retry``: feed what a report lists as not done to the target once more."""
+"""``bc-images retry``: restore once more what a report lists as not done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``bc-images shards``: cut a store into parts of equal size, each for a tap of its own."""
+"""``bc-images shards``: divide a store into id ranges of equally many products."""
 
 from __future__ import annotations
 

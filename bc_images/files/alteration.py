@@ -1,4 +1,4 @@
-"""Whether an answer is the file that the store keeps, or what a CDN on the way has made of it. Pure.
+"""Detects whether a CDN has altered a file: response headers, and a second answer that differs. Pure.
 
 Sources: RFC 9110, 15.3.4 (203) and RFC 7234, 5.5.6 (Warning 214); Cloudflare, "Cf-Polished statuses" and "Image
 Resizing"; Fastly, "Fastly-IO-Info"; Akamai's Image & Video Manager names itself in Server.

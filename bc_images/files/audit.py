@@ -1,4 +1,4 @@
-"""Comparing a file store with what names its files: lost, damaged and superfluous ones. Memory stays constant."""
+"""Compares a file store with backups: missing, corrupt and orphaned files. Memory stays constant."""
 
 from __future__ import annotations
 

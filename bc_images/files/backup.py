@@ -1,4 +1,4 @@
-"""A backup in a file of its own: Singer messages, plain or gzip."""
+"""Opens a backup file: Singer messages, plain or gzip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloading originals: each record gets its file, in order, and what is saved already costs nothing."""
+"""Downloads originals in parallel and fills their digests into records, in order."""
 
 from __future__ import annotations
 

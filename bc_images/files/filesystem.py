@@ -1,4 +1,4 @@
-"""Opening the file system of a URL with fsspec: which package it needs, and whether it can hold a backup."""
+"""Opens the fsspec file system of a URL, and says which package is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run has found out about pictures that it could save, and that needs a second look all the same."""
+"""Collects pictures that were saved and need attention: altered, refused by the store, or renditions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One picture over HTTP: streamed, its length checked, taken up again where it broke off. No token, no cookies."""
+"""Downloads one picture over HTTP: streamed, length-checked, resumed by Range. No token, no cookies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index of a store's saved files: its refs, listed once, and held on disk."""
+"""The index of saved files: the refs of a store, listed once, kept on disk."""
 
 from __future__ import annotations
 

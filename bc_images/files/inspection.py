@@ -1,4 +1,4 @@
-"""What the store would refuse of a picture, found while its bytes stream by: size, truncation, GIF limits.
+"""Inspects a picture while its bytes stream by: size, truncation, GIF limits.
 
 Only the structure is read (markers, chunks, blocks), no pixel is decoded. The limits are documented
 (V3 spec, createProductImage; support page "Platform Limits"); that the store refuses a truncated

@@ -1,4 +1,4 @@
-"""Where a file store keeps what: the keys of pictures (by digest) and of refs (by image path). Pure.
+"""The layout of a file store: keys of pictures (by digest) and of refs (by image path). Pure.
 
 A picture is ``sha256/<first two digits>/<digest>``. A ref is the name of an empty object,
 ``refs/<store_hash>/<image_file>=<digest>=<size>=<type>=<source>``: one listing returns everything, and no object has to

@@ -1,4 +1,4 @@
-"""One restore of a store at a time, from anywhere: while it runs, an entry in the file store names it.
+"""The lock of a restore in the file store: one restore of a store at a time, from anywhere.
 
 A writer first writes its entry under ``locks/<store_hash>/`` and then lists that folder. Of two that start together at
 least one sees the other, for a folder, and every large object store, lists what has been written before. Whoever sees

@@ -1,4 +1,4 @@
-"""What kind of picture some bytes are, told by the bytes alone: names and Content-Type headers may lie.
+"""Detects the media type of a picture from its bytes.
 
 The seven types are those that BigCommerce takes (V3 spec, createProductImage).
 """

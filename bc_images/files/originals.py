@@ -1,4 +1,4 @@
-"""Reading an original: from its address, and where a CDN alters it there, past the CDN's cache or by WebDAV."""
+"""Reads an original: from its URL, past the CDN's cache, or by WebDAV."""
 
 from __future__ import annotations
 

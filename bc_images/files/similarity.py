@@ -1,4 +1,4 @@
-"""Whether two files show the same picture although their bytes differ: a store or a CDN may have re-encoded one.
+"""Compares two pictures by appearance: same size and near-equal perceptual hash.
 
 This is weaker than a digest. It is used to avoid duplicates, never to call two files equal. Pictures are hostile
 input: only the formats that the store takes are decoded, and nothing larger than `MAX_PIXELS`.

@@ -1,4 +1,4 @@
-"""What the errors of file-store libraries mean. Each library has its own, and none has to be installed."""
+"""Classifies the errors of file-store libraries, none of which has to be installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file store: picture bytes by what they are (``sha256/ab/<digest>``), and refs to find them again."""
+"""The file store: pictures by digest (``sha256/ab/<digest>``) and the refs to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways for a picture back into the store: the bytes themselves, WebDAV, or an address that the store fetches."""
+"""Chooses how a picture is sent to the store: multipart, WebDAV, or a URL that the store fetches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which addresses may be contacted or passed on: those that a record carries are a stranger's data.
+"""Decides which URLs may be requested or passed on: those in records are untrusted.
 
 Only http and https, no credentials, and no host inside a private network, unless it is the store's own by the
 settings (as when a sandbox runs on this machine), at the very port that they name: beside it may run anything.

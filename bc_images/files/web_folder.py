@@ -1,4 +1,4 @@
-"""A file store behind a web server that lists its folders as pages of links: for reading alone.
+"""A read-only file store behind a web server that lists its folders.
 
 Such a listing has no lengths. Names stand in it percent-encoded, and beside links that sort the page or lead elsewhere.
 """

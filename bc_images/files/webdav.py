@@ -1,4 +1,4 @@
-"""The store's WebDAV: a place for files on their way into the store (support page "File Access (WebDAV)").
+"""Uploads files to the store by WebDAV (support page "File Access (WebDAV)").
 
 It has credentials of its own, a user's e-mail address and a long password; the API token is never sent to it.
 """

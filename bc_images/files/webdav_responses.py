@@ -1,4 +1,4 @@
-"""What the responses of a WebDAV server mean (RFC 4918), where the status alone does not say it."""
+"""Interprets WebDAV responses (RFC 4918) whose status alone is not enough."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What tap and target share of Singer: messages in, messages out, and archives of them."""
+"""Singer code that tap and target share: plugin, reader, writer, archives."""

@@ -1,4 +1,4 @@
-"""What tap and target share as Singer plugins: settings, the command line, signals, and how the program ends."""
+"""The base of tap and target as Singer plugins: settings, command line, signals, exit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where Singer messages come from: a file, standard input, or what the SDK hands over."""
+"""Sources of Singer messages: a file, standard input, or the SDK's reader."""
 
 from __future__ import annotations
 

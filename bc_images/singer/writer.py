@@ -1,4 +1,4 @@
-"""Singer messages to stdout: serialised by orjson, buffered, and never cut in the middle of a line."""
+"""Writes Singer messages to stdout: serialised by orjson, buffered, whole lines only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares two backups by what a shopper sees: pictures, order, thumbnail, text. Shares no code with the target.
+"""Compares two backups independently of the target: pictures, order, thumbnail, text.
 
 Ids, addresses and dates are not compared: a restored image is a new image to the store.
 """

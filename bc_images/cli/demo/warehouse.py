@@ -1,4 +1,4 @@
-"""The demo's warehouse: DuckDB, filled by a loader that knows nothing of us, in a virtual environment of its own."""
+"""Loads DuckDB with a public Singer loader in a virtual environment of its own."""
 
 from __future__ import annotations
 

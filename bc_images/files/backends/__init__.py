@@ -1,1 +1,1 @@
-"""Where a file store keeps its bytes: a folder on this machine, or anything that fsspec speaks to."""
+"""Storage backends of the file store: a local folder, or a file system of fsspec."""

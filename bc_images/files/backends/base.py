@@ -1,4 +1,4 @@
-"""Where a file store keeps its objects: what a folder and a bucket have in common.
+"""The protocol of a storage backend.
 
 A key is a relative path with ``/`` between its parts, made by us alone: it never holds ``..`` or an empty part.
 """

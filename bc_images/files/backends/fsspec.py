@@ -1,4 +1,4 @@
-"""A file store in a bucket, or on any other file system that fsspec speaks.
+"""The backend for buckets and every other file system of fsspec.
 
 An object store takes an object whole or not at all. Elsewhere it is put under a temporary name and then moved.
 """

@@ -1,4 +1,4 @@
-"""A file store in a local folder: temporary name, write, fsync, compare lengths, rename, fsync the folder."""
+"""The backend for a local folder: write to a temporary name, fsync, rename."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refs that are gone although the pictures are there: the archives beside them say the same, without a download."""
+"""Rebuilds missing refs from the archives beside the pictures, without a download."""
 
 from __future__ import annotations
 

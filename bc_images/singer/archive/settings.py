@@ -1,4 +1,4 @@
-"""The settings of the two commands, and how they are asked for."""
+"""Settings of the two archive commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where archives are: their names, how one is written, and how one is read."""
+"""Writes, lists and reads archives."""
 
 from __future__ import annotations
 
