@@ -111,10 +111,10 @@ _CONFIG = click.option("--config", type=click.Path(path_type=Path), required=Tru
 def spec() -> None:
     """Tell which settings there are."""
     form = connection_form("BigCommerce product images", {**PROPERTIES, **TARGET_PROPERTIES}, REQUIRED)
-    told = ConnectorSpecification(
+    specification = ConnectorSpecification(
         form, supportsIncremental=True, supported_destination_sync_modes=SYNC_MODES, protocol_version=PROTOCOL
     )
-    messages.emit(messages.specification(told))
+    messages.emit(messages.specification(specification))
 
 
 @cli.command()

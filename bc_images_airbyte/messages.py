@@ -99,8 +99,8 @@ def state(stream: str, value: Json, records: int) -> AirbyteMessage:
 
 def status(stream: str, what: AirbyteStreamStatus) -> AirbyteMessage:
     """Return how far a stream is: STARTED, RUNNING, COMPLETE or INCOMPLETE."""
-    told = AirbyteStreamStatusTraceMessage(StreamDescriptor(stream), what)
-    return _trace(AirbyteTraceMessage(type=TraceType.STREAM_STATUS, emitted_at=now(), stream_status=told))
+    stream_status = AirbyteStreamStatusTraceMessage(StreamDescriptor(stream), what)
+    return _trace(AirbyteTraceMessage(type=TraceType.STREAM_STATUS, emitted_at=now(), stream_status=stream_status))
 
 
 def error(raised: BaseException, message: str) -> AirbyteMessage:

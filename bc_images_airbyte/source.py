@@ -110,8 +110,8 @@ def singer_catalog(configured: Mapping[str, Any], discovered: Mapping[str, Any])
             properties = (each["stream"].get("json_schema") or {}).get("properties") or {}
             asked[str.strip(each["stream"]["name"])] = (each["sync_mode"], {*properties})
     except (KeyError, TypeError, AttributeError) as error:
-        said = f"{type(error).__name__} {shortened(str(error), 200)}"
-        raise SettingsError(f"--catalog is not valid: {said}. Run discover again.") from error
+        problem = f"{type(error).__name__} {shortened(str(error), 200)}"
+        raise SettingsError(f"--catalog is not valid: {problem}. Run discover again.") from error
     if unknown := sorted(asked.keys() - entries.keys()):
         names = shortened(", ".join(unknown), 200)
         raise SettingsError(f"--catalog names streams that do not exist: {names}. Run discover again.")

@@ -78,10 +78,10 @@ class RecordValidator:
         ]
         inexact = [name for name in self._integers if not errors and not _is_exact(normalized.get(name))]
         reasons += [f"{name} is no number that the store can have" for name in inexact]
-        said = f"does not fit the schema: {'; '.join(reasons) or 'it is not JSON'}"
+        problem = f"does not fit the schema: {'; '.join(reasons) or 'it is not JSON'}"
         fields = [str(error.path[0]) if error.path else _missing(error) for error in errors] + inexact
         mends = dict(_mend(field, columns.renamed.get(field, field), record) for field in fields if field)
-        return f"{said}. To mend it, {self._stream_map(mends)}" if mends else said
+        return f"{problem}. To mend it, {self._stream_map(mends)}" if mends else problem
 
     def _stream_map(self, columns: Mapping[str, str]) -> str:
         return f"set stream_maps to {json.dumps({self._name: columns}, ensure_ascii=False)}"

@@ -30,9 +30,9 @@ def destination(store: SandboxServer, tmp_path: Path) -> Connector:
 class Backup:
     """All that the source said of a store, and the catalog it was asked with."""
 
-    def __init__(self, store: SandboxServer, folder: Path, **told: Any) -> None:
+    def __init__(self, store: SandboxServer, folder: Path, **stream_settings: Any) -> None:
         source = Connector("source-bc-images", store, folder, file_store="files")
-        self.catalog = configured(source("discover").only("CATALOG"), **told)
+        self.catalog = configured(source("discover").only("CATALOG"), **stream_settings)
         self.said = source("read", catalog=self.catalog)
         assert self.said.code == 0
 
@@ -128,12 +128,12 @@ OVERWRITE = {
 }
 
 
-@pytest.mark.parametrize("told", OVERWRITE.values(), ids=OVERWRITE)
+@pytest.mark.parametrize("stream_settings", OVERWRITE.values(), ids=OVERWRITE)
 def test_overwrite_makes_the_store_the_same(
-    destination: Connector, store: SandboxServer, tmp_path: Path, told: dict[str, Any]
+    destination: Connector, store: SandboxServer, tmp_path: Path, stream_settings: dict[str, Any]
 ) -> None:
     before = looks(store)
-    backup = Backup(store, tmp_path, **told)
+    backup = Backup(store, tmp_path, **stream_settings)
     intruder = store.dump(files=False)["products"][0]["id"]
     store.add_image(intruder, b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "intruder.gif")
 
@@ -152,7 +152,7 @@ def test_overwrite_makes_the_store_the_same(
 
 
 @pytest.mark.parametrize(
-    "told",
+    "stream_settings",
     [
         {"destination_sync_mode": "append"},
         {"destination_sync_mode": "append_dedup"},
@@ -165,9 +165,9 @@ def test_overwrite_makes_the_store_the_same(
     ],
 )
 def test_nothing_is_deleted_unless_asked_for(
-    destination: Connector, store: SandboxServer, tmp_path: Path, told: dict[str, Any]
+    destination: Connector, store: SandboxServer, tmp_path: Path, stream_settings: dict[str, Any]
 ) -> None:
-    backup = Backup(store, tmp_path, **told)
+    backup = Backup(store, tmp_path, **stream_settings)
     product = store.dump(files=False)["products"][0]["id"]
     store.add_image(product, b"GIF89a\x01\x00\x01\x00\x00\x00\x00;", "intruder.gif")
     more = looks(store)

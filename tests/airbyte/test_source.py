@@ -64,11 +64,11 @@ def test_spec_is_a_form_with_its_secrets_marked(source: Connector) -> None:
 def test_check_says_what_is_wrong(source: Connector, wrong: dict[str, Any], word: str) -> None:
     assert source("check").only("CONNECTION_STATUS") == {"status": "SUCCEEDED"}
     source.settings |= wrong
-    said = source("check")
-    told = said.only("CONNECTION_STATUS")
-    assert (said.code, told["status"]) == (0, "FAILED"), "a failure is an answer"
-    assert word in told["message"]
-    assert "\n" not in told["message"]
+    result = source("check")
+    status = result.only("CONNECTION_STATUS")
+    assert (result.code, status["status"]) == (0, "FAILED"), "a failure is an answer"
+    assert word in status["message"]
+    assert "\n" not in status["message"]
 
 
 def test_discover_tells_both_streams(source: Connector) -> None:
@@ -93,28 +93,28 @@ def test_v2_cannot_tell_what_has_changed(source: Connector) -> None:
 
 def test_a_full_refresh(source: Connector, store: SandboxServer) -> None:
     catalog = catalog_of(source)
-    said = source("read", catalog=configured(catalog))
-    assert said.code == 0
+    result = source("read", catalog=configured(catalog))
+    assert result.code == 0
     stock = store.dump(files=False)
-    assert [each["id"] for each in said.records()] == [each["id"] for each in stock["images"]]
-    assert [each["id"] for each in said.records("products")] == [each["id"] for each in stock["products"]]
+    assert [each["id"] for each in result.records()] == [each["id"] for each in stock["images"]]
+    assert [each["id"] for each in result.records("products")] == [each["id"] for each in stock["products"]]
     for stream in catalog["streams"]:
         validator = jsonschema.Draft7Validator(stream["json_schema"])
-        for record in said.records(stream["name"]):
+        for record in result.records(stream["name"]):
             validator.validate(record)
-        assert said.statuses(stream["name"]) == ["STARTED", "RUNNING", "COMPLETE"]
-    assert sum(each["sourceStats"]["recordCount"] for each in said.of("STATE")) == len(said.of("RECORD"))
-    kinds = [each["type"] for each in said if each["type"] in {"RECORD", "STATE", "TRACE"}]
+        assert result.statuses(stream["name"]) == ["STARTED", "RUNNING", "COMPLETE"]
+    assert sum(each["sourceStats"]["recordCount"] for each in result.of("STATE")) == len(result.of("RECORD"))
+    kinds = [each["type"] for each in result if each["type"] in {"RECORD", "STATE", "TRACE"}]
     assert kinds[-2:] == ["STATE", "TRACE"], "the last state comes before COMPLETE"
-    assert all(abs(each["emitted_at"] / 1000 - time.time()) < 600 for each in said.of("RECORD"))
+    assert all(abs(each["emitted_at"] / 1000 - time.time()) < 600 for each in result.of("RECORD"))
 
 
 def test_the_records_are_those_of_the_tap(source: Connector, tmp_path: Path) -> None:
-    said = read(source)
+    result = read(source)
     (tmp_path / "tap.json").write_text(json.dumps(source.settings))
     tap = subprocess.run([BIN / "tap-bc-images", "--config", tmp_path / "tap.json"], capture_output=True, check=True)
     messages = [json.loads(line) for line in tap.stdout.splitlines()]
-    assert said.records() == [each["record"] for each in messages if each["type"] == "RECORD"]
+    assert result.records() == [each["record"] for each in messages if each["type"] == "RECORD"]
 
 
 def test_only_what_is_selected_is_read(source: Connector) -> None:
@@ -124,9 +124,9 @@ def test_only_what_is_selected_is_read(source: Connector) -> None:
     for name in [*properties]:
         if name not in {"image_file", "sort_order"}:
             del properties[name]
-    said = source("read", catalog=configured(catalog))
-    assert set(said.records()[0]) == {"store_hash", "id", "image_file", "sort_order"}, "the key is always there"
-    assert said.statuses("products") == []
+    result = source("read", catalog=configured(catalog))
+    assert set(result.records()[0]) == {"store_hash", "id", "image_file", "sort_order"}, "the key is always there"
+    assert result.statuses("products") == []
 
 
 def test_incremental_reads_what_has_changed_since(source: Connector, store: SandboxServer) -> None:
@@ -178,17 +178,17 @@ def test_a_run_that_fails_says_so_and_loses_no_bookmark(source: Connector, store
 def test_the_failure_type_says_who_can_help(source: Connector, wrong: dict[str, Any], kind: str) -> None:
     catalog = configured(catalog_of(source))
     source.settings |= wrong
-    said = source("read", catalog=catalog)
-    assert said.code in {2, 3}
-    assert [each["failure_type"] for each in said.errors()] == [kind]
-    assert "nope" not in json.dumps(said) + said.err
+    result = source("read", catalog=catalog)
+    assert result.code in {2, 3}
+    assert [each["failure_type"] for each in result.errors()] == [kind]
+    assert "nope" not in json.dumps(result) + result.err
 
 
 def test_an_answer_that_does_not_fit_is_for_us_to_look_at(source: Connector, store: SandboxServer) -> None:
     catalog = configured(catalog_of(source))
     store.faults("h", match="/v3/catalog/products")
-    said = source("read", catalog=catalog)
-    assert [each["failure_type"] for each in said.errors()] == ["system_error"]
+    result = source("read", catalog=catalog)
+    assert [each["failure_type"] for each in result.errors()] == ["system_error"]
 
 
 def test_an_interrupted_full_sync_resumes_where_it_stopped(tmp_path: Path) -> None:
@@ -213,12 +213,12 @@ def test_pictures_that_cannot_be_had_make_a_stream_incomplete(source: Connector,
     catalog = configured(catalog_of(source))
     store.faults("5" * 99, match="^GET /product_images/.*view-1")
     source.settings["max_retries"] = 0
-    said = source("read", catalog=catalog)
-    assert said.code == 1
-    assert said.statuses() == ["STARTED", "RUNNING", "INCOMPLETE"]
-    assert said.statuses("products") == ["STARTED", "RUNNING", "COMPLETE"]
-    assert any(each["file_sha256"] for each in said.records())
-    assert [each["failure_type"] for each in said.errors()] == ["transient_error"]
+    result = source("read", catalog=catalog)
+    assert result.code == 1
+    assert result.statuses() == ["STARTED", "RUNNING", "INCOMPLETE"]
+    assert result.statuses("products") == ["STARTED", "RUNNING", "COMPLETE"]
+    assert any(each["file_sha256"] for each in result.records())
+    assert [each["failure_type"] for each in result.errors()] == ["transient_error"]
     store.faults("")
     again = source("read", catalog=catalog)
     assert again.code == 0
@@ -228,14 +228,14 @@ def test_pictures_that_cannot_be_had_make_a_stream_incomplete(source: Connector,
 def test_an_image_that_cannot_be_a_record_makes_its_stream_incomplete(source: Connector, store: SandboxServer) -> None:
     catalog, odd = configured(catalog_of(source)), store.dump(files=False)["images"][4]["id"]
     store.override("images", odd, sort_order=None)
-    said = source("read", catalog=catalog)
-    assert said.code == 1
-    assert said.statuses() == ["STARTED", "RUNNING", "INCOMPLETE"]
-    assert said.statuses("products") == ["STARTED", "RUNNING", "COMPLETE"]
-    assert len(said.records()) == 26
-    assert odd not in {each["id"] for each in said.records()}
+    result = source("read", catalog=catalog)
+    assert result.code == 1
+    assert result.statuses() == ["STARTED", "RUNNING", "INCOMPLETE"]
+    assert result.statuses("products") == ["STARTED", "RUNNING", "COMPLETE"]
+    assert len(result.records()) == 26
+    assert odd not in {each["id"] for each in result.records()}
     store.override("images", odd)
-    assert source("read", catalog=catalog, state=said.state()).code == 0
+    assert source("read", catalog=catalog, state=result.state()).code == 0
 
 
 @pytest.mark.parametrize(
@@ -249,9 +249,9 @@ def test_an_image_that_cannot_be_a_record_makes_its_stream_incomplete(source: Co
     ],
 )
 def test_damaged_files_are_named(source: Connector, files: dict[str, Any], word: str) -> None:
-    said = source("read", **files)
-    assert said.code == 2
-    (error,) = said.errors()
+    result = source("read", **files)
+    assert result.code == 2
+    (error,) = result.errors()
     assert error["failure_type"] == "config_error"
     assert word in error["message"]
 

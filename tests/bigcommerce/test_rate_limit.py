@@ -128,18 +128,18 @@ def simulate(
     while events and (sent < requests or under_way):
         steps += 1
         assert steps < 200 * requests + 10_000, "the clients wait for ever"
-        now, _, kind, began, told = heapq.heappop(events)
+        now, _, kind, began, known_headers = heapq.heappop(events)
         if kind == "arrival":
             answer = store.answer(now)
-            told = None if dice.random() < lost else answer
-            heapq.heappush(events, (now + next(latency), next(order), "answer", began, told))
+            known_headers = None if dice.random() < lost else answer
+            heapq.heappush(events, (now + next(latency), next(order), "answer", began, known_headers))
         elif kind == "answer":
             under_way -= 1
             asked = True
-            if told is None:
+            if known_headers is None:
                 allowance.count_unanswered(now)
             else:
-                allowance.update(now, began, told)
+                allowance.update(now, began, known_headers)
         while sent < requests and under_way < (workers if asked else 1):
             wait = allowance.seconds_to_wait(now, under_way)
             if wait > 0:

@@ -391,12 +391,12 @@ def test_every_try_is_waited_for_longer(
 
 
 def test_a_429_pauses_every_thread_until_the_reset() -> None:
-    told = {**NEVER_DONE["429 told"].headers, "X-Rate-Limit-Time-Reset-Ms": "300"}
+    rate_headers = {**NEVER_DONE["429 told"].headers, "X-Rate-Limit-Time-Reset-Ms": "300"}
     arrived: list[float] = []
 
     def handle(request: Request) -> Reply:
         arrived.append(time.monotonic())
-        return Reply(429, b"", told) if request.number == 2 else says({})
+        return Reply(429, b"", rate_headers) if request.number == 2 else says({})
 
     with serving(handle) as server, ThreadPoolExecutor(5) as executor:
         client = HttpClient(settings(server.url))
@@ -444,12 +444,12 @@ def test_a_store_that_is_never_free_is_given_up() -> None:
 
 
 def test_a_waiting_request_ends_when_the_client_is_closed() -> None:
-    told = {**NEVER_DONE["429 told"].headers, "X-Rate-Limit-Time-Reset-Ms": "300000"}
+    rate_headers = {**NEVER_DONE["429 told"].headers, "X-Rate-Limit-Time-Reset-Ms": "300000"}
     seen = threading.Event()
 
     def handle(_: Request) -> Reply:
         seen.set()
-        return Reply(429, b"", told)
+        return Reply(429, b"", rate_headers)
 
     with serving(handle) as server, ThreadPoolExecutor(4) as executor:
         client = HttpClient(settings(server.url))

@@ -455,9 +455,11 @@ def test_tries_are_counted(fill: Fill, host: Host, answer: Answer, retries: int)
     assert len(host.seen) == retries + 1
 
 
-@pytest.mark.parametrize(("told", "waited"), [("7", 7.0), ("100000", 60.0), ("soon", 0.0), ("-1", 0.0)])
-def test_the_host_may_ask_for_a_pause(files: FileStore, host: Host, quick: None, told: str, waited: float) -> None:
-    host.on(PATH, status(429, Retry_After=told), content(BODY))
+@pytest.mark.parametrize(("retry_after", "waited"), [("7", 7.0), ("100000", 60.0), ("soon", 0.0), ("-1", 0.0)])
+def test_the_host_may_ask_for_a_pause(
+    files: FileStore, host: Host, quick: None, retry_after: str, waited: float
+) -> None:
+    host.on(PATH, status(429, Retry_After=retry_after), content(BODY))
     waits: list[float] = []
 
     class Patient(threading.Event):

@@ -33,18 +33,18 @@ JSON_TYPES = {
 def about(name: str) -> dict[str, Any]:
     command: list[Path | str] = [Path(sys.executable).parent / name, "--about", "--format", "json"]
     done = subprocess.run(command, capture_output=True, check=True)
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_definitions_agree_with_about(name: str) -> None:
-    told = about(name)
-    properties = told["settings"]["properties"]
+    document = about(name)
+    properties = document["settings"]["properties"]
     for plugin in (PLUGINS[name], yaml.safe_load(DEFINITIONS[name].read_text(encoding="utf-8"))):
         assert [setting["name"] for setting in plugin["settings"]] == [each for each in properties if each not in IDLE]
-        assert [told["settings"]["required"]] == plugin["settings_group_validation"]
-        assert set(plugin["capabilities"]) == set(told.get("capabilities", ["about"]))
+        assert [document["settings"]["required"]] == plugin["settings_group_validation"]
+        assert set(plugin["capabilities"]) == set(document.get("capabilities", ["about"]))
         for setting in plugin["settings"]:
             schema = properties[setting["name"]]
             types = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]

@@ -60,11 +60,11 @@ def runtime(extras: set[str]) -> set[str]:
 
 def licence(name: str) -> str:
     """Return what a distribution says of its licence: the expression, else all that its metadata tells."""
-    told: dict[str, Any] = dict(metadata.metadata(name).json)
-    if "license_expression" in told:
-        return str(told["license_expression"])
-    classifiers = [line for line in told.get("classifier", []) if line.startswith("License ::")]
-    return "; ".join([told.get("license", "").partition("\n")[0], *classifiers]).strip("; ")
+    fields: dict[str, Any] = dict(metadata.metadata(name).json)
+    if "license_expression" in fields:
+        return str(fields["license_expression"])
+    classifiers = [line for line in fields.get("classifier", []) if line.startswith("License ::")]
+    return "; ".join([fields.get("license", "").partition("\n")[0], *classifiers]).strip("; ")
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -114,12 +114,12 @@ def test_every_dependency_has_a_lower_bound() -> None:
 
 @pytest.mark.parametrize("name", sorted(runtime(RUNTIME_EXTRAS)))
 def test_no_copyleft_at_runtime(name: str) -> None:
-    told = licence(name)
-    assert told, f"{name} does not say under which licence it comes"
+    text = licence(name)
+    assert text, f"{name} does not say under which licence it comes"
     if name in TOLERATED:
-        assert COPYLEFT.search(told), f"{name} needs no exception any more: take it out of TOLERATED"
+        assert COPYLEFT.search(text), f"{name} needs no exception any more: take it out of TOLERATED"
         return
-    assert not COPYLEFT.search(told), told
+    assert not COPYLEFT.search(text), text
 
 
 def test_the_licence_judge_can_say_no() -> None:

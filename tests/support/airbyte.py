@@ -43,8 +43,8 @@ class Messages(list[dict[str, Any]]):
 
     def statuses(self, stream: str = "product_images") -> list[str]:
         """Return what was said of a stream's progress."""
-        told = [each["stream_status"] for each in self.of("TRACE") if each["type"] == "STREAM_STATUS"]
-        return [each["status"] for each in told if each["stream_descriptor"]["name"] == stream]
+        statuses = [each["stream_status"] for each in self.of("TRACE") if each["type"] == "STREAM_STATUS"]
+        return [each["status"] for each in statuses if each["stream_descriptor"]["name"] == stream]
 
     def errors(self) -> list[dict[str, Any]]:
         """Return the traces of errors."""
@@ -83,10 +83,10 @@ class Connector:
         return said
 
 
-def configured(catalog: dict[str, Any], mode: str = "full_refresh", **told: Any) -> dict[str, Any]:
-    """Select every stream of a catalog; `told` is said of each of them."""
+def configured(catalog: dict[str, Any], mode: str = "full_refresh", **stream_settings: Any) -> dict[str, Any]:
+    """Select every stream of a catalog; each with these settings."""
     usual = {"sync_mode": mode, "destination_sync_mode": "append_dedup"}
-    return {"streams": [{"stream": each, **usual, **told} for each in catalog["streams"]]}
+    return {"streams": [{"stream": each, **usual, **stream_settings} for each in catalog["streams"]]}
 
 
 def fit(value: Any, kind: Any) -> None:

@@ -216,10 +216,10 @@ def _compressed(data: bytes) -> None:
 
 def _rate_limit(data: bytes) -> None:
     _, headers, _ = _response(data)
-    told = RateHeaders.read(headers)
+    rate_headers = RateHeaders.read(headers)
     window = RateWindow(0.1)
-    if told is not None:
-        window.update(1.0, 0.5, told)
+    if rate_headers is not None:
+        window.update(1.0, 0.5, rate_headers)
         window.count_unanswered(2.0)
     assert 0 <= window.seconds_to_wait(2.0, 1) < 65
     seconds, note = capped_retry_after(headers)

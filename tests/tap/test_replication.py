@@ -82,8 +82,8 @@ class TestFullTable:
         second = sync(config, state=first.states[-1])
         reached = first.states[-1]["bookmarks"]["product_images"]["full_table"]["last_product_id"]
         assert first.records()[-1]["product_id"] >= reached
-        told = [record["id"] for record in first.records() if record["product_id"] <= reached]
-        assert told + second.ids() == stored(sandbox)
+        acknowledged = [record["id"] for record in first.records() if record["product_id"] <= reached]
+        assert acknowledged + second.ids() == stored(sandbox)
         assert second.ids()
         assert first.versions() == second.versions()
         assert second.of("ACTIVATE_VERSION")[0]["version"] in first.versions()
@@ -161,8 +161,8 @@ class TestFullTable:
         sandbox.faults("")
         acknowledged = first.states[-1]["bookmarks"]["product_images"]["full_table"]["last_product_id"]
         second = sync(config, state=first.states[-1])
-        told = [record["id"] for record in first.records() if record["product_id"] <= acknowledged]
-        assert told + second.ids() == stored(sandbox)
+        acknowledged = [record["id"] for record in first.records() if record["product_id"] <= acknowledged]
+        assert acknowledged + second.ids() == stored(sandbox)
         assert first.versions() == second.versions() == {second.of("ACTIVATE_VERSION")[0]["version"]}
 
 

@@ -124,8 +124,8 @@ class TestNotReached:
         return backup, len(records)
 
     def check(self, rows: list[dict[str, Any]], total: int) -> Counter[str]:
-        told = [(each["product_id"], each["source_id"]) for each in rows[:-1] if each["source_id"]]
-        assert len(told) == len(set(told)) == total
+        problem_lines = [(each["product_id"], each["source_id"]) for each in rows[:-1] if each["source_id"]]
+        assert len(problem_lines) == len(set(problem_lines)) == total
         bad = [each for each in rows[:-1] if each["status"] in {"failed", "rejected", "not reached"}]
         assert all("record" in each for each in bad if each["source_id"])
         return Counter(each["status"] for each in rows[:-1])
@@ -214,16 +214,16 @@ class TestStderr:
         for product in (SECOND, THIRD, 104):
             scenario_v3.sandbox.delete_product(product)
         err = scenario_v3.restore(singer(head(), *map(row, records), row({"id": None})), report=None).err
-        told = [line for line in err.splitlines() if line.startswith(("rejected", "..."))]
+        problem_lines = [line for line in err.splitlines() if line.startswith(("rejected", "..."))]
         one, two = (
             f"rejected      product {FIRST}, image {each['id']}: does not fit the schema: " for each in records[:2]
         )
-        assert told[0].startswith(one + r"sort_order: 'first\nof all' is not of type 'integer'")
-        assert told[1].startswith(two + "image_file: ['https://***@")
-        assert len(told[2]) < 400
-        assert told[3].startswith("rejected      a record without an id: does not fit the schema: ")
-        assert re.search(r": there is no product 10\d in the store \(and 8 more like this\)$", told[4])
-        assert len(told) == 5
+        assert problem_lines[0].startswith(one + r"sort_order: 'first\nof all' is not of type 'integer'")
+        assert problem_lines[1].startswith(two + "image_file: ['https://***@")
+        assert len(problem_lines[2]) < 400
+        assert problem_lines[3].startswith("rejected      a record without an id: does not fit the schema: ")
+        assert re.search(r": there is no product 10\d in the store \(and 8 more like this\)$", problem_lines[4])
+        assert len(problem_lines) == 5
         assert TOKEN not in err
         assert "hush" not in err
 
@@ -234,11 +234,11 @@ class TestStderr:
         scenario_v3.sandbox.set_flags(description_max=1)
         run = scenario_v3.restore(backup, report=None)
         failed = sum(record["description"] == "overwritten" for record in scenario_v3.records(files=False))
-        told = [line for line in run.err.splitlines() if "must not be longer than 1 characters" in line]
+        problem_lines = [line for line in run.err.splitlines() if "must not be longer than 1 characters" in line]
         assert failed > 1
-        assert len(told) == 1
-        assert told[0].startswith("failed        product 1")
-        assert told[0].endswith(f"(and {failed - 1} more like this)")
+        assert len(problem_lines) == 1
+        assert problem_lines[0].startswith("failed        product 1")
+        assert problem_lines[0].endswith(f"(and {failed - 1} more like this)")
         assert f"{failed} records were rejected or failed: set report" in run.err
 
 
