@@ -111,7 +111,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
         assert 0 < loaded < 900
         store.faults("")
         output = project.run("warehouse")
-        assert "Going on after product" in output
+        assert "Resuming after product" in output
         assert warehouse.value("SELECT count(*) FROM raw.product_images WHERE _sdc_deleted_at IS NULL") == 900
         assert warehouse.value("SELECT count(DISTINCT _sdc_table_version) FROM raw.product_images") == 1
 
