@@ -20,7 +20,7 @@ from bc_images.errors import SettingsError
 from bc_images.redaction import redact
 from bc_images.text import printable
 
-__all__ = ["configure", "redact_last_resort", "set_up_console", "write_error", "write_text"]
+__all__ = ["configure_logging", "redact_last_resort", "set_up_console", "write_error", "write_text"]
 
 T = TypeVar("T")
 
@@ -37,8 +37,12 @@ _OUR_LOGGERS = {
     "target-bc-images",
     "target_bc_images",
 }
-_REPEATED_BY_THE_LAST_LINE = {"An unhandled error occurred while syncing '%s'"}
-_INTERNAL = {"METRIC: %s", "Skipping parse of env var settings..."}
+_METRICS = "singer_sdk.metrics"  # the logger of the SDK's metrics
+_DROPPED = {
+    "An unhandled error occurred while syncing '%s'",  # the last line says more
+    "Skipping parse of env var settings...",  # it is not skipped: `SingerPlugin` reads the environment itself
+}
+"""Lines of the SDK's for which it has no switch."""
 _MAX_WARNINGS = 1000  # warnings that are remembered, to leave out their repetitions
 
 
@@ -48,13 +52,13 @@ class _NoiseFilter(logging.Filter):
     Azure's client, for one, writes a hundred lines at level INFO for every picture.
     """
 
-    def __init__(self, dropped: set[str], library_level: int) -> None:
+    def __init__(self, library_level: int, *, metrics: bool) -> None:
         super().__init__()
-        self._dropped = dropped
         self._library_level = library_level
+        self._metrics = metrics
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.msg in self._dropped:
+        if record.msg in _DROPPED or (record.name == _METRICS and not self._metrics):
             return False
         return record.levelno >= self._library_level or record.name.partition(".")[0] in _OUR_LOGGERS
 
@@ -108,7 +112,7 @@ def _printable(record: logging.LogRecord) -> logging.LogRecord:
     return shown
 
 
-def configure(prefix: str, set_up: Callable[[], T]) -> T:
+def configure_logging(prefix: str, set_up: Callable[[], T]) -> T:
     """Set up the logging, and let each event be one line without secrets.
 
     Libraries are heard from level WARNING on, or wholly where DEBUG is asked for. Where ``LOGLEVEL`` or
@@ -121,7 +125,6 @@ def configure(prefix: str, set_up: Callable[[], T]) -> T:
     Raises:
         SettingsError: the environment asks for a level or a configuration that is not valid.
     """
-    level = os.environ.get(f"{prefix}LOGLEVEL") or os.environ.get("LOGLEVEL")
     try:
         result = set_up()
     except Exception as error:  # what YAML, dictConfig and the classes that it names may raise
@@ -129,11 +132,8 @@ def configure(prefix: str, set_up: Callable[[], T]) -> T:
             f"Invalid logging configuration ({type(error).__name__}: {error}). Check LOGLEVEL and {_LOG_CONFIG}."
         ) from error
     root = logging.getLogger()
-    everything = root.level in range(logging.NOTSET, logging.INFO)
-    noise = _NoiseFilter(
-        _REPEATED_BY_THE_LAST_LINE if level else _REPEATED_BY_THE_LAST_LINE | _INTERNAL,
-        logging.NOTSET if everything else logging.WARNING,
-    )
+    library_level = logging.NOTSET if root.level in range(logging.NOTSET, logging.INFO) else logging.WARNING
+    noise = _NoiseFilter(library_level, metrics=bool(_level(prefix)))
     for handler in root.handlers:
         handler.addFilter(noise)
         handler.addFilter(_RepetitionFilter())
@@ -141,10 +141,14 @@ def configure(prefix: str, set_up: Callable[[], T]) -> T:
     return result
 
 
+def _level(prefix: str) -> str | None:
+    return os.environ.get(f"{prefix}LOGLEVEL") or os.environ.get("LOGLEVEL")
+
+
 def set_up_console(prog: str, prefix: str) -> None:
     """Attach what a command that is no plugin of the SDK's writes its records with: lines that begin with its name."""
     root = logging.getLogger()
-    root.setLevel((os.environ.get(f"{prefix}LOGLEVEL") or os.environ.get("LOGLEVEL") or "INFO").upper())
+    root.setLevel((_level(prefix) or "INFO").upper())
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(f"{prog.replace('%', '%%')}: %(message)s"))
     root.addHandler(handler)

@@ -90,7 +90,7 @@ def run(
 
     def work() -> object:
         try:
-            logs.configure(prefix, lambda: plugin.cli)
+            logs.configure_logging(prefix, lambda: plugin.cli)
             return command.main(prog_name=prog, standalone_mode=False)
         except (OutputClosedError, BrokenPipeError):
             raise

@@ -39,7 +39,7 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> Configured:
             monkeypatch.setenv(name, value)
         stream = io.StringIO()
         monkeypatch.setattr(sys, "stderr", stream)
-        logs.configure("TAP_BC_IMAGES_", lambda: logs.set_up_console("it", "TAP_BC_IMAGES_"))
+        logs.configure_logging("TAP_BC_IMAGES_", lambda: logs.set_up_console("it", "TAP_BC_IMAGES_"))
         return stream
 
     return configure
@@ -69,11 +69,18 @@ def test_libraries_are_heard_wholly_where_debug_is_asked_for(configured: Configu
         assert "it: detail" in stream.getvalue()
 
 
-@pytest.mark.parametrize("name", ["bc_images.files", "tap_bc_images.x", "target-bc-images", "singer_sdk.metrics"])
+@pytest.mark.parametrize("name", ["bc_images.files", "tap_bc_images.x", "target-bc-images", "singer_sdk.sinks"])
 def test_we_ourselves_are_heard_from_info_on(configured: Configured, name: str) -> None:
     stream = configured()
     logging.getLogger(name).info("progress")
     assert stream.getvalue() == "it: progress\n"
+
+
+@pytest.mark.parametrize(("level", "text"), [("", ""), ("INFO", "it: METRIC: 1\n")])
+def test_metrics_are_heard_where_a_level_is_asked_for(configured: Configured, level: str, text: str) -> None:
+    stream = configured(LOGLEVEL=level)
+    logging.getLogger("singer_sdk.metrics").info("METRIC: %s", 1)
+    assert stream.getvalue() == text
 
 
 def test_a_repeated_warning_appears_once(configured: Configured) -> None:

@@ -27,7 +27,7 @@ __all__ = ["check"]
 
 logger = logging.getLogger(__name__)
 
-_SYMBOLS = {"damaged": "!", "missing": "-", "orphaned": "+", "wrong_size": "?", "refused": "x", "rendition": "~"}
+_SYMBOLS = {"corrupt": "!", "missing": "-", "orphaned": "+", "wrong_size": "?", "refused": "x", "rendition": "~"}
 _RARE = {"wrong_size", "refused", "rendition"}  # kinds that the summary names only where there are any
 
 
@@ -56,7 +56,7 @@ def check(ctx: click.Context, file_store: str, sample: Sample, as_json: bool, ba
     has to be there.
 
     \b
-    !  damaged: the file's content does not match its name (SHA-256), or it cannot be read
+    !  corrupt: the file's content does not match its name (SHA-256), or it cannot be read
     -  missing: a backup (or a ref) names it, and it is not there; or a record names no file, and no ref does
     +  orphaned: no backup (or ref) names it
     ?  wrong_size: the file is sound, but a backup (or a ref) states another length

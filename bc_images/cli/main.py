@@ -106,7 +106,7 @@ def _leave(signum: int, _frame: object) -> NoReturn:
 
 
 def _run() -> object:
-    logs.configure(PREFIX, lambda: logs.set_up_console(PROG, PREFIX))
+    logs.configure_logging(PREFIX, lambda: logs.set_up_console(PROG, PREFIX))
     signal.signal(signal.SIGTERM, _leave)  # a command that has more to do than to end sets its own
     try:
         return cli.main(prog_name=PROG, standalone_mode=False)

@@ -55,7 +55,7 @@ class Finding:
     would not take back; ``rendition`` one that stands in for an original.
     """
 
-    kind: Literal["damaged", "missing", "orphaned", "wrong_size", "refused", "rendition"]
+    kind: Literal["corrupt", "missing", "orphaned", "wrong_size", "refused", "rendition"]
     key: str
     reason: str
     named_by: str | None = None
@@ -206,7 +206,7 @@ class Audit:
             yield Finding("missing", digest, "is not a SHA-256 in hex", by)
         query = "SELECT key, reason, by FROM irregular LEFT JOIN named USING (sha256)"
         for key, reason, by in self._db.execute(query):
-            yield Finding("damaged", key, reason, by)
+            yield Finding("corrupt", key, reason, by)
         query = (
             "SELECT sha256, by FROM named WHERE sha256 NOT IN (SELECT sha256 FROM objects)"
             " AND sha256 NOT IN (SELECT sha256 FROM irregular)"
@@ -266,7 +266,7 @@ class Audit:
         except CorruptFile as error:
             doubtful = named is not None and listed is not None and named != listed
             return listed or 0, Finding(
-                "damaged", key, f"has {listed:,} bytes, not {named:,}" if doubtful else error.what, by
+                "corrupt", key, f"has {listed:,} bytes, not {named:,}" if doubtful else error.what, by
             )
         except FileUnavailable:
             return listed or 0, Finding("missing", key, "went away during the check", by)

@@ -155,7 +155,7 @@ def run_plugin(
     gc.set_threshold(100_000, 50, 100)
 
     def work() -> object:
-        command = logs.configure(env_prefix(plugin.name), lambda: plugin.cli)
+        command = logs.configure_logging(env_prefix(plugin.name), lambda: plugin.cli)
         return command.main(prog_name=plugin.name, standalone_mode=False)
 
     run_and_exit(plugin.name, work, interrupted_message=interrupted_message, bad_settings=bad_settings)

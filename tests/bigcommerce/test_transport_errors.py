@@ -295,7 +295,7 @@ def test_no_secret_reaches_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
-    logs.configure("TAP_BC_IMAGES_", lambda: None)
+    logs.configure_logging("TAP_BC_IMAGES_", lambda: None)
     logger = logging.getLogger("someone.elses")
     logger.error("with %s", TOKEN)
     logger.error("the traceback", exc_info=ValueError(TOKEN))

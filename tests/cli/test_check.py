@@ -86,7 +86,7 @@ def backup(path: Path, *lines: bytes) -> Path:
 def test_nothing_found(check: Check, files: FileStore) -> None:
     total = sum(stored.size for stored in stock(files))
     ended = check()
-    assert ended.lines == [f"3 files ({total:,} bytes), 3 re-hashed: 0 damaged, 0 missing, 0 orphaned."]
+    assert ended.lines == [f"3 files ({total:,} bytes), 3 re-hashed: 0 corrupt, 0 missing, 0 orphaned."]
     assert (ended.code, ended.err) == (0, "")
 
 
@@ -109,7 +109,7 @@ def test_every_kind_of_finding(check: Check, files: FileStore, tamper: Tamper) -
     assert f"+ {object_key(orphan.sha256)}  is named by nothing" in text
     assert "+ sha256/zz/not-ours.txt  is not a file of this file store" in text
     assert fine.sha256 not in text
-    assert ended.lines[-1].endswith("4 re-hashed: 2 damaged, 1 missing, 2 orphaned.")
+    assert ended.lines[-1].endswith("4 re-hashed: 2 corrupt, 1 missing, 2 orphaned.")
 
 
 def test_json(check: Check, files: FileStore, tamper: Tamper) -> None:
@@ -120,11 +120,11 @@ def test_json(check: Check, files: FileStore, tamper: Tamper) -> None:
     findings, summary = report(ended)
     assert ended.code == 1
     assert {(each["finding"], each["key"]) for each in findings} == {
-        ("damaged", object_key(damaged.sha256)),
+        ("corrupt", object_key(damaged.sha256)),
         ("missing", object_key(gone.sha256)),
     }
     assert {each["named_by"] for each in findings} == {"a/0.png of store abc", "a/1.png of store abc"}
-    assert (summary["files"], summary["damaged"], summary["missing"], summary["orphaned"]) == (2, 1, 1, 0)
+    assert (summary["files"], summary["corrupt"], summary["missing"], summary["orphaned"]) == (2, 1, 1, 0)
 
 
 @everywhere
@@ -167,10 +167,10 @@ def test_a_backup_that_lies_about_a_length(check: Check, files: FileStore, tmp_p
     assert ended.lines[0] == (
         f"? {object_key(first.sha256)}  is sound, with {first.size} bytes, not {first.size + 1}, {by}"
     )
-    assert ended.lines[1].endswith("re-hashed: 0 damaged, 0 missing, 0 orphaned, 1 wrong_size.")
+    assert ended.lines[1].endswith("re-hashed: 0 corrupt, 0 missing, 0 orphaned, 1 wrong_size.")
     findings, summary = report(check("--json", named, *sample))
     assert [each["finding"] for each in findings] == ["wrong_size"]
-    assert (summary["damaged"], summary["wrong_size"]) == (0, 1)
+    assert (summary["corrupt"], summary["wrong_size"]) == (0, 1)
 
 
 def test_a_file_of_another_length_than_named_is_looked_at_in_every_sample(
@@ -181,7 +181,7 @@ def test_a_file_of_another_length_than_named_is_looked_at_in_every_sample(
     ended = check(backup(tmp_path / "a", message(cut), *map(message, others)), "--sample", "1")
     assert ended.code == 1
     assert ended.lines[0].startswith(f"! {object_key(cut.sha256)}  has {cut.size - 1:,} bytes, not {cut.size:,}")
-    assert ended.lines[1].endswith("1 re-hashed: 1 damaged, 0 missing, 0 orphaned.")
+    assert ended.lines[1].endswith("1 re-hashed: 1 corrupt, 0 missing, 0 orphaned.")
 
 
 @pytest.mark.parametrize("size", [2**63 + 5, 2**64 - 1, 10**30, -1, -(2**63), True, "12", 1.5, None])
@@ -267,7 +267,7 @@ def test_samples_come_to_every_file_in_time(check: Check, tmp_path: Path, which:
     stored = [*stock(files), files.add([picture("png", 3)])]
     (tmp_path / "other" / object_key(stored[which].sha256)).write_bytes(picture("png", 9)[: stored[which].size])
     runs = [check("--json", "--sample", "1", files=str(tmp_path / "other")) for _ in range(60)]
-    assert {report(run)[1]["damaged"] for run in runs} == {0, 1}
+    assert {report(run)[1]["corrupt"] for run in runs} == {0, 1}
 
 
 @pytest.mark.parametrize("sample", ["0", "-1", "0%", "101%", "x", "", "nan%", "1.5", "%"])
@@ -308,7 +308,7 @@ def test_a_link_that_leads_nowhere(check: Check, files: FileStore, place: str) -
     assert ended.lines == [
         f"- {object_key(one.sha256)}  is not there, named by a/0.png of store abc",
         f"+ {object_key(one.sha256)}  is a link that leads nowhere",
-        f"1 file ({two.size} bytes), 1 re-hashed: 0 damaged, 1 missing, 1 orphaned.",
+        f"1 file ({two.size} bytes), 1 re-hashed: 0 corrupt, 1 missing, 1 orphaned.",
     ]
 
 
@@ -420,7 +420,7 @@ def test_what_the_store_would_refuse(
     by = "product 7, image 3 in a" if by_backup else "a/bad of store abc"
     assert ended.code == 1
     assert ended.lines[0] == f"x {object_key(bad.sha256)}  would be refused by the store: {reason}, named by {by}"
-    assert ended.lines[1].endswith("re-hashed: 0 damaged, 0 missing, 0 orphaned, 1 refused.")
+    assert ended.lines[1].endswith("re-hashed: 0 corrupt, 0 missing, 0 orphaned, 1 refused.")
     findings, summary = report(check("--json", *backups))
     assert [each["finding"] for each in findings] == ["refused"]
     assert summary["refused"] == 1

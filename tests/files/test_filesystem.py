@@ -325,4 +325,4 @@ def test_an_error_of_a_library_is_reported_once_without_its_traceback(content: b
     assert len(done.err.splitlines()) == (1 if content else 0)
     assert "Traceback" not in done.err
     if not content:
-        assert "1 damaged, 0 missing" in done.out
+        assert "1 corrupt, 0 missing" in done.out

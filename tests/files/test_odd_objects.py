@@ -108,7 +108,7 @@ def test_check_names_each_and_reads_the_rest(config: Path, tmp_path: Path) -> No
             (line,) = [line for line in lines if digest in line and line.startswith("!")]
             assert f"is a {kind}" in line
             assert "named by" in line
-        assert "5 damaged, 0 missing" in lines[-1]
+        assert "5 corrupt, 0 missing" in lines[-1]
 
 
 @kinds
@@ -122,7 +122,7 @@ def test_a_backup_that_is_no_file_does_not_keep_the_others_from_being_checked(
         paths = [tmp_path / name for name in order]
         done = run("bc-images", "check", "--file-store", str(tmp_path / "files"), *paths)
         assert done.code == 3
-        assert f"{len(places)} damaged, 0 missing" in done.out
+        assert f"{len(places)} corrupt, 0 missing" in done.out
         assert "/odd cannot be read" in done.err
 
 
@@ -306,7 +306,7 @@ def test_a_pipe_that_another_process_writes_to_is_read(config: Path, tmp_path: P
     done = run("bc-images", "check", "--file-store", str(tmp_path / "files"), fifo)
     writer.join()
     assert done.code == 0, done.err
-    assert "0 damaged, 0 missing, 0 orphaned" in done.out
+    assert "0 corrupt, 0 missing, 0 orphaned" in done.out
 
 
 @pytest.mark.parametrize(

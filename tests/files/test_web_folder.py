@@ -105,7 +105,7 @@ def test_what_is_wrong_is_found_all_the_same(server: str, files: FileStore, tmp_
     lines = done.out.splitlines()
     assert done.code == 1
     assert {line.split()[0] for line in lines[:-1]} == {"!", "-", "+"}
-    assert "2 damaged, 1 missing, 1 orphaned" in lines[-1]
+    assert "2 corrupt, 1 missing, 1 orphaned" in lines[-1]
 
 
 def test_no_file_store_there(server: str, tmp_path: Path) -> None:

@@ -282,7 +282,7 @@ def test_after_a_bad_import(reader: Reader, store: SandboxServer) -> None:
     assert json.loads(reader.paste("summary"))["failed"] == 0
     reader.paste("bad-import-mirror")
     assert looks(store) == before
-    assert "0 damaged, 0 missing" in reader.paste("health")
+    assert "0 corrupt, 0 missing" in reader.paste("health")
 
     # Back again: first the mirror, then what it went over.
     reader.paste("undo")

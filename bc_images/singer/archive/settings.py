@@ -80,7 +80,7 @@ def command(prog: str, help_text: str, properties: Properties, run: Callable[[di
 
 def run_command(prog: str, run: click.Command) -> object:
     """Set up the logging and run a command that `command` has made."""
-    logs.configure(_prefix(prog), lambda: logs.set_up_console(prog, _prefix(prog)))
+    logs.configure_logging(_prefix(prog), lambda: logs.set_up_console(prog, _prefix(prog)))
     return run.main(prog_name=prog, standalone_mode=False)
 
 
