@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
-from jsonschema import Draft202012Validator
 
 from bc_images.errors import SettingsError
 from bc_images.redaction import keep_secret_settings
@@ -155,6 +154,8 @@ def checked(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, A
     Raises:
         SettingsError: names every setting that is wrong in one line; a secret's value is not shown.
     """
+    from jsonschema import Draft202012Validator
+
     keep_secret_settings(config)
     properties = schema["properties"]
     present = {name: value for name, value in config.items() if value is not None}

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import requests
-
 from bc_images.errors import SettingsError
 from bc_images.redaction import keep_secret
 from bc_images.text import shortened
@@ -236,6 +234,8 @@ def _address(name: str, value: str) -> str:
     wrong = SettingsError(f"{name} is not an http(s) URL: give something like https://example.com.")
     if not value.isprintable() or any(sign in value for sign in " {}\\"):  # urlsplit drops line breaks in silence
         raise wrong
+    import requests
+
     try:
         parts = urlsplit(value)
         requests.Request("GET", value).prepare()  # what it cannot prepare, it could not send either

@@ -20,7 +20,7 @@ from tap_bc_images.product_buffer import ProductBuffer, product_record
 if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context
 
-    from bc_images.files import Downloader
+    from bc_images.files.download import Downloader
 
 __all__ = ["ProductImagesStream", "ProductsStream"]
 
@@ -79,7 +79,7 @@ class ProductImagesStream(CatalogStream):
         if not self.session.settings.file_store:
             yield from super().get_records(context)
             return
-        from bc_images.files import Downloader
+        from bc_images.files.download import Downloader
         from bc_images.singer.archive.rebuild import refs_or_rebuilt
 
         settings, files = self.session.settings, self.session.files

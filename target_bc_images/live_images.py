@@ -9,7 +9,8 @@ from functools import cached_property
 
 from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import FileUnavailable, SettingsError
-from bc_images.files import Downloader, FileIndex, FileStore, open_files
+from bc_images.files import FileIndex, FileStore, open_files
+from bc_images.files.download import Downloader
 from bc_images.files.http_download import HttpDownloader
 from bc_images.files.inspection import Inspection
 from bc_images.files.media_type import HEAD, MAX_UPLOAD, sniff

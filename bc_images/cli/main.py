@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import signal
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import NoReturn, cast
 
 import click
@@ -88,7 +87,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup)
-@click.version_option(version(PROG), prog_name=PROG)
+@click.version_option(package_name=PROG, prog_name=PROG)
 def cli() -> None:
     """Product images out of a BigCommerce store, and back in: all but the Singer commands.
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bc_images.files.download import Downloader
 from bc_images.files.index import FileIndex
 from bc_images.files.layout import FileInfo
 from bc_images.files.store import FileStore, open_files
 
-__all__ = ["Downloader", "FileIndex", "FileInfo", "FileStore", "open_files"]
+__all__ = ["FileIndex", "FileInfo", "FileStore", "open_files"]

@@ -18,8 +18,9 @@ from requests.structures import CaseInsensitiveDict
 
 from bc_images.bigcommerce import open_store
 from bc_images.bigcommerce.mapping import Record
-from bc_images.files import Downloader, FileStore, open_files
+from bc_images.files import FileStore, open_files
 from bc_images.files.alteration import conversion, is_cached, transformation
+from bc_images.files.download import Downloader
 from bc_images.settings import Settings
 from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
 from tests.support.file_host import Answer, Host, content, status

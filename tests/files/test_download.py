@@ -19,10 +19,11 @@ import pytest
 
 from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import FatalError, FileStoreError, StoreUnreachable
-from bc_images.files import Downloader, FileStore, open_files
+from bc_images.files import FileStore, open_files
 from bc_images.files import http_download as transfer_module
 from bc_images.files import url_policy as addresses_module
 from bc_images.files.backends.local import LocalBackend
+from bc_images.files.download import Downloader
 from tests.support.file_host import Answer, Host, closed_port, content, cut, drip, hang_up, hold, raw, status
 from tests.support.file_stores import keys, record_of, settings_for
 from tests.support.pictures import KINDS, MEDIA_TYPES, picture, png

@@ -13,7 +13,8 @@ import pytest
 
 from bc_images.bigcommerce import open_store
 from bc_images.bigcommerce.mapping import Record
-from bc_images.files import Downloader, open_files
+from bc_images.files import open_files
+from bc_images.files.download import Downloader
 from bc_images.files.upload import Uploader
 from bc_images.settings import Settings
 from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
@@ -192,7 +193,8 @@ def test_memory_does_not_grow_with_the_file(host: Host, tmp_path: Path) -> None:
     host.on("/product_images/small.gif", large)
     script = (
         "import resource, sys\n"
-        "from bc_images.files import Downloader, open_files\n"
+        "from bc_images.files import open_files\n"
+        "from bc_images.files.download import Downloader\n"
         "from tests.support.file_stores import record_of, settings_for\n"
         "files = open_files(sys.argv[2])\n"
         "files.add([b'GIF89a' + bytes(100)])\n"

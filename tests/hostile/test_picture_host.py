@@ -19,7 +19,8 @@ from bc_images.bigcommerce import exchange
 from bc_images.bigcommerce.mapping import Record
 from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.errors import FatalError, FileUnavailable, SettingsError, StoreUnreachable, UnexpectedResponse
-from bc_images.files import Downloader, FileStore, open_files
+from bc_images.files import FileStore, open_files
+from bc_images.files.download import Downloader
 from bc_images.files.upload import Uploader
 from bc_images.files.url_policy import UrlPolicy, _is_public
 from bc_images.files.webdav import WebDAV

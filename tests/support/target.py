@@ -14,7 +14,8 @@ from bc_images import schema
 from bc_images.bigcommerce import open_store
 from bc_images.bigcommerce.mapping import Record
 from bc_images.errors import BcImagesError
-from bc_images.files import Downloader, open_files
+from bc_images.files import open_files
+from bc_images.files.download import Downloader
 from bc_images.settings import Settings
 from bigcommerce_sandbox import DAV_PASSWORD, DAV_USERNAME, STORE_HASH, TOKEN, SandboxServer
 from target_bc_images.target import TargetBCImages

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -64,7 +63,7 @@ def command(prog: str, help_text: str, properties: Properties, run: Callable[[di
     """Return a Singer command: ``--config``, ``--about``, ``--version``, and the environment."""
 
     @click.command(prog, help=help_text)
-    @click.version_option(version("bc-images"), prog_name=prog)
+    @click.version_option(package_name="bc-images", prog_name=prog)
     @click.option("--config", "configs", multiple=True, help="Settings, a JSON file; ENV is always read. Repeatable.")
     @click.option("--about", is_flag=True, help="Show the settings as JSON.")
     @click.option("--format", "_format", type=click.Choice(["json"]), default="json", help="Format of --about.")
