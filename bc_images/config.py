@@ -1,4 +1,4 @@
-"""Reads settings: JSON files, the environment, defaults.
+"""Reads settings: JSON and TOML files, the environment, defaults.
 
 Knows JSON Schema and nothing of Singer, so that tap and target read their settings alike.
 """
@@ -9,6 +9,7 @@ import difflib
 import io
 import json
 import logging
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +22,7 @@ from bc_images.regular_files import open_input, read_input
 from bc_images.settings import check_known
 from bc_images.text import shortened
 
-__all__ = ["InputFile", "checked", "from_environment", "json_object", "require_path", "settings_files"]
+__all__ = ["InputFile", "checked", "from_environment", "json_object", "require_path", "settings_file", "settings_files"]
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def require_path(text: str, option: str) -> None:
     path = Path(text)
     if any(sign in text for sign in '{}"\n\0') and not _exists(path):
         raise SettingsError(
-            f"{option} takes the path of a JSON file, not its content. Write the settings to a file that only you may "
+            f"{option} takes the path of a file, not its content. Write the settings to a file that only you may "
             "read, or give secrets in the environment."
         )
 
@@ -85,7 +86,7 @@ def _exists(path: Path) -> bool:
 
 
 def settings_files(paths: Iterable[str]) -> dict[str, Any]:
-    """Return the settings of several JSON files, the later above the earlier.
+    """Return the settings of several files, JSON or TOML, the later above the earlier.
 
     ``ENV``, the SDK's word for the environment, is passed over: that is always read.
 
@@ -95,13 +96,38 @@ def settings_files(paths: Iterable[str]) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for path in paths:
         if path != "ENV":
-            require_path(path, "--config")
-            try:
-                config |= json_object(read_input(path), f"--config {path}")
-            except (OSError, UnicodeDecodeError) as error:
-                raise SettingsError(f"--config {path} cannot be read: {error}.") from error
+            config |= settings_file(path)
+    return config
+
+
+def settings_file(path: str) -> dict[str, Any]:
+    """Return the settings of one file: TOML where its name or its content says so, else JSON.
+
+    Raises:
+        SettingsError: it is missing or damaged, or it is no path at all.
+    """
+    require_path(path, "--config")
+    try:
+        text = read_input(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"--config {path} cannot be read: {error}.") from error
+    is_toml = path.endswith(".toml") or not (
+        path.endswith(".json") or text.lstrip("\ufeff \t\r\n")[:1] in {"{", "[", ""}
+    )
+    config = _toml_table(text, f"--config {path}") if is_toml else json_object(text, f"--config {path}")
     keep_secret_settings(config)
     return config
+
+
+def _toml_table(text: str, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:  # it tells the place, and nothing of the values
+        raise SettingsError(
+            f'{name} is not valid TOML: {error}. Give a file of lines such as name = "value".'
+        ) from error
+    except RecursionError as error:
+        raise SettingsError(f"{name} is not valid: nested too deeply.") from error
 
 
 def from_environment(prefix: str, properties: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:

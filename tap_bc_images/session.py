@@ -26,6 +26,8 @@ class Session:
     Attributes:
         product_buffer: the records of all products, once the scan for the images has read them.
         failed_files: pictures that could not be downloaded.
+        downloaded_files: pictures that were.
+        downloaded_bytes: their bytes.
         invalid_images: images that were left out because they do not fit the schema.
         first_invalid: the first of them.
     """
@@ -35,6 +37,8 @@ class Session:
         self.options = options
         self.product_buffer: ProductBuffer | None = None
         self.failed_files = 0
+        self.downloaded_files = 0
+        self.downloaded_bytes = 0
         self.invalid_images = 0
         self.first_invalid: InvalidImage | None = None
 

@@ -123,6 +123,8 @@ class ProductImagesStream(CatalogStream):
         finally:
             self._progress.missing_files = downloader.failed
             self.session.failed_files += downloader.failed
+            self.session.downloaded_files += downloader.downloaded
+            self.session.downloaded_bytes += downloader.bytes
 
     def _sample(self) -> Sample:
         if self._downloader is None:

@@ -57,6 +57,10 @@ class TapBCImages(SingerPlugin, Tap):
         "required": REQUIRED,
     }
 
+    prog: ClassVar[str] = PROG
+    """The command that a line on stderr is from."""
+    interrupted_message: ClassVar[str] = _INTERRUPTED
+
     _session: Session | None = None  # --discover needs no settings
 
     def __init__(
@@ -110,6 +114,20 @@ class TapBCImages(SingerPlugin, Tap):
             raise SettingsError("Nothing can be read without settings: give --config.")
         return self._session
 
+    def sync(self) -> None:
+        """Read the selected streams, and close the session.
+
+        Raises:
+            PartialFailure: the run is finished, but some images or pictures could not be downloaded.
+        """
+        if not any(stream.selected for stream in self.streams.values()):
+            self.logger.warning("No stream is selected: nothing will be read. Select one in the catalog.")
+        with closing(self.session) as session:
+            if session.settings.file_store and self.streams[ProductImagesStream.name].selected:
+                session.files.probe()  # an error in it ends the run before the first request
+            self.sync_all()
+        session.require_complete()
+
     def close(self) -> None:
         """Send nothing more, and wake every thread that waits."""
         if self._session is not None:
@@ -137,23 +155,13 @@ class TapBCImages(SingerPlugin, Tap):
     def run(  # type: ignore[override]
         cls, config: Mapping[str, Any], state: IO[str] | None = None, catalog: IO[str] | None = None
     ) -> None:
-        """Read the selected streams.
-
-        Raises:
-            PartialFailure: the run is finished, but some images or pictures could not be downloaded.
-        """
+        """Read the selected streams, as `sync` does."""
         tap = cls(
             config=config,
             state=None if state is None else read_state(read_text(state, "--state")),
             catalog=None if catalog is None else json_object(read_text(catalog, "--catalog"), "--catalog"),
         )
-        if not any(stream.selected for stream in tap.streams.values()):
-            cls.logger.warning("No stream is selected: nothing will be read. Select one in the catalog.")
-        with closing(tap.session) as session:
-            if session.settings.file_store and tap.streams[ProductImagesStream.name].selected:
-                session.files.probe()  # an error in it ends the run before the first request
-            tap.sync_all()
-        session.require_complete()
+        tap.sync()
 
     # Signals
 
@@ -170,7 +178,7 @@ class TapBCImages(SingerPlugin, Tap):
         deadline = time.monotonic() + _WRITE_GRACE
         while self.message_writer.writing and time.monotonic() < deadline:
             time.sleep(_POLL)
-        os.write(2, f"{PROG}: {_INTERRUPTED}\n".encode())
+        os.write(2, f"{self.prog}: {self.interrupted_message}\n".encode())
         os._exit(code)
 
 

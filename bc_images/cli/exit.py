@@ -19,7 +19,7 @@ from bc_images.errors import BcImagesError, FatalError, PartialFailure, Settings
 from bc_images.logs import redact_last_resort, write_error
 from bc_images.redaction import keep_secret_arguments, keep_secret_proxies
 
-__all__ = ["EXIT_SIGPIPE", "OutputClosedError", "run_and_exit"]
+__all__ = ["EXIT_SIGPIPE", "InterruptedRun", "OutputClosedError", "run_and_exit"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,14 @@ class OutputClosedError(Exception):
 
     Not an OSError, of which click would make exit code 1, as if records had failed.
     """
+
+
+class InterruptedRun(SystemExit):
+    """A signal has ended the run; `message` says what became of it."""
+
+    def __init__(self, code: object, message: str) -> None:
+        super().__init__(code)
+        self.message = message
 
 
 def run_and_exit(
@@ -77,7 +85,7 @@ def run_and_exit(
         # click makes exit code 1 of a broken pipe, and leaves a wrapper in the place of stdout.
         code = exiting.code if sys.stdout is stdout else EXIT_SIGPIPE
         if code in {128 + signal.SIGTERM, 128 + signal.SIGINT}:
-            fail(interrupted_message, 0)
+            fail(exiting.message if isinstance(exiting, InterruptedRun) else interrupted_message, 0)
     except Exception as error:  # the last line of defence: a user never sees a traceback
         logger.debug("The traceback:", exc_info=True)
         code = fail(_unexpected(error), FatalError.exit_code)

@@ -6,7 +6,9 @@ A command is loaded when it is run and not before, so that ``--help`` is quick a
 from __future__ import annotations
 
 import importlib
+import os
 import signal
+import threading
 from dataclasses import dataclass
 from typing import NoReturn, cast
 
@@ -21,6 +23,7 @@ __all__ = ["COMMANDS", "cli", "main"]
 
 PROG = "bc-images"
 PREFIX = "BC_IMAGES_"
+_SIGNALLED = {128 + signal.SIGTERM, 128 + signal.SIGINT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,7 @@ class Entry:
 
 
 COMMANDS: dict[str, Entry] = {
+    "backup": Entry("bc_images.cli.backup", "backup", "Save the store's images and pictures as one snapshot."),
     "check": Entry("bc_images.cli.check", "check", "Re-hash the file store and compare it with backups."),
     "demo": Entry("bc_images.cli.demo", "demo", "Back up, damage and restore a store on this machine.", "sandbox"),
     "retry": Entry(
@@ -97,7 +101,12 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run ``bc-images``: every way it can end is one line on stderr and a documented exit code."""
-    run_and_exit(PROG, _run, interrupted_message="stopped by a signal.")
+    try:
+        run_and_exit(PROG, _run, interrupted_message="stopped by a signal.")
+    except SystemExit as exiting:
+        if exiting.code in _SIGNALLED and threading.active_count() > 1:  # the interpreter would wait for their requests
+            os._exit(int(exiting.code))
+        raise
 
 
 def _leave(signum: int, _frame: object) -> NoReturn:

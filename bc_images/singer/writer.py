@@ -89,7 +89,7 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
             return
         self.writing = True
         try:
-            _write(block)
+            self.write_block(block)
         except OSError as error:
             self._closed = True
             if isinstance(error, BrokenPipeError):
@@ -99,6 +99,14 @@ class BufferedWriter(GenericSingerWriter[bytes, Message]):
             self.writing = False
         if self._exit_code is not None:
             self.exit(self._exit_code)
+
+    def write_block(self, block: bytearray) -> None:
+        """Write whole lines to stdout; a subclass may send them elsewhere.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        _write(block)
 
     def exit(self, code: int) -> None:
         """End the program with this exit code: now, or after the block that is on its way out.

@@ -66,6 +66,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Call]]
             "verify": Call(
                 ["bc-images", "verify", "--all", "--config", target, "--backup", str(folder / "backup.singer")]
             ),
+            "backup": Call(["bc-images", "backup", "--config", config]),
             "check": Call(["bc-images", "check", "--file-store", scenario.config["file_store"]]),
             "shards": Call(["bc-images", "shards", "--count", "2", "--config", config]),
             "retry --help": Call(["bc-images", "retry", "--help"]),
@@ -99,6 +100,7 @@ COMMANDS = [
     "source spec",
     "destination check",
     "verify",
+    "backup",
     "check",
     "shards",
     "retry --help",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, NoReturn
 
@@ -19,10 +21,10 @@ from bc_images.errors import InvalidInput, PartialFailure
 from bc_images.files import open_files
 from bc_images.progress import Progress, Sample
 from bc_images.singer.archive.settings import LOADER, command, run_command
-from bc_images.singer.archive.store import Archives, Writer
+from bc_images.singer.archive.store import Archive, Archives, Writer
 from bc_images.units import counted
 
-__all__ = ["cli", "main"]
+__all__ = ["Kept", "cli", "keep", "main"]
 
 PROG = "target-singer-archive"
 _ADVICE = "no archive was made. Check the tap."
@@ -31,11 +33,28 @@ logger = logging.getLogger(__name__)
 _KNOWN = frozenset({"SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION"})
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was archived.
+
+    Attributes:
+        archive: its name.
+        display_name: its name, and where it is.
+        records: how many records, by stream.
+        state: the STATE to be passed on, as JSON; None where none came.
+    """
+
+    archive: Archive
+    display_name: str
+    records: Counter[str]
+    state: str | None
+
+
 class _Seen:
     """What the messages so far say of the input."""
 
     def __init__(self) -> None:
-        self.records = 0
+        self.records = Counter[str]()
         self.state: Any = None
         self._is_complete: dict[str, bool] = {}
 
@@ -64,7 +83,8 @@ class _Seen:
             )
         if kind == "RECORD" and stream not in self._is_complete:
             raise InvalidInput(f"Line {number} of the input: a RECORD of {stream} before its SCHEMA. Check the tap.")
-        self.records += kind == "RECORD"
+        if kind == "RECORD":
+            self.records[stream] += 1
         self._is_complete[stream] = kind == "ACTIVATE_VERSION"
 
     @property
@@ -77,8 +97,13 @@ class _Seen:
         return all(self._is_complete.values())
 
 
-def keep(source: BinaryIO | Iterable[bytes], settings: dict[str, Any]) -> str | None:
-    """Archive Singer messages; return the STATE to be passed on, as JSON.
+def keep(source: BinaryIO | Iterable[bytes], settings: dict[str, Any], *, shows_progress: bool = True) -> Kept:
+    """Archive Singer messages.
+
+    Args:
+        source: a file, or the lines.
+        settings: those of the loader, checked.
+        shows_progress: say now and then how many records have come.
 
     Raises:
         InvalidInput: the input is damaged; there is no archive.
@@ -87,7 +112,9 @@ def keep(source: BinaryIO | Iterable[bytes], settings: dict[str, Any]) -> str | 
     seen = _Seen()
     with (
         closing(open_files(settings["file_store"], writable=True)) as files,
-        Progress("archive", None, lambda: Sample(seen.records), logger, unit="record"),
+        Progress("archive", None, lambda: Sample(seen.records.total()), logger, unit="record")
+        if shows_progress
+        else nullcontext(),
         (archives := Archives(files, settings["name"])).create(datetime.now(UTC)) as writer,
     ):
         for number, line, message in jsonl.messages(source, "the input", _ADVICE):
@@ -96,26 +123,27 @@ def keep(source: BinaryIO | Iterable[bytes], settings: dict[str, Any]) -> str | 
         return _finish(archives, writer, seen, require_complete=settings["require_complete"])
 
 
-def _finish(archives: Archives, writer: Writer, seen: _Seen, *, require_complete: bool) -> str | None:
+def _finish(archives: Archives, writer: Writer, seen: _Seen, *, require_complete: bool) -> Kept:
     if not seen.streams:
         raise InvalidInput("The input contains no streams: no archive was made. Check the tap and its selection.")
     is_complete = seen.is_complete or not require_complete
     if not is_complete and not seen.records:
         raise InvalidInput("The input ended before its first record: no archive was made. See what the tap says.")
     name = writer.commit(is_complete=is_complete)
-    logger.info("%s in %s/%s", counted(seen.records, "record"), archives.display_name, name)
+    logger.info("%s in %s/%s", counted(seen.records.total(), "record"), archives.display_name, name)
     if not is_complete:
         raise PartialFailure(
             f"A stream ended without ACTIVATE_VERSION, so {name} is not a complete backup of the store. Run again; "
             "if the tap sends no ACTIVATE_VERSION on purpose, set require_complete to false."
         )
-    return None if seen.state is None else orjson.dumps(seen.state).decode()
+    state = None if seen.state is None else orjson.dumps(seen.state).decode()
+    return Kept(name, f"{archives.display_name}/{name}", seen.records, state)
 
 
 def _run(settings: dict[str, Any]) -> None:
-    state = keep(sys.stdin.buffer, settings)
-    if state is not None:
-        click.echo(state)
+    kept = keep(sys.stdin.buffer, settings)
+    if kept.state is not None:
+        click.echo(kept.state)
 
 
 cli = command(PROG, "Keep Singer messages as they are, in one compressed file of a file store.", LOADER, _run)
