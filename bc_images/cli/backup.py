@@ -68,7 +68,7 @@ class _SnapshotTap(TapBCImages):
 @click.command()
 @config_option
 def backup(configs: tuple[str, ...]) -> None:
-    """Save all images of the store, and their pictures, as one snapshot in the file store.
+    """Save all images and pictures of the store as one snapshot.
 
     The snapshot is what the tap and target-singer-archive write together: products and images as they are now, and the
     pictures by digest, of which only new ones are downloaded. It counts as complete only if the whole store was read.
