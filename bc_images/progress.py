@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
-from bc_images.units import byte_size, counted
+from bc_images.text import byte_size, counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

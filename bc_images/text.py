@@ -1,8 +1,8 @@
-"""Makes untrusted text printable: one line, no control characters, of bounded length."""
+"""Words of messages: untrusted text on one line and of bounded length, numbers with their units."""
 
 from __future__ import annotations
 
-__all__ = ["printable", "shortened"]
+__all__ = ["byte_size", "counted", "printable", "shortened"]
 
 
 def printable(text: str) -> str:
@@ -18,3 +18,17 @@ def shortened(text: str, length: int) -> str:
         return text
     head = (length - 1) // 2
     return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun; the plural is the noun with an s where none is given."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def byte_size(size: float) -> str:
+    """Return a number of bytes in the unit that leaves the fewest digits, as powers of 1000."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

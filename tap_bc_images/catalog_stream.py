@@ -37,7 +37,7 @@ from bc_images.progress import Progress, Sample
 from bc_images.schema import PRIMARY_KEY, SCHEMAS_DIR
 from bc_images.settings import Settings
 from bc_images.singer.writer import BufferedWriter, RecordTemplate
-from bc_images.units import counted
+from bc_images.text import counted
 from tap_bc_images.bookmarks import Bookmark, FullTableProgress
 from tap_bc_images.checkpoints import SyncProgress
 from tap_bc_images.count_check import CountCheck

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bc_images.bigcommerce import StoreClient
-from bc_images.units import counted
+from bc_images.text import counted
 
 __all__ = ["CountCheck", "Discrepancy"]
 

@@ -10,7 +10,7 @@ from bc_images.bigcommerce.mapping import InvalidImage
 from bc_images.bigcommerce.transport import HttpClient
 from bc_images.errors import PartialFailure
 from bc_images.settings import Settings
-from bc_images.units import counted
+from bc_images.text import counted
 from tap_bc_images.product_buffer import ProductBuffer
 from tap_bc_images.settings import TapSettings
 

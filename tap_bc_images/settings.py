@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from bc_images.bigcommerce.mapping import truncated_repr
 from bc_images.errors import SettingsError
-from bc_images.sample import Sample
+from bc_images.settings import Sample
 
 __all__ = ["PROPERTIES", "TapSettings", "to_utc"]
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from bc_images.errors import AuthError, StoreSuspended
-from bc_images.units import counted
+from bc_images.text import counted
 from target_bc_images.batches import Batch, InputBatches
 from target_bc_images.before_images import UndoWriter
 from target_bc_images.changes import Action, Create, Delete, Reject, SourceKey

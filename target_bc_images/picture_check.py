@@ -9,7 +9,7 @@ from bc_images.bigcommerce.mapping import Record
 from bc_images.concurrency import ordered_map, worker_pool
 from bc_images.errors import FileUnavailable
 from bc_images.files.similarity import appearance, looks_same
-from bc_images.sample import Sample
+from bc_images.settings import Sample
 from target_bc_images.context import GONE, NO_PICTURE, PlanContext, Verdict
 from target_bc_images.live_images import LiveImages
 from target_bc_images.planning import INCOMPARABLE, RE_ENCODED, SIMILAR

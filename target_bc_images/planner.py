@@ -12,7 +12,7 @@ from bc_images.bigcommerce import PAGE_SIZE, Product, StoreClient
 from bc_images.bigcommerce.mapping import InvalidImageError, Record
 from bc_images.concurrency import ordered_map, worker_pool
 from bc_images.errors import FileUnavailable, NotFound, RequestRejected
-from bc_images.sample import Sample
+from bc_images.settings import Sample
 from target_bc_images.batches import Batch
 from target_bc_images.changes import Action, Mode, source_key
 from target_bc_images.context import EarlierRun, PlanContext

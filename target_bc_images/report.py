@@ -9,8 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bc_images.bigcommerce.mapping import Record
-from bc_images.text import printable
-from bc_images.units import counted
+from bc_images.text import counted, printable
 from target_bc_images.changes import ACTIONS, Action, Delete, Keep, Reject, Status
 from target_bc_images.differences import Difference
 from target_bc_images.lines import LEGEND, change_line, difference_text

@@ -18,7 +18,7 @@ from bc_images.files.locks import StoreLock
 from bc_images.files.upload import Uploader
 from bc_images.progress import Progress, Sample
 from bc_images.settings import Settings
-from bc_images.units import counted
+from bc_images.text import counted
 from target_bc_images.apply import BatchRunner, is_refused_delete, refused_deletes_reason
 from target_bc_images.batches import Batch, InputBatches
 from target_bc_images.before_images import UndoWriter

@@ -10,7 +10,7 @@ from bc_images import logs
 from bc_images.bigcommerce import open_store
 from bc_images.errors import PartialFailure
 from bc_images.settings import Settings
-from bc_images.units import counted
+from bc_images.text import counted
 from target_bc_images.context import EarlierRun
 from target_bc_images.report import Report, rejection
 from target_bc_images.restore import Restore, RestoreResult

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from platformdirs import user_state_path
 
 from bc_images.errors import SettingsError
-from bc_images.sample import Sample
+from bc_images.settings import Sample
 from target_bc_images.changes import Mode
 from target_bc_images.restore_input import Key
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from bc_images.files.findings import name_of
-from bc_images.units import counted
+from bc_images.text import counted
 from target_bc_images.batches import Batch
 from target_bc_images.planning import NO_FILE
 

@@ -1,18 +1,19 @@
-"""The base class of both store clients."""
+"""What both store clients share: paths, and the bodies of their requests."""
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, ClassVar
 
 from bc_images.bigcommerce.client import Capabilities
-from bc_images.bigcommerce.mapping import unexpected_response
+from bc_images.bigcommerce.mapping import sent_value, unexpected_response
 from bc_images.bigcommerce.transport import HttpClient
 from bc_images.bigcommerce.validation import Notices
 from bc_images.errors import NotFound
 
-__all__ = ["BaseClient"]
+__all__ = ["BaseClient", "form_fields", "json_fields", "media_type"]
 
 
 class BaseClient:
@@ -57,3 +58,21 @@ class BaseClient:
 
     def _image_path(self, product_id: int, image_id: int) -> str:
         return f"{self._images_path(product_id)}/{image_id}"
+
+
+def json_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return writable fields as the members of a JSON body."""
+    return {name: sent_value(value) for name, value in fields.items()}
+
+
+def form_fields(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Return writable fields as the fields of a multipart form."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in json_fields(fields).items()
+    }
+
+
+def media_type(name: str) -> str:
+    """Return the media type of a picture by its file name."""
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"

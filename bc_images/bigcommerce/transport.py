@@ -19,10 +19,16 @@ import requests
 from bc_images.bigcommerce.api_errors import read_error
 from bc_images.bigcommerce.body import MAX_BODY, BodyTooLarge, UnexpectedEncoding, read_body
 from bc_images.bigcommerce.exchange import Exchange, Exchanges
-from bc_images.bigcommerce.html import blocked, html_page
 from bc_images.bigcommerce.mapping import truncated_repr
 from bc_images.bigcommerce.rate_limit import RateBudget, RateHeaders
-from bc_images.bigcommerce.responses import nested_too_deeply, refusal, require_short_texts, unusable
+from bc_images.bigcommerce.responses import (
+    blocked,
+    html_page,
+    nested_too_deeply,
+    refusal,
+    require_short_texts,
+    unusable,
+)
 from bc_images.bigcommerce.retry import Reachability, RetryPolicy, TransientFailure, capped_retry_after, rate_limited
 from bc_images.bigcommerce.session import Adapter, session
 from bc_images.bigcommerce.store_clock import StoreClock

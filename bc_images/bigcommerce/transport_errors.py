@@ -19,7 +19,7 @@ import urllib3
 from bc_images.bigcommerce.exchange import DeadlineExceeded
 from bc_images.bigcommerce.retry import TransientFailure
 from bc_images.bigcommerce.session import UnusableChallenge
-from bc_images.error_chain import error_chain
+from bc_images.errors import error_chain
 
 __all__ = ["TRANSPORT_ERRORS", "classify", "describe", "is_permanent"]
 

@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any, ClassVar
 
-from bc_images.bigcommerce.base import BaseClient
+from bc_images.bigcommerce.base import BaseClient, json_fields
 from bc_images.bigcommerce.client import (
     PAGE_SIZE,
     Capabilities,
@@ -19,7 +19,6 @@ from bc_images.bigcommerce.client import (
 )
 from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v2, utc_from_rfc2822
 from bc_images.bigcommerce.pagination import read_pages
-from bc_images.bigcommerce.request_body import json_fields
 from bc_images.bigcommerce.validation import (
     check_ascending,
     expect_count,

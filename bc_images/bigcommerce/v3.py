@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from bc_images.bigcommerce.base import BaseClient
+from bc_images.bigcommerce.base import BaseClient, form_fields, json_fields, media_type
 from bc_images.bigcommerce.client import (
     PAGE_SIZE,
     Capabilities,
@@ -20,7 +20,6 @@ from bc_images.bigcommerce.client import (
 from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v3, unexpected_response, utc_from_iso
 from bc_images.bigcommerce.pagination import read_pages
 from bc_images.bigcommerce.range_scan import Page, scan_ranges
-from bc_images.bigcommerce.request_body import form_fields, json_fields, media_type
 from bc_images.bigcommerce.validation import (
     check_ascending,
     expect_count,

@@ -13,7 +13,7 @@ from bc_images.cli.pipe import Pipe, PipeWriter
 from bc_images.cli.sources import CommandSettings, config_option, load
 from bc_images.errors import BcImagesError, PartialFailure
 from bc_images.singer.archive.loader import Kept, keep
-from bc_images.units import byte_size, counted
+from bc_images.text import byte_size, counted
 from tap_bc_images.tap import TapBCImages
 
 __all__ = ["BackupResult", "back_up", "backup"]

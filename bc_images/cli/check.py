@@ -18,10 +18,9 @@ from bc_images.errors import InvalidInput
 from bc_images.files.audit import Audit, Finding
 from bc_images.files.store import open_files
 from bc_images.redaction import redact
-from bc_images.sample import Sample
+from bc_images.settings import Sample
 from bc_images.tempfiles import disk_errors
-from bc_images.text import printable
-from bc_images.units import counted
+from bc_images.text import counted, printable
 
 __all__ = ["check"]
 

@@ -18,12 +18,11 @@ from bc_images.config import from_environment, settings_files
 from bc_images.errors import InvalidInput, PartialFailure, SettingsError
 from bc_images.files import open_files
 from bc_images.files.backup import ADVICE, opened_backup
-from bc_images.sample import Sample
-from bc_images.settings import Settings
+from bc_images.settings import Sample, Settings
 from bc_images.singer.archive import read_archive
 from bc_images.singer.archive.settings import EXTRACTOR
 from bc_images.singer.reader import MessageSource, SingerFile
-from bc_images.units import counted
+from bc_images.text import counted
 from target_bc_images.changes import Action, Mode
 from target_bc_images.context import GONE, NO_PICTURE
 from target_bc_images.lines import change_line

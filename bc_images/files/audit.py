@@ -21,7 +21,7 @@ from bc_images.files.media_type import MAX_UPLOAD
 from bc_images.files.store import CorruptFile, FileStore
 from bc_images.normalize import Normalizer, stream_kind
 from bc_images.regular_files import FileProblem
-from bc_images.sample import Sample
+from bc_images.settings import Sample
 from bc_images.tempfiles import temporary_database
 
 __all__ = ["Audit", "Finding"]

@@ -10,8 +10,7 @@ import ssl
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from bc_images.error_chain import error_chain
-from bc_images.errors import FileStoreError
+from bc_images.errors import FileStoreError, error_chain
 from bc_images.redaction import redact
 
 __all__ = ["classify", "one_line", "storage_error", "variables"]

@@ -1,4 +1,4 @@
-"""The contract of a `StoreClient`: every class in `factory.CLIENTS` passes it, over real HTTP against the sandbox.
+"""The contract of a `StoreClient`: every class in `CLIENTS` passes it, over real HTTP against the sandbox.
 
 In this order: reading (counts, full scans, products by id and SKU), writing (create, replace, update, delete), faults
 (what is retried, what has an unknown outcome, what ends the run), and the run as a whole (token, close, quota).
@@ -20,8 +20,7 @@ import pytest
 import requests
 from requests.auth import HTTPDigestAuth
 
-from bc_images.bigcommerce import FileSource, ImageSource, UrlSource, WebDavSource, open_store
-from bc_images.bigcommerce.factory import CLIENTS
+from bc_images.bigcommerce import CLIENTS, FileSource, ImageSource, UrlSource, WebDavSource, open_store
 from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.errors import (
     AuthError,

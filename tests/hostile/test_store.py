@@ -16,7 +16,13 @@ from bc_images import json_repair
 from bc_images.bigcommerce import body, exchange, open_store
 from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.bigcommerce.transport import HttpClient
-from bc_images.errors import NotFound, OutcomeUnknown, RequestRejected, StoreUnreachable, UnexpectedResponse
+from bc_images.errors import (
+    NotFound,
+    OutcomeUnknown,
+    RequestRejected,
+    StoreUnreachable,
+    UnexpectedResponse,
+)
 from tests.support.hostile_server import CHUNKED, DRIPS, OK, Script, endless, peer
 from tests.support.scripted_server import Reply, says, serving, settings
 
@@ -238,7 +244,6 @@ def test_a_text_without_measure_names_its_place(field: str) -> None:
 
 MEMORY = """
 import resource, sys
-from bc_images.errors import BcImagesError
 from bc_images.bigcommerce.transport import HttpClient
 from bc_images.settings import Settings
 client = HttpClient(Settings.from_config({"store_hash": "abc", "access_token": "t", "api_url": sys.argv[1]}))

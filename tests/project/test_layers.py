@@ -17,12 +17,10 @@ from tests.support.project import OURS, import_cycles, import_graph, modules, py
 
 LAYERS = [
     "bc_images.errors",
-    "bc_images.error_chain",
     "bc_images.redaction",
     "bc_images.text",
     "bc_images.regular_files",
     "bc_images.private_files",
-    "bc_images.units",
     "bc_images.json_repair",
     "bc_images.decompression",
     "bc_images.jsonl",
@@ -35,7 +33,6 @@ LAYERS = [
     "bc_images.config",
     "bc_images.logs",
     "bc_images.progress",
-    "bc_images.sample",
     "bc_images.cli.exit",
     "bc_images.bigcommerce",
     "bc_images.files",

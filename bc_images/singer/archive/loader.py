@@ -22,7 +22,7 @@ from bc_images.files import open_files
 from bc_images.progress import Progress, Sample
 from bc_images.singer.archive.settings import LOADER, command, run_command
 from bc_images.singer.archive.store import Archive, Archives, Writer
-from bc_images.units import counted
+from bc_images.text import counted
 
 __all__ = ["Kept", "cli", "keep", "main"]
 
