@@ -49,7 +49,7 @@ class StoreContext:
 class Call:
     """One API request on its way to a handler.
 
-    ``path`` is what follows the version, without extension; ``fmt`` is the negotiated format of a V2 answer;
+    ``path`` is what follows the version, without extension;
     ``discard`` asks the handler to answer as usual and undo what it wrote (fault ``n``).
     """
 
@@ -58,7 +58,6 @@ class Call:
     headers: Headers
     method: str
     path: str
-    fmt: str = "json"
     discard: bool = False
     ids: dict[str, int] = field(default_factory=dict)
 

@@ -1,13 +1,11 @@
-"""What goes over the wire: replies, refusals, the choice between JSON and XML, and both renderings."""
+"""What goes over the wire: replies, refusals, and the format that a V2 request asks for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import ParseError, fromstring
 
 from bigcommerce_sandbox.constants import STATUS_PAGE
 
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 Header = tuple[bytes, bytes]
 
 JSON: Final = b"application/json"
-XML: Final = b"application/xml"
 TEXT: Final = b"text/plain; charset=utf-8"
 HTML: Final = b"text/html; charset=utf-8"
 
@@ -75,16 +72,14 @@ class ApiError(Exception):
         nested = {name: {"0": [{"message": reason}]} for name, reason in self.details.items()}
         return replace(self, details=nested)
 
-    def as_v2(self, fmt: str, shape: str) -> Reply:
+    def as_v2(self, shape: str) -> Reply:
         """An array of errors (as in product-images.v2.yml) or, for a 404 in the other seen shape, one object."""
-        if self.status == 404 and shape == "object" and fmt == "json":
+        if self.status == 404 and shape == "object":
             body: object = {"status": 404, "title": "Not found", "type": STATUS_PAGE, "errors": {}}
             return json_reply(body, 404, *self.headers)
         error: dict[str, object] = {"status": self.status, "message": self.message}
         if self.details:
             error["details"] = dict(self.details)
-        if fmt == "xml":
-            return reply(self.status, to_xml([error], "errors", "error"), XML, *self.headers)
         return json_reply([error], self.status, *self.headers)
 
     def as_v3(self) -> Reply:
@@ -96,6 +91,11 @@ class ApiError(Exception):
             body["errors"] = dict(self.details)
         body.update(self.extra or {})
         return json_reply(body, self.status, *self.headers)
+
+
+def not_emulated(subject: str) -> ApiError:
+    """The 501 of a request that the real store serves and the sandbox does not."""
+    return ApiError(501, f"{subject} is not emulated by the sandbox; see docs/sandbox.md.")
 
 
 # ---------------------------------------------------------------- V2 negotiation (v2-conventions-2017.md)
@@ -140,57 +140,3 @@ def negotiate(accept: str | None, extension: str) -> str | None:
     if not accept or any(media in ("*/*", "application/*") for media, _ in ranges):
         return "xml"
     return None
-
-
-# ---------------------------------------------------------------- XML
-
-_ESCAPES: Final = str.maketrans(
-    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
-    # characters that XML 1.0 cannot carry at all
-    | {chr(code): "\ufffd" for code in [*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF]}
-    | {"\r": "&#13;"}
-)
-
-
-def _element(name: str, value: Any) -> str:
-    if isinstance(value, dict):
-        if set(value) == {"url", "resource"}:
-            link = str(value["url"]).translate(_ESCAPES)
-            inner = f'<link rel="resource" href="{link}">{str(value["resource"]).translate(_ESCAPES)}</link>'
-        else:
-            inner = "".join(_element(key, item) for key, item in value.items())
-    elif isinstance(value, list):
-        inner = "".join(_element("value", item) for item in value)
-    elif value is None:
-        inner = "NULL"
-    elif isinstance(value, bool):
-        inner = "true" if value else "false"
-    else:
-        inner = str(value).translate(_ESCAPES)
-    return f"<{name}>{inner}</{name}>"
-
-
-def to_xml(data: object, plural: str, singular: str) -> bytes:
-    """Render an object (as ``singular``) or a list (as ``plural`` around ``singular``) in V2's XML."""
-    if isinstance(data, list):
-        text = f"<{plural}>" + "".join(_element(singular, item) for item in data) + f"</{plural}>"
-    else:
-        text = _element(singular, data)
-    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text.encode("utf-8", "replace")
-
-
-def from_xml(body: bytes) -> dict[str, object]:
-    """Read a flat XML body; every value is text, or None for the literal ``NULL``. Raises ValueError."""
-    try:
-        root = fromstring(body)
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise ValueError("the body is not well-formed XML") from error
-    fields: dict[str, object] = {}
-    if (root.text or "").strip():
-        raise ValueError("the body has text outside its fields")
-    for child in root:
-        if len(child) or (child.tail or "").strip():
-            raise ValueError(f"the element {child.tag} has more than text in it, or text behind it")
-        text = child.text or ""
-        fields[child.tag] = None if text == "NULL" else text
-    return fields

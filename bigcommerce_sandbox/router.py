@@ -9,7 +9,7 @@ from starlette.requests import Request
 from bigcommerce_sandbox import v2, v3
 from bigcommerce_sandbox.api import KNOWN_TOKENS, READ_METHODS, Call, StoreContext, path_id
 from bigcommerce_sandbox.constants import READ_ONLY_TOKEN, STORE_HASH, TOKEN, UNSCOPED_TOKEN
-from bigcommerce_sandbox.responses import MEDIA_FORMATS, ApiError, Reply, negotiate
+from bigcommerce_sandbox.responses import MEDIA_FORMATS, ApiError, Reply, negotiate, not_emulated
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope
@@ -20,10 +20,6 @@ ROUTES: Final[dict[str, Routes]] = {"v2": v2.ROUTES, "v3": v3.ROUTES}
 HEAD: Final = f"/stores/{STORE_HASH}/"
 PREFIX: Final = "/stores/"
 NEVER: Final = frozenset({"PATCH", "TRACE"})
-
-
-def _not_emulated(what: str) -> ApiError:
-    return ApiError(501, f"{what} is not emulated by the sandbox; see docs/sandbox.md.")
 
 
 def _version(path: str) -> str:
@@ -46,11 +42,11 @@ def _route(call: Call, version: str) -> Route:
     """The route with its ids filled in; 404 for an id that is none, 405, or 501."""
     matched = ROUTES[version].find(call.path)
     if matched is None:
-        raise _not_emulated(f"{call.method} /{version}{call.path}")
+        raise not_emulated(f"{call.method} /{version}{call.path}")
     route, texts = matched
     if call.method not in route.handlers:
         if call.method in route.elsewhere or (version == "v2" and call.method in NEVER):
-            raise _not_emulated(f"{call.method} /{version}{call.path}")
+            raise not_emulated(f"{call.method} /{version}{call.path}")
         allow = (b"allow", route.allow)
         raise ApiError(405, "The requested method is not allowed on this resource.", headers=(allow,))
     for name, text in texts.items():
@@ -62,7 +58,7 @@ def _route(call: Call, version: str) -> Route:
 
 
 def _negotiated(call: Call) -> None:
-    """Set ``fmt`` from Accept and extension, and take the extension off the path (V2 only)."""
+    """Take the extension off the path; 501 where Accept and extension mean XML, as no choice does too (V2 only)."""
     extension = ""
     for known in ("json", "xml"):
         if call.path.endswith(f".{known}"):
@@ -71,20 +67,19 @@ def _negotiated(call: Call) -> None:
     accept = call.headers.get("accept")
     fmt = negotiate(accept, extension)
     if fmt is None:
-        call.fmt = "json"
         raise ApiError(406, f"None of the media types asked for is supported; there are: {', '.join(MEDIA_FORMATS)}.")
-    call.fmt = fmt
+    if fmt == "xml":
+        raise not_emulated("An answer in XML, V2's choice without 'Accept: application/json' or '.json',")
 
 
 def _admit(call: Call, version: str) -> None:
     """401, then what the store as a whole does not serve; leaves in ``path`` what follows the version."""
     context, path = call.context, call.path
     if not path.startswith(HEAD) or call.headers.get("x-auth-token", "") not in KNOWN_TOKENS:
-        call.fmt = negotiate(call.headers.get("accept"), "") or "json"
         raise ApiError(401, "The credentials are missing or are not valid for this store.")
     call.path = path[len(HEAD) + 2 :]
     if path[len(HEAD) :].partition("/")[0] not in ROUTES:
-        raise _not_emulated(path)
+        raise not_emulated(path)
     if version == "v2" and context.flags.v2_available != "on":
         status = 410 if context.flags.v2_available == "gone" else 404
         raise ApiError(status, "The V2 API is not available.")
@@ -105,5 +100,5 @@ async def answer(context: StoreContext, scope: Scope, receive: Receive, *, disca
     except ApiError as error:
         refusal = error.with_field_errors(context.flags.field_errors)
         if version == "v2":
-            return refusal.as_v2(call.fmt, context.flags.v2_404_shape)
+            return refusal.as_v2(context.flags.v2_404_shape)
         return refusal.as_v3()

@@ -15,18 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-APPLICATION_ID: Final = 0x42435342  # "BCSB": marks a file as a sandbox's
+APPLICATION_ID: Final = 0x42435343  # marks a file as a sandbox's; one more for each change of SCHEMA
 
 SCHEMA: Final = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE products (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, sku TEXT NOT NULL, name TEXT NOT NULL, description TEXT NOT NULL,
-  type TEXT NOT NULL, price REAL NOT NULL, weight REAL NOT NULL, condition TEXT NOT NULL,
-  availability TEXT NOT NULL, brand_id INTEGER NOT NULL, category_id INTEGER NOT NULL, mpn TEXT NOT NULL,
-  upc TEXT NOT NULL, is_visible INTEGER NOT NULL, is_featured INTEGER NOT NULL,
-  is_free_shipping INTEGER NOT NULL, inventory_level INTEGER NOT NULL,
-  inventory_warning_level INTEGER NOT NULL, total_sold INTEGER NOT NULL, date_created INTEGER NOT NULL,
-  date_modified INTEGER NOT NULL, date_last_imported INTEGER);
+  id INTEGER PRIMARY KEY AUTOINCREMENT, sku TEXT NOT NULL, name TEXT NOT NULL,
+  date_created INTEGER NOT NULL, date_modified INTEGER NOT NULL);
 CREATE TABLE images (
   id INTEGER PRIMARY KEY AUTOINCREMENT, product_id INTEGER NOT NULL, image_file TEXT NOT NULL,
   is_thumbnail INTEGER NOT NULL, sort_order INTEGER NOT NULL, description TEXT,
@@ -39,7 +34,6 @@ INDEXES: Final = """
 CREATE INDEX images_of_product ON images (product_id);
 CREATE UNIQUE INDEX images_by_file ON images (image_file);
 CREATE INDEX products_by_sku ON products (sku);
-CREATE INDEX products_by_date ON products (date_modified);
 """
 LOST: Final = 1
 LOST_WITH_RENDITIONS: Final = 2
@@ -69,25 +63,8 @@ class Product(NamedTuple):
     id: int
     sku: str
     name: str
-    description: str
-    type: str
-    price: float
-    weight: float
-    condition: str
-    availability: str
-    brand_id: int
-    category_id: int
-    mpn: str
-    upc: str
-    is_visible: int
-    is_featured: int
-    is_free_shipping: int
-    inventory_level: int
-    inventory_warning_level: int
-    total_sold: int
     date_created: int
     date_modified: int
-    date_last_imported: int | None
 
 
 IMAGE: Final = ", ".join(Image._fields)
@@ -115,7 +92,7 @@ class State:
         found = self.db.execute("PRAGMA application_id").fetchone()[0]
         tables = self.db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if tables and found != APPLICATION_ID:
-            raise sqlite3.DatabaseError("it holds another program's data")
+            raise sqlite3.DatabaseError("it holds another program's data, or that of an earlier sandbox")
         self.db.execute("PRAGMA journal_mode = WAL")
         self.db.execute("PRAGMA synchronous = NORMAL")
         self.db.execute(f"PRAGMA application_id = {APPLICATION_ID}")

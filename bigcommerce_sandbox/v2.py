@@ -6,14 +6,12 @@ Sources: v2-product-images.mdx, product-images.v2.yml, v2-products.mdx, v2-conve
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
-
-import orjson
+from typing import TYPE_CHECKING, Final
 
 from bigcommerce_sandbox import serializers, v2_bodies, v2_products
 from bigcommerce_sandbox.api import Call, Route, Routes, paging
 from bigcommerce_sandbox.constants import STORE_HASH
-from bigcommerce_sandbox.responses import JSON, NO_CONTENT, XML, ApiError, Header, Reply, reply, to_xml
+from bigcommerce_sandbox.responses import NO_CONTENT, ApiError, Reply, json_reply
 
 if TYPE_CHECKING:
     from bigcommerce_sandbox.state import Image
@@ -22,13 +20,6 @@ if TYPE_CHECKING:
 def missing() -> ApiError:
     """The 404 of a product or image that does not exist."""
     return ApiError(404, "The requested resource was not found.")
-
-
-def answer(call: Call, data: Any, plural: str, singular: str, status: int = 200, *extra: Header) -> Reply:
-    """A body in the negotiated format."""
-    if call.fmt == "xml":
-        return reply(status, to_xml(data, plural, singular), XML, *extra)
-    return reply(status, orjson.dumps(data), JSON, *extra)
 
 
 # ---------------------------------------------------------------- reading
@@ -67,22 +58,22 @@ async def list_images(call: Call) -> Reply:
     images = call.context.state.images_of(product_id, limit, (page - 1) * limit)
     if not images:
         return NO_CONTENT
-    return answer(call, [_shape(call, image, links=True) for image in images], "images", "image")
+    return json_reply([_shape(call, image, links=True) for image in images])
 
 
 async def get_image(call: Call) -> Reply:
     """One image."""
-    return answer(call, _shape(call, _image(call), links=True), "images", "image")
+    return json_reply(_shape(call, _image(call), links=True))
 
 
 async def count_store_images(call: Call) -> Reply:
     """The count over the whole store."""
-    return answer(call, {"count": call.context.state.count_images()}, "images", "images")
+    return json_reply({"count": call.context.state.count_images()})
 
 
 async def count_product_images(call: Call) -> Reply:
     """The count of one product (seen in clients only)."""
-    return answer(call, {"count": call.context.state.count_images(_product(call))}, "images", "images")
+    return json_reply({"count": call.context.state.count_images(_product(call))})
 
 
 # ---------------------------------------------------------------- writing
@@ -104,7 +95,7 @@ async def create_image(call: Call) -> Reply:
         assert image is not None  # noqa: S101  (just inserted)
         where = f"{context.url}/stores/{STORE_HASH}/v2/products/{product_id}/images/{image.id}"
         body = _shape(call, image, links=False)
-    return answer(call, body, "images", "image", 201, (b"location", where.encode()))
+    return json_reply(body, 201, (b"location", where.encode()))
 
 
 async def update_image(call: Call) -> Reply:
@@ -116,7 +107,7 @@ async def update_image(call: Call) -> Reply:
     with call.context.state.write(discard=call.discard):
         call.context.rules.update(_image(call), upload, fields)
         body = _shape(call, _image(call), links=False)
-    return answer(call, body, "images", "image")
+    return json_reply(body)
 
 
 async def delete_image(call: Call) -> Reply:
@@ -141,22 +132,22 @@ async def delete_images(call: Call) -> Reply:
 async def list_products(call: Call) -> Reply:
     """A page of products in id order; 204 when it is empty."""
     products = v2_products.page(call)
-    return answer(call, products, "products", "product") if products else NO_CONTENT
+    return json_reply(products) if products else NO_CONTENT
 
 
 async def get_product(call: Call) -> Reply:
     """One product."""
-    return answer(call, v2_products.one(call, _product(call)), "products", "product")
+    return json_reply(v2_products.one(call, _product(call)))
 
 
 async def count_products(call: Call) -> Reply:
     """The count of products that the filters let through."""
-    return answer(call, {"count": v2_products.count(call)}, "products", "products")
+    return json_reply({"count": v2_products.count(call)})
 
 
-async def get_time(call: Call) -> Reply:
+async def get_time(_: Call) -> Reply:
     """The store's clock in unix seconds."""
-    return answer(call, {"time": int(time.time())}, "time", "time")
+    return json_reply({"time": int(time.time())})
 
 
 async def get_store(call: Call) -> Reply:
@@ -167,7 +158,7 @@ async def get_store(call: Call) -> Reply:
         "secure_url": call.context.url,
         "name": "Sandbox",
     }
-    return answer(call, store, "store", "store")
+    return json_reply(store)
 
 
 WRITES: Final = frozenset({"POST", "PUT", "DELETE"})

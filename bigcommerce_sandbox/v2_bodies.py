@@ -13,7 +13,7 @@ from starlette.datastructures import UploadFile
 
 from bigcommerce_sandbox import media, uploads
 from bigcommerce_sandbox.image_rules import INT_MAX, INT_MIN, Fields, Upload
-from bigcommerce_sandbox.responses import ApiError, from_xml
+from bigcommerce_sandbox.responses import ApiError, not_emulated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,16 +42,18 @@ def invalid(name: str, reason: str) -> ApiError:
 
 
 async def read(call: Call) -> dict[str, object]:
-    """The fields of a JSON, XML or (by a flag) multipart body, as they were sent."""
+    """The fields of a JSON or (by a flag) multipart body, as they were sent; 501 for XML."""
     kind = call.media_type
     if kind == "multipart/form-data" and call.context.flags.v2_multipart == "on":
         form = await call.form(400)
         return {str(name): value for name, value in form.items()}
-    if kind not in ("application/json", "application/xml", "text/xml"):
+    if kind in ("application/xml", "text/xml"):
+        raise not_emulated("A request body in XML")
+    if kind != "application/json":
         raise ApiError(415, "The Content-Type of the request is missing or is not supported.")
     content = await call.body()
     try:
-        data = orjson.loads(content) if kind == "application/json" else from_xml(content)
+        data = orjson.loads(content)
     except ValueError as error:
         raise ApiError(400, "The request body could not be parsed.") from error
     if not isinstance(data, dict):
@@ -71,7 +73,7 @@ def _check_name(name: str, value: object) -> None:
 
 
 def fields(call: Call, data: Mapping[str, object], *, text: bool) -> Fields:
-    """Check all fields but the file; with ``text`` (XML, multipart) numbers and booleans are written out."""
+    """Check all fields but the file; with ``text`` (multipart) numbers and booleans are written out."""
     fields: Fields = {}
     for name, value in data.items():
         _check_name(name, value)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from bigcommerce_sandbox import serializers
 from bigcommerce_sandbox.api import integer, paging
-from bigcommerce_sandbox.responses import ApiError
+from bigcommerce_sandbox.responses import ApiError, not_emulated
 from bigcommerce_sandbox.state import IMAGE, PRODUCT, Image, Product
 
 if TYPE_CHECKING:
@@ -19,70 +17,48 @@ if TYPE_CHECKING:
 FILTERS: Final[dict[str, tuple[str, str]]] = {
     "min_id": ("id >= ?", "int"),
     "max_id": ("id <= ?", "int"),
-    "name": ("name = ?", "text"),
     "sku": ("sku = ?", "text"),
-    "description": ("description = ?", "text"),
-    "condition": ("condition = ? COLLATE NOCASE", "text"),
-    "availability": ("availability = ?", "text"),
-    "brand_id": ("brand_id = ?", "int"),
-    "category": ("category_id = ?", "int"),
-    "is_visible": ("is_visible = ?", "bool"),
-    "is_featured": ("is_featured = ?", "bool"),
-    "min_date_created": ("date_created >= ?", "date"),
-    "max_date_created": ("date_created <= ?", "date"),
-    "min_date_modified": ("date_modified >= ?", "date"),
-    "max_date_modified": ("date_modified <= ?", "date"),
-    "min_date_last_imported": ("date_last_imported >= ?", "date"),
-    "max_date_last_imported": ("date_last_imported <= ?", "date"),
-    "min_price": ("price >= ?", "number"),
-    "max_price": ("price <= ?", "number"),
-    "min_number_sold": ("total_sold >= ?", "int"),
-    "max_number_sold": ("total_sold <= ?", "int"),
-    "min_inventory_level": ("inventory_level >= ?", "int"),
-    "max_inventory_level": ("inventory_level <= ?", "int"),
 }
-NOT_EMULATED: Final = frozenset({"keyword_filter", "include_sku", "product_tax_code"})
+NOT_EMULATED: Final = frozenset(
+    {
+        "availability",
+        "brand_id",
+        "category",
+        "condition",
+        "description",
+        "include_sku",
+        "is_featured",
+        "is_visible",
+        "keyword_filter",
+        "max_date_created",
+        "max_date_last_imported",
+        "max_date_modified",
+        "max_inventory_level",
+        "max_number_sold",
+        "max_price",
+        "min_date_created",
+        "min_date_last_imported",
+        "min_date_modified",
+        "min_inventory_level",
+        "min_number_sold",
+        "min_price",
+        "name",
+        "product_tax_code",
+    }
+)
 CONTROLS: Final = frozenset({"page", "limit", "include", "exclude"})
 
 
-_KINDS: Final = {
-    "int": "a whole number",
-    "bool": "true or false",
-    "date": "a date, in RFC 2822 or ISO 8601",
-    "number": "a number",
-}
+def _bad(name: str) -> ApiError:
+    return ApiError(400, f"The field '{name}' is invalid.", {"invalid_reason": "It must be a whole number."})
 
 
-def _bad(name: str, kind: str = "int") -> ApiError:
-    return ApiError(400, f"The field '{name}' is invalid.", {"invalid_reason": f"It must be {_KINDS[kind]}."})
-
-
-def _date(text: str) -> int | None:
-    """RFC 2822 or ISO 8601; without a zone it is UTC."""
-    for read in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            when = read(text)
-            return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
-        except (ValueError, OverflowError, TypeError, IndexError):
-            continue
-    return None
-
-
-def _value(name: str, kind: str, text: str) -> Any:
-    value: Any = text
-    if kind == "int":
-        value = integer(text)
-    elif kind == "bool":
-        value = {"true": 1, "1": 1, "false": 0, "0": 0}.get(text.lower())
-    elif kind == "date":
-        value = _date(text)
-    elif kind == "number":
-        try:
-            value = float(text)
-        except ValueError:
-            value = None
+def _value(name: str, kind: str, text: str) -> int | str:
+    if kind == "text":
+        return text
+    value = integer(text)
     if value is None:
-        raise _bad(name, kind)
+        raise _bad(name)
     return value
 
 
@@ -92,7 +68,7 @@ def _where(query: Mapping[str, str]) -> tuple[str, list[Any]]:
         if name in CONTROLS:
             continue
         if name in NOT_EMULATED:
-            raise ApiError(501, f"The filter '{name}' is not emulated by the sandbox; see docs/sandbox.md.")
+            raise not_emulated(f"The filter '{name}'")
         if name not in FILTERS:
             raise ApiError(400, f"The field '{name}' is not supported by this resource.")
         clause, kind = FILTERS[name]
@@ -102,11 +78,12 @@ def _where(query: Mapping[str, str]) -> tuple[str, list[Any]]:
 
 
 def _wanted(query: Mapping[str, str]) -> list[str]:
-    """The fields to answer with, in documented order; names that do not exist are ignored (assumed)."""
+    """The fields to answer with, in documented order; 501 for other names in ``include``."""
     keep = set(serializers.V2_PRODUCT)
     if query.get("include"):
-        named = set(query["include"].split(","))
-        keep = named | (serializers.V2_SUMMARY if "@summary" in named else frozenset())
+        keep = set(query["include"].split(","))
+        if not keep <= serializers.V2_PRODUCT.keys():
+            raise not_emulated(f"The field '{min(keep - serializers.V2_PRODUCT.keys())}' in include")
     if query.get("exclude"):
         keep -= set(query["exclude"].split(","))
     keep |= serializers.V2_MANDATORY

@@ -9,6 +9,7 @@ import orjson
 
 from bigcommerce_sandbox import serializers, v3_filters
 from bigcommerce_sandbox.api import paging
+from bigcommerce_sandbox.responses import not_emulated
 from bigcommerce_sandbox.state import IMAGE, PRODUCT, Product
 from bigcommerce_sandbox.v3_filters import bad, unknown
 
@@ -17,52 +18,56 @@ if TYPE_CHECKING:
 
     from bigcommerce_sandbox.api import Call
 
-SORTS: Final = {
-    **{
-        name: name
-        for name in (
-            "id",
-            "name",
-            "sku",
-            "price",
-            "date_modified",
-            "date_last_imported",
-            "inventory_level",
-            "is_visible",
-            "total_sold",
-        )
-    },
-    "calculated_price": "price",
-}
-EMPTY_INCLUDES: Final = (
-    "bulk_pricing_rules",
-    "custom_fields",
-    "modifiers",
-    "options",
-    "parent_relations",
-    "reviews",
-    "videos",
+OTHER_SORTS: Final = frozenset(
+    {
+        "name",
+        "sku",
+        "price",
+        "date_modified",
+        "date_last_imported",
+        "inventory_level",
+        "is_visible",
+        "total_sold",
+        "calculated_price",
+    }
 )
-INCLUDES: Final = frozenset({*EMPTY_INCLUDES, "channels", "images", "primary_image", "variants"})
-CAPPED: Final = 10
+OTHER_INCLUDES: Final = frozenset(
+    {
+        "bulk_pricing_rules",
+        "channels",
+        "custom_fields",
+        "modifiers",
+        "options",
+        "parent_relations",
+        "primary_image",
+        "reviews",
+        "variants",
+        "videos",
+    }
+)
 
 
 def _split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _includes(query: Mapping[str, str]) -> frozenset[str]:
-    named = frozenset(_split(query.get("include", "")))
-    if not named <= INCLUDES:
-        raise bad("include", f"has unknown values: {', '.join(sorted(named - INCLUDES))}")
-    return named
+def _with_images(query: Mapping[str, str]) -> bool:
+    """Whether ``include`` names images; 422 for what does not exist, 501 for what is not emulated."""
+    named = set(_split(query.get("include", ""))) - {"images"}
+    if not named <= OTHER_INCLUDES:
+        raise bad("include", f"has unknown values: {', '.join(sorted(named - OTHER_INCLUDES))}")
+    if named:
+        raise not_emulated(f"The include '{min(named)}'")
+    return "images" in _split(query.get("include", ""))
 
 
 def fields(query: Mapping[str, str], known: Sequence[str]) -> list[str]:
-    """The fields that include_fields and exclude_fields leave, id always; unknown names are ignored (assumed)."""
+    """The fields that include_fields and exclude_fields leave, id always; 501 for other names in include_fields."""
     keep = set(known)
     if query.get("include_fields"):
         keep = set(_split(query["include_fields"]))
+        if not keep.issubset(known):
+            raise not_emulated(f"The field '{min(keep.difference(known))}' in include_fields")
     keep -= set(_split(query.get("exclude_fields", "")))
     return [name for name in known if name in keep or name == "id"]
 
@@ -84,55 +89,23 @@ def pagination(query: Mapping[str, str], total: int, count: int, page: int, limi
     return {"pagination": {**numbers, "links": links}}
 
 
-def _embedded(call: Call, ids: list[int], *, only_primary: bool) -> dict[int, list[bytes]]:
+def _embedded(call: Call, ids: list[int]) -> dict[int, list[bytes]]:
     """Images by product as JSON text, in id order."""
     images: dict[int, list[bytes]] = {number: [] for number in ids}
     url = call.context.url
-    extra = " AND is_thumbnail" if only_primary else ""
-    sql = f"SELECT {IMAGE} FROM images WHERE product_id IN (SELECT value FROM json_each(?)){extra} ORDER BY product_id, id"  # noqa: S608, E501
+    sql = f"SELECT {IMAGE} FROM images WHERE product_id IN (SELECT value FROM json_each(?)) ORDER BY product_id, id"  # noqa: S608
     for row in call.context.state.rows(sql, (orjson.dumps(ids).decode(),)):
         images[row[1]].append(serializers.v3_image_json(row, url))
     return images
 
 
-def _variant(product: Product) -> serializers.JsonObject:
-    """The base variant, which every product has; a short form of the documented object."""
-    return {
-        "id": product.id,
-        "product_id": product.id,
-        "sku": product.sku,
-        "price": None,
-        "calculated_price": product.price,
-        "weight": None,
-        "calculated_weight": product.weight,
-        "inventory_level": product.inventory_level,
-        "upc": product.upc,
-        "mpn": product.mpn,
-        "option_values": [],
-    }
-
-
 def _shaped(call: Call, products: list[Product], query: Mapping[str, str]) -> list[serializers.JsonObject]:
-    wanted, include = fields(query, list(serializers.V3_PRODUCT)), _includes(query)
-    ids = [product.id for product in products]
-    images = _embedded(call, ids, only_primary=False) if "images" in include else {}
-    primary = _embedded(call, ids, only_primary=True) if "primary_image" in include else {}
-    limit = call.context.flags.embedded_images_max
-    bodies = []
-    for product in products:
-        body = serializers.v3_product(product, wanted)
-        for name in EMPTY_INCLUDES:
-            if name in include:
-                body[name] = []
-        if "channels" in include:
-            body["channels"] = [1]
-        if "variants" in include:
-            body["variants"] = [_variant(product)]
-        if "images" in include:
+    bodies = [serializers.v3_product(product, fields(query, list(serializers.V3_PRODUCT))) for product in products]
+    if _with_images(query):
+        images = _embedded(call, [product.id for product in products])
+        limit = call.context.flags.embedded_images_max
+        for product, body in zip(products, bodies, strict=True):
             body["images"] = orjson.Fragment(b"[" + b",".join(images[product.id][:limit]) + b"]")
-        if primary.get(product.id):
-            body["primary_image"] = orjson.Fragment(primary[product.id][0])
-        bodies.append(body)
     return bodies
 
 
@@ -141,17 +114,17 @@ def page(call: Call) -> tuple[list[serializers.JsonObject], dict[str, Any]]:
     query = call.query()
     where, values = v3_filters.where(query)
     number, limit = paging(query, call.context.flags, lambda name: bad(name, "must be an integer"))
-    if _includes(query) & {"options", "modifiers"}:
-        limit = min(limit, CAPPED)
     sort, direction = query.get("sort", "id"), query.get("direction", "asc")
-    if sort not in SORTS:
+    if sort in OTHER_SORTS:
+        raise not_emulated(f"Sorting by '{sort}'")
+    if sort != "id":
         raise bad("sort")
     if direction not in ("asc", "desc"):
         raise bad("direction")
     total = v3_filters.count(call.context.state, query, where, values)
     rows = call.context.state.rows(
         f"SELECT {PRODUCT} FROM products WHERE {where}"  # noqa: S608
-        f" ORDER BY {SORTS[sort]} {direction}, id {direction} LIMIT ? OFFSET ?",
+        f" ORDER BY id {direction} LIMIT ? OFFSET ?",
         [*values, limit, (number - 1) * limit],
     )
     data = _shaped(call, [Product._make(row) for row in rows], query)

@@ -91,14 +91,22 @@ FOREIGN_ORIGINS += [
 @pytest.mark.parametrize(("method", "path"), CHANGING)
 def test_a_foreign_origin_changes_nothing(sandbox: SandboxServer, method: str, path: str, origin: str) -> None:
     before = sandbox.dump()
-    headers = [("Host", f"127.0.0.1:{sandbox.port}"), ("Origin", origin.format(port=sandbox.port))]
+    headers = [
+        ("Host", f"127.0.0.1:{sandbox.port}"),
+        ("Origin", origin.format(port=sandbox.port)),
+        ("Accept", "application/json"),
+    ]
     assert status_of(sandbox, method, path, *headers) == 403
     assert sandbox.dump() == before
 
 
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:{port}", "http://localhost:{port}"])
 def test_its_own_origin_may_change_it(sandbox: SandboxServer, origin: str) -> None:
-    headers = [("Host", f"127.0.0.1:{sandbox.port}"), ("Origin", origin.format(port=sandbox.port))]
+    headers = [
+        ("Host", f"127.0.0.1:{sandbox.port}"),
+        ("Origin", origin.format(port=sandbox.port)),
+        ("Accept", "application/json"),
+    ]
     assert status_of(sandbox, "DELETE", "/stores/sandbox/v2/products/101/images", *headers) in {204, 404}
     assert status_of(sandbox, "DELETE", "/_sandbox/requests", *headers) == 200
 

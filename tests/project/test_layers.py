@@ -66,7 +66,6 @@ EXTRA_IMPORTS = {
     "a2wsgi": "a2wsgi",
     "adlfs": "adlfs",
     "airbyte-protocol-models-dataclasses": "airbyte_protocol_dataclasses",
-    "defusedxml": "defusedxml",
     "gcsfs": "gcsfs",
     "httptools": "httptools",
     "python-multipart": "python_multipart",

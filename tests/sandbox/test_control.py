@@ -115,7 +115,7 @@ def test_reset_begins_again(api: ApiClient) -> None:
 
 
 def test_log_of_requests(api: ApiClient) -> None:
-    api.get("/v2/products?limit=5&name=%C3%A4")
+    api.get("/v2/products?limit=5&sku=%C3%A4")
     api.file("/product_images/none")
     requests.options(f"{api.sandbox.url}/dav/", timeout=10)
     admin(api, "GET", "/state")
@@ -126,7 +126,7 @@ def test_log_of_requests(api: ApiClient) -> None:
         "n": 1,
         "method": "GET",
         "path": "/stores/sandbox/v2/products",
-        "query": "limit=5&name=%C3%A4",
+        "query": "limit=5&sku=%C3%A4",
         "status": 204,
         "token": True,
     }

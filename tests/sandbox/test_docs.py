@@ -9,7 +9,7 @@ import pytest
 from starlette.routing import Mount, Route
 
 import bigcommerce_sandbox
-from bigcommerce_sandbox import constants, v2, v2_products, v3, v3_filters, v3_products
+from bigcommerce_sandbox import constants, serializers, v2, v2_products, v3, v3_filters
 from bigcommerce_sandbox.admin import Admin
 from bigcommerce_sandbox.api import Routes
 from bigcommerce_sandbox.control import Control
@@ -104,17 +104,14 @@ def test_admin_routes_and_methods() -> None:
     [
         ("V2 `/products`:", {*v2_products.FILTERS, *v2_products.CONTROLS}),
         ("V3 `/catalog/products`:", {*v3_filters.FILTERS, *v3_filters.CONTROLS}),
-        ("V3 includes:", set(v3_products.INCLUDES)),
+        ("V3 includes:", {"images"}),
+        ("V2 product fields:", {*serializers.V2_PRODUCT, "primary_image"}),
+        ("V3 product fields:", set(serializers.V3_PRODUCT)),
     ],
 )
-def test_filters_and_includes(start: str, existing: set[str]) -> None:
+def test_filters_includes_and_fields(start: str, existing: set[str]) -> None:
     (paragraph,) = (text for text in section("Filters").split("\n\n") if text.strip().startswith(start))
     assert set(code(paragraph.partition(":")[2])) == existing
-
-
-def test_filters_that_are_not_emulated() -> None:
-    for name in v2_products.NOT_EMULATED:
-        assert f"`{name}`" in section("What it does not do")
 
 
 def test_names() -> None:

@@ -171,8 +171,8 @@ def test_not_applied_looks_applied(api: ApiClient) -> None:
 def raw(api: ApiClient, method: str, path: str) -> socket.socket:
     """Send a request by hand, so that the client can go away while it waits."""
     connection = socket.create_connection(("127.0.0.1", api.sandbox.port), timeout=10)
-    head = f"{method} /stores/sandbox{path} HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: {TOKEN}\r\n\r\n"
-    connection.sendall(head.encode())
+    headers = f"Host: localhost\r\nX-Auth-Token: {TOKEN}\r\nAccept: application/json\r\n"
+    connection.sendall(f"{method} /stores/sandbox{path} HTTP/1.1\r\n{headers}\r\n".encode())
     return connection
 
 

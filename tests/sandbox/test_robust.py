@@ -37,7 +37,7 @@ TOKEN_LINE = f"X-Auth-Token: {TOKEN}\r\n".encode()
     [
         b"/stores/sandbox/v2/products/\xff\xfe/images",
         b"/stores/sandbox/v2/products/%ff%fe/images?page=%ff&limit=%00",
-        b"/stores/sandbox/v3/catalog/products?name=%ff%00%ed%a0%80&sku:in=%ff",
+        b"/stores/sandbox/v3/catalog/products?keyword=%ff%00%ed%a0%80&sku:in=%ff",
         b"/stores/sandbox/v3/catalog/products?" + b"&".join(b"a%d=1" % n for n in range(500)),
         b"/stores/sandbox/v2/products?" + b"a" * 30_000,
         b"/stores/sandbox/v2/products/" + b"9" * 30_000,
@@ -61,9 +61,7 @@ def test_absurd_paths(api: ApiClient, path: bytes) -> None:
     assert api.get("/v2/time").status_code == 200
 
 
-@pytest.mark.parametrize(
-    "kind", ["application/json", "application/xml", "multipart/form-data; boundary=b", "text/\xff"]
-)
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=b", "text/\xff"])
 @pytest.mark.parametrize("path", [f"/v2/products/{FIRST}/images", f"/v3/catalog/products/{FIRST}/images"])
 def test_random_bodies(api: ApiClient, path: str, kind: str, capfd: pytest.CaptureFixture[str]) -> None:
     api.sandbox.set_flags(v2_multipart="on")
@@ -90,28 +88,22 @@ def test_random_bodies(api: ApiClient, path: str, kind: str, capfd: pytest.Captu
 def test_absurd_headers(api: ApiClient) -> None:
     for line in (b"Accept: \xff", b"Accept: ,;q=,;;", b"Accept: " + b"a/b;q=0.5," * 2000, b"Content-Type: \x80"):
         head = b"GET /stores/sandbox/v2/time HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-        assert status(raw(api, head + TOKEN_LINE + line + b"\r\n\r\n")) in (200, 400, 406)
+        assert status(raw(api, head + TOKEN_LINE + line + b"\r\n\r\n")) in (200, 400, 406, 501)
 
 
 def test_absurd_values(api: ApiClient) -> None:
     huge = 10**300
-    for query in (f"page={huge}&limit=250", f"page=-{huge}", f"limit={huge}", f"id:in={huge},-{huge}", f"price={huge}"):
+    for query in (f"page={huge}&limit=250", f"page=-{huge}", f"limit={huge}", f"id:in={huge},-{huge}"):
         assert api.get(f"/v3/catalog/products?{query}").status_code in (200, 413)
-    for query in ("price=nan", "price=inf", "weight=1e999", "date_modified:min=99999999999999999999"):
-        assert api.get(f"/v3/catalog/products?{query}").status_code == 200
-    for query in ("date_modified:min=0000-00-00", "date_modified=9999-12-31T23:59:59-23:59", "id:in=" + "x," * 5000):
-        assert api.get(f"/v3/catalog/products?{query}").status_code in (200, 422)
-    for query in (
-        f"min_price={huge}",
-        "min_price=nan",
-        f"page={huge}",
-        "min_date_created=Mon, 99 Xxx 9999 99:99:99 +9999",
-    ):
+    for query in ("id=nan", "id:in=" + "x," * 5000):
+        assert api.get(f"/v3/catalog/products?{query}").status_code == 422
+    for query in (f"min_id={huge}", "min_id=nan", f"page={huge}"):
         assert api.get(f"/v2/products?{query}").status_code in (200, 204, 400)
 
 
 def test_cut_off_requests(api: ApiClient, capfd: pytest.CaptureFixture[str]) -> None:
     head = f"POST /stores/sandbox/v2/products/{FIRST}/images HTTP/1.1\r\nHost: localhost\r\n".encode() + TOKEN_LINE
+    head += b"Accept: application/json\r\n"
     for rest in (
         b"",
         b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
