@@ -15,6 +15,7 @@ from bigcommerce_sandbox.constants import STORE_HASH
 from bigcommerce_sandbox.control import BadControl
 from bigcommerce_sandbox.faults import BadScript
 from bigcommerce_sandbox.flags import BadFlag
+from bigcommerce_sandbox.state import BytesDiscarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +84,7 @@ class Admin:
             Route("/images/{image_id:int}", self._image, methods=["PATCH", "DELETE"]),
             Route("/images/{image_id:int}/file", self._lose_file, methods=["DELETE"]),
         ]
-        handlers: dict[Any, Any] = dict.fromkeys((BadControl, BadScript, BadFlag), _refuse)
+        handlers: dict[Any, Any] = dict.fromkeys((BadControl, BadScript, BadFlag, BytesDiscarded), _refuse)
         return Starlette(routes=[Mount(ADMIN, routes=routes)], exception_handlers=handlers)
 
     async def _call(self, function: Callable[..., Any], *args: Any, **fields: Any) -> Any:
@@ -97,7 +98,12 @@ class Admin:
         return _json({"sandbox": True, "url": self._url, "store_hash": STORE_HASH})
 
     async def _state(self, request: Request) -> Response:
-        return _json(await self._call(self._control.dump, files=request.query_params.get("files") != "0"))
+        query = request.query_params
+        try:
+            between = {name: int(query[name]) for name in ("first", "last") if name in query}
+        except ValueError as error:
+            raise BadControl(f"first and last are product ids: {error}") from error
+        return _json(await self._call(self._control.dump, files=query.get("files") != "0", **between))
 
     async def _reset(self, request: Request) -> Response:
         await self._call(self._control.reset, **await _object(request))

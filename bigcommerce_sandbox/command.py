@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import click
 
 from bigcommerce_sandbox.faults import BadScript
 from bigcommerce_sandbox.flags import BadFlag
+from bigcommerce_sandbox.product_list import BadProductList
 from bigcommerce_sandbox.server import PortUnusable, SandboxServer
 from bigcommerce_sandbox.state import BadData
 
@@ -18,6 +20,11 @@ class Unusable(click.ClickException):
     """An option that cannot be used; ends with exit code 2."""
 
     exit_code = 2
+
+
+def _set_at_end_of_stdin(done: Event) -> None:
+    sys.stdin.buffer.read()
+    done.set()
 
 
 def _flags(pairs: tuple[str, ...]) -> dict[str, object]:
@@ -40,6 +47,13 @@ def _flags(pairs: tuple[str, ...]) -> dict[str, object]:
     type=click.Path(dir_okay=False, path_type=Path),
     help="File that keeps the store; without it everything is in memory.",
 )
+@click.option(
+    "--product-list",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File of further products of a new store: JSON lines with id, sku and name.",
+)
+@click.option("--discard-pictures", is_flag=True, help="Keep digest and size of what is sent, and not the bytes.")
+@click.option("--until-stdin-closes", is_flag=True, help="End with the program that holds the other end of stdin.")
 @click.option("--faults", default="", help="Script of fault codes, one for each API request.")
 @click.option("--latency", type=click.IntRange(0), help="Milliseconds added to each request.")
 @click.option("--quota", type=click.IntRange(1), help="Requests a window.")
@@ -52,6 +66,9 @@ def sandbox(
     images: int,
     seed: int,
     data: Path | None,
+    product_list: Path | None,
+    discard_pictures: bool,
+    until_stdin_closes: bool,
     faults: str,
     latency: int | None,
     quota: int | None,
@@ -70,13 +87,25 @@ def sandbox(
     named = {"latency_ms": latency, "quota": quota, "window_ms": window, "picture_bytes": picture_bytes}
     flags = {name: value for name, value in named.items() if value is not None} | _flags(flag)
     done = Event()
+    if until_stdin_closes:
+        Thread(target=_set_at_end_of_stdin, args=(done,), name="stdin", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
     try:
-        server = SandboxServer(products, images, seed, data, port, faults=faults, flags=flags)
+        server = SandboxServer(
+            products,
+            images,
+            seed,
+            data,
+            port,
+            faults=faults,
+            flags=flags,
+            product_list=product_list,
+            keeps_bytes=not discard_pictures,
+        )
     except PortUnusable as error:
         raise Unusable(f"{error}. Try another --port.") from error
-    except (BadFlag, BadScript, BadData) as error:
+    except (BadFlag, BadScript, BadData, BadProductList) as error:
         raise Unusable(f"{error}.") from error
     with server:
         click.echo(f"Sandbox store at {server.url} (store hash sandbox, token sandbox-token)")

@@ -13,6 +13,8 @@ from bigcommerce_sandbox import media, serializers
 from bigcommerce_sandbox.dav import make_folders
 from bigcommerce_sandbox.image_rules import INT_MAX, INT_MIN
 from bigcommerce_sandbox.overrides import KINDS, Override
+from bigcommerce_sandbox.product_list import LARGEST_ID
+from bigcommerce_sandbox.seed import NEW_PRODUCT
 from bigcommerce_sandbox.state import LOST, LOST_WITH_RENDITIONS, Image
 
 if TYPE_CHECKING:
@@ -25,7 +27,6 @@ _PATH: Final = re.compile(r"[A-Za-z0-9_./-]{1,255}")
 IMAGE_COLUMNS: Final = frozenset(
     {"image_file", "is_thumbnail", "sort_order", "description", "date_created", "date_modified"}
 )
-NEW_PRODUCT: Final = {"sku": "", "name": "New product"}
 
 
 class BadControl(ValueError):
@@ -73,13 +74,22 @@ class Control:
 
     # ------------------------------------------------------------ looking
 
-    def dump(self, *, files: bool = True) -> dict[str, list[dict[str, Any]]]:
-        """All products and images in id order; ``files=False`` leaves out sha256 and size, which cost time."""
+    def dump(self, *, files: bool = True, first: int = 0, last: int = LARGEST_ID) -> dict[str, list[dict[str, Any]]]:
+        """All products and images in id order; ``files=False`` leaves out sha256 and size, which cost time.
+
+        ``first`` and ``last`` are product ids: what a large store holds is read in parts.
+        """
         state = self._state
         with state.lock:
-            products = state.rows("SELECT id, sku, name, date_modified FROM products ORDER BY id")
-            columns = ", ".join(Image._fields)
-            images = state.rows(f"SELECT {columns}, digest, size, seeded FROM images ORDER BY id")  # noqa: S608
+            between = (first, last)
+            products = state.rows(
+                "SELECT id, sku, name, date_modified FROM products WHERE id BETWEEN ? AND ? ORDER BY id", between
+            )
+            columns = f"{', '.join(Image._fields)}, digest, size, seeded"
+            images = state.rows(
+                f"SELECT {columns} FROM images WHERE product_id BETWEEN ? AND ? ORDER BY id",  # noqa: S608
+                between,
+            )
         found: dict[str, list[dict[str, Any]]] = {"products": [], "images": []}
         measured: list[tuple[str, int, int, str]] = []
         for number, sku, name, modified in products:

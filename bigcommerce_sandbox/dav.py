@@ -17,6 +17,7 @@ from wsgidav.wsgidav_app import WsgiDAVApp
 
 from bigcommerce_sandbox.constants import DAV_PASSWORD, DAV_USERNAME
 from bigcommerce_sandbox.responses import TEXT, Reply, reply
+from bigcommerce_sandbox.state import BytesDiscarded
 from bigcommerce_sandbox.uploads import PAINTERS
 
 if TYPE_CHECKING:
@@ -77,7 +78,12 @@ class Dav:
             if answer.status == 404 and context.flags.dav_originals == "on":
                 image_file = "/".join(parts[3:])
                 loop = asyncio.get_running_loop()
-                content = await loop.run_in_executor(PAINTERS, context.state.served_original, image_file)
+                try:
+                    content = await loop.run_in_executor(PAINTERS, context.state.served_original, image_file)
+                except BytesDiscarded:
+                    return reply(
+                        501, b"This sandbox keeps no pictures: it was started with --discard-pictures.\n", TEXT
+                    )
                 if content is not None:
                     return reply(200, content, b"application/octet-stream")
             return answer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from bigcommerce_sandbox import media
 from bigcommerce_sandbox.constants import STORE_HASH
 from bigcommerce_sandbox.responses import TEXT, Header, Reply, reply
-from bigcommerce_sandbox.state import LOST_WITH_RENDITIONS
+from bigcommerce_sandbox.state import LOST_WITH_RENDITIONS, BytesDiscarded
 from bigcommerce_sandbox.uploads import PAINTERS
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _RENDITION: Final = re.compile(
 )
 
 NOT_FOUND: Final = reply(404, b"Not Found", TEXT)
+DISCARDED: Final = reply(501, b"This sandbox keeps no pictures: it was started with --discard-pictures.\n", TEXT)
 NOT_EMULATED: Final = reply(501, b"This address is not emulated by the sandbox; see docs/sandbox.md.\n", TEXT)
 
 
@@ -98,10 +99,13 @@ async def serve(context: StoreContext, method: str, path: str, query: bytes = b"
     if method not in ("GET", "HEAD"):
         return reply(405, b"Method Not Allowed", TEXT, (b"allow", b"GET, HEAD"))
     loop = asyncio.get_running_loop()
-    for prefix in (ORIGINALS, CDN + ORIGINALS[1:]):
-        if path.startswith(prefix):
-            return await loop.run_in_executor(PAINTERS, _original, context, path[len(prefix) :], query)
-    found = _RENDITION.fullmatch(path[len(CDN) :]) if path.startswith(CDN) else None
-    if found is None:
-        return NOT_EMULATED
-    return await loop.run_in_executor(PAINTERS, _rendition, context, found)
+    try:
+        for prefix in (ORIGINALS, CDN + ORIGINALS[1:]):
+            if path.startswith(prefix):
+                return await loop.run_in_executor(PAINTERS, _original, context, path[len(prefix) :], query)
+        rendition = _RENDITION.fullmatch(path[len(CDN) :]) if path.startswith(CDN) else None
+        if rendition is None:
+            return NOT_EMULATED
+        return await loop.run_in_executor(PAINTERS, _rendition, context, rendition)
+    except BytesDiscarded:
+        return DISCARDED

@@ -19,6 +19,8 @@ EXTENSIONS: Final = ("jpg", "png", "jpg", "gif", "jpg", "webp", "jpg", "jpg", "b
 LARGE_EVERY: Final = 40  # one picture in so many is larger than a rendition may be
 _FORMATS: Final = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP"}
 
+NEW_PRODUCT: Final[dict[str, str]] = {"sku": "", "name": "New product"}
+
 
 def product_id(index: int) -> int:
     """Id of the product at this position: ascending, with a gap after every ten."""

@@ -84,8 +84,10 @@ class SandboxServer(Control):
     """A running sandbox store.
 
     ``products`` x ``images`` are seeded unless ``data``, a file, holds a store already. ``port`` 0 takes a free
-    one. ``faults`` is a script for the API requests, ``flags`` are those of ``docs/sandbox.md``. Raises
-    `PortUnusable`, `state.BadData`, `flags.BadFlag` or `faults.BadScript`.
+    one. ``product_list`` is a file of further products to seed, one JSON object with id, sku and name a line. Without
+    ``keeps_bytes``, digest and size of what is sent are kept, and the bytes are not. ``faults`` is a script for the
+    API requests, ``flags`` are those of ``docs/sandbox.md``. Raises `PortUnusable`, `state.BadData`,
+    `product_list.BadProductList`, `flags.BadFlag` or `faults.BadScript`.
 
     The address in ``url`` serves as ``api_url`` and as ``store_url``.
     """
@@ -100,6 +102,9 @@ class SandboxServer(Control):
         latency_ms: int = 0,
         faults: str = "",
         flags: Mapping[str, object] | None = None,
+        product_list: str | Path | None = None,
+        *,
+        keeps_bytes: bool = True,
     ) -> None:
         values = Flags({"latency_ms": latency_ms, **(flags or {})})
         script = Faults()
@@ -110,7 +115,11 @@ class SandboxServer(Control):
             self._listener = self._listen(port)
             self.port: int = self._listener.getsockname()[1]
             self.url = f"http://{HOST}:{self.port}"
-            self._build(values, script, Path(data) if data else None, (products, images, seed))
+            state = State(
+                Path(data) if data else None, Path(product_list) if product_list else None, keeps_bytes=keeps_bytes
+            )
+            self._cleanup.callback(state.close)
+            self._build(values, script, state, Path(data) if data else None, (products, images, seed))
         except BaseException:
             self._cleanup.close()
             raise
@@ -127,14 +136,14 @@ class SandboxServer(Control):
             raise PortUnusable(f"port {port} of {HOST} cannot be used: {error.strerror}") from error
         return listener
 
-    def _build(self, flags: Flags, faults: Faults, data: Path | None, stock: tuple[int, int, int]) -> None:
+    def _build(
+        self, flags: Flags, faults: Faults, state: State, data: Path | None, stock: tuple[int, int, int]
+    ) -> None:
         if data is None:
             dav_root = Path(tempfile.mkdtemp(prefix="bc-sandbox-"))
             self._cleanup.callback(shutil.rmtree, dav_root, ignore_errors=True)
         else:
             dav_root = data.with_name(data.name + ".dav")
-        state = State(data)
-        self._cleanup.callback(state.close)
         if state.fresh:
             state.reseed(*stock, flags.picture_bytes, flags.seed_without_images)
         quota, admin = Quota(flags), Admin(self.url)

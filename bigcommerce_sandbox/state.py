@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from bigcommerce_sandbox import product_list
 from bigcommerce_sandbox import seed as stock
+from bigcommerce_sandbox.seed import NEW_PRODUCT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,6 +46,10 @@ class BadData(Exception):
     """The data file cannot be used; the text says why."""
 
 
+class BytesDiscarded(LookupError):
+    """The bytes of a picture are asked for, and this sandbox keeps none."""
+
+
 class Image(NamedTuple):
     """One row of images; the dates are unix seconds."""
 
@@ -74,11 +80,16 @@ PRODUCT: Final = ", ".join(Product._fields)
 class State:
     """One SQLite connection behind a lock: in memory, or in a file that survives restarts.
 
+    ``listed`` is a file of further products to seed. Without ``keeps_bytes``, of a picture that is sent only digest
+    and size are kept: enough to compare it, and no room is taken.
+
     Raises `BadData` when ``path`` is something else than a sandbox's file, or is in use by another one.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, listed: Path | None = None, *, keeps_bytes: bool = True) -> None:
         self.lock = RLock()
+        self.keeps_bytes = keeps_bytes
+        self._listed = listed
         self.product_ids: list[int] = []
         try:
             self.db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False, timeout=1)
@@ -171,6 +182,12 @@ class State:
                 "INSERT INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 stock.images(products, images, seed, without),
             )
+            if self._listed is not None:
+                names = ("id", *NEW_PRODUCT, "date_created", "date_modified")
+                self.db.executemany(
+                    f"INSERT INTO products ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})",  # noqa: S608
+                    product_list.read(self._listed),
+                )
             for statement in filter(str.strip, INDEXES.split(";")):
                 self.db.execute(statement)
             self.set_meta("seed", seed)
@@ -225,8 +242,9 @@ class State:
     def keep_blob(self, content: bytes) -> str:
         """Store bytes under their sha256 (hex), which is returned."""
         digest = hashlib.sha256(content).hexdigest()
-        with self.lock:
-            self.db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (digest, content))
+        if self.keeps_bytes:
+            with self.lock:
+                self.db.execute("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (digest, content))
         return digest
 
     def original_source(self, image_file: str) -> tuple[int | None, str | None] | None:
@@ -262,4 +280,7 @@ class State:
         seeded, digest = source
         if seeded is not None:
             return self.drawn(seeded, image_file)
-        return bytes(self.scalar("SELECT content FROM blobs WHERE digest = ?", (digest,)))
+        content = self.scalar("SELECT content FROM blobs WHERE digest = ?", (digest,))
+        if content is None:
+            raise BytesDiscarded(f"of {image_file} this sandbox has kept digest and size alone")
+        return bytes(content)

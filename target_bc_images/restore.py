@@ -212,6 +212,8 @@ class Restore:
 
     def _lock(self, cleanup: ExitStack) -> StoreLock | None:
         """Let this be the only restore of the store; None where there is no file store to say so in."""
+        if not self._options.takes_lock:
+            return None
         if self._files is None:
             logger.warning("No file store is set, so that a restore of this store from elsewhere would not be seen.")
             return None

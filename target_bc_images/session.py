@@ -28,6 +28,9 @@ class RestoreSession:
         settings: the shared settings.
         options: the target's own.
 
+    Attributes:
+        prints_summary: whether closing prints the summary.
+
     Raises:
         SettingsError: they cannot be used.
     """
@@ -35,6 +38,7 @@ class RestoreSession:
     def __init__(self, prog: str, settings: Settings, options: TargetSettings) -> None:
         self._prog = prog
         self._options = options
+        self.prints_summary = True
         self.store = open_store(settings)
         self.result = RestoreResult()
         self.restore = Restore(settings, options, self.store)
@@ -89,7 +93,8 @@ class RestoreSession:
         """Close the store and the report, and print the summary on stderr."""
         self.store.close()
         with closing(self.report):
-            self._print_summary()
+            if self.prints_summary:
+                self._print_summary()
 
     def _print_summary(self) -> None:
         if self.report.counts or self.report.skipped:

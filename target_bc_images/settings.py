@@ -116,7 +116,12 @@ _SAMPLES = {"off": None, "sample": Sample(share=0.05), "all": Sample(share=1.0)}
 
 @dataclass(frozen=True, slots=True)
 class TargetSettings:
-    """The target's own settings, checked; `picture_sample` is what `check_pictures` asks for."""
+    """The target's own settings, checked.
+
+    Attributes:
+        picture_sample: what `check_pictures` asks for.
+        takes_lock: keep other restores of the store out by an entry in the file store; no setting, but for commands.
+    """
 
     mode: Mode = Mode.UPSERT
     max_deletes: int | None = None
@@ -133,6 +138,7 @@ class TargetSettings:
     check_pictures: Literal["off", "sample", "all"] = "off"
     on_error: Literal["continue", "stop"] = "continue"
     picture_sample: Sample | None = None
+    takes_lock: bool = True
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:

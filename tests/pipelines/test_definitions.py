@@ -89,8 +89,8 @@ def test_what_is_configured_is_a_setting() -> None:
 
 def test_the_project_has_the_jobs_that_the_documentation_speaks_of() -> None:
     jobs = {job["name"] for job in PROJECT["jobs"]}
-    assert jobs >= {"warehouse", "backup", "restore-plan", "restore", "restore-from-warehouse", "verify"}
-    assert {schedule["job"] for schedule in PROJECT["schedules"]} == {"warehouse", "backup"}
+    assert jobs >= {"warehouse", "backup", "restore-plan", "restore", "restore-from-warehouse", "verify", "drill"}
+    assert {schedule["job"] for schedule in PROJECT["schedules"]} == {"warehouse", "backup", "drill"}
     assert PROJECT["default_environment"] == "sandbox"
     (prod,) = (each for each in PROJECT["environments"] if each["name"] == "prod")
     assert "config" not in prod, "every setting of prod comes from the environment"

@@ -57,7 +57,7 @@ class TestKubernetes:
         assert ours == theirs
 
     def test_what_it_names_is_there(self) -> None:
-        for name in ("bc-images-backup", "bc-images-warehouse"):
+        for name in ("bc-images-backup", "bc-images-drill", "bc-images-warehouse"):
             spec = pod(name)
             (container,) = spec["containers"]
             mounted = {mount["name"] for mount in container["volumeMounts"]}

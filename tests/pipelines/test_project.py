@@ -41,6 +41,7 @@ def test_a_schedule_runs_its_job(project: Project, store: SandboxServer) -> None
     assert {each["name"]: each["job"]["name"] for each in listed} == {
         "nightly-warehouse": "warehouse",
         "nightly-backup": "backup",
+        "weekly-drill": "drill",
     }
     project.call("schedule", "run", "nightly-backup")
     assert len(project.archives()) == 1
@@ -122,6 +123,7 @@ def test_verify_reads_the_archive_that_a_restore_would(project: Project, store: 
     project.run("backup", TARGET_SINGER_ARCHIVE_NAME="shop1")
     (project.folder / ".env").write_text("TAP_SINGER_ARCHIVE_NAME=shop1\n")
     assert "0 differences" in project.run("verify")
+    assert "proved: " in project.run("drill")
     assert "1 missing" in project.run("verify", code=1, TAP_SINGER_ARCHIVE_AT="2025-01-10")
 
 
