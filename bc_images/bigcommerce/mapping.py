@@ -11,13 +11,17 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
+
+from msgspec import Meta, ValidationError, convert
 
 from bc_images.errors import UnexpectedResponse
+from bc_images.json_repair import MAX_TEXT
 from bc_images.redaction import redact
-from bc_images.schema import writable_fields
+from bc_images.schema import load, writable_fields
 
 __all__ = [
+    "EMPTY_RECORD",
     "InvalidImage",
     "InvalidImageError",
     "Notice",
@@ -25,10 +29,11 @@ __all__ = [
     "check_is_object",
     "comparable_stem",
     "diff",
+    "field_types",
     "file_name",
-    "from_v2",
-    "from_v3",
+    "record_from",
     "sent_value",
+    "sources",
     "truncated_repr",
     "unexpected_response",
     "utc_from_iso",
@@ -67,62 +72,90 @@ class InvalidImageError(UnexpectedResponse):
         self.image = image
 
 
-def _no_notice(_: str) -> None:
-    pass
+def sources(stream: str, api_version: str) -> dict[str, str]:
+    """Return the API's name (``v2`` or ``v3``) of each field of a stream that comes from it, in the schema's order."""
+    names = {name: dict(_SOURCE.findall(field["x-source"])) for name, field in load(stream)["properties"].items()}
+    return {name: versions[api_version] for name, versions in names.items() if api_version in versions}
 
 
-def from_v2(
-    image: Mapping[str, Any], store_hash: str, product_id: int, sku: str | None, notice: Notice = _no_notice
+def field_types(stream: str) -> dict[str, Any]:
+    """Return the type of each field of a stream, with the schema's bounds, as msgspec takes it."""
+    types: dict[str, Any] = {}
+    for name, field in load(stream)["properties"].items():
+        kind = field["type"] if isinstance(field["type"], str) else field["type"][0]
+        types[name] = _MSGSPEC_TYPES[kind](field)
+        if kind != field["type"]:
+            types[name] |= None
+    return types
+
+
+_SOURCE = re.compile(r"(v[23]) (\w+)")
+_INT64 = 2**63
+_MSGSPEC_TYPES: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "boolean": lambda _: bool,
+    "integer": lambda field: Annotated[int, Meta(ge=field.get("minimum", 0), le=field.get("maximum", _INT64 - 1))],
+    "string": lambda field: Annotated[str, Meta(min_length=field.get("minLength"), max_length=MAX_TEXT)],
+}
+_STREAM = "product_images"
+_TYPES = field_types(_STREAM)
+_SOURCES = {api_version: sources(_STREAM, api_version) for api_version in ("v2", "v3")}
+_NEEDED = [name for name in load(_STREAM)["required"] if name != "product_id"]
+_EXPECTED = {
+    "id": "a positive integer",
+    "image_file": "a path",
+    "is_thumbnail": "true or false",
+    "sort_order": "a 32-bit integer",
+}
+
+EMPTY_RECORD: Record = dict.fromkeys(_TYPES)
+"""All fields of a record, in the schema's order, each null."""
+
+
+def record_from(
+    api_version: str,
+    image: Mapping[str, Any],
+    store_hash: str,
+    product_id: int,
+    sku: str | None,
+    notice: Notice = lambda _: None,
 ) -> Record:
-    """Turn a V2 image (V2 images) into a record; dates become RFC 3339 in UTC.
+    """Turn an image of ``v2`` (V2 images) or ``v3`` (V3 spec, productImage) into a record; dates become UTC.
 
     Raises:
         InvalidImageError: a field is missing or of a wrong type.
         UnexpectedResponse: the image belongs to another product, or an id is of a wrong type.
     """
-    get = image.get
-    record = _record(
-        image,
-        store_hash,
-        product_id,
-        sku,
-        get("zoom_url"),
-        get("standard_url"),
-        get("thumbnail_url"),
-        get("tiny_url"),
-        notice,
-    )
-    try:
-        record["date_created"] = utc_from_rfc2822(get("date_created"), record, "date_created")
-    except UnexpectedResponse:
-        notice(_invalid_date(record, "date_created", get("date_created")))
+    taken = _SOURCES[api_version]
+    record = EMPTY_RECORD | {name: image.get(source) for name, source in taken.items()}
+    record |= {"store_hash": store_hash, "product_id": product_id, "product_sku": sku}
+    for name in _NEEDED:
+        if name not in image:
+            raise _invalid(image, product_id, f"{name} is missing")
+    for name in (*_NEEDED, "description"):
+        if not _fits(record, name):
+            expected = _EXPECTED.get(name, "text or null")
+            raise _invalid(image, product_id, f"{name} is {truncated_repr(record[name])}, not {expected}")
+    if image.get("product_id", product_id) != product_id:
+        raise _invalid(image, product_id, f"product_id is {truncated_repr(image['product_id'])}")
+    for name in taken:
+        if name in READ_DATE:
+            try:
+                record[name] = READ_DATE[name](record[name], record, name)
+            except UnexpectedResponse:
+                notice(f"{_subject(record)}: {name} is {truncated_repr(record[name])}, not a date")
+                record[name] = None
+        elif not _fits(record, name):
+            notice(f"{_subject(record)}: {name} is {truncated_repr(record[name])}, not text or null")
+            record[name] = None
     return record
 
 
-def from_v3(
-    image: Mapping[str, Any], store_hash: str, product_id: int, sku: str | None, notice: Notice = _no_notice
-) -> Record:
-    """Turn a V3 image (V3 spec, productImage) into a record.
-
-    It raises what `from_v2` raises.
-    """
-    get = image.get
-    record = _record(
-        image,
-        store_hash,
-        product_id,
-        sku,
-        get("url_zoom"),
-        get("url_standard"),
-        get("url_thumbnail"),
-        get("url_tiny"),
-        notice,
-    )
+def _fits(record: Record, name: str) -> bool:
     try:
-        record["date_modified"] = utc_from_iso(get("date_modified"), record, "date_modified")
-    except UnexpectedResponse:
-        notice(_invalid_date(record, "date_modified", get("date_modified")))
-    return record
+        convert(record[name], _TYPES[name])
+    except ValidationError:
+        return False
+    return True
 
 
 def check_is_object(image: object, product_id: int) -> None:
@@ -133,92 +166,6 @@ def check_is_object(image: object, product_id: int) -> None:
     """
     if type(image) is not dict:
         raise InvalidImageError(InvalidImage(product_id, None, None, f"it is {truncated_repr(image)}, not an object"))
-
-
-_TEXT = frozenset({str, type(None)})
-_INT32 = 2**31
-
-
-def _record(
-    image: Mapping[str, Any],
-    store_hash: str,
-    product_id: int,
-    sku: str | None,
-    zoom_url: object,
-    standard_url: object,
-    thumbnail_url: object,
-    tiny_url: object,
-    notice: Notice,
-) -> Record:
-    try:
-        image_id, image_file = image["id"], image["image_file"]
-        is_thumbnail, sort_order = image["is_thumbnail"], image["sort_order"]
-    except KeyError as error:
-        raise _invalid(image, product_id, f"{error.args[0]} is missing") from None
-    description = image.get("description")
-    record: Record = {
-        "store_hash": store_hash,
-        "id": image_id,
-        "product_id": product_id,
-        "product_sku": sku,
-        "image_file": image_file,
-        "is_thumbnail": is_thumbnail,
-        "sort_order": sort_order,
-        "description": description,
-        "zoom_url": zoom_url,
-        "standard_url": standard_url,
-        "thumbnail_url": thumbnail_url,
-        "tiny_url": tiny_url,
-        "date_created": None,
-        "date_modified": None,
-        "file_sha256": None,
-        "file_size": None,
-        "file_type": None,
-        "file_source": None,
-    }
-    # One expression over local names: this runs for every image of the store.
-    if (
-        type(image_id) is int
-        and image_id > 0
-        and type(image_file) is str
-        and image_file
-        and type(is_thumbnail) is bool
-        and type(sort_order) is int
-        and -_INT32 <= sort_order < _INT32
-        and type(description) in _TEXT
-        and type(zoom_url) in _TEXT
-        and type(standard_url) in _TEXT
-        and type(thumbnail_url) in _TEXT
-        and type(tiny_url) in _TEXT
-        and image.get("product_id", product_id) == product_id
-    ):
-        return record
-    return _with_valid_urls(record, image, notice)
-
-
-_FIELD_CHECKS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-    ("id", lambda value: type(value) is int and value > 0, "a positive integer"),
-    ("image_file", lambda value: type(value) is str and value != "", "a path"),
-    ("is_thumbnail", lambda value: type(value) is bool, "true or false"),
-    ("sort_order", lambda value: type(value) is int and -_INT32 <= value < _INT32, "a 32-bit integer"),
-    ("description", lambda value: type(value) in _TEXT, "text or null"),
-)
-_URL_FIELDS = ("zoom_url", "standard_url", "thumbnail_url", "tiny_url")
-
-
-def _with_valid_urls(record: Record, image: Mapping[str, Any], notice: Notice) -> Record:
-    """Return the record with null for each URL of a wrong type; any other wrong type raises `InvalidImageError`."""
-    product_id = record["product_id"]
-    for name, is_valid, expected in _FIELD_CHECKS:
-        if not is_valid(record[name]):
-            raise _invalid(image, product_id, f"{name} is {truncated_repr(record[name])}, not {expected}")
-    if image.get("product_id", product_id) != product_id:
-        raise _invalid(image, product_id, f"product_id is {truncated_repr(image['product_id'])}")
-    for name in _URL_FIELDS:
-        if type(record[name]) not in _TEXT:
-            notice(f"{_subject(record)}: {name} is {truncated_repr(record[name])}, not text or null")
-            record[name] = None
-    return record
 
 
 def _invalid(image: Mapping[str, Any], product_id: int, problem: str) -> UnexpectedResponse:
@@ -239,10 +186,6 @@ def _invalid(image: Mapping[str, Any], product_id: int, problem: str) -> Unexpec
     positive_id = image_id if image_id is not None and image_id > 0 else None
     path = image_file if type(image_file) is str and image_file else None
     return InvalidImageError(InvalidImage(product_id, positive_id, path, problem))
-
-
-def _invalid_date(record: Record, name: str, value: object) -> str:
-    return f"{_subject(record)}: {name} is {truncated_repr(value)}, not a date"
 
 
 def _subject(item: Mapping[str, Any]) -> str:
@@ -293,18 +236,27 @@ def utc_from_iso(text: object, item: Mapping[str, Any], field: str) -> str | Non
     """
     if text is None or text == "":
         return None
-    try:
-        if isinstance(text, str):
-            moment = datetime.fromisoformat(text)
-            # What the store sends as a rule is in this form already; to write it anew takes eight times as long.
-            return text if _CANONICAL(text) else _utc(moment)
-    except (ValueError, OverflowError):
-        pass  # said below
+    if isinstance(text, str):
+        if _IS_UTC(text):
+            return text
+        try:
+            return _utc(datetime.fromisoformat(text))
+        except (ValueError, OverflowError):
+            pass  # said below
     raise unexpected_response(_subject(item), f"{field} is {truncated_repr(text)}, not a date")
 
 
 _HAS_YEAR = re.compile(r"\s[1-9]\d{3}\s", re.ASCII).search  # Python reads -0001 and 0000 as 2000
-_CANONICAL = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", re.ASCII).fullmatch
+# What the store sends as a rule is right as it stands, up to the 28th of a month: to read it takes far longer.
+_IS_UTC = re.compile(
+    r"(?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\+00:00", re.ASCII
+).fullmatch
+
+READ_DATE: Mapping[str, Callable[[object, Mapping[str, Any], str], str | None]] = {
+    "date_created": utc_from_rfc2822,
+    "date_modified": utc_from_iso,
+}
+"""How each date of an image is read: V2 tells the first, V3 the second."""
 
 
 def _utc(moment: datetime) -> str:

@@ -13,8 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from bc_images.bigcommerce.client import PAGE_SIZE
 from bc_images.concurrency import worker_pool
 from bc_images.tempfiles import PageBuffer
@@ -26,9 +24,11 @@ _SLACK = 2  # a range of whole pages would need one more request to see its end:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of products in id order, as the store describes them."""
+    """One page of products in id order."""
 
-    products: list[dict[str, Any]]
+    content: bytes  # as the store sent it
+    rows: list[dict[str, Any]]  # or parsed, where it is not to be scanned
+    count: int
     total: int  # how many products matched the request
     end: int  # the last id on the page, also of a product deleted since; the next page begins after it
     is_last: bool  # nothing follows
@@ -43,16 +43,16 @@ IdAt = Callable[[int, int | None, int], int | None]
 
 def scan_ranges(
     fetch_page: FetchPage, id_at: IdAt, after: int, before: int | None, concurrency: int
-) -> Generator[dict[str, Any], None, None]:
-    """Yield every product with ``after < id < before`` in id order, in about one request per page.
+) -> Generator[bytes, None, None]:
+    """Yield every page of products with ``after < id < before`` in id order, in about one request per page.
 
     At most ``ceil(P / 250) + concurrency`` requests for P products that stay the same.
     """
     page = fetch_page(after, before)
-    yield from page.products
+    yield page.content
     if page.is_last:
         return
-    after, left = page.end, page.total - len(page.products)
+    after, left = page.end, page.total - page.count
     del page  # or it would be held until the end
     with worker_pool(concurrency, "scan") as executor:
         boundaries = _boundaries(executor, id_at, after, before, left, concurrency)
@@ -63,8 +63,7 @@ def scan_ranges(
                 executor.submit(_read_range, fetch_page, start, before if end is None else end + 1, buffers[-1])
             for buffer in buffers:
                 with closing(buffer):
-                    for raw in buffer:
-                        yield from orjson.loads(raw)
+                    yield from buffer
         finally:  # the thread of a closed buffer ends
             for buffer in buffers:
                 buffer.close()
@@ -87,8 +86,8 @@ def _read_range(fetch_page: FetchPage, after: int, before: int | None, buffer: P
         is_last = False
         while not is_last and not buffer.closed:
             page = fetch_page(after, before)
-            if page.products:
-                buffer.put(orjson.dumps(page.products))
+            if page.count:
+                buffer.put(page.content)
             after, is_last = page.end, page.is_last
             del page  # or two would be held while the next one comes
         buffer.finish()

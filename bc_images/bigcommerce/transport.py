@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -44,9 +44,12 @@ from bc_images.errors import (
 from bc_images.json_repair import MAX_TEXT, repair
 from bc_images.settings import Settings
 
-__all__ = ["HttpClient"]
+__all__ = ["Decode", "HttpClient"]
 
 logger = logging.getLogger(__name__)
+
+Decode: TypeAlias = Callable[[bytes], Any]
+"""Turns the body of a response into what it holds; raises `orjson.JSONDecodeError` where it is no JSON."""
 
 _Outcome: TypeAlias = tuple[Any] | TransientFailure
 """The JSON of a response, in a tuple, or why there is none."""
@@ -114,9 +117,16 @@ class HttpClient:
         self._exchanges.cancel()
         self._session.close()
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None, *, max_retries: int | None = None) -> Any:
-        """GET `path` and return its JSON; None for 204 (V2 says so for every empty list)."""
-        return self.request("GET", path, params=params, max_retries=max_retries)
+    def get(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        max_retries: int | None = None,
+        decode: Decode = orjson.loads,
+    ) -> Any:
+        """GET `path` and return its JSON as `decode` reads it; None for 204 (V2 says so for every empty list)."""
+        return self.request("GET", path, params=params, max_retries=max_retries, decode=decode)
 
     def request(
         self,
@@ -129,6 +139,7 @@ class HttpClient:
         json: Mapping[str, Any] | None = None,
         data: Mapping[str, str] | None = None,
         files: Mapping[str, Any] | None = None,
+        decode: Decode = orjson.loads,
     ) -> Any:
         """Send one request and return the JSON of its answer, None for an empty one.
 
@@ -141,6 +152,7 @@ class HttpClient:
             json: a JSON body.
             data: the form fields of a multipart body.
             files: the file of a multipart body, as requests takes it; read once, however often it is sent.
+            decode: reads the body of a success; what it refuses as orjson does is repaired, or asked for again.
 
         Raises:
             RequestRejected: 4xx, or it cannot be sent at all; `NotFound` for 404.
@@ -156,7 +168,7 @@ class HttpClient:
         was_reset = False
         started = time.monotonic()
         while True:
-            outcome = self._send_once(prepared, request_name)
+            outcome = self._send_once(prepared, request_name, decode)
             if not isinstance(outcome, TransientFailure):
                 return outcome[0]
             if outcome.connection_reset and repeatable and not was_reset:
@@ -208,7 +220,7 @@ class HttpClient:
         except (requests.exceptions.RequestException, ValueError) as error:
             raise RequestRejected(f"{request_name}: a value cannot be sent ({describe(error)})") from error
 
-    def _send_once(self, request: requests.PreparedRequest, request_name: str) -> _Outcome:
+    def _send_once(self, request: requests.PreparedRequest, request_name: str, decode: Decode) -> _Outcome:
         """Send a request once."""
         sent = self.budget.acquire(self.stop)
         headers: RateHeaders | None = None
@@ -243,19 +255,19 @@ class HttpClient:
             return classify(error)
         finally:
             self.budget.release(sent, headers)
-        return self._interpret(response, content, request_name)
+        return self._interpret(response, content, request_name, decode)
 
     def _send(self, request: requests.PreparedRequest) -> requests.Response:
         return self._session.send(
             request, timeout=self.settings.request_timeout, allow_redirects=False, **self._environment
         )
 
-    def _interpret(self, response: requests.Response, content: bytes, request_name: str) -> _Outcome:
+    def _interpret(self, response: requests.Response, content: bytes, request_name: str, decode: Decode) -> _Outcome:
         """Return what a response means, or raise the error that it stands for."""
         status = response.status_code
         if status in _SUCCESS:
             if response.request.method == "GET":
-                return self._json(response, content, request_name)
+                return self._json(response, content, request_name, decode)
             return self._json_of_a_write(response, content, request_name)
         if status in {202, 204}:
             return (None,)
@@ -287,12 +299,14 @@ class HttpClient:
             raise OutcomeUnknown(f"{error} It may or may not have been carried out.", is_answered=True) from error
         return replace(answer, is_success=True) if isinstance(answer, TransientFailure) else answer
 
-    def _json(self, response: requests.Response, content: bytes, request_name: str) -> _Outcome:
+    def _json(
+        self, response: requests.Response, content: bytes, request_name: str, decode: Decode = orjson.loads
+    ) -> _Outcome:
         is_read = response.request.method == "GET"
         if not content:
             return TransientFailure("empty response")  # a list that is empty says 204 or []
         try:
-            answer = orjson.loads(content)
+            answer = decode(content)
         except orjson.JSONDecodeError as error:
             if "json" not in response.headers.get("Content-Type", "json"):
                 kind = truncated_repr(response.headers["Content-Type"])

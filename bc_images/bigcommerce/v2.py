@@ -17,7 +17,7 @@ from bc_images.bigcommerce.client import (
     SkuMatches,
     UrlSource,
 )
-from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v2, utc_from_rfc2822
+from bc_images.bigcommerce.mapping import Record, utc_from_rfc2822
 from bc_images.bigcommerce.pagination import read_pages
 from bc_images.bigcommerce.validation import (
     check_ascending,
@@ -29,11 +29,10 @@ from bc_images.bigcommerce.validation import (
     incomplete_listing,
     queryable_skus,
     sku_variants,
-    sorted_by_id,
     unknown_outcome,
 )
 from bc_images.concurrency import ordered_map, worker_pool
-from bc_images.errors import NotFound, RequestRejected, UnexpectedResponse
+from bc_images.errors import NotFound, RequestRejected
 
 __all__ = ["V2Client"]
 
@@ -41,6 +40,8 @@ __all__ = ["V2Client"]
 class V2Client(BaseClient):
     """The `StoreClient` protocol over V2."""
 
+    api_version = "v2"
+    read_date = staticmethod(utc_from_rfc2822)
     capabilities: ClassVar = Capabilities(accepts_image_bytes=False, reports_date_modified=False)
     products_path = "/v2/products"
     id_only: ClassVar = {"include": "id"}
@@ -100,10 +101,6 @@ class V2Client(BaseClient):
         """Ask for other spellings."""
         return {other: ids for other, ids in self.products_by_sku(sku_variants(sku)).items() if ids}
 
-    def images(self, product_id: int) -> list[Record]:
-        """Return a product's images in id order."""
-        return self._images_of(product_id, None)[0]
-
     def create(self, product_id: int, source: ImageSource, fields: Mapping[str, Any]) -> Record:
         """POST an image; 201 comes without the rendition addresses."""
         path = self._images_path(product_id)
@@ -119,7 +116,8 @@ class V2Client(BaseClient):
 
     def image(self, product_id: int, image_id: int) -> Record:
         """Return one image."""
-        return self._record(self._http.get(self._image_path(product_id, image_id)), product_id)
+        answer = self._http.get(self._image_path(product_id, image_id))
+        return self._record(answer, product_id, f"product {product_id}, image {image_id}")
 
     def update(self, product_id: int, image_id: int, fields: Mapping[str, Any]) -> Record:
         """PUT the fields alone."""
@@ -145,21 +143,19 @@ class V2Client(BaseClient):
     def _filled(self, product: Product) -> Product | None:
         """Add the images; None where there is no such product."""
         try:
-            product.images, product.invalid = self._images_of(product.id, product.sku)
+            product.images, product.invalid = self._records(self._image_rows(product.id), product.id, product.sku)
         except NotFound:
             return None
         except RequestRejected as error:
             raise incomplete_listing(error) from error
         return product
 
-    def _images_of(self, product_id: int, sku: str | None) -> tuple[list[Record], list[InvalidImage]]:
+    def _image_rows(self, product_id: int) -> list[Any]:
         def read_page(number: int) -> tuple[list[Any], bool]:
             page = self._image_page(product_id, number)
             return page, len(page) < PAGE_SIZE
 
-        store_hash, notices = self.settings.store_hash, self._notices
-        rows = read_pages(read_page, self._images_path(product_id))
-        return sorted_by_id(rows, product_id, lambda row: from_v2(row, store_hash, product_id, sku, notices))
+        return read_pages(read_page, self._images_path(product_id))
 
     def _image_page(self, product_id: int, number: int) -> list[Any]:
         path = self._images_path(product_id)
@@ -191,29 +187,8 @@ class V2Client(BaseClient):
         check_ascending((expect_int(row, "id", path) for row in rows), after, None if last is None else last + 1, path)
         return rows
 
-    def _product(self, row: Mapping[str, Any]) -> Product:
-        return Product(
-            id=row["id"],
-            sku=self._notices.optional_text(row, "sku"),
-            name=self._notices.optional_text(row, "name"),
-            date_modified=self._notices.optional_date(row, "date_modified", utc_from_rfc2822),
-            images=[],
-        )
-
     def _written(self, answer: Any, product_id: int, image_id: int) -> Record:
-        """Return the image that a write answered with."""
-        what = f"product {product_id}, image {image_id}: the answer to the write"
-        try:
-            record = self._record(answer, product_id)
-        except UnexpectedResponse as error:
-            raise unknown_outcome(what, str(error)) from error
-        if record["id"] != image_id:
-            raise unknown_outcome(what, f"describes image {record['id']}")
-        return record
-
-    def _record(self, answer: Any, product_id: int) -> Record:
-        (image,) = expect_objects([answer], f"product {product_id}: the image written")
-        return from_v2(image, self.settings.store_hash, product_id, None, self._notices)
+        return self._written_record(answer, product_id, image_id, f"product {product_id}: the image written")
 
 
 def _id_of(row: object) -> object:

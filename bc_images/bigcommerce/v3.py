@@ -7,6 +7,8 @@ from contextlib import closing
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+import orjson
+
 from bc_images.bigcommerce.base import BaseClient, form_fields, json_fields, media_type
 from bc_images.bigcommerce.client import (
     PAGE_SIZE,
@@ -17,9 +19,12 @@ from bc_images.bigcommerce.client import (
     SkuMatches,
     UrlSource,
 )
-from bc_images.bigcommerce.mapping import InvalidImage, Record, from_v3, unexpected_response, utc_from_iso
+from bc_images.bigcommerce.mapping import Record, unexpected_response, utc_from_iso
 from bc_images.bigcommerce.pagination import read_pages
+from bc_images.bigcommerce.product_pages import Listing, decode_products, read_listing
 from bc_images.bigcommerce.range_scan import Page, scan_ranges
+from bc_images.bigcommerce.responses import require_short_texts
+from bc_images.bigcommerce.transport import Decode
 from bc_images.bigcommerce.validation import (
     check_ascending,
     expect_count,
@@ -31,7 +36,6 @@ from bc_images.bigcommerce.validation import (
     queryable_skus,
     same_sku,
     sku_variants,
-    sorted_by_id,
     unknown_outcome,
 )
 from bc_images.concurrency import ordered_map, worker_pool
@@ -48,6 +52,8 @@ _LONGEST_LIST = 4000  # characters of an address that a list of SKUs may take
 class V3Client(BaseClient):
     """The `StoreClient` protocol over V3."""
 
+    api_version = "v3"
+    read_date = staticmethod(utc_from_iso)
     capabilities: ClassVar = Capabilities(accepts_image_bytes=True, reports_date_modified=True)
     products_path = _PRODUCTS
     id_only: ClassVar = {"include_fields": "id"}
@@ -74,23 +80,21 @@ class V3Client(BaseClient):
         """Walk the products by id, several ranges at once; a long image list is read through its own endpoint."""
 
         def fetch_page(after: int, before: int | None) -> Page:
-            page = self._product_page({**_between(after, before), **_WITH_IMAGES, "limit": PAGE_SIZE}, after, before)
-            self._fill_long_lists(page.products)
-            return page
+            return self._page_with_images({**_between(after, before), "limit": PAGE_SIZE}, after, before)
 
         before = None if last is None else last + 1
-        with closing(
-            scan_ranges(fetch_page, self._product_id_at, first - 1, before, self.settings.concurrency)
-        ) as rows:
-            yield from map(self._product, rows)
+        concurrency = self.settings.concurrency
+        with closing(scan_ranges(fetch_page, self._product_id_at, first - 1, before, concurrency)) as pages:
+            for content in pages:
+                yield from self._decoded(content)
 
     def products(self, ids: Sequence[int]) -> Iterator[Product]:
         """Read 250 products with their images a request."""
         wanted = sorted(set(ids))
         chunks = [wanted[start : start + PAGE_SIZE] for start in range(0, len(wanted), PAGE_SIZE)]
         with worker_pool(self.settings.concurrency, "read") as executor:
-            for rows in ordered_map(executor, self._chunk, chunks, self.settings.concurrency):
-                yield from map(self._product, rows)
+            for products in ordered_map(executor, self._chunk, chunks, self.settings.concurrency):
+                yield from products
 
     def products_by_sku(self, skus: Iterable[str]) -> SkuMatches:
         """Ask for many SKUs a request; one with a comma, which would fall apart in a list, is asked for alone.
@@ -107,7 +111,7 @@ class V3Client(BaseClient):
             def read_page(number: int) -> tuple[list[dict[str, Any]], bool]:
                 page = {"sort": "id", "limit": PAGE_SIZE, "page": number, "include_fields": "sku"}
                 answer = self._product_page({**query, **page})
-                return answer.products, answer.is_last
+                return answer.rows, answer.is_last
 
             return read_pages(read_page, _PRODUCTS)
 
@@ -129,27 +133,22 @@ class V3Client(BaseClient):
         found = {other: ids for other, ids in self.products_by_sku(sku_variants(sku)).items() if ids}
         for keyword in queryable_skus([sku.strip()]):
             page = {"keyword": keyword, "sort": "id", "limit": PAGE_SIZE, "page": 1, "include_fields": "sku"}
-            for row in self._product_page(page).products:
+            for row in self._product_page(page).rows:
                 other = self._notices.optional_text(row, "sku")
                 if other and other not in {sku, *found} and same_sku(other, sku):
                     found[other] = [row["id"]]
         return found
 
-    def images(self, product_id: int) -> list[Record]:
-        """Return a product's images in id order."""
-        return self._records(self._image_rows(product_id), product_id, None)[0]
-
     def image(self, product_id: int, image_id: int) -> Record:
         """Return one image."""
         answer = self._http.get(self._image_path(product_id, image_id))
-        (image,) = expect_objects([answer.get("data") if isinstance(answer, dict) else None], f"image {image_id}: data")
-        return from_v3(image, self.settings.store_hash, product_id, None, self._notices)
+        return self._record(_data(answer), product_id, f"image {image_id}: data")
 
     def create(self, product_id: int, source: ImageSource, fields: Mapping[str, Any]) -> Record:
         """POST an image: the bytes as multipart, or the address the store shall fetch."""
         path = self._images_path(product_id)
         answer = self._send("POST", path, source, fields, repeatable=False)
-        data = answer.get("data") if isinstance(answer, dict) else None
+        data = _data(answer)
         if not isinstance(data, dict) or type(data.get("id")) is not int:
             raise unknown_outcome(f"POST {path}", "the answer names no image")
         try:
@@ -193,60 +192,84 @@ class V3Client(BaseClient):
 
         The spec's newest response schema has no ``image_file``, and its 201 of a PUT no body, unlike all examples.
         """
-        data = answer.get("data") if isinstance(answer, dict) else None
+        data = _data(answer)
         if answer is None or (isinstance(data, dict) and "image_file" not in data):
-            answer = self._http.get(self._image_path(product_id, image_id))
-            data = answer.get("data") if isinstance(answer, dict) else None
-        what = f"product {product_id}, image {image_id}"
-        try:
-            (image,) = expect_objects([data], f"{what}: data")
-            record = from_v3(image, self.settings.store_hash, product_id, None, self._notices)
-        except UnexpectedResponse as error:
-            raise unknown_outcome(f"{what}: the answer to the write", str(error)) from error
-        if record["id"] != image_id:
-            raise unknown_outcome(f"{what}: the answer to the write", f"describes image {record['id']}")
-        return record
+            data = _data(self._http.get(self._image_path(product_id, image_id)))
+        return self._written_record(data, product_id, image_id, f"product {product_id}, image {image_id}: data")
 
-    def _chunk(self, ids: list[int]) -> list[dict[str, Any]]:
+    def _chunk(self, ids: list[int]) -> list[Product]:
         """Read at most 250 products by id."""
-        found: list[dict[str, Any]] = []
+        products: list[Product] = []
         while ids:
-            query = {"id:in": ",".join(map(str, ids)), **_WITH_IMAGES, "sort": "id", "limit": PAGE_SIZE}
-            page = self._product_page(query)
-            strange = {row["id"] for row in page.products}.difference(ids)
+            page = self._page_with_images({"id:in": ",".join(map(str, ids)), "sort": "id", "limit": PAGE_SIZE})
+            page_products = list(self._decoded(page.content))
+            strange = {product.id for product in page_products}.difference(ids)
             if strange:
                 raise unexpected_response(_PRODUCTS, f"product {min(strange)} came although others were asked for")
-            found += page.products
+            products += page_products
             if page.is_last:
                 break
             ids = [product_id for product_id in ids if product_id > page.end]
-        self._fill_long_lists(found)
-        return found
+        return products
 
-    def _product_page(self, query: Mapping[str, Any], after: int = 0, before: int | None = None) -> Page:
+    def _page_with_images(self, query: Mapping[str, Any], after: int = 0, before: int | None = None) -> Page:
+        """Read one page of products; as bytes, so that little is held of it until it is decoded in its turn."""
+        page = self._product_page({**query, **_WITH_IMAGES}, after, before, read_listing)
+        if page.content:
+            return page
+        self._fill_long_lists(page.rows)
+        return Page(orjson.dumps({"data": page.rows}), [], len(page.rows), page.total, page.end, page.is_last)
+
+    def _decoded(self, content: bytes) -> Iterator[Product]:
+        """Yield the products of a page; what does not fit the schemas is read value by value, to say what is wrong."""
+        try:
+            products = decode_products(content, self.settings.store_hash)
+        except (ValueError, UnexpectedResponse):
+            yield from self._checked(content)
+        else:
+            yield from products
+
+    def _checked(self, content: bytes) -> Iterator[Product]:
+        try:
+            answer = orjson.loads(content)
+        except orjson.JSONDecodeError as error:  # a number that is not finite
+            raise unexpected_response(_PRODUCTS, f"invalid JSON ({error})") from error
+        require_short_texts(answer, f"GET {_PRODUCTS}")
+        for row in answer["data"]:
+            product = self._product(row)
+            product.images, product.invalid = self._records(row["images"], product.id, product.sku)
+            yield product
+
+    def _product_page(
+        self,
+        query: Mapping[str, Any],
+        after: int = 0,
+        before: int | None = None,
+        decode: Decode = orjson.loads,
+    ) -> Page:
         """Read one page of products in id order, with ``after < id < before``."""
         total = 0
         for _ in range(_TRIES):
             try:
-                answer = self._http.get(_PRODUCTS, query)
+                answer = self._http.get(_PRODUCTS, query, decode=decode)
             except RequestRejected as error:
                 raise incomplete_listing(error) from error
-            rows = _rows(answer, _PRODUCTS)
-            check_ascending((expect_int(row, "id", _PRODUCTS) for row in rows), after, before, _PRODUCTS)
-            pagination = _pagination(answer, _PRODUCTS)
-            total, per_page = expect_int(pagination, "total", _PRODUCTS), expect_int(pagination, "per_page", _PRODUCTS)
-            seen = (query.get("page", 1) - 1) * per_page + len(rows)
+            page = answer if isinstance(answer, Listing) else _listing(answer)  # slow, and says what is wrong
+            check_ascending(page.ids, after, before, _PRODUCTS)
+            total = page.total
+            seen = (query.get("page", 1) - 1) * page.per_page + len(page.ids)
             # It is the last where both signs say so: the page may be cut below what was asked for, silently.
-            is_last = len(rows) < max(1, per_page) and total <= seen
-            if rows or is_last:
-                return Page(rows, total, rows[-1]["id"] if rows else after, is_last)
+            is_last = len(page.ids) < max(1, page.per_page) and total <= seen
+            if page.ids or is_last:
+                end = page.ids[-1] if page.ids else after
+                return Page(page.content, page.rows, len(page.ids), total, end, is_last)
             # None of those that are there: something was deleted between the store's counting and its reading.
         raise unexpected_response(_PRODUCTS, f"an empty page, of {total} products in all")
 
     def _product_id_at(self, after: int, before: int | None, position: int) -> int | None:
         """Return the id at a position, from 0, among the products with ``after < id < before``."""
         query = {**_between(after, before), "limit": 1, "page": position + 1, "include_fields": "id"}
-        rows = self._product_page(query, after, before).products
+        rows = self._product_page(query, after, before).rows
         return rows[0]["id"] if rows else None
 
     def _fill_long_lists(self, rows: list[dict[str, Any]]) -> None:
@@ -261,24 +284,6 @@ class V3Client(BaseClient):
                     rows.remove(row)
                 except RequestRejected as error:
                     raise incomplete_listing(error) from error
-
-    def _product(self, row: Mapping[str, Any]) -> Product:
-        product_id, sku = row["id"], self._notices.optional_text(row, "sku")
-        images, invalid = self._records(row["images"], product_id, sku)
-        return Product(
-            id=product_id,
-            sku=sku,
-            name=self._notices.optional_text(row, "name"),
-            date_modified=self._notices.optional_date(row, "date_modified", utc_from_iso),
-            images=images,
-            invalid=invalid,
-        )
-
-    def _records(
-        self, rows: Sequence[Any], product_id: int, sku: str | None
-    ) -> tuple[list[Record], list[InvalidImage]]:
-        store_hash, notices = self.settings.store_hash, self._notices
-        return sorted_by_id(rows, product_id, lambda row: from_v3(row, store_hash, product_id, sku, notices))
 
     def _image_rows(self, product_id: int) -> list[Any]:
         path = self._images_path(product_id)
@@ -315,8 +320,12 @@ def _batches(skus: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def _rows(answer: Any, path: str) -> list[dict[str, Any]]:
-    return expect_objects(_data(answer), f"{path}: data")
+def _listing(answer: Any) -> Listing:
+    rows = expect_objects(_data(answer), f"{_PRODUCTS}: data")
+    ids = [expect_int(row, "id", _PRODUCTS) for row in rows]
+    pagination = _pagination(answer, _PRODUCTS)
+    total, per_page = (expect_int(pagination, name, _PRODUCTS) for name in ("total", "per_page"))
+    return Listing(ids, total, per_page, rows=rows)
 
 
 def _data(answer: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jsonschema_rs
@@ -16,14 +17,16 @@ from bc_images.bigcommerce.mapping import (
     comparable_stem,
     diff,
     file_name,
-    from_v2,
-    from_v3,
+    record_from,
     utc_from_iso,
     utc_from_rfc2822,
 )
 from bc_images.errors import UnexpectedResponse
 from bc_images.schema import load
 from bigcommerce_sandbox.media import stored_name
+
+from_v2 = partial(record_from, "v2")
+from_v3 = partial(record_from, "v3")
 
 V2: dict[str, Any] = {
     "id": 247,

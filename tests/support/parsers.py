@@ -32,7 +32,7 @@ from bc_images.bigcommerce.rate_limit import RateHeaders, RateWindow
 from bc_images.bigcommerce.retry import capped_retry_after, rate_limited
 from bc_images.bigcommerce.session import DigestAuth, UnusableChallenge
 from bc_images.bigcommerce.store_clock import StoreClock
-from bc_images.bigcommerce.transport import HttpClient
+from bc_images.bigcommerce.transport import Decode, HttpClient
 from bc_images.bigcommerce.v2 import V2Client
 from bc_images.bigcommerce.v3 import V3Client
 from bc_images.cli import retry
@@ -108,7 +108,7 @@ class _Client(HttpClient):
         """Answer with `data` from now on."""
         self._data, self._left, self._is_over = data, 1000, False
 
-    def _send_once(self, request: requests.PreparedRequest, request_name: str) -> Any:
+    def _send_once(self, request: requests.PreparedRequest, request_name: str, decode: Decode) -> Any:
         self._left -= 1
         assert self._left, "requests without end"
         place = f"{request.method} {urlsplit(str(request.url)).path.partition('/stores/sandbox')[2]}"
@@ -121,7 +121,7 @@ class _Client(HttpClient):
         RateHeaders.read(headers)
         response = requests.Response()
         response.status_code, response.headers, response.request = status, headers, request
-        return self._interpret(response, content, request_name)
+        return self._interpret(response, content, request_name, decode)
 
 
 _IMAGE = {
