@@ -15,7 +15,6 @@ __all__ = ["BOM", "as_file", "inflated", "opened", "sentence_start"]
 BOM = b"\xef\xbb\xbf"
 
 _BLOCK = 1 << 16
-_GZIP_WINDOW = 31  # for zlib: with gzip's header and checksum
 _GZIP = b"\x1f\x8b"
 _OTHER_KINDS = (
     (b"\xff\xfe\0\0", "UTF-32"),
@@ -75,8 +74,8 @@ def _decompressed(chunks: Iterator[bytes], name: str, advice: str) -> Iterator[b
     return inflated(every) if head.startswith(_GZIP) else every
 
 
-def inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield what gzip holds, of one or more members, in blocks of at most 64 KiB.
+def inflated(chunks: Iterable[bytes], *, is_gzip: bool = True) -> Iterator[bytes]:
+    """Yield what gzip, of one or more members, or deflate holds, in blocks of at most 64 KiB.
 
     Raises:
         EOFError, zlib.error: it is truncated, or damaged.
@@ -86,20 +85,30 @@ def inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
         data = chunk
         while True:
             if member is None:
-                data = data.lstrip(b"\0")  # what gzip itself lets pass between members, and behind the last one
+                # NUL is what gzip itself lets pass between members, and behind the last one.
+                data = data.lstrip(b"\0") if is_gzip else data
                 if not data:
                     break
-                member = zlib.decompressobj(wbits=_GZIP_WINDOW)
+                member = zlib.decompressobj(_window(data[0], is_gzip=is_gzip))
             block = member.decompress(data, _BLOCK)
             if block:
                 yield block
             data = member.unconsumed_tail
+            if member.eof and not is_gzip:
+                return
             if member.eof:
                 data, member = member.unused_data, None
             elif not data and len(block) < _BLOCK:
                 break
     if member is not None:
         raise EOFError("its end is missing")
+
+
+def _window(first: int, *, is_gzip: bool) -> int:
+    """Return what zlib calls wbits; some servers send "deflate" without the header that the standard demands."""
+    if is_gzip:
+        return 16 + zlib.MAX_WBITS
+    return zlib.MAX_WBITS if first & 15 == 8 else -zlib.MAX_WBITS
 
 
 def as_file(chunks: Iterator[bytes]) -> BinaryIO:

@@ -18,112 +18,93 @@ from bc_images.errors import SettingsError
 from bc_images.redaction import keep_secret
 from bc_images.text import shortened
 
-__all__ = ["PROPERTIES", "REQUIRED", "Sample", "Settings", "check_known"]
+__all__ = ["PROPERTIES", "REQUIRED", "Sample", "Settings", "check_known", "setting"]
 
 REQUIRED = ["store_hash", "access_token"]
 
+
+def setting(
+    title: str, description: str, kind: str = "string", *, secret: bool = False, **rules: Any
+) -> dict[str, Any]:
+    """Return the JSON Schema of a setting; `rules` are its keywords, such as ``minimum=1``."""
+    hidden = {"secret": True, "writeOnly": True} if secret else {}
+    return {"type": kind, **hidden, **rules, "title": title, "description": description}
+
+
 PROPERTIES: dict[str, dict[str, Any]] = {
-    "store_hash": {
-        "type": "string",
-        "title": "Store hash",
-        "description": "The store's hash: the part after /stores/ in its API path.",
-    },
-    "access_token": {
-        "type": "string",
-        "secret": True,
-        "writeOnly": True,
-        "title": "Access token",
-        "description": "API token (X-Auth-Token) with the scope store_v2_products, or its read-only form for the tap.",
-    },
-    "api_url": {
-        "type": "string",
-        "default": "https://api.bigcommerce.com",
-        "title": "API address",
-        "description": "Address of the API, without /stores/ and what follows it.",
-    },
-    "allow_other_api_host": {
-        "type": "boolean",
-        "default": False,
-        "title": "Allow another API host",
-        "description": "Send the token to an api_url that is not BigCommerce's (https, and a host of bigcommerce.com), "
+    "store_hash": setting("Store hash", "The store's hash: the part after /stores/ in its API path."),
+    "access_token": setting(
+        "Access token",
+        "API token (X-Auth-Token) with the scope store_v2_products, or its read-only form for the tap.",
+        secret=True,
+    ),
+    "api_url": setting(
+        "API address",
+        "Address of the API, without /stores/ and what follows it.",
+        default="https://api.bigcommerce.com",
+    ),
+    "allow_other_api_host": setting(
+        "Allow another API host",
+        "Send the token to an api_url that is not BigCommerce's (https, and a host of bigcommerce.com), "
         "such as a proxy of your own. Not needed for this machine (localhost).",
-    },
-    "api_version": {
-        "type": "string",
-        "enum": ["v3", "v2"],
-        "default": "v3",
-        "title": "API version",
-        "description": "Which API is used: v3 (one request per 250 products) or v2 (one request per product).",
-    },
-    "store_url": {
-        "type": "string",
-        "default": "https://store-{store_hash}.mybigcommerce.com",
-        "title": "Store address",
-        "description": "Address of the store itself: originals are below product_images/, WebDAV at dav.",
-    },
-    "concurrency": {
-        "type": "integer",
-        "default": 8,
-        "minimum": 1,
-        "maximum": 100,
-        "title": "Concurrency",
-        "description": "How many requests may be under way at once.",
-    },
-    "request_timeout": {
-        "type": "number",
-        "default": 60,
-        "exclusiveMinimum": 0,
-        "maximum": 3600,
-        "title": "Request timeout",
-        "description": "Seconds for a request to be sent, as many for its response, and one more for every 4 KiB of "
-        "either.",
-    },
-    "max_retries": {
-        "type": "integer",
-        "default": 14,
-        "minimum": 0,
-        "maximum": 20,
-        "title": "Retries",
-        "description": "How often a failed request that is safe to repeat is sent again before the run stops. With "
+        "boolean",
+        default=False,
+    ),
+    "api_version": setting(
+        "API version",
+        "Which API is used: v3 (one request per 250 products) or v2 (one request per product).",
+        enum=["v3", "v2"],
+        default="v3",
+    ),
+    "store_url": setting(
+        "Store address",
+        "Address of the store itself: originals are below product_images/, WebDAV at dav.",
+        default="https://store-{store_hash}.mybigcommerce.com",
+    ),
+    "concurrency": setting(
+        "Concurrency", "How many requests may be under way at once.", "integer", default=8, minimum=1, maximum=100
+    ),
+    "request_timeout": setting(
+        "Request timeout",
+        "Seconds for a request to be sent, as many for its response, and one more for every 4 KiB of either.",
+        "number",
+        default=60,
+        exclusiveMinimum=0,
+        maximum=3600,
+    ),
+    "max_retries": setting(
+        "Retries",
+        "How often a failed request that is safe to repeat is sent again before the run stops. With "
         "growing pauses of at most 30 seconds, 14 outlast an outage of 3 minutes, 6 one of 20 seconds. A host "
         "that refuses every connection from the start is given up after a few seconds.",
-    },
-    "rate_limit_reserve": {
-        "type": "number",
-        "default": 0.1,
-        "minimum": 0,
-        "exclusiveMaximum": 1,
-        "title": "Rate limit reserve",
-        "description": "Share of the store's request quota that is left to other apps.",
-    },
-    "file_store": {
-        "type": "string",
-        "default": "",
-        "title": "File store",
-        "description": "Where picture bytes are kept: a folder or an fsspec URL such as s3://bucket/prefix. "
-        "Empty: no files.",
-    },
-    "webdav_username": {
-        "type": "string",
-        "default": "",
-        "title": "WebDAV user",
-        "description": "User (an e-mail address) of the store's WebDAV: the tap reads an original by it where a CDN "
+        "integer",
+        default=14,
+        minimum=0,
+        maximum=20,
+    ),
+    "rate_limit_reserve": setting(
+        "Rate limit reserve",
+        "Share of the store's request quota that is left to other apps.",
+        "number",
+        default=0.1,
+        minimum=0,
+        exclusiveMaximum=1,
+    ),
+    "file_store": setting(
+        "File store",
+        "Where picture bytes are kept: a folder or an fsspec URL such as s3://bucket/prefix. Empty: no files.",
+        default="",
+    ),
+    "webdav_username": setting(
+        "WebDAV user",
+        "User (an e-mail address) of the store's WebDAV: the tap reads an original by it where a CDN "
         "alters what the public address serves; the target sends pictures by it (upload_method: webdav).",
-    },
-    "webdav_password": {
-        "type": "string",
-        "default": "",
-        "secret": True,
-        "writeOnly": True,
-        "title": "WebDAV password",
-        "description": "Password of the store's WebDAV; it is not the API token.",
-    },
-    "user_agent": {
-        "type": "string",
-        "default": "bc-images",
-        "title": "User agent",
-        "description": "How requests name themselves.",
-    },
+        default="",
+    ),
+    "webdav_password": setting(
+        "WebDAV password", "Password of the store's WebDAV; it is not the API token.", default="", secret=True
+    ),
+    "user_agent": setting("User agent", "How requests name themselves.", default="bc-images"),
 }
 
 

@@ -10,43 +10,41 @@ from typing import Any, Self
 
 from bc_images.bigcommerce.mapping import truncated_repr
 from bc_images.errors import SettingsError
-from bc_images.settings import Sample
+from bc_images.settings import Sample, setting
 
 __all__ = ["PROPERTIES", "TapSettings", "to_utc"]
 
 PROPERTIES: dict[str, dict[str, Any]] = {
-    "start_date": {
-        "type": "string",
-        "format": "date-time",
-        "title": "Start date",
-        "description": "INCREMENTAL only: emit the images of products changed at or after this time, themselves or "
+    "start_date": setting(
+        "Start date",
+        "INCREMENTAL only: emit the images of products changed at or after this time, themselves or "
         "in an image, where the state knows no later one.",
-    },
-    "product_id_min": {
-        "type": "integer",
-        "minimum": 1,
-        "title": "First product",
-        "description": "Read products from this id on: one shard of the store. A shard never sends ACTIVATE_VERSION.",
-    },
-    "product_id_max": {
-        "type": "integer",
-        "minimum": 1,
-        "title": "Last product",
-        "description": "Read products up to this id: one shard of the store. A shard never sends ACTIVATE_VERSION.",
-    },
-    "activate_version": {
-        "type": "boolean",
-        "default": True,
-        "title": "Activate version",
-        "description": "Send ACTIVATE_VERSION after a complete FULL_TABLE sync, so that the loader drops what the "
+        format="date-time",
+    ),
+    "product_id_min": setting(
+        "First product",
+        "Read products from this id on: one shard of the store. A shard never sends ACTIVATE_VERSION.",
+        "integer",
+        minimum=1,
+    ),
+    "product_id_max": setting(
+        "Last product",
+        "Read products up to this id: one shard of the store. A shard never sends ACTIVATE_VERSION.",
+        "integer",
+        minimum=1,
+    ),
+    "activate_version": setting(
+        "Activate version",
+        "Send ACTIVATE_VERSION after a complete FULL_TABLE sync, so that the loader drops what the "
         "store no longer has. Switch it off where several stores load into one table.",
-    },
-    "recheck_files": {
-        "type": "string",
-        "title": "Recheck files",
-        "description": "With file_store: the share of the pictures saved before that is compared with the store again, "
+        "boolean",
+        default=True,
+    ),
+    "recheck_files": setting(
+        "Recheck files",
+        "With file_store: the share of the pictures saved before that is compared with the store again, "
         "chosen at random in every run, such as 5%. Default: none.",
-    },
+    ),
 }
 
 

@@ -10,104 +10,84 @@ from typing import Any, Literal, Self
 from platformdirs import user_state_path
 
 from bc_images.errors import SettingsError
-from bc_images.settings import Sample
+from bc_images.settings import Sample, setting
 from target_bc_images.changes import Mode
 from target_bc_images.restore_input import Key
 
 __all__ = ["PROPERTIES", "TargetSettings"]
 
 PROPERTIES: dict[str, dict[str, Any]] = {
-    "mode": {
-        "type": "string",
-        "enum": ["upsert", "create_only", "update_only", "mirror"],
-        "default": "upsert",
-        "title": "Mode",
-        "description": "upsert creates and changes; create_only and update_only do one of the two; "
+    "mode": setting(
+        "Mode",
+        "upsert creates and changes; create_only and update_only do one of the two; "
         "mirror also deletes what the backup lacks.",
-    },
-    "max_deletes": {
-        "type": "integer",
-        "minimum": 0,
-        "title": "Most deletes",
-        "description": "How many images a mirror may delete; required by mirror. One more, and nothing is written.",
-    },
-    "dry_run": {
-        "type": "boolean",
-        "default": False,
-        "title": "Dry run",
-        "description": "Print and report the plan, and write nothing at all.",
-    },
-    "match_products_by": {
-        "type": "string",
-        "enum": ["id", "sku"],
-        "title": "Match products by",
-        "description": "How a record finds its product. Default: id; records of another store are rejected until "
+        enum=["upsert", "create_only", "update_only", "mirror"],
+        default="upsert",
+    ),
+    "max_deletes": setting(
+        "Most deletes",
+        "How many images a mirror may delete; required by mirror. One more, and nothing is written.",
+        "integer",
+        minimum=0,
+    ),
+    "dry_run": setting("Dry run", "Print and report the plan, and write nothing at all.", "boolean", default=False),
+    "match_products_by": setting(
+        "Match products by",
+        "How a record finds its product. Default: id; records of another store are rejected until "
         "one of the two is chosen.",
-    },
-    "product_ids": {
-        "type": "array",
-        "items": {"type": "integer", "minimum": 1},
-        "title": "Products",
-        "description": "Restore only the images of these products (ids as in the backup). Default: all.",
-    },
-    "upload_method": {
-        "type": "string",
-        "enum": ["auto", "multipart", "webdav", "url"],
-        "default": "auto",
-        "title": "Upload method",
-        "description": "How picture bytes reach the store; auto takes the first way that can work.",
-    },
-    "file_store_public_url": {
-        "type": "string",
-        "title": "Public address of the file store",
-        "description": "Where the store can fetch the files itself, for upload_method: url.",
-    },
-    "state_dir": {
-        "type": "string",
-        "title": "State folder",
-        "description": "Where the ledger and the undo files are kept. Default: a folder of the user's for each store, "
+        enum=["id", "sku"],
+    ),
+    "product_ids": setting(
+        "Products",
+        "Restore only the images of these products (ids as in the backup). Default: all.",
+        "array",
+        items={"type": "integer", "minimum": 1},
+    ),
+    "upload_method": setting(
+        "Upload method",
+        "How picture bytes reach the store; auto takes the first way that can work.",
+        enum=["auto", "multipart", "webdav", "url"],
+        default="auto",
+    ),
+    "file_store_public_url": setting(
+        "Public address of the file store", "Where the store can fetch the files itself, for upload_method: url."
+    ),
+    "state_dir": setting(
+        "State folder",
+        "Where the ledger and the undo files are kept. Default: a folder of the user's for each store, "
         "such as ~/.local/state/bc-images/STORE_HASH.",
-    },
-    "report": {
-        "type": "string",
-        "title": "Report",
-        "description": "Path of a file that gets one JSON line an action, then a summary.",
-    },
-    "report_by_product": {
-        "type": "boolean",
-        "default": False,
-        "title": "Report by product",
-        "description": "Show the summary per product as well.",
-    },
-    "allow_data_loss": {
-        "type": "boolean",
-        "default": False,
-        "title": "Allow data loss",
-        "description": "Without file_store: let replace and delete go on although the present pictures cannot be kept.",
-    },
-    "pending_write_timeout": {
-        "type": "integer",
-        "minimum": 0,
-        "default": 900,
-        "title": "Pending write timeout",
-        "description": "Seconds for which the store may still carry out a create whose reply was lost: so long the "
+    ),
+    "report": setting("Report", "Path of a file that gets one JSON line an action, then a summary."),
+    "report_by_product": setting(
+        "Report by product", "Show the summary per product as well.", "boolean", default=False
+    ),
+    "allow_data_loss": setting(
+        "Allow data loss",
+        "Without file_store: let replace and delete go on although the present pictures cannot be kept.",
+        "boolean",
+        default=False,
+    ),
+    "pending_write_timeout": setting(
+        "Pending write timeout",
+        "Seconds for which the store may still carry out a create whose reply was lost: so long the "
         "image is not created again.",
-    },
-    "check_pictures": {
-        "type": "string",
-        "enum": ["off", "sample", "all"],
-        "default": "off",
-        "title": "Check pictures",
-        "description": "Read the pictures of images whose rows are as they should be: none, one in twenty at random, "
+        "integer",
+        minimum=0,
+        default=900,
+    ),
+    "check_pictures": setting(
+        "Check pictures",
+        "Read the pictures of images whose rows are as they should be: none, one in twenty at random, "
         "or all. One that is gone, or is not that of the backup, is replaced.",
-    },
-    "on_error": {
-        "type": "string",
-        "enum": ["continue", "stop"],
-        "default": "continue",
-        "title": "On error",
-        "description": "Whether a record that is rejected or fails stops the run.",
-    },
+        enum=["off", "sample", "all"],
+        default="off",
+    ),
+    "on_error": setting(
+        "On error",
+        "Whether a record that is rejected or fails stops the run.",
+        enum=["continue", "stop"],
+        default="continue",
+    ),
 }
 
 

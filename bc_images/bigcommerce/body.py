@@ -15,12 +15,12 @@ from collections.abc import Iterator
 import requests
 
 from bc_images.bigcommerce.exchange import Exchange
+from bc_images.decompression import inflated
 
 __all__ = ["MAX_BODY", "BodyTooLarge", "UnexpectedEncoding", "read_body"]
 
 MAX_BODY = 1024**3  # bytes, as sent and inflated; a page of 250 products with 1,000 images each has about 200 MB
 IN_MEMORY = 8 * 1024**2  # bytes above which a body is kept in a temporary file until it is complete
-PIECE = 256 * 1024  # bytes inflated at a time
 
 
 class BodyTooLarge(Exception):
@@ -67,30 +67,9 @@ def _bounded(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _inflated(chunks: Iterator[bytes], *, is_gzip: bool) -> Iterator[bytes]:
-    """Yield what `chunks` inflate to, a piece at a time."""
-    decoder = None
     try:
-        for chunk in chunks:
-            data = chunk
-            while data:
-                if decoder is None:
-                    decoder = zlib.decompressobj(_window(data[0], is_gzip=is_gzip))
-                piece = decoder.decompress(data, PIECE)
-                yield piece
-                while len(piece) == PIECE and not decoder.unconsumed_tail and not decoder.eof:
-                    piece = decoder.decompress(b"", PIECE)  # what it still holds of input that it has taken in
-                    yield piece
-                data = decoder.unconsumed_tail
-                if decoder.eof:  # gzip may have another member
-                    data, decoder = (decoder.unused_data, None) if is_gzip else (b"", decoder)
+        yield from inflated(chunks, is_gzip=is_gzip)
     except zlib.error as error:
         raise requests.exceptions.ContentDecodingError from error
-    if decoder is not None and not decoder.eof:
-        raise requests.exceptions.ChunkedEncodingError(http.client.IncompleteRead(b""))
-
-
-def _window(first: int, *, is_gzip: bool) -> int:
-    """Return what zlib calls wbits; some servers send "deflate" without the header that the standard demands."""
-    if is_gzip:
-        return 16 + zlib.MAX_WBITS
-    return zlib.MAX_WBITS if first & 15 == 8 else -zlib.MAX_WBITS
+    except EOFError as error:
+        raise requests.exceptions.ChunkedEncodingError(http.client.IncompleteRead(b"")) from error

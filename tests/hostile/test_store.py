@@ -12,17 +12,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from bc_images import json_repair
+from bc_images import decompression, json_repair
 from bc_images.bigcommerce import body, exchange, open_store
 from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.bigcommerce.transport import HttpClient
-from bc_images.errors import (
-    NotFound,
-    OutcomeUnknown,
-    RequestRejected,
-    StoreUnreachable,
-    UnexpectedResponse,
-)
+from bc_images.errors import NotFound, OutcomeUnknown, RequestRejected, StoreUnreachable, UnexpectedResponse
 from tests.support.hostile_server import CHUNKED, DRIPS, OK, Script, endless, peer
 from tests.support.scripted_server import Reply, says, serving, settings
 
@@ -163,7 +157,7 @@ def test_a_coding_that_was_not_asked_for_is_refused(coding: str) -> None:
 @pytest.mark.parametrize("pieces", [1, 7, 4096])
 @pytest.mark.parametrize("coding", ["gzip", "members", "zlib", "raw", "identity"])
 def test_what_is_packed_is_unpacked_exactly(coding: str, pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "PIECE", 100)
+    monkeypatch.setattr(decompression, "_BLOCK", 100)
     document = json.dumps({"data": list(range(3000))}).encode()
     packer = zlib.compressobj(9, zlib.DEFLATED, {"zlib": 15, "raw": -15}.get(coding, 31))
     packed = packer.compress(document) + packer.flush()
@@ -244,6 +238,7 @@ def test_a_text_without_measure_names_its_place(field: str) -> None:
 
 MEMORY = """
 import resource, sys
+from bc_images.errors import BcImagesError
 from bc_images.bigcommerce.transport import HttpClient
 from bc_images.settings import Settings
 client = HttpClient(Settings.from_config({"store_hash": "abc", "access_token": "t", "api_url": sys.argv[1]}))

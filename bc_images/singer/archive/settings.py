@@ -13,6 +13,7 @@ from bc_images import logs
 from bc_images.config import checked, from_environment, settings_files
 from bc_images.errors import SettingsError
 from bc_images.settings import PROPERTIES as SHARED
+from bc_images.settings import setting
 
 __all__ = ["EXTRACTOR", "LOADER", "command", "run_command", "values"]
 
@@ -24,38 +25,31 @@ _COMMON: Properties = {
         "description": "File store: a folder or an fsspec URL such as s3://bucket/prefix. Archives are kept in it "
         "under archives/, beside the pictures.",
     },
-    "name": {
-        "type": "string",
-        "default": "store",
-        "title": "Name",
-        "description": "A word for what is archived, one for each store that shares the file store.",
-    },
+    "name": setting(
+        "Name", "A word for what is archived, one for each store that shares the file store.", default="store"
+    ),
 }
 
 LOADER: Properties = {
     **_COMMON,
-    "require_complete": {
-        "type": "boolean",
-        "default": True,
-        "title": "Require a complete sync",
-        "description": "An input in which a stream does not end with ACTIVATE_VERSION is kept as "
+    "require_complete": setting(
+        "Require a complete sync",
+        "An input in which a stream does not end with ACTIVATE_VERSION is kept as "
         "incomplete, and the run fails. Switch it off for taps that send no such mark.",
-    },
+        "boolean",
+        default=True,
+    ),
 }
 
 EXTRACTOR: Properties = {
     **_COMMON,
-    "at": {
-        "type": "string",
-        "title": "Point in time",
-        "description": "A date or time such as 2025-01-31: the newest complete archive that is not later. "
-        "Default: the newest.",
-    },
-    "archive": {
-        "type": "string",
-        "title": "Archive",
-        "description": "The file name of one archive, in place of the newest; the only way to an incomplete one.",
-    },
+    "at": setting(
+        "Point in time",
+        "A date or time such as 2025-01-31: the newest complete archive that is not later. Default: the newest.",
+    ),
+    "archive": setting(
+        "Archive", "The file name of one archive, in place of the newest; the only way to an incomplete one."
+    ),
 }
 
 
