@@ -17,7 +17,12 @@ from cryptography.x509.oid import NameOID
 
 from bc_images import redaction
 
-pytest_plugins = ["tests.support.file_stores", "tests.support.restore_fixtures"]
+pytest_plugins = [
+    "tests.support.file_stores",
+    "tests.support.restore_fixtures",
+    "tests.support.tap_backup",
+    "tests.support.verifier",
+]
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from bc_images import regular_files
 from bc_images.files.layout import parse_ref
 from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
 from tests.support.commands import CommandResult, run
-from tests.support.tap_backup import image_records, tap_config
+from tests.support.tap_backup import image_records
 
 BIN = Path(sys.executable).parent
 
@@ -54,17 +54,6 @@ kinds = pytest.mark.parametrize("kind", MAKE)
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regular_files, "_WAIT", 100)
-
-
-@pytest.fixture
-def sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer(products=3, images=2) as running:
-        yield running
-
-
-@pytest.fixture
-def config(sandbox: SandboxServer, tmp_path: Path) -> Path:
-    return tap_config(sandbox, tmp_path)
 
 
 @pytest.fixture

@@ -5,28 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from bigcommerce_sandbox import STORE_HASH, SandboxServer
 from tests.support.commands import CommandResult, run
-from tests.support.tap_backup import image_records, tap_config
+from tests.support.tap_backup import image_records
 
-IMAGES = 6
+IMAGES = 15
 FACTS = ("file_sha256", "file_size", "file_type", "file_source")
-
-
-@pytest.fixture
-def sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer(products=3, images=2) as running:
-        yield running
-
-
-@pytest.fixture
-def config(sandbox: SandboxServer, tmp_path: Path) -> Path:
-    return tap_config(sandbox, tmp_path)
 
 
 def back_up(config: Path, *, archive: bool = True) -> CommandResult:

@@ -1,4 +1,4 @@
-"""The settings of a tap that backs a sandbox up into a folder, and the records that it writes."""
+"""The settings of a tap that backs a store up into a folder, as a fixture, and the records that it writes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
 from tests.support.commands import CommandResult
 
 
-def tap_config(sandbox: SandboxServer, folder: Path) -> Path:
-    """Write the settings of a tap that backs a sandbox up into ``files`` of a folder; return their path."""
-    path = folder / "config.json"
+@pytest.fixture
+def config(sandbox: SandboxServer, tmp_path: Path) -> Path:
+    """The file with the settings of a tap that backs the store up into ``files`` beside it."""
+    path = tmp_path / "config.json"
     settings = {"store_hash": STORE_HASH, "access_token": TOKEN, "api_url": sandbox.url, "store_url": sandbox.url}
-    path.write_text(json.dumps({**settings, "file_store": str(folder / "files")}))
+    path.write_text(json.dumps({**settings, "file_store": str(tmp_path / "files")}))
     return path
 
 

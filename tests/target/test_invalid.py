@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_verify import Verifier
 from tests.support.invalid_rows import INFORMATION, INVALID
 from tests.support.target import RestoreScenario, end, head, picture, row, singer
+from tests.support.verifier import Verifier
 
 FIRST, SECOND = 101, 102
 

@@ -13,21 +13,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 from bc_images.cli.verify import verify
-from tests.cli.test_verify import Verifier
 from tests.support.target import RestoreScenario, end, head, picture, row, singer, state
+from tests.support.verifier import Verifier
 
 FIRST = 101
 ALL = {"check_pictures": "all"}
-
-
-@pytest.fixture
-def verifier(scenario: RestoreScenario) -> Verifier:
-    return Verifier(scenario)
-
-
-@pytest.fixture
-def verifier_v3(scenario_v3: RestoreScenario) -> Verifier:
-    return Verifier(scenario_v3)
 
 
 def reads(scenario: RestoreScenario) -> list[str]:
@@ -191,7 +181,8 @@ def photos(scenario: RestoreScenario) -> RestoreScenario:
 
 
 def test_a_store_that_encodes_anew_is_not_written_to_again(photos: RestoreScenario) -> None:
-    backup = photos.backup()
+    verifier = Verifier(photos)
+    backup = verifier.backup.read_bytes()
     before = photos.sandbox.dump()["images"]
     for image in before[:3]:
         photos.sandbox.delete_image(image["id"])
@@ -202,9 +193,6 @@ def test_a_store_that_encodes_anew_is_not_written_to_again(photos: RestoreScenar
         again = photos.restore(backup, **ALL)
         assert (again.code, again.actions) == (0, [])
         assert photos.writes() == []
-    verifier = Verifier.__new__(Verifier)
-    verifier.scenario, verifier.backup = photos, photos.folder / "backup.singer"
-    verifier.backup.write_bytes(backup)
     code, lines = verifier("--pictures")
     assert code == 0
     assert sum(line.startswith("= ") and "has other bytes" in line for line in lines) == 3
@@ -216,10 +204,8 @@ def test_a_store_that_encodes_anew_is_not_written_to_again(photos: RestoreScenar
 
 
 def test_a_cdn_that_alters_pictures_since_the_backup(photos: RestoreScenario) -> None:
-    backup = photos.backup()
-    verifier = Verifier.__new__(Verifier)
-    verifier.scenario, verifier.backup = photos, photos.folder / "backup.singer"
-    verifier.backup.write_bytes(backup)
+    verifier = Verifier(photos)
+    backup = verifier.backup.read_bytes()
     photos.sandbox.set_flags(cdn="altered", dav_originals="off")
     photos.sandbox.clear_requests()
     code, lines = verifier("--pictures")

@@ -17,10 +17,10 @@ from click.testing import CliRunner
 from bc_images.cli.retry import retry
 from bc_images.errors import BcImagesError
 from bigcommerce_sandbox import SandboxServer
-from tests.cli.test_verify import Verifier
 from tests.support import commands
 from tests.support.commands import restored_handlers
 from tests.support.target import RestoreScenario, end, head, row, singer, state
+from tests.support.verifier import Verifier
 
 FIRST, SECOND = 101, 102
 NOTHING = "nothing was written to the store"
