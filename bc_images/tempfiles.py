@@ -6,7 +6,7 @@ import sqlite3
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import IO, Any
 
@@ -67,10 +67,10 @@ class JsonLines:
         with disk_errors(content):
             self._file: IO[bytes] = tempfile.TemporaryFile(buffering=_BUFFER)  # noqa: SIM115 - closed by close()
 
-    def add(self, value: Any) -> None:
-        """Append a value."""
+    def add(self, value: Any, default: Callable[[Any], Any] | None = None) -> None:
+        """Append a value; `default` returns one in place of what JSON does not have."""
         with disk_errors(self._content):
-            self._file.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+            self._file.write(orjson.dumps(value, default, orjson.OPT_APPEND_NEWLINE))
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield each line with its offset, to be read again by `read`."""

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from bc_images.bigcommerce.mapping import Record
+from bc_images.bigcommerce.mapping import Record, sent_value
 from bc_images.errors import NotFound, RequestRejected
 
-__all__ = ["OMITTED", "Difference", "KeptValue", "Refusal", "apply_known", "as_sent", "replacements"]
+__all__ = ["OMITTED", "Difference", "KeptValue", "Refusal", "apply_known", "replacements"]
 
 OMITTED: Final = object()
 """In place of a value: the field is not sent."""
@@ -52,11 +52,6 @@ class Refusal(NamedTuple):
     error: str
 
 
-def as_sent(value: Any) -> Any:
-    """Return a field's value as a request carries it: a description that is null is the empty one."""
-    return "" if value is None else value
-
-
 def apply_known(
     fields: Mapping[str, Any],
     image: Record | None,
@@ -77,7 +72,7 @@ def apply_known(
     written: dict[str, Any] = {}
     differences = []
     for name, value in fields.items():
-        shown = OMITTED if image is None else as_sent(image[name])
+        shown = OMITTED if image is None else sent_value(name, image[name])
         refusal, kept_value = refusals.get(name), kept_values.get(name)
         if refusal is not None and refusal.sent == value:
             if refusal.replacement not in (OMITTED, shown):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bc_images.bigcommerce.mapping import sent_value
 from bc_images.redaction import redact
 from bc_images.text import printable, shortened
 from target_bc_images.changes import Action, Create, Delete, Keep, Reject, Replace
-from target_bc_images.differences import Difference, as_sent
+from target_bc_images.differences import Difference
 from target_bc_images.planning import UNPROVEN
 
 __all__ = ["LEGEND", "change_line", "difference_text"]
@@ -79,7 +80,7 @@ def _details(action: Action, length: int, *, verb: bool) -> Iterator[str]:
 def _changes(action: Action, length: int) -> Iterator[str]:
     existing: dict[str, Any] = action.existing or {}
     for name, value in action.fields.items():
-        yield f"{name}: {_value(as_sent(existing.get(name)), length)} -> {_value(value, length)}"
+        yield f"{name}: {_value(sent_value(name, existing.get(name)), length)} -> {_value(value, length)}"
     shown: Sequence[Difference] = action.differences
     yield from (difference_text(each._replace(error=None), length) for each in shown)
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from bc_images.bigcommerce.mapping import sent_value
 from target_bc_images.changes import Action, Create, Keep, Reject, Status, Update, source_key
-from target_bc_images.differences import Difference, as_sent
+from target_bc_images.differences import Difference
 from target_bc_images.product_task import MAX_STALLED_ROUNDS, Failure, ProductTask
 
 __all__ = ["Outcome", "outcomes"]
@@ -135,4 +136,4 @@ def _not_written(action: Action, reason: str) -> Iterator[Difference]:
     """Yield the differences that an update was to remove."""
     for name, value in action.fields.items():
         if action.existing is not None:
-            yield Difference(name, value, as_sent(action.existing[name]), reason)
+            yield Difference(name, value, sent_value(name, action.existing[name]), reason)

@@ -79,7 +79,7 @@ class ProductReader:
                 desired[record["product_id"]].append(record)
             else:
                 store = record["store_hash"]
-                reason = f"belongs to store {store}; set match_products_by to sku (or id) to restore it here"
+                reason = f"belongs to store {store}: set match_products_by to sku or id"
                 rejected.append(_rejected(record, reason))
         return desired, rejected
 

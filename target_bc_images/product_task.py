@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from bc_images.bigcommerce.mapping import Record
+from bc_images.bigcommerce.mapping import Record, sent_value
 from target_bc_images.changes import Action, Create, Delete, SourceKey
-from target_bc_images.differences import Difference, KeptValue, as_sent
+from target_bc_images.differences import Difference, KeptValue
 from target_bc_images.ledger import Intent
 from target_bc_images.planning import MOVED_BY_THE_STORE, ProductPlan, room_for
 
@@ -104,7 +104,7 @@ class ProductTask:
             if write is None or write.value != value:
                 write = self._writes[action.key, name] = _Write(value)
             write.count += 1
-            write.answered = as_sent(answer[name])
+            write.answered = sent_value(name, answer[name])
 
     def leave_pending(self, intent: Intent, reason: str, *, is_answered: bool = False) -> None:
         """Take down that nobody knows what came of a create; `is_answered`: the store has called it a success."""
@@ -134,7 +134,7 @@ class ProductTask:
                 if write is None or write.value != value or write.count < MAX_WRITES:
                     continue
                 if name not in MOVED_BY_THE_STORE or write.answered != value or is_stalled:
-                    kept_value = KeptValue(value, as_sent(action.existing[name]) if action.existing else None)
+                    kept_value = KeptValue(value, sent_value(name, action.existing[name]) if action.existing else None)
                     found.setdefault(action.key, {})[name] = kept_value
         return found
 

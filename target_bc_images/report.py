@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from bc_images.bigcommerce.mapping import Record
 from bc_images.text import counted, printable
@@ -256,14 +255,6 @@ class Report:
     def _write(self, line: dict[str, Any]) -> None:
         if self._file is not None:
             self._file.write(line)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _line(

@@ -6,28 +6,80 @@ changes nothing. Memory does not grow with the input.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import groupby, pairwise
 from operator import itemgetter
-from types import TracebackType
-from typing import IO, Any, Literal, Self
+from typing import Any, Literal
 
 import orjson
 
 from bc_images.bigcommerce.mapping import Record
-from bc_images.errors import FatalError
-from target_bc_images.streams import InputStreams
+from bc_images.errors import PartialFailure
+from bc_images.jsonl import shortened
+from bc_images.normalize import stream_kind
+from bc_images.tempfiles import JsonLines, disk_errors, temporary_database
 
-__all__ = ["Key", "RestoreInput"]
+__all__ = ["InputStreams", "Key", "RestoreInput"]
 
-_BUFFER = 1 << 20
+_CONTENT = "the input"
+_STREAMS_SHOWN = 10  # in an error
 
 Key = Literal["product_id", "product_sku"]
 """What makes records belong together: the product they are to be restored to."""
+
+
+class InputStreams:
+    """The streams of the input, and which of them mean one of ours under whatever name.
+
+    Attributes:
+        has_images: whether one of them is ``product_images``.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}  # in the order of the input
+        self._by_kind: dict[str, str] = {}
+        self.has_images = False
+
+    def add(self, name: str) -> None:
+        """Add a stream of the input."""
+        self._names[name] = None
+
+    def add_mapped(self, name: str, *, is_removed: bool) -> None:
+        """Add what a stream map makes of a stream; one that it `is_removed` by counts only for `has_images`.
+
+        Raises:
+            PartialFailure: another one means the same.
+        """
+        kind = stream_kind(name)
+        if kind is None:
+            return
+        self.has_images |= kind == "product_images"
+        if is_removed or (other := self._by_kind.setdefault(kind, name)) == name:
+            return
+        without = json.dumps({name: None}, ensure_ascii=False)
+        raise PartialFailure(
+            f"The streams {shortened(other)} and {shortened(name)} both mean {kind}: nothing was restored. Select one "
+            f"of them in the tap, or leave one out: set stream_maps to {without}."
+        )
+
+    def no_images_reason(self) -> str:
+        """Say that no stream is ``product_images``, and what to do."""
+        names = [*self._names]
+        if not names:
+            return "The input contains no streams, and so no product_images: check what the tap selects."
+        shown = ", ".join(map(shortened, names[:_STREAMS_SHOWN]))
+        if len(names) > _STREAMS_SHOWN:
+            shown += f" and {len(names) - _STREAMS_SHOWN} more"
+        likely = next((name for name in names if stream_kind(name) is None), names[0])
+        alias = json.dumps({likely: {"__alias__": "product_images"}}, ensure_ascii=False)
+        return (
+            f"The input has no stream product_images, but {shown}. If that is another name for it, "
+            f"set stream_maps to {alias}."
+        )
 
 
 class RestoreInput:
@@ -56,9 +108,9 @@ class RestoreInput:
     def __init__(self, store_hash: str, only: Collection[int] | None = None) -> None:
         self._store_hash = store_hash
         self._only = only
-        self._file = _temporary_file()
-        self._rejected: IO[bytes] | None = None
-        self._products = sqlite3.connect("")  # a private temporary database
+        self._records = JsonLines(_CONTENT)
+        self._rejected = JsonLines(_CONTENT)
+        self._products = temporary_database()
         self._products.execute("CREATE TABLE products (id INTEGER, sku TEXT)")
         self._last_product = 0
         self._is_ascending = True
@@ -106,29 +158,18 @@ class RestoreInput:
         self._last_product = product_id
         if not self._versions or self._versions[-1][1] != version:
             self._versions.append((self.count, version))
-        try:
-            self._file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
-        except OSError as error:
-            raise _disk_full(error) from error
+        self._records.add(record)
         self.count += 1
 
     def reject(self, record: Record, reason: str) -> None:
         """Keep one record of the stream ``product_images`` that is not valid."""
         self.rejected_count += 1
-        if self._rejected is None:
-            self._rejected = _temporary_file()
-        try:
-            self._rejected.write(orjson.dumps([record, reason], default=str, option=orjson.OPT_APPEND_NEWLINE))
-        except OSError as error:
-            raise _disk_full(error) from error
+        self._rejected.add([record, reason], default=str)
 
     @property
     def rejected(self) -> Iterator[tuple[Record, str]]:
         """Yield the rejected records, each with the reason."""
-        if self._rejected is not None:
-            for line in _from_start(self._rejected):
-                record, reason = orjson.loads(line)
-                yield record, reason
+        return map(tuple, self._rejected)
 
     def apply_activate_version(self, version: int) -> None:
         """Complete a full sync: records of other versions before the message are superseded."""
@@ -153,10 +194,8 @@ class RestoreInput:
         self.lists_products = True
         self.has_records = self.has_records or record is not None
         if record is not None and (self._only is None or record["id"] in self._only):
-            try:
+            with disk_errors(_CONTENT, sqlite3.Error):
                 self._products.execute("INSERT INTO products VALUES (?, ?)", (record["id"], record.get("sku")))
-            except sqlite3.Error as error:
-                raise _disk_full(error) from error
             if self._only is not None and not record.get("image_count"):
                 self._listed_empty.add(record["id"])
 
@@ -193,50 +232,35 @@ class RestoreInput:
             yield records
 
     def _in_input_order(self) -> Iterator[Record]:
-        if not self._superseded:
-            return map(orjson.loads, _from_start(self._file))
-        return (record for _, record in self._current())
+        return (record for _, record in self._current()) if self._superseded else iter(self._records)
 
     def _current(self) -> Iterator[tuple[int, Record]]:
         """Yield the records that are not superseded, in the order of the input, each with its offset in the file."""
-        offset = 0
         ranges = iter([*self._superseded, range(self.count, self.count)])
         superseded = next(ranges)
-        for number, line in enumerate(_from_start(self._file)):
+        for number, (offset, line) in enumerate(self._records.lines()):
             if number >= superseded.stop:
                 superseded = next(ranges, superseded)
             if number not in superseded:
                 yield offset, orjson.loads(line)
-            offset += len(line)
 
     def _sorted(self, key: Key) -> Iterator[Record]:
         """Sort offsets on disk, then read there: a warehouse returns rows in any order."""
         product = _product(key)
-        with closing(sqlite3.connect("")) as offsets:
+        with closing(temporary_database()) as offsets:
             offsets.execute("CREATE TABLE offsets (product, offset INTEGER)")
+            offsets.execute("BEGIN")
             rows = ((product(record), offset) for offset, record in self._current())
-            try:
+            with disk_errors(_CONTENT, sqlite3.Error):
                 offsets.executemany("INSERT INTO offsets VALUES (?, ?)", rows)
-            except sqlite3.Error as error:
-                raise _disk_full(error) from error
             for (offset,) in offsets.execute("SELECT offset FROM offsets ORDER BY product, offset"):
-                self._file.seek(offset)
-                yield orjson.loads(self._file.readline())
+                yield self._records.read(offset)
 
     def close(self) -> None:
         """Delete everything."""
-        for file in filter(None, (self._file, self._rejected)):
-            with suppress(OSError):  # what cannot be written any more is not needed any more
-                file.close()
+        self._records.close()
+        self._rejected.close()
         self._products.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _product(key: Key) -> Callable[[Record], str | int]:
@@ -244,27 +268,3 @@ def _product(key: Key) -> Callable[[Record], str | int]:
     if key == "product_id":
         return itemgetter(key)
     return lambda record: record.get(key) or record["product_id"]
-
-
-def _temporary_file() -> IO[bytes]:
-    try:
-        return tempfile.TemporaryFile(buffering=_BUFFER)
-    except OSError as error:
-        raise _disk_full(error) from error
-
-
-def _from_start(file: IO[bytes]) -> IO[bytes]:
-    """Return the file, at its beginning and with everything in it."""
-    try:
-        file.flush()
-    except OSError as error:
-        raise _disk_full(error) from error
-    file.seek(0)
-    return file
-
-
-def _disk_full(error: Exception) -> FatalError:
-    return FatalError(
-        f"The input cannot be kept in {tempfile.gettempdir()}: {error}. Nothing was written to the store. Free some "
-        "space there, or set TMPDIR."
-    )

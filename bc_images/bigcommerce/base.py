@@ -104,7 +104,7 @@ class BaseClient(ABC):
 
 def json_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return writable fields as the members of a JSON body."""
-    return {name: sent_value(value) for name, value in fields.items()}
+    return {name: sent_value(name, value) for name, value in fields.items()}
 
 
 def form_fields(fields: Mapping[str, Any]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from msgspec import Meta, ValidationError, convert
@@ -290,17 +291,22 @@ def comparable_stem(image_file: str) -> str:
     return "-".join(re.findall(r"[^\W_]+", name.casefold()))
 
 
-def sent_value(value: Any) -> Any:
-    """Return a writable field's value as it is sent: null as the empty string, which means the same to the store.
+@cache
+def _is_text(name: str) -> bool:
+    return "string" in load("product_images")["properties"].get(name, {}).get("type", ())
+
+
+def sent_value(name: str, value: Any) -> Any:
+    """Return a writable field's value as it is sent: a text that is null as the empty one, which means the same.
 
     V2 refuses null, and a multipart form has none.
     """
-    return "" if value is None else value
+    return "" if value is None and _is_text(name) else value
 
 
 def writable_values(record: Mapping[str, Any]) -> Record:
     """Return all writable fields of a record as a create sends them."""
-    return {name: sent_value(record.get(name)) for name in writable_fields()}
+    return {name: sent_value(name, record.get(name)) for name in writable_fields()}
 
 
 def diff(desired: Mapping[str, Any], existing: Mapping[str, Any]) -> Record:
@@ -308,8 +314,10 @@ def diff(desired: Mapping[str, Any], existing: Mapping[str, Any]) -> Record:
 
     A field that is absent in `desired` is not compared.
     """
-    return {
-        name: sent_value(desired[name])
-        for name in writable_fields()
-        if name in desired and sent_value(desired[name]) != sent_value(existing.get(name))
-    }
+    differing: Record = {}
+    for name in writable_fields():
+        if name in desired and desired[name] != existing.get(name):
+            value = sent_value(name, desired[name])
+            if value != sent_value(name, existing.get(name)):
+                differing[name] = value
+    return differing

@@ -18,6 +18,7 @@ from bc_images.bigcommerce.mapping import (
     diff,
     file_name,
     record_from,
+    sent_value,
     utc_from_iso,
     utc_from_rfc2822,
 )
@@ -354,3 +355,8 @@ def test_diff(wanted: Record, live: Record, expected: Record) -> None:
 def test_an_absent_description_is_no_wish() -> None:
     without = {name: value for name, value in RECORD.items() if name != "description"}
     assert diff(without, RECORD) == {}
+
+
+def test_only_a_text_that_is_null_is_sent_as_the_empty_one() -> None:
+    assert [sent_value(name, None) for name in ("description", "sort_order", "is_thumbnail")] == ["", None, None]
+    assert diff({"description": None, "sort_order": 2}, {"description": "", "sort_order": 3}) == {"sort_order": 2}

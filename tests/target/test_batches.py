@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from target_bc_images.batches import Batch, InputBatches
 from target_bc_images.context import PlanContext
 from target_bc_images.restore_input import RestoreInput
@@ -9,7 +11,7 @@ from tests.support.records import STORE, record
 
 
 def test_records_are_unreached_until_their_batch_is_accepted() -> None:
-    with RestoreInput(STORE) as restore_input:
+    with closing(RestoreInput(STORE)) as restore_input:
         for image, product in ((1, 1), (2, 1), (3, 2), (4, 3)):
             restore_input.add(record(image, product_id=product))
         batches = InputBatches(restore_input, "product_id")

@@ -353,7 +353,7 @@ def test_a_store_that_is_not_ours_is_said_to_be_so(scenario_v3: RestoreScenario)
     run = scenario_v3.restore(lines(records))
     assert run.code == 1
     assert {each["reason"] for each in run.rows if each.get("action") == "reject"} == {
-        "belongs to store other; set match_products_by to sku (or id) to restore it here"
+        "belongs to store other: set match_products_by to sku or id"
     }
     assert scenario_v3.writes() == []
 
@@ -387,7 +387,7 @@ def test_an_input_that_does_not_fit_on_the_disk(scenario_v3: RestoreScenario) ->
     with no_file_longer_than(100_000):
         run = scenario_v3.restore(data, report=None)
     assert (run.code, scenario_v3.sandbox.requests()) == (3, [])
-    assert "The input cannot be kept in " in run.err
+    assert "Cannot write the input to the temporary folder " in run.err
     assert "set TMPDIR" in run.err
 
 
