@@ -5,7 +5,7 @@ Whatever does not fit is not judged here: the caller reads the page again value 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from types import GenericAlias
 from typing import Annotated, Any, NamedTuple, TypeAlias
@@ -91,26 +91,23 @@ def read_listing(content: bytes) -> Listing | Any:
     return Listing([row.id for row in page.data], pagination.total, pagination.per_page, content)
 
 
-def decode_products(content: bytes, store_hash: str) -> list[Product]:
-    """Return the products of a page, with their images as records in id order.
+def decode_products(content: bytes, store_hash: str) -> Iterator[Product]:
+    """Yield the products of a page, with their images as records in id order.
 
     Raises:
-        ValueError, UnexpectedResponse: a value does not fit its type, or an image its product.
+        ValueError, UnexpectedResponse: a value does not fit its type, or an image of the next product that product.
     """
-    return [_product(product, store_hash) for product in _page(content).data]
-
-
-def _product(product: Any, store_hash: str) -> Product:
-    common = EMPTY_RECORD | {"store_hash": store_hash, "product_sku": product.sku}
-    images = []
-    before = 0
-    product.images.sort(key=_image_id)
-    for image in product.images:
-        if image.id == before or image.product_id != product.id:
-            raise ValueError
-        before = image.id
-        record = {**common, **asdict(image)}
-        record["date_modified"] = utc_from_iso(record["date_modified"], record, "date_modified")
-        images.append(record)
-    date_modified = utc_from_iso(product.date_modified, {"id": product.id}, "date_modified")
-    return Product(product.id, product.sku, product.name, date_modified, images)
+    for row in _page(content).data:
+        common = EMPTY_RECORD | {"store_hash": store_hash, "product_sku": row.sku}
+        images = []
+        before = 0
+        row.images.sort(key=_image_id)
+        for image in row.images:
+            if image.id == before or image.product_id != row.id:
+                raise ValueError
+            before = image.id
+            record = {**common, **asdict(image)}
+            record["date_modified"] = utc_from_iso(image.date_modified, record, "date_modified")
+            images.append(record)
+        date_modified = utc_from_iso(row.date_modified, {"id": row.id}, "date_modified")
+        yield Product(row.id, row.sku, row.name, date_modified, images)

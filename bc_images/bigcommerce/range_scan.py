@@ -1,25 +1,29 @@
-"""The V3 scan: contiguous id ranges read in parallel, products yielded in id order.
+"""The V3 scan: contiguous id ranges read in parallel, pages yielded in id order.
 
 Each range is paged by key (``id:greater``), so nothing that exists throughout is missed or repeated, whatever is
-added or deleted meanwhile. Where the ranges meet is asked of the store once, by rank; a drift after that only makes
-a range longer or shorter. Pages ahead of their turn wait on disk.
+added or deleted meanwhile. Where a range ends is asked of the store by rank, when its turn comes near; a drift after
+that only makes a range longer or shorter. Pages ahead of their turn wait on disk: as many as the few ranges have that
+are under way, whatever the size of the store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor
-from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bc_images.bigcommerce.client import PAGE_SIZE
-from bc_images.concurrency import worker_pool
+from bc_images.concurrency import ordered_map, worker_pool
 from bc_images.tempfiles import PageBuffer
 
 __all__ = ["Page", "scan_ranges"]
 
 _SLACK = 2  # a range of whole pages would need one more request to see its end: make each this much shorter
+_LONGEST = 32  # pages of a range
+_AHEAD = 1  # ranges that wait for a thread, so that none waits for the reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ def scan_ranges(
 ) -> Generator[bytes, None, None]:
     """Yield every page of products with ``after < id < before`` in id order, in about one request per page.
 
-    At most ``ceil(P / 250) + concurrency`` requests for P products that stay the same.
+    At most ``ceil(P / 250) + max(concurrency, ceil(P / 8000))`` requests for P products that stay the same.
     """
     page = fetch_page(after, before)
     yield page.content
@@ -55,29 +59,35 @@ def scan_ranges(
     after, left = page.end, page.total - page.count
     del page  # or it would be held until the end
     with worker_pool(concurrency, "scan") as executor:
-        boundaries = _boundaries(executor, id_at, after, before, left, concurrency)
-        buffers: list[PageBuffer] = []
+        waiting: deque[PageBuffer] = deque()
         try:
-            for start, end in zip([after, *boundaries], [*boundaries, None], strict=True):
-                buffers.append(PageBuffer())
-                executor.submit(_read_range, fetch_page, start, before if end is None else end + 1, buffers[-1])
-            for buffer in buffers:
-                with closing(buffer):
-                    yield from buffer
+            for start, end in _ranges(executor, id_at, after, before, left, concurrency):
+                waiting.append(PageBuffer())
+                executor.submit(_read_range, fetch_page, start, before if end is None else end + 1, waiting[-1])
+                if len(waiting) > concurrency + _AHEAD:
+                    yield from waiting[0]
+                    waiting.popleft().close()
+            while waiting:
+                yield from waiting[0]
+                waiting.popleft().close()
         finally:  # the thread of a closed buffer ends
-            for buffer in buffers:
+            for buffer in waiting:
                 buffer.close()
 
 
-def _boundaries(
+def _ranges(
     executor: Executor, id_at: IdAt, after: int, before: int | None, left: int, concurrency: int
-) -> list[int]:
-    """Return the last ids of all ranges but the last, ascending."""
-    ranges = max(1, min(concurrency, left // (PAGE_SIZE - _SLACK) + 1))
-    pages = -(-(left + _SLACK * ranges) // PAGE_SIZE)
-    positions = [number * pages // ranges * PAGE_SIZE - _SLACK * number - 1 for number in range(1, ranges)]
-    ids = executor.map(lambda position: id_at(after, before, position), positions)
-    return sorted({boundary for boundary in ids if boundary is not None})
+) -> Iterator[tuple[int, int | None]]:
+    """Yield between which ids each range lies, ascending; None: to the end."""
+    number = max(1, min(concurrency, left // (PAGE_SIZE - _SLACK) + 1), -(-left // (PAGE_SIZE * _LONGEST)))
+    pages = -(-(left + _SLACK * number) // PAGE_SIZE)
+    positions = (i * pages // number * PAGE_SIZE - _SLACK * i - 1 for i in range(1, number))
+    start = after
+    for end in ordered_map(executor, partial(id_at, after, before), positions, 2 * concurrency):
+        if end is not None and end > start:
+            yield start, end
+            start = end
+    yield start, None
 
 
 def _read_range(fetch_page: FetchPage, after: int, before: int | None, buffer: PageBuffer) -> None:

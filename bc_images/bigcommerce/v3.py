@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import islice
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -222,12 +223,12 @@ class V3Client(BaseClient):
 
     def _decoded(self, content: bytes) -> Iterator[Product]:
         """Yield the products of a page; what does not fit the schemas is read value by value, to say what is wrong."""
+        number = 0
         try:
-            products = decode_products(content, self.settings.store_hash)
+            for number, product in enumerate(decode_products(content, self.settings.store_hash), 1):  # noqa: B007
+                yield product
         except (ValueError, UnexpectedResponse):
-            yield from self._checked(content)
-        else:
-            yield from products
+            yield from islice(self._checked(content), number, None)
 
     def _checked(self, content: bytes) -> Iterator[Product]:
         try:

@@ -59,7 +59,7 @@ def test_a_usual_page_is_decoded_at_one_go() -> None:
     content = page(later, V3)
     listing = read_listing(content)
     assert listing == Listing([76], 1, 250, content)
-    (product,) = products = decode_products(content, "abc")
+    (product,) = products = list(decode_products(content, "abc"))
     assert [image["id"] for image in product.images] == [247, 248]
     assert products == [replace(one, invalid=()) for one in CLIENT._checked(content)]
 

@@ -118,7 +118,23 @@ def test_a_store_that_stands_still(products: int, concurrency: int) -> None:
 def test_requests_are_few(products: int, concurrency: int) -> None:
     shelf = Shelf(set(range(1, products + 1)))
     assert len(shelf.scanned(concurrency)) == products
-    assert shelf.requests <= math.ceil(products / PAGE) + concurrency
+    assert shelf.requests <= math.ceil(products / PAGE) + max(concurrency, math.ceil(products / (32 * PAGE)))
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_what_is_read_ahead_is_bounded_whatever_the_size_of_the_store(
+    concurrency: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longest = 2
+    monkeypatch.setattr("bc_images.bigcommerce.range_scan._LONGEST", longest)
+    shelf = Shelf(set(range(1, 40 * PAGE + 1)))
+    ids: list[int] = []
+    for taken, content in enumerate(scan_ranges(shelf.fetch_page, shelf.find_rank, 0, None, concurrency), 1):
+        boundaries = taken // longest + 3 * concurrency + 2
+        assert shelf.requests <= taken + (concurrency + 2) * (longest + 1) + boundaries
+        ids += [row["id"] for row in orjson.loads(content)]
+    assert ids == sorted(shelf.ids)
+    assert shelf.requests <= 40 + 40 / longest + 1
 
 
 def test_skewed_ids_are_shared_out_by_rank() -> None:
