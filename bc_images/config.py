@@ -11,6 +11,7 @@ import json
 import logging
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -53,10 +54,9 @@ def json_object(text: str, name: str) -> dict[str, Any]:
     """
     try:
         value = json.loads(text)
-    except ValueError as error:
-        raise SettingsError(f"{name} is not valid: {error}. Give a file with one JSON object.") from error
-    except RecursionError as error:
-        raise SettingsError(f"{name} is not valid: nested too deeply. Give a file with one JSON object.") from error
+    except (ValueError, RecursionError) as error:
+        reason = error if isinstance(error, ValueError) else "nested too deeply"
+        raise SettingsError(f"{name} is not valid: {reason}. Give a file with one JSON object.") from error
     if not isinstance(value, dict):
         raise SettingsError(
             f"{name} is not valid: it is {type(value).__name__}, not an object. Give a file with one JSON object."
@@ -70,19 +70,14 @@ def require_path(text: str, option: str) -> None:
     Raises:
         SettingsError: it is no path but the settings themselves, which are not shown: there may be secrets in them.
     """
-    path = Path(text)
-    if any(sign in text for sign in '{}"\n\0') and not _exists(path):
+    with suppress(OSError, ValueError):  # too long, or not text that a path can have
+        if Path(text).exists():
+            return
+    if any(sign in text for sign in '{}"\n\0'):
         raise SettingsError(
             f"{option} takes the path of a file, not its content. Write the settings to a file that only you may "
             "read, or give secrets in the environment."
         )
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # too long, or not text that a path can have
-        return False
 
 
 def settings_files(paths: Iterable[str]) -> dict[str, Any]:

@@ -185,17 +185,11 @@ def _write(prog: str, level: int, message: str, text: str) -> None:
     It appears whatever the level, and a stderr that nobody reads is no error.
     """
     record = logging.LogRecord(prog, level, __file__, 0, "%s", (message,), None)
-    json_handlers = [handler for handler in logging.getLogger().handlers if _writes_json(handler, record)]
-    for handler in json_handlers:
-        handler.handle(record)
-    if not any(_writes_to_stderr(handler) for handler in json_handlers):
+    is_written = False
+    for handler in logging.getLogger().handlers:
+        if handler.formatter is not None and handler.format(record).startswith("{"):
+            handler.handle(record)
+            is_written |= getattr(handler, "stream", None) in (sys.stderr, sys.__stderr__)
+    if not is_written:
         with suppress(OSError, ValueError):
             print(text, file=sys.stderr, flush=True)
-
-
-def _writes_json(handler: logging.Handler, record: logging.LogRecord) -> bool:
-    return handler.formatter is not None and handler.format(record).startswith("{")
-
-
-def _writes_to_stderr(handler: logging.Handler) -> bool:
-    return isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stderr, sys.__stderr__)

@@ -17,8 +17,6 @@ from bc_images import schema
 
 __all__ = ["Columns", "Normalizer", "clashing", "deleted", "stream_kind"]
 
-STREAMS = ("product_images", "products")
-
 _VIEW = re.compile(r"(?:(?:v|vw|view)_)?(product_images|products)(?:_(?:v|vw|view|mv|matview|current|latest))?")
 
 

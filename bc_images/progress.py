@@ -57,24 +57,18 @@ def describe(sample: Sample, total: int | None, elapsed: float, unit: str = "ima
     if total:
         total = max(total, sample.done)
         parts = [f"{sample.done:,} of {counted(total, unit)} ({100 * sample.done // total} %)"]
-    parts += _transfers(sample)
-    parts.append(f"{rate:,.0f}/s")
-    if sample.quota_left is not None:
-        parts.append(f"{counted(sample.quota_left, 'request')} left")
-    if total and rate > 0 and sample.done < total:
-        parts.append(f"{_clock((total - sample.done) / rate)} to go")
-    return ", ".join(parts)
-
-
-def _transfers(sample: Sample) -> list[str]:
-    parts = []
     if sample.files:
         parts.append(f"{counted(sample.files, 'file')} ({byte_size(sample.bytes)})")
     elif sample.bytes:
         parts.append(byte_size(sample.bytes))
     if sample.known_files:
         parts.append(f"{counted(sample.known_files, 'file')} already saved")
-    return parts
+    parts.append(f"{rate:,.0f}/s")
+    if sample.quota_left is not None:
+        parts.append(f"{counted(sample.quota_left, 'request')} left")
+    if total and rate > 0 and sample.done < total:
+        parts.append(f"{_clock((total - sample.done) / rate)} to go")
+    return ", ".join(parts)
 
 
 def _clock(seconds: float) -> str:

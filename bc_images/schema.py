@@ -16,13 +16,8 @@ STREAMS = ("product_images", "products")
 PRIMARY_KEY = ("store_hash", "id")  # many stores may share one table
 
 
-def _schemas_dir() -> Path:
-    package = Path(__file__).parent
-    packaged = package / "schemas"
-    return packaged if packaged.is_dir() else package.parent / "schemas"
-
-
-SCHEMAS_DIR = _schemas_dir()
+_PACKAGED = Path(__file__).parent / "schemas"
+SCHEMAS_DIR = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[1] / "schemas"
 
 
 @cache

@@ -18,7 +18,7 @@ from bc_images.errors import SettingsError
 from bc_images.redaction import keep_secret
 from bc_images.text import shortened
 
-__all__ = ["PROPERTIES", "REQUIRED", "Sample", "Settings", "check_known", "setting"]
+__all__ = ["PROPERTIES", "REQUIRED", "Sample", "Settings", "check_known", "env_prefix", "setting"]
 
 REQUIRED = ["store_hash", "access_token"]
 
@@ -108,6 +108,11 @@ PROPERTIES: dict[str, dict[str, Any]] = {
 }
 
 
+def env_prefix(name: str) -> str:
+    """Return what the environment variables of a command begin with, such as ``TAP_BC_IMAGES_``."""
+    return f"{name.upper().replace('-', '_')}_"
+
+
 def check_known(config: Mapping[str, Any], known: Iterable[str]) -> None:
     """Refuse a setting that does not exist: a misspelt name must never be ignored.
 
@@ -148,44 +153,34 @@ class Settings:
         Raises:
             SettingsError: a value that JSON Schema cannot judge is unusable.
         """
-        values = {name: config[name] for name in PROPERTIES if config.get(name) is not None}
-        keep_secret(values.get("access_token"))
-        keep_secret(values.get("webdav_password"))
+        values: dict[str, Any] = {name: rule.get("default") for name, rule in PROPERTIES.items()}
+        values |= {name: config[name] for name in PROPERTIES if config.get(name) is not None}
+        keep_secret(values["access_token"], values["webdav_password"])
         for name in REQUIRED:
-            if not values.get(name):
+            if not values[name]:
                 raise SettingsError(f"The setting {name} is missing: give it in --config or in the environment.")
         if not re.fullmatch(r"[A-Za-z0-9_-]+", values["store_hash"]):
             raise SettingsError("store_hash may contain letters, digits, '-' and '_' only: give the hash, not a URL.")
         if not re.fullmatch(r"[\x21-\x7e]+", values["access_token"]):
             raise SettingsError("access_token contains a space, a line break or a character not allowed in a header.")
-        _check_webdav(values)
-        if not re.fullmatch(r"[\x21-\x7e][\x20-\x7e]*", values.get("user_agent", "bc-images")):
+        if not re.fullmatch(r"[\x20-\x7e]*", values["webdav_username"] + values["webdav_password"]):
+            raise SettingsError("webdav_username or webdav_password contains a line break or is not ASCII.")
+        if not re.fullmatch(r"[\x21-\x7e][\x20-\x7e]*", values["user_agent"]):
             raise SettingsError("user_agent starts with a space, or contains a character not allowed in a header.")
         for name in ("request_timeout", "rate_limit_reserve"):
-            if not math.isfinite(values.get(name, 0)):  # JSON Schema lets NaN pass every range
+            if not math.isfinite(values[name]):  # JSON Schema lets NaN pass every range
                 raise SettingsError(f"{name} is {values[name]}: give a number.")
         # A JSON file may have been read with decimals, which the libraries below do not take.
-        values |= {name: float(values[name]) for name in ("request_timeout", "rate_limit_reserve") if name in values}
-        for name in ("concurrency", "max_retries"):
-            if name in values:
-                values[name] = int(values[name])  # to JSON Schema 8.0 is an integer
-        values["api_url"] = _api_address(
-            values.get("api_url", cls.default("api_url")), allow_other=values.get("allow_other_api_host", False)
-        )
-        values["store_url"] = _address(
-            "store_url", values.get("store_url", cls.default("store_url")).replace("{store_hash}", values["store_hash"])
-        )
+        values |= {name: float(values[name]) for name in ("request_timeout", "rate_limit_reserve")}
+        values |= {name: int(values[name]) for name in ("concurrency", "max_retries")}  # 8.0 is an integer to it
+        values["api_url"] = _api_address(values["api_url"], allow_other=values["allow_other_api_host"])
+        values["store_url"] = _address("store_url", values["store_url"].replace("{store_hash}", values["store_hash"]))
         return cls(**values)
 
     @staticmethod
     def default(name: str) -> Any:
         """Return the documented default of a shared setting."""
         return PROPERTIES[name]["default"]
-
-
-def _check_webdav(values: Mapping[str, Any]) -> None:
-    if not re.fullmatch(r"[\x20-\x7e]*", values.get("webdav_username", "") + values.get("webdav_password", "")):
-        raise SettingsError("webdav_username or webdav_password contains a line break or is not ASCII.")
 
 
 def _api_address(value: str, *, allow_other: bool) -> str:

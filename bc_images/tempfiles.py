@@ -7,7 +7,8 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import IO, Any
 
 import orjson
@@ -95,6 +96,9 @@ class JsonLines:
             self._file.close()
 
 
+_disk_errors = partial(disk_errors, "the pages read ahead")
+
+
 class PageBuffer:
     """A queue of byte strings between one writing thread and one reading thread, in a nameless temporary file.
 
@@ -156,7 +160,3 @@ class PageBuffer:
         """Delete the file, with the pages that were not read."""
         with self._changed:
             self._file.close()
-
-
-def _disk_errors() -> AbstractContextManager[None]:
-    return disk_errors("the pages read ahead")

@@ -253,14 +253,11 @@ class _Watchdog:
             time.sleep(POLL)
 
 
-class _Thread(threading.local):
-    exchange: Exchange | None = None
-
-
-_thread = _Thread()  # the exchange that this thread is sending
+_thread = threading.local()  # the exchange that this thread is sending
 _watchdog = _Watchdog()
 
 
 def current() -> Exchange | None:
     """Return the exchange that this thread is sending."""
-    return _thread.exchange
+    exchange: Exchange | None = getattr(_thread, "exchange", None)
+    return exchange

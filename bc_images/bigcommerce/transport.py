@@ -192,14 +192,8 @@ class HttpClient:
             if retry.is_exhausted(failures, never_connected=never_connected, seconds=time.monotonic() - started):
                 raise self._unreachable(request_name, outcome, attempts)
             delay = retry.delay(failures, outcome.min_delay)
-            logger.info(
-                "%s at %s: %s (try %d). Trying again in %.1f s.",
-                request_name,
-                self.settings.api_url,
-                outcome.reason,
-                attempts,
-                delay,
-            )
+            failure = f"{request_name} at {self.settings.api_url}: {outcome.reason}"
+            logger.info("%s (try %d). Trying again in %.1f s.", failure, attempts, delay)
             if outcome.no_rate_headers:
                 self.budget.pause(delay)
             elif self.stop.wait(delay):

@@ -80,7 +80,11 @@ def describe(error: BaseException) -> str:
         return prefix + text
     for link in reversed(chain):
         if isinstance(link, ssl.SSLError):
-            return prefix + _tls(link)
+            reason = _reason(link)
+            if reason in _NO_CERTIFICATES:
+                return prefix + "the file of certificates contains none"
+            not_tls = "the server does not speak TLS"
+            return prefix + (not_tls if reason in _NOT_TLS else f"TLS failed ({reason or 'no reason given'})")
         if isinstance(link, OSError) and link.errno is not None and link.errno in errno.errorcode:
             return prefix + os.strerror(link.errno).lower()
     # Last, for urllib3 counts whatever goes wrong while connecting among its time-outs.
@@ -102,13 +106,6 @@ def _known_text(chain: list[BaseException]) -> str | None:
             is_plain = type(link) is http.client.HTTPException
             return "the response has more than 100 header fields" if is_plain else "the response is not HTTP"
     return None
-
-
-def _tls(error: ssl.SSLError) -> str:
-    reason = _reason(error)
-    if reason in _NO_CERTIFICATES:
-        return "the file of certificates contains none"
-    return "the server does not speak TLS" if reason in _NOT_TLS else f"TLS failed ({reason or 'no reason given'})"
 
 
 def _reason(error: ssl.SSLError) -> str:

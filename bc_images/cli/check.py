@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from bc_images import progress
-from bc_images.cli.options import file_store_option
+from bc_images.cli.options import file_store_option, parse_sample
 from bc_images.errors import InvalidInput
 from bc_images.files.audit import Audit, Finding
 from bc_images.files.store import open_files
@@ -30,25 +30,18 @@ _SYMBOLS = {"corrupt": "!", "missing": "-", "orphaned": "+", "wrong_size": "?", 
 _RARE = {"wrong_size", "refused", "rendition"}  # kinds that the summary names only where there are any
 
 
-def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sample:
-    """Read a number of files, or a percentage of them; everything where nothing is said."""
-    if text is None:
-        return Sample(share=1.0)
-    try:
-        return Sample.parse(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
-
-
 @click.command()
 @file_store_option("TAP", "TARGET")
 @click.option(
-    "--sample", callback=_sample, metavar="N|P%", help="Re-hash only so many files, or such a share, chosen at random."
+    "--sample",
+    callback=parse_sample,
+    metavar="N|P%",
+    help="Re-hash only so many files, or such a share, chosen at random.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON line for each finding, then one with the summary.")
 @click.argument("backups", nargs=-1, type=click.Path(path_type=Path), metavar="[BACKUP]...")
 @click.pass_context
-def check(ctx: click.Context, file_store: str, sample: Sample, as_json: bool, backups: tuple[Path, ...]) -> None:
+def check(ctx: click.Context, file_store: str, sample: Sample | None, as_json: bool, backups: tuple[Path, ...]) -> None:
     """Re-hash the file store and compare it with backups.
 
     BACKUP is a Singer file, plain or gzip; several count together. Without one, the file store's own refs say what
@@ -81,13 +74,19 @@ def check(ctx: click.Context, file_store: str, sample: Sample, as_json: bool, ba
             audit.index_files()
         if backups:
             with _progress("reading backups", "record", None, lambda: audit.records):
-                unread = _read_backups(audit, backups)
+                for backup in backups:
+                    try:
+                        audit.read_backup(backup)
+                    except InvalidInput as error:
+                        if len(unread) + 1 == len(backups):  # none was read
+                            raise
+                        unread.append(str(error))
         else:
             with _progress("reading names", "name", None, lambda: audit.refs):
                 audit.read_refs()
         for finding in audit.compare():
             report(finding)
-        rehashed, _ = audit.choose_sample(sample)
+        rehashed, _ = audit.choose_sample(sample or Sample(share=1.0))
         done = size = 0
         with _progress("re-hashing", "file", rehashed, lambda: done, lambda: size):
             for length, corrupt in audit.rehash():
@@ -98,23 +97,6 @@ def check(ctx: click.Context, file_store: str, sample: Sample, as_json: bool, ba
     if unread:
         raise InvalidInput(f"{' '.join(unread)} What these backups name was not looked for, and may count as orphaned.")
     ctx.exit(1 if counts.keys() - {"rendition"} else 0)
-
-
-def _read_backups(audit: Audit, backups: tuple[Path, ...]) -> list[str]:
-    """Read every backup; return why some were not read.
-
-    Raises:
-        InvalidInput: none was.
-    """
-    unread: list[str] = []
-    for backup in backups:
-        try:
-            audit.read_backup(backup)
-        except InvalidInput as error:
-            if len(unread) + 1 == len(backups):
-                raise
-            unread.append(str(error))
-    return unread
 
 
 def _progress(

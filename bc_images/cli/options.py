@@ -7,7 +7,9 @@ from typing import Any
 
 import click
 
-__all__ = ["file_store_option"]
+from bc_images.settings import Sample
+
+__all__ = ["file_store_option", "parse_sample"]
 
 
 def file_store_option(*plugins: str) -> Callable[[Any], Any]:
@@ -25,3 +27,11 @@ def file_store_option(*plugins: str) -> Callable[[Any], Any]:
         help="The file store: a folder or an fsspec URL such as s3://bucket/prefix. "
         f"Else {', '.join(names[:-1])} or {names[-1]} of the environment.",
     )
+
+
+def parse_sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sample | None:
+    """Return the number or percentage of files that an option gives: a callback of click's."""
+    try:
+        return Sample.parse(text) if text is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from error

@@ -22,8 +22,9 @@ from dotenv import dotenv_values
 from bc_images.config import checked, from_environment, settings_file
 from bc_images.errors import SettingsError
 from bc_images.regular_files import read_input
+from bc_images.settings import env_prefix
 from bc_images.singer.archive.settings import LOADER
-from bc_images.singer.plugin import SingerPlugin, env_prefix
+from bc_images.singer.plugin import SingerPlugin
 from tap_bc_images.tap import TapBCImages
 from target_bc_images.target import TargetBCImages
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from bc_images.cli.options import parse_sample
 from bc_images.config import from_environment, settings_files
 from bc_images.errors import InvalidInput, PartialFailure, SettingsError
 from bc_images.files import open_files
@@ -38,13 +39,6 @@ _GONE = {GONE, NO_PICTURE}
 _WORDS = {"=": "same", "*": "different", "-": "missing", "+": "extra", "!": "unreadable"}
 
 
-def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sample | None:
-    try:
-        return Sample.parse(text) if text is not None else None
-    except ValueError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
-
-
 @click.command()
 @click.option("--backup", "backups", multiple=True, help="Singer file, plain or .gz. Repeatable.")
 @click.option(
@@ -63,7 +57,7 @@ def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sam
     "--pictures",
     is_flag=False,
     flag_value="100%",
-    callback=_sample,
+    callback=parse_sample,
     metavar="[N|P%]",
     help="Read the live pictures, too: all of them, so many, or such a share, chosen at random. Else rows alone are "
     "compared, and pictures only where a row has another path than the backup's.",

@@ -18,7 +18,7 @@ from bc_images import logs
 from bc_images.cli.exit import run_and_exit
 from bc_images.config import InputFile, checked, from_environment, settings_files
 from bc_images.errors import SettingsError
-from bc_images.settings import Settings
+from bc_images.settings import Settings, env_prefix
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -139,11 +139,6 @@ class SingerPlugin(PluginBase):
     def run(cls, config: Mapping[str, Any], **inputs: Any) -> None:
         """Do the plugin's work; `inputs` are the opened files of the command line, by option."""
         raise NotImplementedError
-
-
-def env_prefix(name: str) -> str:
-    """Return what the environment variables of a plugin begin with, such as ``TAP_BC_IMAGES_``."""
-    return f"{name.upper().replace('-', '_')}_"
 
 
 def run_plugin(

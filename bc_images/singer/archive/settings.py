@@ -13,7 +13,7 @@ from bc_images import logs
 from bc_images.config import checked, from_environment, settings_files
 from bc_images.errors import SettingsError
 from bc_images.settings import PROPERTIES as SHARED
-from bc_images.settings import setting
+from bc_images.settings import env_prefix, setting
 
 __all__ = ["EXTRACTOR", "LOADER", "command", "run_command", "values"]
 
@@ -73,12 +73,8 @@ def command(prog: str, help_text: str, properties: Properties, run: Callable[[di
 
 def run_command(prog: str, run: click.Command) -> object:
     """Set up the logging and run a command that `command` has made."""
-    logs.configure_logging(_prefix(prog), lambda: logs.set_up_console(prog, _prefix(prog)))
+    logs.configure_logging(env_prefix(prog), lambda: logs.set_up_console(prog, env_prefix(prog)))
     return run.main(prog_name=prog, standalone_mode=False)
-
-
-def _prefix(prog: str) -> str:
-    return f"{prog.upper().replace('-', '_')}_"
 
 
 def values(prog: str, configs: tuple[str, ...], properties: Properties) -> dict[str, Any]:
@@ -87,7 +83,7 @@ def values(prog: str, configs: tuple[str, ...], properties: Properties) -> dict[
     Raises:
         SettingsError: they cannot be used.
     """
-    given = {**settings_files(configs), **from_environment(_prefix(prog), properties, os.environ)}
+    given = {**settings_files(configs), **from_environment(env_prefix(prog), properties, os.environ)}
     settings = checked(given, {"type": "object", "properties": properties})
     if not settings.get("file_store"):
         raise SettingsError(
