@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,7 +13,9 @@ from bc_images.cli.exit import InterruptedRun
 from bc_images.cli.pipe import Pipe, PipeWriter
 from bc_images.cli.sources import CommandSettings, config_option, load
 from bc_images.errors import BcImagesError, PartialFailure
+from bc_images.files import open_files
 from bc_images.singer.archive.loader import Kept, keep
+from bc_images.snapshots import SnapshotStore
 from bc_images.text import byte_size, counted
 from tap_bc_images.tap import TapBCImages
 
@@ -113,7 +116,17 @@ def back_up(settings: CommandSettings) -> BackupResult:
         pipe.abort()
         pipe.join()
     session = tap.session
+    _note_new_pictures(archive, snapshot, session.downloaded_files)
     return BackupResult(snapshot, session.downloaded_files, session.downloaded_bytes, failure)
+
+
+def _note_new_pictures(archive: dict[str, Any], snapshot: Kept, new_files: int) -> None:
+    """Write the number of downloads into the manifest, which only this command knows; the snapshot is durable."""
+    try:
+        with closing(open_files(archive["file_store"], writable=True)) as files:
+            SnapshotStore(files, archive["name"]).note(snapshot.archive, new_pictures=new_files)
+    except BcImagesError as error:
+        logger.warning("The manifest of %s does not say how many pictures are new: %s", snapshot.archive, error)
 
 
 def _keep_incomplete(pipe: Pipe[Kept]) -> None:

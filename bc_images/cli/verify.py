@@ -20,9 +20,9 @@ from bc_images.errors import InvalidInput, PartialFailure, SettingsError
 from bc_images.files import open_files
 from bc_images.files.backup import ADVICE, opened_backup
 from bc_images.settings import Sample, Settings
-from bc_images.singer.archive import read_archive
 from bc_images.singer.archive.settings import EXTRACTOR
 from bc_images.singer.reader import MessageSource, SingerFile
+from bc_images.snapshots import open_snapshot
 from bc_images.text import counted
 from target_bc_images.changes import Action, Mode
 from target_bc_images.context import GONE, NO_PICTURE
@@ -45,8 +45,9 @@ _WORDS = {"=": "same", "*": "different", "-": "missing", "+": "extra", "!": "unr
     "--archive",
     is_flag=False,
     flag_value="",
-    help="In place of a file: the newest archive of this name in the file store. Without a name, that of "
-    "TAP_SINGER_ARCHIVE_NAME, or store.",
+    metavar="[NAME][/SNAPSHOT]",
+    help="In place of a file: the newest snapshot of this name in the file store, or the one of an id, as in "
+    "store/1a2b3c4d. Without a name, that of TAP_SINGER_ARCHIVE_NAME, or store.",
 )
 @click.option(
     "--at",
@@ -83,8 +84,11 @@ def verify(
     """
     if archive is not None:  # what tap-singer-archive would give back
         usual = from_environment("TAP_SINGER_ARCHIVE_", EXTRACTOR, os.environ)
-        archive = archive or usual.get("name") or EXTRACTOR["name"]["default"]
-        at = at or usual.get("at")
+        name, slash, snapshot = archive.partition("/")
+        archive = f"{name or usual.get('name') or EXTRACTOR['name']['default']}{slash}{snapshot}"
+        at = at or (None if snapshot else usual.get("at"))
+        if at and snapshot:
+            raise SettingsError("--at and the SNAPSHOT of --archive both say which one is meant: give one of them.")
     if bool(backups) == bool(archive) or (at and not archive):
         raise SettingsError("Give either --backup or --archive; --at goes with --archive.")
     counts: Counter[str] = Counter()
@@ -158,7 +162,8 @@ def _sources(
 ) -> Iterator[MessageSource]:
     """Open one backup after the other."""
     if archive:
-        name, file = read_archive(open_files(settings.file_store), archive, at=at)
+        name, _, word = archive.partition("/")
+        name, file = open_snapshot(open_files(settings.file_store), name, word or None, at)
         yield SingerFile(file, name, ADVICE)
     for path in backups:
         with opened_backup(Path(path)) as file:

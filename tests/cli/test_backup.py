@@ -29,7 +29,7 @@ def folder(sandbox: SandboxServer, tmp_path: Path) -> Path:
 
 
 def snapshots(folder: Path) -> list[str]:
-    return sorted(path.name for path in (folder / "files/archives/store").glob("*"))
+    return sorted(path.name for path in (folder / "files/archives/store").glob("*.singer.gz"))
 
 
 def messages(path: Path) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 from bc_images.cli.verify import verify
 from bc_images.errors import FatalError, SettingsError
+from bc_images.files import open_files
+from bc_images.snapshots import SnapshotStore
 from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
 from tests.support.commands import restored_handlers, run
 
@@ -71,3 +73,13 @@ def test_they_say_nothing_of_a_backup_in_a_file(config: Path) -> None:
     assert lost(config, "--backup", str(backup), TAP_SINGER_ARCHIVE_AT="2020-01-01") == 0
     with pytest.raises(SettingsError, match="either --backup or --archive"):
         lost(config, "--backup", str(backup), "--archive")
+
+
+def test_a_snapshot_is_named_by_its_id(config: Path) -> None:
+    snapshots = SnapshotStore(open_files(str(config.parent / "files")), "shop1")
+    for snapshot in snapshots.list():
+        identifier = snapshots.manifest(snapshot).short_id
+        assert lost(config, "--archive", f"shop1/{identifier}") == ARCHIVES["shop1"][snapshot[:8]]
+    assert lost(config, "--archive", "/latest") == ARCHIVES["store"]["20250111"]
+    with pytest.raises(SettingsError, match="give one of them"):
+        lost(config, "--archive", "shop1/latest", "--at", "2025-01-10")

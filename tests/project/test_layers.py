@@ -36,6 +36,7 @@ LAYERS = [
     "bc_images.cli.exit",
     "bc_images.bigcommerce",
     "bc_images.files",
+    "bc_images.snapshots",
     "bc_images.singer",
     "tap_bc_images",
     "target_bc_images",
@@ -56,6 +57,7 @@ COMMANDS = {"bc_images.cli"}
 WITHOUT_CYCLES = [
     "bc_images.bigcommerce",
     "bc_images.files",
+    "bc_images.snapshots",
     "bc_images.singer",
     "bc_images_airbyte",
     "bigcommerce_sandbox",

@@ -48,7 +48,7 @@ def give(folder: Path, **settings: Any) -> CommandResult:
 
 
 def archives(folder: Path, name: str = "store") -> list[Path]:
-    return sorted((folder / "files" / "archives" / name).glob("*"))
+    return sorted((folder / "files" / "archives" / name).glob("*.singer.gz"))
 
 
 def test_every_message_comes_back_as_it_was_but_state(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_without_an_archive_it_is_said_once(config: Path, sandbox: SandboxServer
 def test_a_damaged_archive_counts_as_far_as_it_goes(config: Path, sandbox: SandboxServer) -> None:
     back_up(config)
     shutil.rmtree(config.parent / "files" / "refs")
-    (archive,) = (config.parent / "files" / "archives" / "night").iterdir()
+    (archive,) = (config.parent / "files" / "archives" / "night").glob("*.singer.gz")
     whole = gzip.decompress(archive.read_bytes()).splitlines(keepends=True)
     last = max(number for number, line in enumerate(whole) if b"product_images" in line and b'"RECORD"' in line)
     archive.write_bytes(gzip.compress(b"".join(whole[:last]) + b"{"))

@@ -66,7 +66,7 @@ def test_a_device_that_takes_the_report_stays_as_it_is(scenario_v3: RestoreScena
 def test_archives_are_for_their_owner(tmp_path: Path, umask: int) -> None:
     assert keep(tmp_path, text(SCHEMA, RECORD, DONE)).code == 0
     folder = tmp_path / "files" / "archives"
-    assert sorted(modes(folder).values()) == [0o600, 0o700, 0o700]
+    assert sorted(modes(folder).values()) == [0o600, 0o600, 0o700, 0o700]
 
 
 def test_folders_are_made_whatever_the_umask(tmp_path: Path, umask: int) -> None:

@@ -21,9 +21,9 @@ from bc_images.config import from_environment
 from bc_images.errors import InvalidInput, PartialFailure
 from bc_images.files import open_files
 from bc_images.settings import Sample
-from bc_images.singer.archive import read_archive
 from bc_images.singer.archive.settings import EXTRACTOR
 from bc_images.singer.reader import SingerFile
+from bc_images.snapshots import open_snapshot
 from target_bc_images.settings import TargetSettings
 from target_bc_images.target import TargetBCImages
 
@@ -117,7 +117,7 @@ def drill(
     usual = from_environment("TAP_SINGER_ARCHIVE_", EXTRACTOR, os.environ)
     name = name or usual.get("name") or EXTRACTOR["name"]["default"]
     with closing(open_files(file_store)) as files, tempfile.TemporaryDirectory(prefix="bc-images-drill-") as folder:
-        title, file = read_archive(files, name, snapshot, at)
+        title, file = open_snapshot(files, name, snapshot, at)
         # Once resolved, the same snapshot for every run, whatever is backed up meanwhile.
         snapshot = title.rpartition(" ")[2]
         with closing(file):
@@ -204,7 +204,7 @@ class Drill:
                 closing(open_files(self._file_store)) as files,
             ):
                 target.session.prints_summary = False
-                title, file = read_archive(files, self._name, self._snapshot)
+                title, file = open_snapshot(files, self._name, self._snapshot)
                 with closing(file):
                     restore_input = target.read([SingerFile(file, title, _ADVICE)])
                 try:

@@ -1,4 +1,4 @@
-"""Archives: complete Singer streams in the file store, beside the pictures, as ``archives/<name>/<time>.singer.gz``.
+"""The Singer commands that write and read snapshots: ``target-singer-archive`` and ``tap-singer-archive``.
 
 ``target-singer-archive`` keeps every message as it came, and ``tap-singer-archive`` gives it back. An archive appears
 under its name when it is durable, or not at all. One whose sync was cut short is never taken for a complete one: it is
@@ -6,9 +6,3 @@ named ``….incomplete.singer.gz``, and is given back only when asked for by tha
 
 Both sides of a pipe in Meltano, and knowing nothing of images: they keep the messages of any tap.
 """
-
-from __future__ import annotations
-
-from bc_images.singer.archive.store import Archives, read_archive
-
-__all__ = ["Archives", "read_archive"]

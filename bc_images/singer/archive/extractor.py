@@ -12,7 +12,7 @@ from bc_images.errors import SettingsError
 from bc_images.files import open_files
 from bc_images.progress import Progress, Sample
 from bc_images.singer.archive.settings import EXTRACTOR, command, run_command
-from bc_images.singer.archive.store import Archives
+from bc_images.snapshots import SnapshotStore
 
 __all__ = ["cli", "main"]
 
@@ -25,16 +25,16 @@ def _run(settings: dict[str, Any]) -> None:
     if settings.get("at") and settings.get("archive"):
         raise SettingsError("at and archive both say which archive is meant: give one of them.")
     with closing(open_files(settings["file_store"])) as files:
-        _write(Archives(files, settings["name"]), settings)
+        _write(SnapshotStore(files, settings["name"]), settings)
 
 
-def _write(archives: Archives, settings: dict[str, Any]) -> None:
-    archive = settings.get("archive") or archives.newest(settings.get("at"))
-    logger.info("reading %s/%s", archives.display_name, archive)
+def _write(snapshots: SnapshotStore, settings: dict[str, Any]) -> None:
+    snapshot = snapshots.resolve(word) if (word := settings.get("archive")) else snapshots.newest(settings.get("at"))
+    logger.info("reading %s/%s", snapshots.display_name, snapshot)
     out = sys.stdout.buffer
     records = 0
-    with Progress(archive, None, lambda: Sample(records), logger, unit="record"):
-        for _, line, message in archives.messages(archive):
+    with Progress(snapshot, None, lambda: Sample(records), logger, unit="record"):
+        for _, line, message in snapshots.messages(snapshot):
             records += message.get("type") == "RECORD"
             if message.get("type") != "STATE":  # where the tap of that day stood says nothing about this run
                 out.write(line)

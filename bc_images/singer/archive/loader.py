@@ -21,7 +21,8 @@ from bc_images.errors import InvalidInput, PartialFailure
 from bc_images.files import open_files
 from bc_images.progress import Progress, Sample
 from bc_images.singer.archive.settings import LOADER, command, run_command
-from bc_images.singer.archive.store import Archive, Archives, Writer
+from bc_images.snapshots import Snapshot, SnapshotStore
+from bc_images.snapshots.store import Writer
 from bc_images.text import counted
 
 __all__ = ["Kept", "cli", "keep", "main"]
@@ -44,7 +45,7 @@ class Kept:
         state: the STATE to be passed on, as JSON; None where none came.
     """
 
-    archive: Archive
+    archive: Snapshot
     display_name: str
     records: Counter[str]
     state: str | None
@@ -115,29 +116,29 @@ def keep(source: BinaryIO | Iterable[bytes], settings: dict[str, Any], *, shows_
         Progress("archive", None, lambda: Sample(seen.records.total()), logger, unit="record")
         if shows_progress
         else nullcontext(),
-        (archives := Archives(files, settings["name"])).create(datetime.now(UTC)) as writer,
+        (snapshots := SnapshotStore(files, settings["name"])).create(datetime.now(UTC)) as writer,
     ):
         for number, line, message in jsonl.messages(source, "the input", _ADVICE):
             seen.add(number, message)
-            writer.write(line if line.endswith(b"\n") else line + b"\n")
-        return _finish(archives, writer, seen, require_complete=settings["require_complete"])
+            writer.write(line if line.endswith(b"\n") else line + b"\n", message)
+        return _finish(snapshots, writer, seen, require_complete=settings["require_complete"])
 
 
-def _finish(archives: Archives, writer: Writer, seen: _Seen, *, require_complete: bool) -> Kept:
+def _finish(snapshots: SnapshotStore, writer: Writer, seen: _Seen, *, require_complete: bool) -> Kept:
     if not seen.streams:
         raise InvalidInput("The input contains no streams: no archive was made. Check the tap and its selection.")
     is_complete = seen.is_complete or not require_complete
     if not is_complete and not seen.records:
         raise InvalidInput("The input ended before its first record: no archive was made. See what the tap says.")
     name = writer.commit(is_complete=is_complete)
-    logger.info("%s in %s/%s", counted(seen.records.total(), "record"), archives.display_name, name)
+    logger.info("%s in %s/%s", counted(seen.records.total(), "record"), snapshots.display_name, name)
     if not is_complete:
         raise PartialFailure(
             f"A stream ended without ACTIVATE_VERSION, so {name} is not a complete backup of the store. Run again; "
             "if the tap sends no ACTIVATE_VERSION on purpose, set require_complete to false."
         )
     state = None if seen.state is None else orjson.dumps(seen.state).decode()
-    return Kept(name, f"{archives.display_name}/{name}", seen.records, state)
+    return Kept(name, f"{snapshots.display_name}/{name}", seen.records, state)
 
 
 def _run(settings: dict[str, Any]) -> None:

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from bc_images.errors import BcImagesError, SettingsError
+from bc_images.errors import BcImagesError
 from bc_images.files import FileIndex, FileInfo, FileStore
 from bc_images.files.media_type import EXTENSIONS
-from bc_images.singer.archive.store import FOLDER, Archives
+from bc_images.snapshots import snapshot_stores
+from bc_images.snapshots.store import FOLDER
 
 __all__ = ["refs_or_rebuilt"]
 
@@ -64,19 +65,15 @@ def refs_or_rebuilt(files: FileStore, store_hash: str, *, write: bool) -> FileIn
 
 def _records(files: FileStore, store_hash: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the image records of a store out of the newest archive of every name, and what each archive is called."""
-    for folder in files.backend.folders(FOLDER):
-        try:
-            archives = Archives(files, folder.rpartition("/")[2])
-        except SettingsError:  # no folder of ours
-            continue
-        names = archives.list()
+    for snapshots in snapshot_stores(files):
+        names = snapshots.list()
         complete = [name for name in names if name.is_complete]
         if not names:
             continue
         newest = (complete or names)[-1]
-        label = f"{folder}/{newest}"
+        label = f"{FOLDER}/{snapshots.name}/{newest}"
         try:
-            for _, _, message in archives.messages(newest):
+            for _, _, message in snapshots.messages(newest):
                 record = message.get("record")
                 is_image = message.get("stream") == "product_images" and isinstance(record, dict)
                 if is_image and record is not None and record.get("store_hash") == store_hash:

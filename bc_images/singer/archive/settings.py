@@ -48,7 +48,9 @@ EXTRACTOR: Properties = {
         "A date or time such as 2025-01-31: the newest complete archive that is not later. Default: the newest.",
     ),
     "archive": setting(
-        "Archive", "The file name of one archive, in place of the newest; the only way to an incomplete one."
+        "Archive",
+        "The id of one snapshot (or its beginning), or its file name, in place of the newest; the only way to an "
+        "incomplete one.",
     ),
 }
 

@@ -24,7 +24,7 @@ from bc_images.files.locks import LockHolder, StoreLock, read_locks
 from bc_images.files.webdav import WebDAV
 from bc_images.settings import Settings
 from bc_images.singer.archive.loader import _Seen
-from bc_images.singer.archive.store import Archives
+from bc_images.snapshots import SnapshotStore
 from tests.support.parsers.base import SETTINGS, Parser, read_response
 from tests.support.parsers.commands import MESSAGES
 from tests.support.target import head, singer
@@ -121,7 +121,7 @@ def _locks(data: bytes) -> None:
 def _archive(data: bytes) -> None:
     files = cast("Any", SimpleNamespace(backend=_Backend(data), display_name="the files"))
     seen = _Seen()
-    for number, _, message in Archives(files, "store").messages("20250131T020000Z.singer.gz"):
+    for number, _, message in SnapshotStore(files, "store").messages("20250131T020000Z.singer.gz"):
         seen.add(number, message)
 
 
