@@ -13,13 +13,15 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 from singer_sdk import metrics
 from singer_sdk.exceptions import MapExpressionError, StreamMapConfigError
 from singer_sdk.helpers.capabilities import PluginCapabilities
+from singer_sdk.singerlib.encoding.base import GenericSingerReader
 from singer_sdk.target_base import Target
 
+from bc_images import jsonl
 from bc_images.cli.exit import OutputClosedError
 from bc_images.errors import InvalidInput, PartialFailure
 from bc_images.settings import PROPERTIES, REQUIRED
 from bc_images.singer.plugin import SingerPlugin, run_plugin
-from bc_images.singer.reader import MessageSource, SdkReader, SingerFile
+from bc_images.singer.reader import Message, MessageSource, SingerFile, standard_input
 from target_bc_images.context import EarlierRun
 from target_bc_images.input import read_input
 from target_bc_images.restore_input import RestoreInput
@@ -34,6 +36,34 @@ __all__ = ["TargetBCImages", "main"]
 
 
 PROG = "target-bc-images"
+
+
+class SdkReader(GenericSingerReader[bytes]):
+    """The SDK's seam for reading: passes the file to `read_file` in place of the SDK's callbacks.
+
+    Attributes:
+        read_file: reads a file, standard input where it is None; returns how many messages there were of each type.
+    """
+
+    read_file: Callable[[IO[bytes] | None], Counter[str]]
+
+    @property
+    def default_input(self) -> IO[bytes]:
+        """Standard input."""
+        return standard_input()
+
+    def deserialize_json(self, line: bytes) -> Message:
+        """Parse one line."""
+        message: Message = jsonl.parse(line)
+        return message
+
+    def process_lines(
+        self,
+        file_input: IO[bytes] | None,
+        callbacks: dict[str, Callable[[Message], None]],  # noqa: ARG002 - they know sinks, and this target has none
+    ) -> Counter[str]:
+        """Read the file."""
+        return self.read_file(file_input)
 
 
 class TargetBCImages(SingerPlugin, Target):

@@ -63,7 +63,7 @@ def check(ctx: click.Context, file_store: str, sample: Sample | None, as_json: b
 
     def report(finding: Finding) -> None:
         counts[finding.kind] += 1
-        click.echo(_json(finding) if as_json else _text(finding))
+        click.echo(_line(finding, as_json=as_json))
 
     with (
         disk_errors("the list of files", sqlite3.OperationalError),
@@ -110,14 +110,12 @@ def _progress(
     return progress.Progress(label, total, sample, logger, unit=unit, prints_text=True)
 
 
-def _text(finding: Finding) -> str:
+def _line(finding: Finding, *, as_json: bool) -> str:
+    if as_json:  # in ASCII: a key may hold characters that control a terminal
+        fields = {"key": finding.key, "reason": finding.reason, "named_by": finding.named_by}
+        return json.dumps({"finding": finding.kind, **fields})
     by = f", named by {finding.named_by}" if finding.named_by else ""
     return printable(redact(f"{_SYMBOLS[finding.kind]} {finding.key}  {finding.reason}{by}"))
-
-
-def _json(finding: Finding) -> str:
-    fields = {"finding": finding.kind, "key": finding.key, "reason": finding.reason, "named_by": finding.named_by}
-    return json.dumps(fields)  # in ASCII: a key may hold characters that control a terminal
 
 
 def _print_summary(audit: Audit, rehashed: int, counts: Counter[str], *, as_json: bool) -> None:

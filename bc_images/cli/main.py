@@ -39,7 +39,9 @@ class Entry:
 COMMANDS: dict[str, Entry] = {
     "backup": Entry("bc_images.cli.backup", "backup", "Save all images and pictures of the store as one snapshot."),
     "check": Entry("bc_images.cli.check", "check", "Re-hash the file store and compare it with backups."),
-    "demo": Entry("bc_images.cli.demo", "demo", "Back up, damage and restore a store on this machine.", "sandbox"),
+    "demo": Entry(
+        "bc_images.cli.demo.command", "demo", "Back up, damage and restore a store on this machine.", "sandbox"
+    ),
     "drill": Entry(
         "bc_images.cli.drill", "drill", "Prove that a snapshot can be restored, on this machine.", "sandbox"
     ),

@@ -22,7 +22,6 @@ from target_bc_images.context import EarlierRun
 from target_bc_images.differences import Difference
 from target_bc_images.report import UNFINISHED
 from target_bc_images.settings import TargetSettings
-from target_bc_images.target import TargetBCImages
 
 __all__ = ["retry"]
 
@@ -47,6 +46,8 @@ def retry(report: str, configs: tuple[str, ...]) -> None:
             "bc-images", "Nothing to do: the report lists nothing that was rejected, failed, unverified or not reached."
         )
         return
+    from target_bc_images.target import TargetBCImages
+
     with closing(TargetBCImages(config=settings_files(configs), adapt=_adapt)) as target:
         only = target.config.get("product_ids")
         left = Counter(_obstacle(line, only) for line in _unfinished(report))

@@ -29,9 +29,7 @@ from target_bc_images.context import GONE, NO_PICTURE
 from target_bc_images.lines import change_line
 from target_bc_images.planning import UNPROVEN
 from target_bc_images.report import rejection
-from target_bc_images.restore_input import RestoreInput
 from target_bc_images.settings import TargetSettings
-from target_bc_images.target import TargetBCImages
 
 __all__ = ["differences", "verify"]
 
@@ -139,13 +137,16 @@ def differences(
         sample = pictures or options.picture_sample
         return replace(options, mode=Mode.UPSERT, dry_run=True, on_error="continue", picture_sample=sample, report=None)
 
+    from target_bc_images.target import TargetBCImages
+
     target = TargetBCImages(config={**settings_files(configs), "mode": "upsert"}, adapt=adapt)
     with closing(target):
         try:
             restore_input = target.read(_sources(target.settings, backups, archive, at))
         except PartialFailure as error:  # two streams of one meaning: nothing was compared, so nothing differs
             raise InvalidInput(str(error)) from error
-        if not restore_input.streams.has_images or not _has_content(restore_input, target.options):
+        has_content = restore_input.count or restore_input.rejected_count or restore_input.is_complete
+        if not restore_input.streams.has_images or not (has_content or target.options.product_ids):
             streams = "" if restore_input.streams.has_images else f" {restore_input.streams.no_images_reason()}"
             raise InvalidInput(
                 "The backup contains no images and does not end with ACTIVATE_VERSION, the message of a complete full "
@@ -168,11 +169,6 @@ def _sources(
     for path in backups:
         with opened_backup(Path(path)) as file:
             yield SingerFile(file, path, ADVICE)
-
-
-def _has_content(restore_input: RestoreInput, options: TargetSettings) -> bool:
-    """Whether the backup says anything about an image, be it that there is none."""
-    return bool(restore_input.count or restore_input.rejected_count or restore_input.is_complete or options.product_ids)
 
 
 def _as_json(sign: str, action: Action) -> str:

@@ -53,11 +53,7 @@ class SingerPlugin(PluginBase):
     ) -> None:
         """Take the settings from `config` and, above it, from the environment (``<PLUGIN>_<NAME>``).
 
-        Args:
-            config: settings.
-            parse_env_config: the SDK's; without effect.
-            validate_config: check the settings; ``--discover`` needs none, so it does not.
-            rest: as for the SDK's tap or target.
+        They are not checked where `validate_config` is false: ``--discover`` needs none. `rest` is as for the SDK.
 
         Raises:
             SettingsError: a setting, or what else is given, cannot be used.

@@ -1,19 +1,16 @@
-"""Sources of Singer messages: a file, standard input, or the SDK's reader."""
+"""Sources of Singer messages: a file, or standard input. No SDK: commands that read messages start without it."""
 
 from __future__ import annotations
 
 import io
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import IO, Any
-
-from singer_sdk.singerlib.encoding.base import GenericSingerReader
 
 from bc_images import jsonl
 from bc_images.errors import InvalidInput
 
-__all__ = ["Message", "MessageSource", "SdkReader", "SingerFile"]
+__all__ = ["Message", "MessageSource", "SingerFile", "standard_input"]
 
 Message = dict[str, Any]
 
@@ -70,31 +67,3 @@ class SingerFile(MessageSource):
 def standard_input() -> IO[bytes]:
     """Return standard input as bytes; an empty file where a caller has closed it."""
     return sys.stdin.buffer if sys.stdin is not None else io.BytesIO()
-
-
-class SdkReader(GenericSingerReader[bytes]):
-    """The SDK's seam for reading: passes the file to `read_file` in place of the SDK's callbacks.
-
-    Attributes:
-        read_file: reads a file, standard input where it is None; returns how many messages there were of each type.
-    """
-
-    read_file: Callable[[IO[bytes] | None], Counter[str]]
-
-    @property
-    def default_input(self) -> IO[bytes]:
-        """Standard input."""
-        return standard_input()
-
-    def deserialize_json(self, line: bytes) -> Message:
-        """Parse one line."""
-        message: Message = jsonl.parse(line)
-        return message
-
-    def process_lines(
-        self,
-        file_input: IO[bytes] | None,
-        callbacks: dict[str, Callable[[Message], None]],  # noqa: ARG002 - they know sinks, and this target has none
-    ) -> Counter[str]:
-        """Read the file."""
-        return self.read_file(file_input)

@@ -108,7 +108,8 @@ class Demo:
         warehouse.count(stage, "raw.product_images", self.expected)
         stage.write("sql.py", warehouse.SQL)
         for question, sql in QUESTIONS.items():
-            warehouse.ask(stage, question, " ".join(sql.split()))
+            stage.say(f"\n{question}")
+            stage.run(f'{warehouse.FOLDER}/bin/python sql.py "{" ".join(sql.split())}"')
 
     def disaster(self, version: str, seed: int, target: Mapping[str, object]) -> dict[str, int]:
         """Back up, wreck, plan, restore and compare; return how many actions of each kind the restore took.

@@ -9,7 +9,7 @@ from pathlib import Path
 from bc_images.cli.demo.shell import DemoShell
 from bc_images.errors import FatalError, SettingsError
 
-__all__ = ["FOLDER", "ask", "count", "install"]
+__all__ = ["FOLDER", "SQL", "count", "install"]
 
 FOLDER = "warehouse-venv"
 LOCK = Path(__file__).with_name("warehouse.lock")
@@ -39,12 +39,6 @@ def install(stage: DemoShell) -> None:
     stage.run(f"{shlex.quote(sys.executable)} -m venv {FOLDER}")
     stage.run(f"{FOLDER}/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r {lock}")
     ready.write_bytes(LOCK.read_bytes())
-
-
-def ask(stage: DemoShell, question: str, sql: str) -> None:
-    """Show the answer to a question in SQL."""
-    stage.say(f"\n{question}")
-    stage.run(f'{FOLDER}/bin/python sql.py "{sql}"')
 
 
 def count(stage: DemoShell, table: str, wanted: int) -> None:
