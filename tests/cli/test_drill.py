@@ -69,7 +69,9 @@ def images(messages: list[Message]) -> list[Message]:
 
 
 def drill(files: Path, *arguments: str) -> CommandResult:
-    return run("bc-images", "drill", "--file-store", files, *arguments)
+    config = files.with_name("bc-images.json")
+    config.write_text(json.dumps({"file_store": str(files)}))
+    return run("bc-images", "drill", "--config", config, *arguments)
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -83,6 +85,8 @@ def test_a_sound_snapshot_is_proved_and_left_as_it_is(backup: Callable[..., Path
     assert result.code == 0, result.err
     verdict = json.loads(result.out)
     assert verdict["proved"] is True
+    manifest = json.loads((files / "archives/store/20250131T020000Z.manifest.json").read_text())
+    assert (manifest["last_drill"]["proved"], manifest["last_drill"]["is_sample"]) == (True, False)
     assert [(r["api_version"], bool(r["flags"])) for r in verdict["runs"]] == [
         ("v3", False),
         ("v3", True),
@@ -194,9 +198,9 @@ def test_the_store_ends_with_the_drill(
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     process = subprocess.Popen(
-        [BIN / "bc-images", "drill", "--file-store", backup(), "--api", "both"],
+        [BIN / "bc-images", "drill", "--api", "both"],
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "TMPDIR": str(temporary)},
+        env={**os.environ, "TMPDIR": str(temporary), "BC_IMAGES_FILE_STORE": str(backup())},
     )
     deadline = time.monotonic() + 30
     while not (stores := sandboxes_of(process.pid)) and time.monotonic() < deadline:

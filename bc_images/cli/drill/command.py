@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bc_images import jsonl
 from bc_images.cli.drill.proof import ExpectedImages, Proof
 from bc_images.cli.drill.store import DrillStore
-from bc_images.cli.options import file_store_option
+from bc_images.cli.sources import config_option, load
 from bc_images.config import from_environment
-from bc_images.errors import InvalidInput, PartialFailure
+from bc_images.errors import FileStoreError, InvalidInput, PartialFailure
 from bc_images.files import open_files
 from bc_images.settings import Sample
 from bc_images.singer.archive.settings import EXTRACTOR
 from bc_images.singer.reader import SingerFile
-from bc_images.snapshots import open_snapshot
+from bc_images.snapshots.store import Snapshot, SnapshotStore
 from target_bc_images.settings import TargetSettings
 from target_bc_images.target import TargetBCImages
 
 __all__ = ["drill"]
+
+logger = logging.getLogger(__name__)
 
 _ADVICE = "nothing was proved. Take another snapshot."
 
@@ -94,8 +97,7 @@ def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sam
 
 @click.command()
 @click.argument("snapshot", required=False)
-@file_store_option("TAP", "TARGET")
-@click.option("--name", help="Name of the snapshots. Else TAP_SINGER_ARCHIVE_NAME, or store.")
+@config_option
 @click.option("--at", help="The newest snapshot that is not later than this date or time.")
 @click.option("--sample", callback=_sample, metavar="N|P%", help="Only so many products, or such a share, at random.")
 @click.option(
@@ -103,7 +105,7 @@ def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sam
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def drill(
-    snapshot: str | None, file_store: str, name: str | None, at: str | None, sample: Sample, api: str, *, as_json: bool
+    snapshot: str | None, configs: tuple[str, ...], at: str | None, sample: Sample, api: str, *, as_json: bool
 ) -> None:
     """Prove that a snapshot can be restored, on this machine.
 
@@ -114,40 +116,53 @@ def drill(
 
     Exit code 0 only if everything is exact, else 1.
     """
-    usual = from_environment("TAP_SINGER_ARCHIVE_", EXTRACTOR, os.environ)
-    name = name or usual.get("name") or EXTRACTOR["name"]["default"]
+    settings = load(configs).archive(TargetBCImages)
+    usual = from_environment("TAP_SINGER_ARCHIVE_", EXTRACTOR, os.environ)  # as for a restore in Meltano
+    file_store, name = settings["file_store"], usual.get("name") or settings["name"]
     with closing(open_files(file_store)) as files, tempfile.TemporaryDirectory(prefix="bc-images-drill-") as folder:
-        title, file = open_snapshot(files, name, snapshot, at)
+        snapshots = SnapshotStore(files, name)
         # Once resolved, the same snapshot for every run, whatever is backed up meanwhile.
-        snapshot = title.rpartition(" ")[2]
-        with closing(file):
-            messages = (message for _, _, message in jsonl.messages(file, title, _ADVICE))
-            expected = ExpectedImages(messages)
+        file_name = snapshots.resolve(snapshot) if snapshot else snapshots.newest(at or usual.get("at"))
+        expected = ExpectedImages(message for _, _, message in snapshots.messages(file_name))
         with closing(expected):
             runs: list[Run] = []
             total = expected.product_count
             if not total:
-                raise InvalidInput(f"{title} contains no products: nothing was proved.")
+                raise InvalidInput(f"{file_name} contains no products: nothing was proved.")
             chosen = sample.of(total)
             products = expected.choose(chosen) if chosen < total else None
-            exercise = Drill(file_store, name, snapshot, expected, products, Path(folder))
+            exercise = Drill(file_store, name, file_name, expected, products, Path(folder))
             for version in ["v3", "v2"] if api == "both" else [api]:
                 for run in exercise.runs(version):
                     runs.append(run)
                     if not as_json:
                         _print(run)
-    verdict = {
-        "snapshot": snapshot,
-        "proved": all(run.is_proved for run in runs),
-        "runs": [run.as_dict() for run in runs],
-    }
+        is_proved = all(run.is_proved for run in runs)
+        _note(snapshots, file_name, runs, is_proved=is_proved, is_sample=chosen < total)
+    verdict = {"snapshot": file_name, "proved": is_proved, "runs": [run.as_dict() for run in runs]}
     if as_json:
         click.echo(json.dumps(verdict))
-    elif verdict["proved"]:
+    elif is_proved:
         click.echo(f"proved: {runs[0].proof}")
-    if not verdict["proved"]:
+    if not is_proved:
         first = next(run for run in runs if not run.is_proved)
-        raise PartialFailure(f"Not proved: {first.proof} of {title} were restored exactly.")
+        raise PartialFailure(f"Not proved: {first.proof} of {file_name} were restored exactly.")
+
+
+def _note(snapshots: SnapshotStore, file_name: Snapshot, runs: list[Run], *, is_proved: bool, is_sample: bool) -> None:
+    """Write the verdict into the manifest of the snapshot."""
+    verdict = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "proved": is_proved,
+        "is_sample": is_sample,
+        "products": runs[0].proof.products,
+        "pictures": runs[0].proof.images,
+        "api_versions": sorted({run.api_version for run in runs}),
+    }
+    try:
+        snapshots.note(file_name, last_drill=verdict)
+    except FileStoreError as error:  # whoever may only read can drill
+        logger.warning("The verdict was not written into the manifest: %s", error)
 
 
 class Drill:
@@ -204,9 +219,8 @@ class Drill:
                 closing(open_files(self._file_store)) as files,
             ):
                 target.session.prints_summary = False
-                title, file = open_snapshot(files, self._name, self._snapshot)
-                with closing(file):
-                    restore_input = target.read([SingerFile(file, title, _ADVICE)])
+                with closing(SnapshotStore(files, self._name).open(self._snapshot)) as file:
+                    restore_input = target.read([SingerFile(file, f"the archive {self._snapshot}", _ADVICE)])
                 try:
                     target.apply(restore_input)
                 except PartialFailure:
