@@ -8,17 +8,19 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from bc_images import progress
 from bc_images.cli.options import file_store_option, parse_sample
-from bc_images.errors import InvalidInput
+from bc_images.errors import BcImagesError, InvalidInput
 from bc_images.files.audit import Audit, Finding
-from bc_images.files.store import open_files
+from bc_images.files.store import FileStore, open_files
 from bc_images.redaction import redact
 from bc_images.settings import Sample
+from bc_images.snapshots import Snapshot, SnapshotStore, snapshot_stores
 from bc_images.tempfiles import disk_errors
 from bc_images.text import counted, printable
 
@@ -44,13 +46,13 @@ _RARE = {"wrong_size", "refused", "rendition"}  # kinds that the summary names o
 def check(ctx: click.Context, file_store: str, sample: Sample | None, as_json: bool, backups: tuple[Path, ...]) -> None:
     """Re-hash the file store and compare it with backups.
 
-    BACKUP is a Singer file, plain or gzip; several count together. Without one, the file store's own refs say what
-    has to be there.
+    BACKUP is a Singer file, plain or gzip; several count together. Without one, all snapshots in the file store and
+    its refs say what has to be there, and the result is noted in the manifests of the snapshots.
 
     \b
     !  corrupt: the file's content does not match its name (SHA-256), or it cannot be read
-    -  missing: a backup (or a ref) names it, and it is not there; or a record names no file, and no ref does
-    +  orphaned: no backup (or ref) names it
+    -  missing: a backup (or snapshot, or ref) names it, and it is not there; or a record names no file, and no ref does
+    +  orphaned: no backup (or snapshot, or ref) names it
     ?  wrong_size: the file is sound, but a backup (or a ref) states another length
     x  refused: the store would not take it back, since it is too large, truncated, or too large a GIF
     ~  rendition: a rendition, or what a CDN has made of it, stands in for the original
@@ -59,7 +61,6 @@ def check(ctx: click.Context, file_store: str, sample: Sample | None, as_json: b
     be used.
     """  # noqa: D301 - click looks for the character itself
     counts: Counter[str] = Counter()
-    unread: list[str] = []
 
     def report(finding: Finding) -> None:
         counts[finding.kind] += 1
@@ -72,18 +73,15 @@ def check(ctx: click.Context, file_store: str, sample: Sample | None, as_json: b
     ):
         with _progress("listing files", "file", None, lambda: audit.files, lambda: audit.bytes):
             audit.index_files()
+        read: list[tuple[SnapshotStore, Snapshot]] = []
         if backups:
             with _progress("reading backups", "record", None, lambda: audit.records):
-                for backup in backups:
-                    try:
-                        audit.read_backup(backup)
-                    except InvalidInput as error:
-                        if len(unread) + 1 == len(backups):  # none was read
-                            raise
-                        unread.append(str(error))
+                unread = _read_backups(audit, backups)
         else:
             with _progress("reading names", "name", None, lambda: audit.refs):
                 audit.read_refs()
+            with _progress("reading snapshots", "record", None, lambda: audit.records):
+                read, unread = _read_snapshots(audit, files)
         for finding in audit.compare():
             report(finding)
         rehashed, _ = audit.choose_sample(sample or Sample(share=1.0))
@@ -94,9 +92,53 @@ def check(ctx: click.Context, file_store: str, sample: Sample | None, as_json: b
                 if corrupt:
                     report(corrupt)
         _print_summary(audit, rehashed, counts, as_json=as_json)
+        _note(read, {"files": audit.files, "rehashed": rehashed, "missing": counts["missing"]}, counts)
     if unread:
         raise InvalidInput(f"{' '.join(unread)} What these backups name was not looked for, and may count as orphaned.")
     ctx.exit(1 if counts.keys() - {"rendition"} else 0)
+
+
+def _read_backups(audit: Audit, backups: tuple[Path, ...]) -> list[str]:
+    """Read every backup; return why some were not read.
+
+    Raises:
+        InvalidInput: none was.
+    """
+    unread: list[str] = []
+    for backup in backups:
+        try:
+            audit.read_backup(backup)
+        except InvalidInput as error:
+            if len(unread) + 1 == len(backups):
+                raise
+            unread.append(str(error))
+    return unread
+
+
+def _read_snapshots(audit: Audit, files: FileStore) -> tuple[list[tuple[SnapshotStore, Snapshot]], list[str]]:
+    """Read every snapshot in the file store; return those that were read, and why the others were not."""
+    read: list[tuple[SnapshotStore, Snapshot]] = []
+    unread: list[str] = []
+    for snapshots in snapshot_stores(files):
+        for snapshot in snapshots.list():
+            try:
+                audit.read_snapshot(snapshots.messages(snapshot), f"{snapshots.name}/{snapshot}")
+            except InvalidInput as error:
+                unread.append(str(error))
+            else:
+                read.append((snapshots, snapshot))
+    return read, unread
+
+
+def _note(read: list[tuple[SnapshotStore, Snapshot]], numbers: dict[str, int], counts: Counter[str]) -> None:
+    """Write the result into the manifests of the snapshots that were read."""
+    is_sound = not counts.keys() & {"missing", "corrupt"}
+    result = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "is_sound": is_sound, **numbers}
+    for snapshots, snapshot in read:
+        try:
+            snapshots.note(snapshot, last_check=result)
+        except BcImagesError as error:  # as in a file store that is read-only
+            logger.debug("The result of the check was not noted: %s", error)
 
 
 def _progress(

@@ -57,6 +57,7 @@ COMMANDS: dict[str, Entry] = {
         "sandbox",
     ),
     "shards": Entry("bc_images.cli.shards", "shards", "Cut a store into shards of about equally many products."),
+    "snapshots": Entry("bc_images.cli.snapshots", "snapshots", "List the snapshots in the file store."),
     "unlock": Entry("bc_images.cli.unlock", "unlock", "Remove the locks that ended restores have left behind."),
     "verify": Entry("bc_images.cli.verify", "verify", "Compare a backup with the live store, and write nothing."),
 }

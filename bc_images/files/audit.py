@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -148,15 +148,37 @@ class Audit:
         Raises:
             InvalidInput: the file cannot be read, or a line is not a Singer message.
         """
+        with opened_backup(path) as file:
+            self._read_messages(jsonl.messages(file, str(path), ADVICE), str(path), path.name)
+
+    def read_snapshot(self, messages: Iterable[tuple[int, bytes, dict[str, Any]]], name: str) -> None:
+        """Let every image record of a snapshot name its file; records that name none are counted alone.
+
+        Args:
+            messages: number, text and content of each line.
+            name: what it is called, such as ``store/20250131T020000Z.singer.gz``.
+
+        Raises:
+            InvalidInput: it cannot be read, or a line is not a Singer message.
+        """
+        self._read_messages(messages, f"the snapshot {name}", name, needs_files=False)
+
+    def _read_messages(
+        self,
+        messages: Iterable[tuple[int, bytes, dict[str, Any]]],
+        title: str,
+        name: str,
+        *,
+        needs_files: bool = True,
+    ) -> None:
         self._db.execute("BEGIN")
         try:
-            with opened_backup(path) as file:
-                for number, _, message in jsonl.messages(file, str(path), ADVICE):
-                    self._read(message, f"Line {number} of {path}", path.name)
+            for number, _, message in messages:
+                self._read(message, f"Line {number} of {title}", name, needs_files=needs_files)
         finally:  # of a damaged backup, what was read counts
             self._db.execute("COMMIT")
 
-    def _read(self, message: dict[str, Any], where: str, backup: str) -> None:
+    def _read(self, message: dict[str, Any], where: str, backup: str, *, needs_files: bool) -> None:
         if "type" not in message:
             raise InvalidInput(f"{where} is not a Singer message: {ADVICE}")
         if message["type"] != "RECORD" or stream_kind(str(message.get("stream"))) != "product_images":
@@ -175,6 +197,8 @@ class Audit:
             return  # a loader has marked the row: no restore uses it
         if digest is None:
             self.without_file += 1
+            if not needs_files:  # every later snapshot says the same again
+                return
             facts = (str(record.get("store_hash")), str(record.get("image_file")), by)
             self._db.execute("INSERT INTO unsaved VALUES (?, ?, ?)", facts)
         elif isinstance(digest, str) and DIGEST.fullmatch(digest):
