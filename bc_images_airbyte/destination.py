@@ -39,7 +39,7 @@ class DestinationBCImages(TargetBCImages):
 
     def __init__(self, streams: list[Stream], **rest: Any) -> None:
         super().__init__(**rest)
-        if any(stream.overwrites for stream in streams) and self.options.mode != "mirror":
+        if any(stream.overwrites for stream in streams) and self.target_settings.mode != "mirror":
             raise SettingsError(
                 "The sync mode overwrite deletes images: set mode to mirror and max_deletes to the most it may delete, "
                 "or choose append_dedup."

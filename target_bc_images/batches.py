@@ -1,17 +1,20 @@
-"""Batches of plans, and the records that no batch has reached."""
+"""Batches of plans: which records none has reached, and which images the backup has no file of."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
 from bc_images.bigcommerce.mapping import Record
+from bc_images.files.findings import name_of
+from bc_images.text import counted
 from target_bc_images.context import PlanContext
-from target_bc_images.planning import ProductPlan
+from target_bc_images.planning import NO_FILE, ProductPlan
 from target_bc_images.restore_input import Key, RestoreInput
 
-__all__ = ["Batch", "InputBatches"]
+__all__ = ["Batch", "InputBatches", "warn_of_records_without_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +52,25 @@ class InputBatches:
     def unreached(self) -> Iterator[Record]:
         """Yield the records of no batch that was accepted."""
         return chain.from_iterable(islice(self._input.groups(self._key), self._groups, None))
+
+
+logger = logging.getLogger(__name__)
+
+MOST_NAMED = 10
+
+
+def warn_of_records_without_file(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Pass on batches; name such images in the log before they are written, and count them at the end."""
+    count = 0
+    for batch in batches:
+        for action in chain.from_iterable(each.writes for each in batch.plans):
+            if action.sends_bytes and action.desired and not action.desired.get("file_sha256"):
+                count += 1
+                if count <= MOST_NAMED:
+                    logger.warning("%s: %s.", name_of(action.desired), NO_FILE)
+        yield batch
+    if count:
+        logger.warning(
+            "The backup has no file of %s to write: the store is to fetch old addresses, which may be dead.",
+            counted(count, "image"),
+        )

@@ -15,7 +15,6 @@ from contextlib import suppress
 from bc_images.bigcommerce.mapping import Record
 from bc_images.concurrency import worker_pool
 from bc_images.errors import FatalError, FileUnavailable, NotFound, OutcomeUnknown, RequestRejected, StoreUnreachable
-from target_bc_images.arrivals import Arrivals
 from target_bc_images.batches import Batch
 from target_bc_images.changes import Action, Reject, SourceKey
 from target_bc_images.context import PlanContext
@@ -25,7 +24,7 @@ from target_bc_images.outcomes import Outcome, outcomes
 from target_bc_images.pending import RESOLUTION, PendingCreates
 from target_bc_images.planning import ProductPlan, plan
 from target_bc_images.product_task import MAX_WRITES, Failure, ProductTask
-from target_bc_images.read_back import ReadBack
+from target_bc_images.read_back import Arrivals, ReadBack
 from target_bc_images.resources import Resources
 from target_bc_images.sender import Sender
 

@@ -4,20 +4,23 @@ In this order: the record's own path, what this run and the ledger know, the sam
 content, a picture that looks the same, the same id with the same name, the same name; at last the id alone, for an
 image that was given another picture. An id alone is no proof: a store that counts anew reuses ids. What is known of
 pictures is never guessed around: where the present one cannot be read, nobody says that it is the same.
+
+Live images that are not valid records are there, and nobody knows all about them: none is written or deleted, and
+nothing is created that may be one of them a second time. `split` matches these to records.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from bc_images.bigcommerce.mapping import Record, diff
+from bc_images.bigcommerce.mapping import InvalidImage, Record, diff
 from target_bc_images.changes import source_key
 from target_bc_images.context import PlanContext
 from target_bc_images.picture_match import comparable_name, equal_content, known_same, same_picture, sent_names
 
-__all__ = ["Pair", "match", "needs_digest"]
+__all__ = ["Pair", "Split", "match", "needs_digest", "split"]
 
 Pair: TypeAlias = tuple[Record, Record | None]
 
@@ -245,3 +248,42 @@ def needs_digest(
         if (unsure if all_free else comparable_name(image["image_file"]) in names)
     }
     return [image for path, image in doubtful.items() if path not in context.digests and path not in context.unreadable]
+
+
+class Split(NamedTuple):
+    """The records of one product, sorted by what its invalid images mean for them."""
+
+    invalid: list[tuple[Record, InvalidImage]]  # what these records describe is one of the invalid images
+    others: Sequence[Record]
+    unmatched: list[InvalidImage]  # no record is known to describe these: any that is not found may do so
+
+
+def split(desired: Sequence[Record], invalid: Sequence[InvalidImage], context: PlanContext) -> Split:
+    """Find the records whose images are in the store and cannot be read."""
+    if not invalid:
+        return Split([], desired, [])
+    found: dict[int, InvalidImage] = {}  # index in `desired` -> image
+    unmatched = []
+    for image in invalid:
+        index = next((n for n, record in enumerate(desired) if n not in found and _is(record, image, context)), None)
+        if index is None:
+            unmatched.append(image)
+        else:
+            found[index] = image
+    return Split(
+        [(desired[index], image) for index, image in sorted(found.items())],
+        [record for index, record in enumerate(desired) if index not in found],
+        unmatched,
+    )
+
+
+def _is(record: Record, image: InvalidImage, context: PlanContext) -> bool:
+    """Whether a record surely describes an invalid image: by its path, or else by the id as far as that is a proof."""
+    is_own = record["store_hash"] == context.store_hash
+    entry = context.entries.get(source_key(record))
+    if image.image_file is not None:
+        is_own_path = is_own and image.image_file == record["image_file"]
+        return is_own_path or (entry is not None and image.image_file == entry.target_file)
+    if image.id is None:
+        return False
+    return (is_own and image.id == record["id"]) or (entry is not None and image.id == entry.target_id)

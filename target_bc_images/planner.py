@@ -16,14 +16,12 @@ from bc_images.settings import Sample
 from target_bc_images.batches import Batch
 from target_bc_images.changes import Action, Mode, source_key
 from target_bc_images.context import EarlierRun, PlanContext
-from target_bc_images.invalid import split
 from target_bc_images.ledger import Ledger
 from target_bc_images.live_images import LiveImages
-from target_bc_images.matching import Pair, match
-from target_bc_images.picture_check import PictureCheck
+from target_bc_images.matching import Pair, match, split
 from target_bc_images.planning import ProductPlan, plan
 from target_bc_images.product_reader import ProductReader, ReadProducts
-from target_bc_images.recognise import Recogniser
+from target_bc_images.recognise import PictureCheck, Recogniser
 from target_bc_images.restore_input import RestoreInput
 from target_bc_images.settings import TargetSettings
 
@@ -36,7 +34,7 @@ class Planner:
     """Reads the store and plans, batch by batch; writes nothing.
 
     Args:
-        options: the target's own settings.
+        settings: the target's own settings.
         store: the store.
         ledger: what restores have done so far.
         live_images: looks at live pictures.
@@ -50,7 +48,7 @@ class Planner:
 
     def __init__(
         self,
-        options: TargetSettings,
+        settings: TargetSettings,
         store: StoreClient,
         ledger: Ledger,
         live_images: LiveImages,
@@ -59,7 +57,7 @@ class Planner:
         *,
         ignores_refusals: bool = False,
     ) -> None:
-        self._options = options
+        self._settings = settings
         self._store = store
         self._own = store.settings.store_hash
         self._ledger = ledger
@@ -67,11 +65,11 @@ class Planner:
         self._check_sendable = check_sendable
         self._owner_of = earlier_run.owner_of if earlier_run else {}
         self._ignores_refusals = ignores_refusals
-        self._reader = ProductReader(options, store, earlier_run.siblings if earlier_run else ())
-        self._key = options.group_key
+        self._reader = ProductReader(settings, store, earlier_run.siblings if earlier_run else ())
+        self._key = settings.group_key
         self.without_file_store = 0
         # Without a file store no picture can be kept, so none may be lost.
-        loses = not live_images.has_file_store and check_sendable is not None and not options.allow_data_loss
+        loses = not live_images.has_file_store and check_sendable is not None and not settings.allow_data_loss
         self._backed_up: frozenset[str] | None = frozenset() if loses else None
 
     def batches(self, restore_input: RestoreInput, mode: Mode, sample: Sample | None = None) -> Iterator[Batch]:

@@ -16,8 +16,7 @@ from bc_images.bigcommerce.mapping import InvalidImage, Record, diff, writable_v
 from target_bc_images.changes import Action, Create, Delete, Keep, Reject, Replace, Update, source_key
 from target_bc_images.context import PictureMatch, PlanContext
 from target_bc_images.differences import Difference, apply_known
-from target_bc_images.invalid import Split, split
-from target_bc_images.matching import match
+from target_bc_images.matching import Split, match, split
 from target_bc_images.picture_match import same_picture
 
 __all__ = ["MAX_IMAGES", "MOVED_BY_THE_STORE", "UNPROVEN", "ProductPlan", "plan", "room_for"]

@@ -11,9 +11,8 @@ from bc_images.bigcommerce.mapping import Record
 from bc_images.text import counted, printable
 from target_bc_images.changes import ACTIONS, Action, Delete, Keep, Reject, Status
 from target_bc_images.differences import Difference
-from target_bc_images.lines import LEGEND, change_line, difference_text
+from target_bc_images.lines import LEGEND, Problems, change_line, difference_text
 from target_bc_images.planning import ProductPlan
-from target_bc_images.problems import Problems
 from target_bc_images.report_file import ReportFile
 
 __all__ = ["UNFINISHED", "Report", "rejection"]

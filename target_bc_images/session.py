@@ -26,7 +26,7 @@ class RestoreSession:
     Args:
         prog: the command that the summary on stderr is from.
         settings: the shared settings.
-        options: the target's own.
+        target_settings: the target's own.
 
     Attributes:
         prints_summary: whether closing prints the summary.
@@ -35,14 +35,14 @@ class RestoreSession:
         SettingsError: they cannot be used.
     """
 
-    def __init__(self, prog: str, settings: Settings, options: TargetSettings) -> None:
+    def __init__(self, prog: str, settings: Settings, target_settings: TargetSettings) -> None:
         self._prog = prog
-        self._options = options
+        self._target_settings = target_settings
         self.prints_summary = True
         self.store = open_store(settings)
         self.result = RestoreResult()
-        self.restore = Restore(settings, options, self.store)
-        self.report = Report(options.report, by_product=options.report_by_product)
+        self.restore = Restore(settings, target_settings, self.store)
+        self.report = Report(target_settings.report, by_product=target_settings.report_by_product)
 
     def run(self, restore_input: RestoreInput, earlier_run: EarlierRun | None = None) -> None:
         """Restore the input, as `Restore.run` does.
@@ -67,8 +67,8 @@ class RestoreSession:
             raise PartialFailure(f"mirror deleted nothing, because {self.result.deletes_skipped_reason}.")
         if self.report.problem_count:
             where = (
-                f"see {self._options.report}"
-                if self._options.report
+                f"see {self._target_settings.report}"
+                if self._target_settings.report
                 else "set report to a path to have all of them in a file, with their records"
             )
             raise PartialFailure(f"{self._unfinished()}: {where}.")

@@ -136,12 +136,12 @@ class TargetSettings:
             values["state_dir"] = user_state_path("bc-images", appauthor=False) / str(config.get("store_hash"))
         values["mode"] = Mode(values.get("mode", Mode.UPSERT))
         values["picture_sample"] = _SAMPLES[values.get("check_pictures", "off")]
-        options = cls(**values)
-        if options.mode.deletes and options.max_deletes is None:
+        settings = cls(**values)
+        if settings.mode.deletes and settings.max_deletes is None:
             raise SettingsError("mode mirror deletes images: set max_deletes to the most it may delete.")
-        if options.upload_method == "webdav" and not (config.get("webdav_username") and config.get("webdav_password")):
+        if settings.upload_method == "webdav" and not (config.get("webdav_username") and config.get("webdav_password")):
             raise SettingsError("upload_method webdav needs webdav_username and webdav_password.")
-        return options
+        return settings
 
     @property
     def group_key(self) -> Key:

@@ -70,7 +70,7 @@ class TargetBCImages(SingerPlugin, Target):
     """Puts product images back into a BigCommerce store: exactly what was lost, exactly once.
 
     Attributes:
-        options: the target's own settings.
+        target_settings: the target's own settings.
         session: the restore, its store and its report.
         restore_input: what was read last.
     """
@@ -93,7 +93,7 @@ class TargetBCImages(SingerPlugin, Target):
         "required": REQUIRED,
     }
 
-    options: TargetSettings
+    target_settings: TargetSettings
     restore_input: RestoreInput
 
     def __init__(self, *, adapt: Callable[[TargetSettings], TargetSettings] | None = None, **rest: Any) -> None:
@@ -110,14 +110,14 @@ class TargetBCImages(SingerPlugin, Target):
         self._is_restoring = False
         super().__init__(**rest)
         self._cleanup = ExitStack()
-        self.session = RestoreSession(self.name, self.settings, self.options)
+        self.session = RestoreSession(self.name, self.settings, self.target_settings)
         self.message_reader.read_file = self._read_file
 
     def load_settings(self, config: Mapping[str, Any]) -> None:
         """Read the settings."""
         super().load_settings(config)
-        options = TargetSettings.from_config(config)
-        self.options = self._adapt(options) if self._adapt is not None else options
+        target_settings = TargetSettings.from_config(config)
+        self.target_settings = self._adapt(target_settings) if self._adapt is not None else target_settings
 
     @classmethod
     def run(cls, config: Mapping[str, Any], file_input: IO[bytes] | None = None) -> None:  # type: ignore[override]
@@ -147,7 +147,7 @@ class TargetBCImages(SingerPlugin, Target):
 
     def read(self, sources: Iterable[MessageSource]) -> RestoreInput:
         """Read the input of a restore; it is closed with the target."""
-        self.restore_input = read_input(sources, self.mapper, self.settings.store_hash, self.options)
+        self.restore_input = read_input(sources, self.mapper, self.settings.store_hash, self.target_settings)
         self._cleanup.callback(self.restore_input.close)
         return self.restore_input
 
@@ -163,7 +163,7 @@ class TargetBCImages(SingerPlugin, Target):
         for stream, count in self.restore_input.record_counts.items():
             with metrics.record_counter(stream) as counter:
                 counter.increment(count)
-        if self.restore_input.state and not self.options.dry_run:
+        if self.restore_input.state and not self.target_settings.dry_run:
             try:
                 self.write_state(self.restore_input.state)
             except BrokenPipeError as error:

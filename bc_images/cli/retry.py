@@ -66,9 +66,9 @@ def retry(report: str, configs: tuple[str, ...]) -> None:
             raise PartialFailure(_what_is_left(left))
 
 
-def _adapt(options: TargetSettings) -> TargetSettings:
+def _adapt(settings: TargetSettings) -> TargetSettings:
     """Restore the records alone: a part of the input says nothing of what it does not hold."""
-    return replace(options, mode=Mode.UPSERT if options.mode.deletes else options.mode, product_ids=None)
+    return replace(settings, mode=Mode.UPSERT if settings.mode.deletes else settings.mode, product_ids=None)
 
 
 def _obstacle(line: dict[str, Any], only: Collection[int] | None) -> str | None:

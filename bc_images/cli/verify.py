@@ -133,9 +133,11 @@ def differences(
         FatalError: the backup is damaged, or the store cannot be read.
     """
 
-    def adapt(options: TargetSettings) -> TargetSettings:
-        sample = pictures or options.picture_sample
-        return replace(options, mode=Mode.UPSERT, dry_run=True, on_error="continue", picture_sample=sample, report=None)
+    def adapt(settings: TargetSettings) -> TargetSettings:
+        sample = pictures or settings.picture_sample
+        return replace(
+            settings, mode=Mode.UPSERT, dry_run=True, on_error="continue", picture_sample=sample, report=None
+        )
 
     from target_bc_images.target import TargetBCImages
 
@@ -146,7 +148,7 @@ def differences(
         except PartialFailure as error:  # two streams of one meaning: nothing was compared, so nothing differs
             raise InvalidInput(str(error)) from error
         has_content = restore_input.count or restore_input.rejected_count or restore_input.is_complete
-        if not restore_input.streams.has_images or not (has_content or target.options.product_ids):
+        if not restore_input.streams.has_images or not (has_content or target.target_settings.product_ids):
             streams = "" if restore_input.streams.has_images else f" {restore_input.streams.no_images_reason()}"
             raise InvalidInput(
                 "The backup contains no images and does not end with ACTIVATE_VERSION, the message of a complete full "

@@ -11,11 +11,11 @@ from typing import Any, cast
 import pytest
 
 from bc_images.errors import StoreUnreachable
-from target_bc_images.arrivals import Arrivals
 from target_bc_images.context import PlanContext
 from target_bc_images.ledger import Ledger
 from target_bc_images.planning import plan
 from target_bc_images.product_task import ProductTask
+from target_bc_images.read_back import Arrivals
 from target_bc_images.resources import Resources
 from tests.support.records import STORE, record
 

@@ -8,8 +8,7 @@ from bc_images.redaction import keep_secret
 from bc_images.text import printable, shortened
 from target_bc_images.changes import Action, Create, Delete, Keep, Reject, Replace, Update
 from target_bc_images.differences import Difference
-from target_bc_images.lines import change_line, difference_text
-from target_bc_images.problems import Problems
+from target_bc_images.lines import Problems, change_line, difference_text
 from tests.support.records import record
 from tests.support.target import RestoreScenario, picture
 
