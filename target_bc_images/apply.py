@@ -60,8 +60,10 @@ class BatchRunner:
             backed_up = self._undo.save(batch.plans)
             safe = batch if self._allow_data_loss else _require_backups(batch, backed_up)
             source.accept(batch)
-            refused += sum(is_refused_delete(action) for each in safe.plans for action in each.actions)
-            deleting = [each for each in safe.plans if any(isinstance(action, Delete) for action in each.writes)]
+            refused += sum(is_refused_delete(action) for action in safe.actions)
+            deleting = [
+                planned for planned in safe.plans if any(isinstance(action, Delete) for action in planned.writes)
+            ]
             if deleting:
                 now = _without_deletes(safe)
                 later.append(_left_for_later(replace(safe, plans=deleting), now))
@@ -73,7 +75,7 @@ class BatchRunner:
         reason = self._deletes_skipped_reason(refused) if later and self._report.unfinished else None
         for batch in later:
             if self._stop.is_set() or reason:
-                for action in _writes(batch):
+                for action in batch.writes:
                     self._report.add(action, "not reached")
             else:
                 self._carry_out(self._replan_deletes(batch))
@@ -92,8 +94,8 @@ class BatchRunner:
         return " and ".join(reasons)
 
     def _carry_out(self, batch: Batch) -> None:
-        changing = [each for each in batch.plans if each.writes]
-        self._report.add_all((each for each in batch.plans if not each.writes), "done")
+        changing = [planned for planned in batch.plans if planned.writes]
+        self._report.add_all((planned for planned in batch.plans if not planned.writes), "done")
         has_outcome = has_changed = False
         try:
             for outcome in self._executor.run(batch):
@@ -119,24 +121,24 @@ class BatchRunner:
 
     def _replan_deletes(self, batch: Batch) -> Batch:
         """Plan the deletes of a batch again, now that all else is done; what is gone already counts as deleted."""
-        existing = read_products(self._store, [each.product_id for each in batch.plans], batch.context)
+        existing = read_products(self._store, [planned.product_id for planned in batch.plans], batch.context)
         plans = [
-            plan(each.product_id, each.desired, existing.get(each.product_id, []), batch.context, each)
-            for each in batch.plans
+            plan(planned.product_id, planned.desired, existing.get(planned.product_id, []), batch.context, planned)
+            for planned in batch.plans
         ]
-        left = {action.key for each in plans for action in each.writes}
-        for action in _writes(batch):
+        left = {action.key for planned in plans for action in planned.writes}
+        for action in batch.writes:
             if action.key not in left:
                 self._report.add(action, "done")
-        return replace(batch, plans=[each._replace(actions=each.writes) for each in plans])
+        return replace(batch, plans=[planned._replace(actions=planned.writes) for planned in plans])
 
 
 def _require_backups(batch: Batch, backed_up: set[str]) -> Batch:
     """From here on let no picture be lost of which no copy is kept."""
     context = replace(batch.context, backed_up=backed_up)
     plans = [
-        plan(each.product_id, each.desired, each.existing, context, each) if each.writes else each
-        for each in batch.plans
+        plan(planned.product_id, planned.desired, planned.existing, context, planned) if planned.writes else planned
+        for planned in batch.plans
     ]
     return replace(batch, plans=plans, context=context)
 
@@ -153,21 +155,17 @@ def refused_deletes_reason(count: int) -> str:
     return f"{deletes}: no copy of the picture is kept (set file_store, or allow_data_loss)"
 
 
-def _writes(batch: Batch) -> list[Action]:
-    return [action for each in batch.plans for action in each.writes]
-
-
 def _without_deletes(batch: Batch) -> Batch:
     """Leave out the deletes, and the creates for which there is no room before them."""
     plans = []
-    for each in batch.plans:
-        room = room_for(each.existing)
-        creates = [action for action in each.writes if isinstance(action, Create)]
+    for planned in batch.plans:
+        room = room_for(planned.existing)
+        creates = [action for action in planned.writes if isinstance(action, Create)]
         late = {action.key for action in creates[max(0, room) :]}
         plans.append(
-            each._replace(
-                actions=[action for action in each.actions if _is_done_now(action, late)],
-                writes=[action for action in each.writes if _is_done_now(action, late)],
+            planned._replace(
+                actions=[action for action in planned.actions if _is_done_now(action, late)],
+                writes=[action for action in planned.writes if _is_done_now(action, late)],
             )
         )
     return replace(batch, plans=plans, context=replace(batch.context, deletes=False))
@@ -179,6 +177,9 @@ def _is_done_now(action: Action, late: Collection[SourceKey]) -> bool:
 
 def _left_for_later(batch: Batch, now: Batch) -> Batch:
     """Return the plans with those writes alone that are not carried out now."""
-    done = {action.key for action in _writes(now)}
-    plans = [each._replace(writes=[action for action in each.writes if action.key not in done]) for each in batch.plans]
+    done = {action.key for action in now.writes}
+    plans = [
+        planned._replace(writes=[action for action in planned.writes if action.key not in done])
+        for planned in batch.plans
+    ]
     return replace(batch, plans=plans)

@@ -10,6 +10,7 @@ from itertools import chain, islice
 from bc_images.bigcommerce.mapping import Record
 from bc_images.files.findings import name_of
 from bc_images.text import counted
+from target_bc_images.changes import Action
 from target_bc_images.context import PlanContext
 from target_bc_images.planning import NO_FILE, ProductPlan
 from target_bc_images.restore_input import Key, RestoreInput
@@ -30,6 +31,16 @@ class Batch:
     plans: Sequence[ProductPlan]
     context: PlanContext
     groups: int = 0
+
+    @property
+    def actions(self) -> list[Action]:
+        """All actions of all plans."""
+        return [action for planned in self.plans for action in planned.actions]
+
+    @property
+    def writes(self) -> list[Action]:
+        """Those that change the store."""
+        return [action for planned in self.plans for action in planned.writes]
 
 
 class InputBatches:
@@ -63,7 +74,7 @@ def warn_of_records_without_file(batches: Iterable[Batch]) -> Iterator[Batch]:
     """Pass on batches; name such images in the log before they are written, and count them at the end."""
     count = 0
     for batch in batches:
-        for action in chain.from_iterable(each.writes for each in batch.plans):
+        for action in batch.writes:
             if action.sends_bytes and action.desired and not action.desired.get("file_sha256"):
                 count += 1
                 if count <= MOST_NAMED:

@@ -56,11 +56,11 @@ class UndoWriter:
         Raises:
             FatalError: the file cannot be written, so nothing may be changed.
         """
-        changing = [each for each in plans if each.writes]
+        changing = [planned for planned in plans if planned.writes]
         at_risk = [
             action.existing
-            for each in changing
-            for action in each.writes
+            for planned in changing
+            for action in planned.writes
             if action.existing is not None and action.loses_bytes
         ]
         copies = self._live_images.back_up(at_risk) if at_risk else []
@@ -80,16 +80,16 @@ class UndoWriter:
             for stream in ("products", "product_images"):
                 head = {"schema": schema.load(stream), "key_properties": ["store_hash", "id"]}
                 _line(file, type="SCHEMA", stream=stream, **{UNDO: True}, **head)
-        for each in plans:
-            sku = _sku(each)
+        for planned in plans:
+            sku = _sku(planned)
             product = {
                 "store_hash": self._store_hash,
-                "id": each.product_id,
+                "id": planned.product_id,
                 "sku": sku,
-                "image_count": len(each.existing),
+                "image_count": len(planned.existing),
             }
             _line(file, type="RECORD", stream="products", record=product)
-            for image in each.existing:
+            for image in planned.existing:
                 record = {**copies.get(image["id"], image), "product_sku": sku}
                 _line(file, type="RECORD", stream="product_images", record=record)
         # After every batch: cut short by a crash, the file still says that it is whole as far as it goes.

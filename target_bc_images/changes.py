@@ -27,7 +27,7 @@ __all__ = [
 
 SourceKey: TypeAlias = tuple[str, int]
 """Which image a record describes: the store it was read from, and its id there."""
-Status: TypeAlias = Literal["done", "planned", "kept", "rejected", "failed", "undecided", "unverified", "not reached"]
+Status: TypeAlias = Literal["planned", "done", "kept", "rejected", "failed", "undecided", "unverified", "not reached"]
 """How an action ended, as the report says it."""
 
 _AnyAction = TypeVar("_AnyAction", bound="Action")

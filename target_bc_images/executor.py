@@ -96,7 +96,9 @@ class Executor:
 
     def _still_open(self, intents: Sequence[Intent]) -> list[Intent]:
         """Return those whose image is not there and may still come."""
-        existing = {each.id: each.images for each in self._store.products([intent.product_id for intent in intents])}
+        existing = {
+            product.id: product.images for product in self._store.products([intent.product_id for intent in intents])
+        }
         return [intent for intent in intents if not self._is_resolved(intent, existing.get(intent.product_id, []))]
 
     def _is_resolved(self, intent: Intent, images: Sequence[Record]) -> bool:
@@ -116,13 +118,13 @@ class Executor:
             FatalError: the store stopped the run; raised after the outcomes of all that had begun.
         """
         plans, context = batch.plans, batch.context
-        tasks = [ProductTask(each, list(each.writes), each.existing) for each in plans if each.writes]
+        tasks = [ProductTask(planned, list(planned.writes), planned.existing) for planned in plans if planned.writes]
         for task in tasks:
             if task.product_id in self._pending.undecided:
                 intent = self._pending.undecided[task.product_id]
                 task.leave_pending(intent, self._pending.describe(intent))
         if context.previous_fields or context.unfinished:
-            self._ledger.clear_siblings(each.product_id for each in plans if not each.writes)
+            self._ledger.clear_siblings(planned.product_id for planned in plans if not planned.writes)
         if tasks:
             self._run_tasks(tasks, context)
         for task in tasks:
@@ -259,7 +261,7 @@ class Executor:
 
     def _save_differences(self, tasks: Sequence[ProductTask], context: PlanContext) -> None:
         """Write down what the store does not take, for the next run; forget what it takes by now."""
-        found = {key: differences for task in tasks for key, differences in task.differences.items()}
+        kept = {key: differences for task in tasks for key, differences in task.differences.items()}
         taken: dict[SourceKey, Sequence[Difference]] = {
             action.key: ()
             for task in tasks
@@ -267,8 +269,8 @@ class Executor:
             for action in task.first.actions
             if action.key in context.kept_values or action.key in context.refusals
         }
-        if taken or found:
-            self._ledger.save_kept_values({**taken, **found})
+        if taken or kept:
+            self._ledger.save_kept_values({**taken, **kept})
 
     def _fail_invalid(self, task: ProductTask, planned: ProductPlan) -> None:
         """Call no write done whose image cannot be read afterwards."""

@@ -128,7 +128,9 @@ class _InputReader:
             schema = {**schema, "properties": {**{key: {} for key in keys}, **properties}}
         try:
             self._mapper.register_raw_stream_schema(stream, schema, keys)
-            self._streams[stream] = [(each, self._stream(each)) for each in self._mapper.stream_maps[stream]]
+            self._streams[stream] = [
+                (stream_map, self._stream(stream_map)) for stream_map in self._mapper.stream_maps[stream]
+            ]
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # flattening walks through all of it
             raise InvalidInput("a SCHEMA that is not a JSON Schema") from error
         self._restore_input.streams.add(stream)
@@ -146,7 +148,7 @@ class _InputReader:
             if name not in self._warned:
                 self._warned.add(name)
                 logger.warning("The stream %s is not product_images: its records are skipped.", name)
-            return _OtherStream(name, self._restore_input, stream_map.transformed_key_properties or ())
+            return _Stream(name, self._restore_input, stream_map.transformed_key_properties or ())
         validator = RecordValidator(kind, name, properties, skus=self._skus)
         if kind == "products":
             return _ProductStream(name, self._restore_input, validator)
@@ -199,18 +201,44 @@ class _InputReader:
 
 
 class _Stream:
-    """One stream of the input after its stream map."""
+    """One stream of the input after its stream map: here one that this target does not know, whose records it counts.
 
-    def __init__(self, name: str, restore_input: RestoreInput) -> None:
+    Args:
+        name: its name after the stream map.
+        restore_input: gets the records.
+        keys: the columns that no record may lack.
+    """
+
+    def __init__(self, name: str, restore_input: RestoreInput, keys: Iterable[str] = ()) -> None:
         self._name = name
         self._restore_input = restore_input
+        self._keys = frozenset(keys)
 
-    def add(self, record: Record, version: object) -> None:
+    def add(self, record: Record, version: object) -> None:  # noqa: ARG002
         """Read one record."""
-        raise NotImplementedError
+        if missing := self._keys - record.keys():
+            raise KeyMissing(f"a RECORD of {shortened(self._name)} without its key {shortened(min(missing))}")
+        self._restore_input.skipped[self._name] += 1
 
     def activate_version(self, version: int) -> None:
         """Do nothing: the message counts for images only."""
+
+
+class _ProductStream(_Stream):
+    """``products``: which products the input covers.
+
+    Any tap may have a stream of this name: records that are not products of a store are skipped and cover nothing.
+    """
+
+    def __init__(self, name: str, restore_input: RestoreInput, validator: RecordValidator) -> None:
+        super().__init__(name, restore_input)
+        self._validator = validator
+
+    def add(self, record: Record, version: object) -> None:
+        valid = self._validator.validate(record)
+        if valid is None:
+            super().add(record, version)
+        self._restore_input.add_product(valid)
 
 
 class _ImageStream(_Stream):
@@ -230,12 +258,8 @@ class _ImageStream(_Stream):
             self._restore_input.add(valid, version if type(version) is int else None)
         except (orjson.JSONEncodeError, RecursionError) as error:
             raise _nested_too_deeply("a RECORD") from error
-        if valid is not record and self._validator.ignored:
-            self._warn_of_ignored(record, valid)
-
-    def _warn_of_ignored(self, record: Record, valid: Record) -> None:
-        """Name each column once whose invalid values are not used."""
-        for column in self._validator.ignored:
+        # Each column is named once whose invalid values are not used.
+        for column in self._validator.ignored if valid is not record else ():
             if column not in self._warned:
                 self._warned.add(column)
                 logger.warning(
@@ -250,36 +274,6 @@ class _ImageStream(_Stream):
 
     def activate_version(self, version: int) -> None:
         self._restore_input.apply_activate_version(version)
-
-
-class _ProductStream(_Stream):
-    """``products``: which products the input covers.
-
-    Any tap may have a stream of this name: records that are not products of a store are skipped and cover nothing.
-    """
-
-    def __init__(self, name: str, restore_input: RestoreInput, validator: RecordValidator) -> None:
-        super().__init__(name, restore_input)
-        self._validator = validator
-
-    def add(self, record: Record, version: object) -> None:  # noqa: ARG002
-        valid = self._validator.validate(record)
-        if valid is None:
-            self._restore_input.skipped[self._name] += 1
-        self._restore_input.add_product(valid)
-
-
-class _OtherStream(_Stream):
-    """A stream that this target does not know: its records are counted."""
-
-    def __init__(self, name: str, restore_input: RestoreInput, keys: Iterable[str]) -> None:
-        super().__init__(name, restore_input)
-        self._keys = frozenset(keys)
-
-    def add(self, record: Record, version: object) -> None:  # noqa: ARG002
-        if missing := self._keys - record.keys():
-            raise KeyMissing(f"a RECORD of {shortened(self._name)} without its key {shortened(min(missing))}")
-        self._restore_input.skipped[self._name] += 1
 
 
 def _check_depth(content: Message, message: str) -> None:

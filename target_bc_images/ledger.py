@@ -227,9 +227,9 @@ class Ledger:
     def save_kept_values(self, differences: Mapping[SourceKey, Iterable[Difference]]) -> None:
         """Write down, durably, what the store keeps of images in place of other values; by image, all that is known."""
         rows = [
-            (*key, each.field, json.dumps(each.sent), json.dumps(each.kept), each.error)
-            for key, found in differences.items()
-            for each in found
+            (*key, difference.field, json.dumps(difference.sent), json.dumps(difference.kept), difference.error)
+            for key, kept in differences.items()
+            for difference in kept
         ]
         with self._transaction() as db:
             db.executemany("DELETE FROM kept_values WHERE source_store = ? AND source_id = ?", list(differences))
@@ -243,7 +243,7 @@ class Ledger:
                 return {}
             rows = {key: db.execute(query, key).fetchall() for key in sources}
         return {
-            key: {name: KeptValue(json.loads(sent), json.loads(kept), error) for name, sent, kept, error in found}
-            for key, found in rows.items()
-            if found
+            key: {name: KeptValue(json.loads(sent), json.loads(kept), error) for name, sent, kept, error in kept}
+            for key, kept in rows.items()
+            if kept
         }

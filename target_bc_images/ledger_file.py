@@ -102,8 +102,8 @@ class LedgerFile:
             return file
         try:
             with tempfile.TemporaryDirectory() as scratch:
-                for each in path.parent.glob(f"{path.name}*"):  # with the log that a killed process has left
-                    shutil.copy(each, scratch)
+                for part in path.parent.glob(f"{path.name}*"):  # with the log that a killed process has left
+                    shutil.copy(part, scratch)
                 copy = sqlite3.connect(Path(scratch) / path.name)
                 copy.backup(file._db)
                 copy.close()
@@ -182,10 +182,10 @@ def _refusal(path: Path, lock_path: Path, error: Exception) -> str:
     if getattr(error, "sqlite_errorname", "") in {"SQLITE_BUSY", "SQLITE_LOCKED"}:
         try:
             owner = json.loads(lock_path.read_text(encoding="utf-8"))
-            words = f"process {owner['pid']} on {owner['host']} (since {owner['since']})"
+            holder = f"process {owner['pid']} on {owner['host']} (since {owner['since']})"
         except (OSError, ValueError, KeyError):
-            words = "another process"
-        return f"{words} is restoring to this store with this state_dir: wait for it, or stop it. Nothing was written."
+            holder = "another process"
+        return f"{holder} is restoring to this store with this state_dir: wait for it, or stop it. Nothing was written."
     if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
         return f"{path} is not a ledger ({error}). Move it away: a restore without it still makes no duplicates."
     return f"The ledger {path} cannot be used: {error}. Set state_dir to a writable folder."

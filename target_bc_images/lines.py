@@ -84,7 +84,7 @@ def _changes(action: Action, length: int) -> Iterator[str]:
     for name, value in action.fields.items():
         yield f"{name}: {_value(sent_value(name, existing.get(name)), length)} -> {_value(value, length)}"
     shown: Sequence[Difference] = action.differences
-    yield from (difference_text(each._replace(error=None), length) for each in shown)
+    yield from (difference_text(difference._replace(error=None), length) for difference in shown)
 
 
 def _value(value: Any, length: int) -> str:

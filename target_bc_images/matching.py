@@ -262,17 +262,17 @@ def split(desired: Sequence[Record], invalid: Sequence[InvalidImage], context: P
     """Find the records whose images are in the store and cannot be read."""
     if not invalid:
         return Split([], desired, [])
-    found: dict[int, InvalidImage] = {}  # index in `desired` -> image
+    matched: dict[int, InvalidImage] = {}  # index in `desired` -> image
     unmatched = []
     for image in invalid:
-        index = next((n for n, record in enumerate(desired) if n not in found and _is(record, image, context)), None)
+        index = next((n for n, record in enumerate(desired) if n not in matched and _is(record, image, context)), None)
         if index is None:
             unmatched.append(image)
         else:
-            found[index] = image
+            matched[index] = image
     return Split(
-        [(desired[index], image) for index, image in sorted(found.items())],
-        [record for index, record in enumerate(desired) if index not in found],
+        [(desired[index], image) for index, image in sorted(matched.items())],
+        [record for index, record in enumerate(desired) if index not in matched],
         unmatched,
     )
 

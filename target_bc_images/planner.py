@@ -9,7 +9,7 @@ from operator import itemgetter
 from typing import TypeVar
 
 from bc_images.bigcommerce import PAGE_SIZE, Product, StoreClient
-from bc_images.bigcommerce.mapping import InvalidImageError, Record
+from bc_images.bigcommerce.mapping import Record
 from bc_images.concurrency import ordered_map, worker_pool
 from bc_images.errors import FileUnavailable, NotFound, RequestRejected
 from bc_images.settings import Sample
@@ -20,7 +20,7 @@ from target_bc_images.ledger import Ledger
 from target_bc_images.live_images import LiveImages
 from target_bc_images.matching import Pair, match, split
 from target_bc_images.planning import ProductPlan, plan
-from target_bc_images.product_reader import ProductReader, ReadProducts
+from target_bc_images.product_reader import ProductReader, ReadProducts, read_image
 from target_bc_images.recognise import PictureCheck, Recogniser
 from target_bc_images.restore_input import RestoreInput
 from target_bc_images.settings import TargetSettings
@@ -87,15 +87,15 @@ class Planner:
         seen: set[int] = set()
         self.without_file_store = 0
         with worker_pool(1, "read ahead") as executor:  # the next batch is read while this one is worked on
-            for found in ordered_map(executor, self._reader.read, _chunks(restore_input.groups(self._key)), 2):
+            for page in ordered_map(executor, self._reader.read, _chunks(restore_input.groups(self._key)), 2):
                 if mode.deletes:
-                    seen.update(found.desired)
-                yield self._batch(found, self._context(mode, restore_input), check)
+                    seen.update(page.desired)
+                yield self._batch(page, self._context(mode, restore_input), check)
         if mode.deletes:
             for products in _chunks(self._products_missing_from_input(restore_input, seen)):
                 context = self._context(mode, restore_input)
-                context.invalid.update({each.id: each.invalid for each in products if each.invalid})
-                yield Batch([plan(each.id, [], each.images, context) for each in products], context)
+                context.invalid.update({product.id: product.invalid for product in products if product.invalid})
+                yield Batch([plan(product.id, [], product.images, context) for product in products], context)
 
     def _context(self, mode: Mode, restore_input: RestoreInput) -> PlanContext:
         return PlanContext(
@@ -114,22 +114,22 @@ class Planner:
             if has_images and product.id not in seen and restore_input.covers(product.id, product.sku, self._key):
                 yield product
 
-    def _batch(self, found: ReadProducts, context: PlanContext, check: PictureCheck | None) -> Batch:
-        desired, existing, invalid, plans, groups = found
+    def _batch(self, page: ReadProducts, context: PlanContext, check: PictureCheck | None) -> Batch:
+        desired, existing, invalid, plans, groups = page
         context.invalid.update(invalid)
         self._load_context(desired, existing, context)
         if check is not None and context.mode.updates:
-            check.check(chain.from_iterable(self._pairs(found, context)), context)
-        planned = {each: plan(each, records, existing[each], context) for each, records in desired.items()}
+            check.check(chain.from_iterable(self._pairs(page, context)), context)
+        planned = {number: plan(number, records, existing[number], context) for number, records in desired.items()}
         for product_id in self._reject_unsendable(planned.values(), context):
             planned[product_id] = plan(product_id, desired[product_id], existing[product_id], context)
         return Batch([*plans, *planned.values()], context, groups)
 
     @staticmethod
-    def _pairs(found: ReadProducts, context: PlanContext) -> Iterator[list[Pair]]:
+    def _pairs(page: ReadProducts, context: PlanContext) -> Iterator[list[Pair]]:
         """Yield each product's records with their live images."""
-        for product_id in found.desired:
-            yield match(_readable_records(found.desired, product_id, context), found.existing[product_id], context)[0]
+        for product_id in page.desired:
+            yield match(_readable_records(page.desired, product_id, context), page.existing[product_id], context)[0]
 
     def _load_context(
         self, desired: dict[int, list[Record]], existing: dict[int, list[Record]], context: PlanContext
@@ -157,7 +157,9 @@ class Planner:
         if context.mode.creates:
             self._read_unlisted(unclear, desired, existing, context)
         recogniser = Recogniser(self._live_images, context)
-        pairs = recogniser.compare([(_readable_records(desired, each, context), existing[each]) for each in unclear])
+        pairs = recogniser.compare(
+            [(_readable_records(desired, number, context), existing[number]) for number in unclear]
+        )
         self._ledger.recognise(pairs)
         context.entries.update(pairs)
 
@@ -182,10 +184,7 @@ class Planner:
 
         def read(place: tuple[int, int]) -> Record | None:
             with suppress(NotFound):
-                try:
-                    return self._store.image(*place)
-                except InvalidImageError as error:
-                    context.invalid[place[0]] = [*context.invalid.get(place[0], ()), error.image]
+                return read_image(self._store, *place, context)
             return None
 
         if unlisted:
@@ -211,7 +210,10 @@ class Planner:
             return None
 
         sending = [
-            action for each in plans for action in each.writes if action.sends_bytes and action.desired is not None
+            action
+            for planned in plans
+            for action in planned.writes
+            if action.sends_bytes and action.desired is not None
         ]
         if not self._live_images.has_file_store:
             self.without_file_store += sum(

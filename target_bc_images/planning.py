@@ -97,7 +97,7 @@ def _previously_present(existing: Sequence[Record], first: ProductPlan, context:
     """Return the images that were there before, and those that have been created since."""
     sources = map(source_key, first.desired)
     ids = {image["id"] for image in first.existing} | {
-        context.entries[each].target_id for each in sources if each in context.entries
+        context.entries[source].target_id for source in sources if source in context.entries
     }
     return [image for image in existing if image["id"] in ids]
 
@@ -147,7 +147,7 @@ def _decide(
     if fields:
         return Update(f"differs in {', '.join(fields)}", product_id, record, image, fields, differences)
     if differences:
-        reason = f"the store does not take {', '.join(each.field for each in differences)}"
+        reason = f"the store does not take {', '.join(difference.field for difference in differences)}"
         return Keep(reason, product_id, record, image, differences=differences)
     verdict = context.verdicts.get(image["image_file"])
     reason = verdict.reason if verdict else _KEPT.get(picture, "nothing differs")

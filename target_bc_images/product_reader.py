@@ -8,14 +8,14 @@ from itertools import chain
 from typing import NamedTuple
 
 from bc_images.bigcommerce import PAGE_SIZE, SkuMatches, StoreClient
-from bc_images.bigcommerce.mapping import InvalidImage, Record, truncated_repr
+from bc_images.bigcommerce.mapping import InvalidImage, InvalidImageError, Record, truncated_repr
 from bc_images.errors import UnexpectedResponse
 from target_bc_images.changes import Reject, SourceKey, source_key
 from target_bc_images.context import PlanContext
 from target_bc_images.planning import ProductPlan
 from target_bc_images.settings import TargetSettings
 
-__all__ = ["Hints", "ProductReader", "ReadProducts", "read_products"]
+__all__ = ["Hints", "ProductReader", "ReadProducts", "read_image", "read_products"]
 
 _MAX_SIMILAR = 20  # SKUs for which other spellings are looked for in a run: each takes some requests
 
@@ -44,14 +44,14 @@ class Hints:
         asked = dict(list(asked.items())[: self._left])
         self._left -= len(asked)
         try:
-            found = self._store.products_by_sku(asked.values()) if asked else {}
+            matches = self._store.products_by_sku(asked.values()) if asked else {}
         except UnexpectedResponse:  # no reason to stop
             return {}
         return {
-            product_id: f"its SKU {truncated_repr(sku)} is that of product {found[sku][0]}: "
+            product_id: f"its SKU {truncated_repr(sku)} is that of product {matches[sku][0]}: "
             "set match_products_by to sku"
             for product_id, sku in asked.items()
-            if len(found[sku]) == 1 and found[sku][0] not in present
+            if len(matches[sku]) == 1 and matches[sku][0] not in present
         }
 
     def similar(self, sku: str) -> str | None:
@@ -60,10 +60,10 @@ class Hints:
             return None
         self._left_similar -= 1
         try:
-            found = self._store.similar_skus(sku)
+            similar = self._store.similar_skus(sku)
         except UnexpectedResponse:
             return None
-        shown = [f"product {ids[0]} has {truncated_repr(other)}" for other, ids in sorted(found.items())[:3]]
+        shown = [f"product {ids[0]} has {truncated_repr(other)}" for other, ids in sorted(similar.items())[:3]]
         if not shown:
             return None
         return f"{', '.join(shown)}, which differs in case or blanks: correct one of them"
@@ -107,7 +107,7 @@ class ProductReader:
                 invalid[product.id] = product.invalid
         for product_id, images in existing.items():  # V2 lists images without the SKU of their product
             if images and images[0]["product_sku"] is None:
-                sku = next((each["product_sku"] for each in desired[product_id] if each.get("product_sku")), None)
+                sku = next((record["product_sku"] for record in desired[product_id] if record.get("product_sku")), None)
                 for image in images:
                     image["product_sku"] = sku
         missing = {product_id: desired.pop(product_id) for product_id in sorted(desired.keys() - existing.keys())}
@@ -138,21 +138,21 @@ class ProductReader:
         desired: dict[int, list[Record]] = {}
         rejected = []
         skus = {records[0]["product_sku"] for records in groups if records[0].get("product_sku")}
-        found = self._store.products_by_sku(skus) if skus else SkuMatches(())
+        matches = self._store.products_by_sku(skus) if skus else SkuMatches(())
         for records in groups:
             sku = records[0].get("product_sku")
-            ids = found[sku] if sku else []
+            ids = matches[sku] if sku else []
             sources = {
                 (record["store_hash"], record["product_id"])
                 for record in records
                 if source_key(record) not in self._siblings
             }
-            unclear = [number for number in ids if number in found.invalid]
+            unclear = [number for number in ids if number in matches.invalid]
             if len(ids) == 1 and len(sources) <= 1 and not unclear:
                 desired[ids[0]] = records
                 continue
             if unclear:
-                problem = found.invalid[unclear[0]]
+                problem = matches.invalid[unclear[0]]
                 reason = f"product {unclear[0]} may have the SKU {truncated_repr(sku)}, and may not: its {problem}"
                 rejected += [_rejected(record, reason) for record in records]
                 continue
@@ -172,6 +172,19 @@ def read_products(store: StoreClient, ids: Sequence[int], context: PlanContext) 
         existing[product.id] = product.images
         context.invalid[product.id] = product.invalid
     return existing
+
+
+def read_image(store: StoreClient, product_id: int, image_id: int, context: PlanContext) -> Record | None:
+    """Return one image by its id, as lists may lag by minutes; None where it cannot be read, noted in `context`.
+
+    Raises:
+        NotFound: it is not there.
+    """
+    try:
+        return store.image(product_id, image_id)
+    except InvalidImageError as error:
+        context.invalid[product_id] = [*context.invalid.get(product_id, ()), error.image]
+        return None
 
 
 def _rejected(record: Record, reason: str) -> ProductPlan:

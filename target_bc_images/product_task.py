@@ -122,12 +122,12 @@ class ProductTask:
         where the very answer has shown another value, or where a whole round has changed nothing.
         """
         state = [
-            [(each["id"], each["image_file"], *(each[name] for name in _SHOWN)) for each in self.images],
-            [(type(each), each.key, dict(each.fields)) for each in self.todo],
+            [(image["id"], image["image_file"], *(image[name] for name in _SHOWN)) for image in self.images],
+            [(type(action), action.key, dict(action.fields)) for action in self.todo],
         ]
         is_stalled = state == self._last_state
         self._last_state = state
-        found: dict[SourceKey, dict[str, KeptValue]] = {}
+        not_taken: dict[SourceKey, dict[str, KeptValue]] = {}
         for action in self.todo:
             for name, value in action.fields.items() if action.existing is not None else ():
                 write = self._writes.get((action.key, name))
@@ -135,8 +135,8 @@ class ProductTask:
                     continue
                 if name not in MOVED_BY_THE_STORE or write.answered != value or is_stalled:
                     kept_value = KeptValue(value, sent_value(name, action.existing[name]) if action.existing else None)
-                    found.setdefault(action.key, {})[name] = kept_value
-        return found
+                    not_taken.setdefault(action.key, {})[name] = kept_value
+        return not_taken
 
 
 _SHOWN = ("is_thumbnail", "sort_order", "description")

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 
-from bc_images.bigcommerce.mapping import InvalidImageError, Record
+from bc_images.bigcommerce.mapping import Record
 from bc_images.bigcommerce.retry import RetryPolicy
 from bc_images.errors import NotFound
 from target_bc_images.changes import Create, source_key
@@ -20,7 +20,7 @@ from target_bc_images.matching import match
 from target_bc_images.pending import PendingCreates
 from target_bc_images.picture_match import same_picture
 from target_bc_images.planning import plan
-from target_bc_images.product_reader import read_products
+from target_bc_images.product_reader import read_image, read_products
 from target_bc_images.product_task import ProductTask
 from target_bc_images.recognise import Recogniser
 from target_bc_images.resources import Resources
@@ -72,9 +72,8 @@ class ReadBack:
         """Ask by its id for what was created and is not listed: lists may lag behind."""
         for image_id in sorted(image_ids):
             try:
-                task.images = [*task.images, self._store.image(task.product_id, image_id)]
-            except InvalidImageError as error:
-                context.invalid[task.product_id] = [*context.invalid.get(task.product_id, ()), error.image]
+                image = read_image(self._store, task.product_id, image_id, context)
+                task.images = [*task.images, *([image] if image else [])]
             except NotFound:
                 task.unlisted.add(image_id)
 
@@ -171,7 +170,7 @@ class Arrivals:
 
     def _read_chunk(self, product_ids: Sequence[int]) -> dict[int, Sequence[Record]]:
         existing = read_products(self._store, product_ids, self._context)
-        return {each: existing.get(each, []) for each in product_ids}
+        return {product_id: existing.get(product_id, []) for product_id in product_ids}
 
     def adopt(self, task: ProductTask) -> None:
         """Take the images that have come in for those that would be created, where they show the same pictures."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from bc_images.bigcommerce.mapping import Record
 from bc_images.text import counted, printable
@@ -18,16 +18,7 @@ from target_bc_images.report_file import ReportFile
 __all__ = ["UNFINISHED", "Report", "rejection"]
 
 _NAMES = [action.name for action in ACTIONS]
-_STATUSES: tuple[Status, ...] = (
-    "planned",
-    "done",
-    "kept",
-    "rejected",
-    "failed",
-    "undecided",
-    "unverified",
-    "not reached",
-)
+_STATUSES: tuple[Status, ...] = get_args(Status)
 _GOOD: frozenset[Status] = frozenset({"done", "planned", "kept"})
 _PROBLEMS: frozenset[Status] = frozenset({"rejected", "failed", "undecided"})
 UNFINISHED = frozenset(_STATUSES) - _GOOD
@@ -103,7 +94,8 @@ class Report:
         source_id = action.desired["id"] if action.desired else None
         self._add_to_lists(action, status, source_id or existing_id, error, differences)
         if self._file is not None:
-            self._write(_line(action, status, target_id if target_id is not None else existing_id, error, differences))
+            target_id = existing_id if target_id is None else target_id
+            self._file.write(_line(action, status, target_id, error, differences))
 
     def _add_to_lists(
         self, action: Action, status: Status, image_id: object, error: str | None, differences: Sequence[Difference]
@@ -123,15 +115,15 @@ class Report:
 
     def _add_difference(self, product_id: object, image_id: object, differences: Sequence[Difference]) -> None:
         text = "; ".join(map(difference_text, differences))
-        kind = ", ".join(f"{each.field} {'refused' if each.error else ''}" for each in differences)
+        kind = ", ".join(f"{difference.field} {'refused' if difference.error else ''}" for difference in differences)
         self._problems.add("differs", product_id, image_id, text, kind)
 
     def add_all(self, plans: Iterable[ProductPlan], status: Status) -> None:
         """Take down plans as a whole; `status` is that of their writes, which nobody tells otherwise."""
-        for each in plans:
-            for action in each.writes:
+        for planned in plans:
+            for action in planned.writes:
                 self.add(action, status)
-            self.add_unwritten([action for action in each.actions if not action.writes])
+            self.add_unwritten([action for action in planned.actions if not action.writes])
 
     def add_unwritten(self, actions: Sequence[Action]) -> None:
         """Take down the actions of a product for which nothing is written: what is kept, and what is rejected."""
@@ -147,12 +139,9 @@ class Report:
 
     def add_unreached(self, record: Record) -> None:
         """Take down a record that the run did not come to: no action was decided for it."""
-        self.counts[_UNPLANNED, "not reached"] += 1
         if self.by_product is not None:
             self.by_product[record["product_id"]]["not reached"] += 1
-        if self._file is None:
-            return
-        self._write(
+        self.copy_entry(
             {
                 "action": None,
                 "reason": "the run ended before it came to this",
@@ -174,20 +163,19 @@ class Report:
             self._problems.add(status, line.get("product_id"), image_id, line.get("error") or line.get("reason"))
         elif line.get("differences"):
             self.different += 1
-            self._add_difference(line.get("product_id"), image_id, [Difference(**each) for each in line["differences"]])
+            self._add_difference(
+                line.get("product_id"), image_id, [Difference(**values) for values in line["differences"]]
+            )
         if self._file is not None:
-            self._write(line)
+            self._file.write(line)
 
     def summary(self) -> dict[str, Any]:
         """Return the counts as one JSON object."""
+        numbers = {name.replace(" ", "_"): self.with_status(name) for name in _STATUSES if name not in _GOOD}
         return {
             "summary": {name: self[name] for name in _NAMES},
-            "rejected": self.with_status("rejected"),
-            "failed": self.with_status("failed"),
-            "undecided": self.with_status("undecided"),
+            **numbers,
             "different": self.different,
-            "unverified": self.with_status("unverified"),
-            "not_reached": self.with_status("not reached"),
             "skipped_streams": dict(self.skipped),
         }
 
@@ -228,9 +216,10 @@ class Report:
         """
         if not self._changes:
             return []
-        more = self._changed - len(self._changes)
+        lines = [change_line(action, verb=True, width=width) for action in self._changes]
+        more = self._changed - len(lines)
         rest = [f"and {more} more: {f'see {self._path}' if self._path else 'set report'}"] if more else []
-        return [f"Changes ({LEGEND}):", *(change_line(each, verb=True, width=width) for each in self._changes), *rest]
+        return [f"Changes ({LEGEND}):", *lines, *rest]
 
     def flush(self) -> None:
         """Put on disk what was taken down so far.
@@ -251,10 +240,6 @@ class Report:
         if file is not None:
             file.close(self.summary() if self.should_publish else None)
 
-    def _write(self, line: dict[str, Any]) -> None:
-        if self._file is not None:
-            self._file.write(line)
-
 
 def _line(
     action: Action, status: Status, target_id: int | None, error: str | None, differences: Sequence[Difference]
@@ -272,7 +257,7 @@ def _line(
     if action.fields:
         line["fields"] = dict(action.fields)
     if differences:
-        line["differences"] = [each.as_json() for each in differences]
+        line["differences"] = [difference.as_json() for difference in differences]
     if (status not in _GOOD or differences) and action.desired is not None:
         line["record"] = action.desired
         if action.is_sibling:

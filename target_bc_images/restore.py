@@ -165,7 +165,8 @@ class Restore:
         if mode.deletes and by_id and restore_input.is_complete and not restore_input.lists_products:
             return []
         return [
-            Reject("the input has no image of this product", each) for each in restore_input.products_without_images()
+            Reject("the input has no image of this product", product_id)
+            for product_id in restore_input.products_without_images()
         ]
 
     def _unverifiable_products(self, restore_input: RestoreInput) -> Iterator[Action]:

@@ -136,7 +136,7 @@ class RestoreRun:
         for batch in batches:
             if self._stop.is_set():
                 return
-            deletes += sum(isinstance(action, Delete) for plan in batch.plans for action in plan.writes)
+            deletes += sum(isinstance(action, Delete) for action in batch.writes)
             if self._settings.on_error == "stop" and _count(batch)[Reject]:
                 self._batches.accept(batch)
                 self._report.add_all(batch.plans, "planned" if self._settings.dry_run else "not reached")
@@ -163,7 +163,7 @@ class RestoreRun:
         with reading_progress("plan", self._input, self._store, lambda: counts.total() - counts[Delete]):
             for batch in self._planner.batches(self._input, Mode.MIRROR):
                 counts += _count(batch)
-                rejected = [action for plan in batch.plans for action in plan.actions if isinstance(action, Reject)]
+                rejected = [action for action in batch.actions if isinstance(action, Reject)]
                 invalid += [action for action in rejected if action.is_of_invalid_image]
                 refused += [action for action in rejected if is_refused_delete(action)]
         limit = self._settings.max_deletes or 0
@@ -204,4 +204,4 @@ def reading_progress(
 
 
 def _count(batch: Batch) -> Counter[type[Action]]:
-    return Counter(type(action) for plan in batch.plans for action in plan.actions)
+    return Counter(map(type, batch.actions))

@@ -157,7 +157,7 @@ class Sender:
         return image
 
     def _delete(self, action: Action, task: ProductTask, image_id: int) -> None:
-        deleted_ids = {each.existing["id"] for each in task.todo if isinstance(each, Delete) and each.existing}
+        deleted_ids = {delete.existing["id"] for delete in task.todo if isinstance(delete, Delete) and delete.existing}
         if len(deleted_ids) > 1 and deleted_ids == {image["id"] for image in self._store.images(task.product_id)}:
             self._store.delete_all(task.product_id, deleted_ids)
             task.todo = [action]

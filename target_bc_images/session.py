@@ -77,17 +77,14 @@ class RestoreSession:
         """Say how many records are still to be done."""
         report = self.report
         failed = report.with_status("rejected") + report.with_status("failed")
-        were = "was" if failed == 1 else "were"
-        parts = [f"{counted(failed, 'record')} {were} rejected or failed"] if failed else []
-        if undecided := report.with_status("undecided"):
-            parts.append(f"{undecided} undecided")
-        if unverified := report.with_status("unverified"):
-            parts.append(f"{unverified} written and not verified")
-        if not_reached := report.with_status("not reached"):
-            parts.append(f"{not_reached} not reached")
-        if report.different:
-            parts.append(f"{report.different} restored but for values that the store does not take")
-        return ", ".join(parts)
+        parts = {
+            f"{counted(failed, 'record')} {'was' if failed == 1 else 'were'} rejected or failed": failed,
+            "{} undecided": report.with_status("undecided"),
+            "{} written and not verified": report.with_status("unverified"),
+            "{} not reached": report.with_status("not reached"),
+            "{} restored but for values that the store does not take": report.different,
+        }
+        return ", ".join(text.format(number) for text, number in parts.items() if number)
 
     def close(self) -> None:
         """Close the store and the report, and print the summary on stderr."""

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from bc_images.progress import Progress
-from target_bc_images import restore
+from target_bc_images import run
 from tests.support.target import RestoreScenario
 
 
@@ -21,8 +21,8 @@ def test_within_a_batch(
     for image in images:
         scenario_v3.sandbox.delete_image(image["id"])
     scenario_v3.sandbox.set_flags(latency_ms=20)
-    monkeypatch.setattr(restore, "Progress", partial(Progress, every=0.01))
-    with caplog.at_level(logging.INFO, "target_bc_images.restore"):
+    monkeypatch.setattr(run, "Progress", partial(Progress, every=0.01))
+    with caplog.at_level(logging.INFO, "target_bc_images.run"):
         assert scenario_v3.restore(backup, concurrency=1).code == 0
     lines = [record.getMessage() for record in caplog.records if " images (" in record.getMessage()]
     done = [int(line.split()[0]) for line in lines]
