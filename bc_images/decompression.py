@@ -26,12 +26,7 @@ _OTHER_KINDS = (
     (b"{\0", "UTF-16"),
     (b"\0{", "UTF-16"),
 )
-_OTHER_COMPRESSIONS = (
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"\xfd7zX", "xz"),
-    (b"BZh", "bzip2"),
-    (b"PK\x03\x04", "zip"),
-)
+_OTHER_COMPRESSIONS = ((b"\x28\xb5\x2f\xfd", "zstd"), (b"\xfd7zX", "xz"), (b"BZh", "bzip2"), (b"PK\x03\x04", "zip"))
 _LONGEST_START = 4
 
 

@@ -107,12 +107,7 @@ class RequestRejected(BcImagesError):
     exit_code = 1
 
     def __init__(
-        self,
-        message: str,
-        status: int | None = None,
-        *,
-        fields: Collection[str] = (),
-        max_length: int | None = None,
+        self, message: str, status: int | None = None, *, fields: Collection[str] = (), max_length: int | None = None
     ) -> None:
         super().__init__(message)
         self.status = status

@@ -20,7 +20,7 @@ from bc_images.errors import SettingsError
 from bc_images.redaction import redact
 from bc_images.text import printable
 
-__all__ = ["configure_logging", "redact_last_resort", "set_up_console", "write_error", "write_text"]
+__all__ = ["configure_logging", "redact_handler", "set_up_console", "write_error", "write_text"]
 
 T = TypeVar("T")
 
@@ -137,7 +137,7 @@ def configure_logging(prefix: str, set_up: Callable[[], T]) -> T:
     for handler in root.handlers:
         handler.addFilter(noise)
         handler.addFilter(_RepetitionFilter())
-        _redact_handler(handler)
+        redact_handler(handler)
     return result
 
 
@@ -158,12 +158,8 @@ def set_up_console(prog: str, prefix: str) -> None:
         logging.config.dictConfig(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
 
 
-def redact_last_resort() -> None:
-    """Keep secrets out of what is logged where nobody has set up the logging."""
-    _redact_handler(logging.lastResort)
-
-
-def _redact_handler(handler: logging.Handler | None) -> None:
+def redact_handler(handler: logging.Handler | None) -> None:
+    """Keep secrets out of what a handler writes."""
     if handler is not None and not isinstance(handler.formatter, _RedactingFormatter):
         handler.setFormatter(_RedactingFormatter(handler.formatter))
 

@@ -59,9 +59,7 @@ def read_error(content: bytes) -> ApiError:
     text = redact(" ".join("".join(sign if sign.isprintable() else " " for sign in text).split()))
     length = _MAX_LENGTH.search(text)
     return ApiError(
-        text[:_LONGEST].rstrip("."),
-        frozenset(fields or _named(text)),
-        int(length[1] or length[2]) if length else None,
+        text[:_LONGEST].rstrip("."), frozenset(fields or _named(text)), int(length[1] or length[2]) if length else None
     )
 
 

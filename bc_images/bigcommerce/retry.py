@@ -114,10 +114,7 @@ def rate_limited(headers: Mapping[str, str]) -> TransientFailure:
     waits = [seconds_in(headers, "X-Rate-Limit-Time-Reset-Ms"), parse_retry_after(headers)]
     retry_after = max((seconds for seconds in waits if seconds is not None), default=None)
     return TransientFailure(
-        "HTTP 429, too many requests",
-        never_sent=True,
-        retry_after=retry_after,
-        no_rate_headers=retry_after is None,
+        "HTTP 429, too many requests", never_sent=True, retry_after=retry_after, no_rate_headers=retry_after is None
     )
 
 

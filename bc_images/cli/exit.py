@@ -16,7 +16,7 @@ from typing import NoReturn, TextIO
 import click
 
 from bc_images.errors import BcImagesError, FatalError, PartialFailure, SettingsError
-from bc_images.logs import redact_last_resort, write_error
+from bc_images.logs import redact_handler, write_error
 from bc_images.redaction import keep_secret_arguments, keep_secret_proxies
 
 __all__ = ["EXIT_SIGPIPE", "InterruptedRun", "OutputClosedError", "run_and_exit"]
@@ -43,11 +43,7 @@ class InterruptedRun(SystemExit):
 
 
 def run_and_exit(
-    prog: str,
-    work: Callable[[], object],
-    *,
-    interrupted_message: str,
-    bad_settings: tuple[type[Exception], ...] = (),
+    prog: str, work: Callable[[], object], *, interrupted_message: str, bad_settings: tuple[type[Exception], ...] = ()
 ) -> NoReturn:
     """Do the work and exit with the documented code: 141 where the reader of stdout has gone, 143 after SIGTERM.
 
@@ -65,7 +61,7 @@ def run_and_exit(
     _open_closed_streams()
     keep_secret_arguments(sys.argv[1:])
     keep_secret_proxies(os.environ)
-    redact_last_resort()  # it writes the log where nobody has set that up
+    redact_handler(logging.lastResort)  # it writes the log where nobody has set that up
     stdout, stderr = sys.stdout, sys.stderr
     code: object
     try:

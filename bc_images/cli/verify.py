@@ -48,8 +48,7 @@ _WORDS = {"=": "same", "*": "different", "-": "missing", "+": "extra", "!": "unr
     "store/1a2b3c4d. Without a name, that of TAP_SINGER_ARCHIVE_NAME, or store.",
 )
 @click.option(
-    "--at",
-    help="With --archive: the newest that is not later than this date or time. Else TAP_SINGER_ARCHIVE_AT.",
+    "--at", help="With --archive: the newest that is not later than this date or time. Else TAP_SINGER_ARCHIVE_AT."
 )
 @click.option("--config", "configs", multiple=True, help="Settings of the target, a JSON file. Repeatable.")
 @click.option(

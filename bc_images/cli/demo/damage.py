@@ -38,8 +38,7 @@ class Corrupter:
         last = 0
         while True:
             page = self._call(
-                "GET",
-                f"/v3/catalog/products?limit=250&sort=id&id:greater={last}&include=images&include_fields=id",
+                "GET", f"/v3/catalog/products?limit=250&sort=id&id:greater={last}&include=images&include_fields=id"
             )["data"]
             if not page:
                 return found
