@@ -90,10 +90,13 @@ class RestoreSession:
         """Close the store and the report, and print the summary on stderr."""
         self.store.close()
         with closing(self.report):
-            if self.prints_summary:
-                self._print_summary()
+            self.print_summary()
 
-    def _print_summary(self) -> None:
+    def print_summary(self) -> None:
+        """Print the summary on stderr, once; nothing is to be added to it afterwards."""
+        if not self.prints_summary:
+            return
+        self.prints_summary = False
         if self.report.counts or self.report.skipped:
             width = shutil.get_terminal_size().columns if sys.stderr and sys.stderr.isatty() else None
             lines = [*self.report.changes(width), self.report.table(), *self.report.problem_lines()]

@@ -45,6 +45,9 @@ COMMANDS: dict[str, Entry] = {
     "drill": Entry(
         "bc_images.cli.drill", "drill", "Prove that a snapshot can be restored, on this machine.", "sandbox"
     ),
+    "doctor": Entry("bc_images.cli.doctor", "doctor", "Check all that a backup or a restore needs."),
+    "init": Entry("bc_images.cli.init", "init", "Ask for the settings, check them, and write them to a file."),
+    "restore": Entry("bc_images.cli.restore", "restore", "Put back what SNAPSHOT has and the store has not."),
     "retry": Entry(
         "bc_images.cli.retry",
         "retry",
@@ -58,6 +61,7 @@ COMMANDS: dict[str, Entry] = {
     ),
     "shards": Entry("bc_images.cli.shards", "shards", "Cut a store into shards of about equally many products."),
     "snapshots": Entry("bc_images.cli.snapshots", "snapshots", "List the snapshots in the file store."),
+    "undo": Entry("bc_images.cli.undo", "undo", "Take the last restore back."),
     "unlock": Entry("bc_images.cli.unlock", "unlock", "Remove the locks that ended restores have left behind."),
     "verify": Entry("bc_images.cli.verify", "verify", "Compare a backup with the live store, and write nothing."),
 }

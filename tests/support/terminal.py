@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.support.commands import TIMEOUT, CommandResult
 
-__all__ = ["run"]
+__all__ = ["answer", "run"]
 
 
 def run(
@@ -45,3 +45,28 @@ def run(
     watcher.join()
     os.close(ours)
     return CommandResult(process.returncode, (out or b"").decode(), screen.decode())
+
+
+def answer(command: Sequence[str | Path], text: bytes, *, after: bytes, cwd: Path | None = None) -> CommandResult:
+    """Run a command whose stdin, stdout and stderr are a terminal of 80 columns; type `text` once it shows `after`."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+        cwd=cwd,
+    )
+    os.close(theirs)
+    screen, is_typed = b"", False
+    try:
+        while piece := os.read(ours, 4096):
+            screen += piece
+            if not is_typed and after in screen:
+                os.write(ours, text)
+                is_typed = True
+    except OSError:  # how Linux says that the other side is closed
+        pass
+    os.close(ours)
+    return CommandResult(process.wait(TIMEOUT), "", screen.decode())
