@@ -35,9 +35,8 @@ def transformation(status: int, headers: Mapping[str, str]) -> str | None:
         return "Warning: 214"
     polished = headers.get("Cf-Polished", "")
     facts = dict(re.findall(r"\b(\w+)=([^,;\s]+)", polished))
-    if facts.keys() & {"origFmt", "qual", "degrade"}:
-        return f"Cf-Polished: {polished[:80]}"
-    if "origSize" in facts and facts["origSize"] != headers.get("Content-Length"):
+    length = headers.get("Content-Length")
+    if facts.keys() & {"origFmt", "qual", "degrade"} or facts.get("origSize", length) != length:
         return f"Cf-Polished: {polished[:80]}"
     if "internal=ok" in headers.get("Cf-Resized", ""):
         return "Cf-Resized"
@@ -54,13 +53,12 @@ def is_cached(headers: Mapping[str, str]) -> bool:
     Args:
         headers: of the answer; the look-up ignores case.
     """
-    if re.fullmatch(r"0*[1-9][0-9]*", headers.get("Age", "").strip()):
-        return True
-    if re.search(r";\s*hit\b", headers.get("Cache-Status", "")):
-        return True
-    if headers.get("CF-Cache-Status", "").upper() in {"HIT", "STALE", "UPDATING", "REVALIDATED"}:
-        return True
-    return "hit" in headers.get("X-Cache", "").lower()
+    return bool(
+        re.fullmatch(r"0*[1-9][0-9]*", headers.get("Age", "").strip())
+        or re.search(r";\s*hit\b", headers.get("Cache-Status", ""))
+        or headers.get("CF-Cache-Status", "").upper() in {"HIT", "STALE", "UPDATING", "REVALIDATED"}
+        or "hit" in headers.get("X-Cache", "").lower()
+    )
 
 
 def conversion(media_type: str | None, headers: Mapping[str, str], image_file: str) -> str | None:

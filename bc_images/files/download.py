@@ -8,8 +8,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
-from types import TracebackType
 from typing import Self, TypeAlias
 
 from bc_images.bigcommerce.mapping import Record
@@ -122,9 +120,7 @@ class Downloader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _filled(self, record: Record, result: FileInfo | Future[_Result]) -> Record:
@@ -138,10 +134,9 @@ class Downloader:
         self.files += 1
         if result.source != "original" or result.defect or result.size > MAX_UPLOAD:
             self.findings.take_in(record, result)
-        record["file_sha256"] = result.sha256
-        record["file_size"] = result.size
-        record["file_type"] = result.type
-        record["file_source"] = result.source
+        record.update(
+            file_sha256=result.sha256, file_size=result.size, file_type=result.type, file_source=result.source
+        )
         return record
 
     def _fail(self, record: Record, error: FileUnavailable) -> None:
@@ -153,12 +148,10 @@ class Downloader:
 
     def _is_final(self, saved: FileInfo) -> bool:
         """Whether nothing is asked for a record of which a file is saved."""
-        if self._verify or saved.source == "zoom" or self._looks_again():
+        looks_again = self._recheck > 0 and random.random() < self._recheck  # noqa: S311 - nothing secret
+        if self._verify or saved.source == "zoom" or looks_again:
             return False
         return saved.source == "original" or not self._originals.has_webdav
-
-    def _looks_again(self) -> bool:
-        return self._recheck > 0 and random.random() < self._recheck  # noqa: S311 - nothing secret
 
     def _save(self, refs: FileIndex, record: Record, saved: FileInfo | None) -> _Result:
         """Download a record's picture, in a thread of the pool.
@@ -181,7 +174,7 @@ class Downloader:
         return self._keep(refs, image_file, stored, source, fallback.generation if fallback is not None else 0)
 
     def _keep(self, refs: FileIndex, image_file: str, stored: FileInfo, source: str, generation: int) -> FileInfo:
-        saved = replace(stored, source=source, generation=generation)
+        saved = stored._replace(source=source, generation=generation)
         refs.put(image_file, saved)
         with self._lock:
             self.downloaded += 1

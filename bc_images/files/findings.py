@@ -19,38 +19,20 @@ logger = logging.getLogger(__name__)
 NAMED = 20  # pictures of each kind that are named
 
 Kind: TypeAlias = Literal["refused", "gone", "changed", "altered", "zoom", "cdn"]
-_SUMMARY: dict[Kind, tuple[str, str, str]] = {  # for one, for several, what follows
-    "refused": (
-        "1 picture would",
-        "{:,} pictures would",
-        "be refused by the store, so that no restore can bring it back. Replace it in the store.",
-    ),
-    "gone": (
-        "1 picture that was saved before is",
-        "{:,} pictures that were saved before are",
-        "gone from the store (HTTP 404): the records keep the saved file. To put it back: check_pictures (target).",
-    ),
-    "changed": (
-        "1 picture has",
-        "{:,} pictures have",
-        "changed under the old path: the records name the new file, and the old one is kept.",
-    ),
-    "altered": (
-        "1 picture that is saved is",
-        "{:,} pictures that are saved are",
-        "now altered by a CDN: the records keep the saved file.",
-    ),
-    "zoom": (
-        "1 picture was",
-        "{:,} pictures were",
-        "saved as a rendition of at most 1280 x 1280 pixels (file_source: zoom): the store serves no original.",
-    ),
-    "cdn": (
-        "1 picture was",
-        "{:,} pictures were",
-        "saved as altered by a CDN (file_source: cdn). Set webdav_username and webdav_password to save originals.",
-    ),
+_SUMMARY: dict[Kind, str] = {
+    "refused": "{pictures} would be refused by the store, so that no restore can bring it back. "
+    "Replace it in the store.",
+    "gone": "{pictures} that {was} saved before {is_} gone from the store (HTTP 404): the records keep the saved file. "
+    "To put it back: check_pictures (target).",
+    "changed": "{pictures} {has} changed under the old path: the records name the new file, and the old one is kept.",
+    "altered": "{pictures} that {is_} saved {is_} now altered by a CDN: the records keep the saved file.",
+    "zoom": "{pictures} {was} saved as a rendition of at most 1280 x 1280 pixels (file_source: zoom): the store "
+    "serves no original.",
+    "cdn": "{pictures} {was} saved as altered by a CDN (file_source: cdn). Set webdav_username and webdav_password "
+    "to save originals.",
 }
+_ONE = {"was": "was", "is_": "is", "has": "has"}
+_SEVERAL = {"was": "were", "is_": "are", "has": "have"}
 
 
 class Findings:
@@ -83,9 +65,11 @@ class Findings:
 
     def summary(self) -> Iterator[str]:
         """Yield a line for each kind that was found."""
-        for kind, (one, several, rest) in _SUMMARY.items():
-            if count := self._counts[kind]:
-                yield f"{one if count == 1 else several.format(count)} {rest}"
+        for kind, template in _SUMMARY.items():
+            if (count := self._counts[kind]) == 1:
+                yield template.format(pictures="1 picture", **_ONE)
+            elif count:
+                yield template.format(pictures=f"{count:,} pictures", **_SEVERAL)
 
 
 def name_of(record: Record) -> str:

@@ -6,10 +6,10 @@ import logging
 import re
 import threading
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
+from typing import NamedTuple
 from urllib.parse import urljoin
 
 import requests
@@ -222,16 +222,12 @@ class HttpDownloader:
         if self._stop.is_set():
             raise FatalError("Stopped before a picture was requested.")
         http_session = self._trusted_session if is_trusted else self._untrusted_session
+        timeout = self._settings.request_timeout
         exchange = Exchange(self._exchanges)
         try:
             exchange.send(
                 lambda: http_session.get(
-                    url,
-                    headers=headers,
-                    auth=auth,
-                    stream=True,
-                    allow_redirects=False,
-                    timeout=self._settings.request_timeout,
+                    url, headers=headers, auth=auth, stream=True, allow_redirects=False, timeout=timeout
                 )
             )
         except BaseException as error:
@@ -293,11 +289,8 @@ def _without_credentials(http_session: requests.Session) -> requests.Session:
 def _with_environment(http_session: requests.Session, url: str) -> requests.Session:
     """Read proxies and certificates from the environment now: requests would do so for every single file."""
     environment = http_session.merge_environment_settings(url, {}, None, None, None)
-    http_session.proxies, http_session.verify, http_session.cert = (
-        environment["proxies"],
-        environment["verify"],
-        environment["cert"],
-    )
+    for name in ("proxies", "verify", "cert"):
+        setattr(http_session, name, environment[name])
     http_session.trust_env = False
     return http_session
 
@@ -334,8 +327,7 @@ def _length(response: requests.Response) -> int | None:
     return int(length)
 
 
-@dataclass(frozen=True, slots=True)
-class _Validator:
+class _Validator(NamedTuple):
     """What tells that two responses are of the very same bytes: a strong validator of HTTP, a header and its value."""
 
     name: str
@@ -359,7 +351,7 @@ class _Validator:
 
 
 def _check_complete(received: int, total: int | None) -> None:
-    if total is not None and received != total:
+    if total not in {None, received}:
         raise TransientError(f"truncated response: {received} of {total} bytes received")
 
 

@@ -22,18 +22,9 @@ def _rank(saved: FileInfo) -> int:
     return 2 * ("zoom", "cdn", "original").index(saved.source) + (saved.defect is not None)
 
 
-def _row(name: str, saved: FileInfo) -> dict[str, str | int | None]:
+def _row(name: str, saved: FileInfo) -> tuple[str | int | None, ...]:
     """Return a row of the listing's table."""
-    return {
-        "name": name,
-        "sha256": saved.sha256,
-        "size": saved.size,
-        "type": saved.type,
-        "source": saved.source,
-        "defect": saved.defect,
-        "generation": saved.generation,
-        "rank": _rank(saved),
-    }
+    return name, *saved, _rank(saved)
 
 
 class FileIndex:
@@ -76,12 +67,11 @@ class FileIndex:
         self._db.executemany(
             # Of several refs of one path the newest content counts, even where its file is lost; of the same content,
             # a file that is there, and the original before what once stood in for it.
-            "INSERT INTO refs SELECT :name, :sha256, :size, :type, :source, :defect, :generation, :rank"
-            " + 10 * EXISTS (SELECT 1 FROM objects WHERE sha256 = :sha256 AND coalesce(size, :size) = :size) AS rank"
-            " WHERE true"
-            " ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, type = excluded.type,"
-            " source = excluded.source, defect = excluded.defect, generation = excluded.generation,"
-            " rank = excluded.rank"
+            "INSERT INTO refs SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7,"
+            " ?8 + 10 * EXISTS (SELECT 1 FROM objects WHERE sha256 = ?2 AND coalesce(size, ?3) = ?3) AS rank"
+            " WHERE true ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size,"
+            " type = excluded.type, source = excluded.source, defect = excluded.defect,"
+            " generation = excluded.generation, rank = excluded.rank"
             " WHERE (excluded.generation, excluded.rank) > (refs.generation, refs.rank)",
             self._rows(),
         )
@@ -91,7 +81,7 @@ class FileIndex:
         if self.has_refs:
             self._db.execute("DROP TABLE objects")
 
-    def _rows(self) -> Iterator[dict[str, str | int | None]]:
+    def _rows(self) -> Iterator[tuple[str | int | None, ...]]:
         for key in self._backend.keys(f"{REFS}/{self._store_hash}"):
             if (ref := parse_ref(key)) is not None:
                 _, name, saved = ref
@@ -121,11 +111,8 @@ class FileIndex:
             FatalError: there is no room for it in the listing.
         """
         with self._lock, _disk_errors():
-            self._db.execute(
-                "INSERT OR REPLACE INTO refs VALUES"
-                " (:name, :sha256, :size, :type, :source, :defect, :generation, :rank)",
-                _row(ref_name(image_file), saved),
-            )
+            row = _row(ref_name(image_file), saved)
+            self._db.execute("INSERT OR REPLACE INTO refs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
     def has_object(self, saved: FileInfo) -> bool:
         """Whether a picture was listed, with this length; only where no ref was listed."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Generator
 from typing import Literal, TypeAlias
 
-from bc_images.files.media_type import MAX_UPLOAD
+from bc_images.files.media_type import HEAD, MAX_UPLOAD, sniff
 
 __all__ = ["DEFECTS", "MAX_GIF_FRAMES", "MAX_GIF_SIDE", "Defect", "Inspection", "refusal"]
 
@@ -84,13 +84,10 @@ class Inspection:
 
     def _begin(self) -> None:
         head, self._head = self._head or b"", None
-        for magic, parser in _MAGIC:
-            if head.startswith(magic):
-                source = _Source()
-                self._parser = parser(source)
-                next(self._parser)
-                self._send(head)
-                return
+        if (parser := _PARSERS.get(sniff(head[:HEAD], self._size) or "")) is not None:
+            self._parser = parser(_Source())
+            next(self._parser)
+            self._send(head)
 
     def _send(self, chunk: bytes) -> None:
         if self._parser is not None and chunk:
@@ -209,11 +206,4 @@ def _bmp(source: _Source) -> _Parser:
     return None
 
 
-_MAGIC = (
-    (b"\xff\xd8\xff", _jpeg),
-    (b"\x89PNG\r\n\x1a\n", _png),
-    (b"GIF8", _gif),
-    (b"RIFF", _webp),
-    (b"BM", _bmp),
-)
-_PARSERS = {"image/jpeg", "image/png", "image/gif", "image/webp", "image/bmp"}
+_PARSERS = {"image/jpeg": _jpeg, "image/png": _png, "image/gif": _gif, "image/webp": _webp, "image/bmp": _bmp}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import quote
 
 from bc_images.errors import SettingsError
@@ -49,8 +49,7 @@ _KINDS = {media_type: extensions[0][1:] for media_type, extensions in EXTENSIONS
 _TYPES = {kind: media_type for media_type, kind in _KINDS.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class FileInfo:
+class FileInfo(NamedTuple):
     """A file that is durable in the file store.
 
     Attributes:

@@ -32,12 +32,8 @@ _IP: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+")
 _PORTS = {"http": 80, "https": 443}
-_LOCAL_NAMES = (
-    ".local",
-    ".internal",
-    ".home.arpa",
-    ".localhost",
-)  # no public name ends so: RFC 6761, 6762, 8375, ICANN
+# No public name ends so: RFC 6761, 6762, 8375, ICANN.
+_LOCAL_NAMES = (".local", ".internal", ".home.arpa", ".localhost")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # an IPv4 address stands in the last four bytes
 # Parts of these, the IETF's protocol assignments, are global to some releases of Python and private to others.
 _ASSIGNMENTS = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("2001::/23"))

@@ -10,10 +10,10 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
 import requests
@@ -24,8 +24,9 @@ from bc_images.bigcommerce.retry import Reachability, RetryPolicy, TransientFail
 from bc_images.bigcommerce.session import DigestAuth, session
 from bc_images.bigcommerce.transport_errors import classify, is_permanent
 from bc_images.errors import AuthError, FatalError, FileUnavailable, SettingsError, StoreUnreachable, UnexpectedResponse
-from bc_images.files.webdav_responses import LOCKED, Result, missing_digest, result
+from bc_images.redaction import redact
 from bc_images.settings import Settings
+from bc_images.text import shortened
 
 __all__ = ["UploadLog", "WebDAV"]
 
@@ -33,6 +34,17 @@ logger = logging.getLogger(__name__)
 
 _ABOUT_THE_FILE = {400, 403, 413, 414, 415, 422}  # its name, its length or its type; any other file may still do
 _LONGEST = 200  # characters of a name before its suffixes: the stored path has 255 at most
+
+# How responses are read whose status alone is not enough (RFC 4918).
+_LOCKED = 423
+_MULTI_STATUS = 207
+_SUCCESS = {"PUT": {200, 201, 204}, "DELETE": {200, 202, 204, 404, 410}}
+
+# The few elements that matter, read without an XML parser: what a server sends need not be well-formed or harmless.
+_RESPONSE = re.compile(rb"<(?:\w+:)?response\b.*?(?:</(?:\w+:)?response\s*>|\Z)", re.DOTALL)
+_STATUS = re.compile(rb"<(?:\w+:)?status\b[^>]*>\s*HTTP/[0-9.]+\s+([1-5][0-9]{2})\b")
+_SCHEME = re.compile(r"(?:^|,)\s*([A-Za-z][A-Za-z0-9-]*)(?=\s+[\w-]+=|\s*(?:,|$))")
+_HREF = re.compile(rb"<(?:\w+:)?href\b[^>]*>\s*([^<\s]{1,500})")
 
 
 class UploadLog(Protocol):
@@ -123,7 +135,7 @@ class WebDAV:
                     raise _NeverSent(f"WebDAV at {self._folder}: {outcome.reason}. Check store_url.") from error
             else:
                 self._reachability.has_answered = True
-                answer = result(method, response.status_code, response.headers, body)
+                answer = _result(method, response.status_code, response.headers, body)
                 if answer.is_success:
                     self._has_taken = True
                     return
@@ -131,7 +143,7 @@ class WebDAV:
                 outcome = TransientFailure(f"{answer.text}{note}", min_delay=min_delay)
                 if answer.is_foreign or not retry.is_retryable(answer.status):
                     raise self._refusal(method, answer, response)
-                is_locked = answer.status == LOCKED
+                is_locked = answer.status == _LOCKED
             never_connected = self._reachability.never_connected(outcome)
             if retry.is_exhausted(failures, never_connected=never_connected, seconds=time.monotonic() - began):
                 if never_connected:
@@ -161,7 +173,7 @@ class WebDAV:
             )
             return response, exchange.discard()
 
-    def _refusal(self, method: str, answer: Result, response: requests.Response) -> FileUnavailable | FatalError:
+    def _refusal(self, method: str, answer: _Result, response: requests.Response) -> FileUnavailable | FatalError:
         """Return the error that a refusal means: to this file, or to every one that would come after it."""
         status = answer.status
         if answer.is_foreign:
@@ -169,7 +181,7 @@ class WebDAV:
                 f"WebDAV at {self._folder}: unexpected response to {method} ({answer.text}). The file does not "
                 "count as stored. Check store_url: a proxy, a firewall or a login page may answer in its place."
             )
-        if status == 401 and (schemes := missing_digest(response.headers)):
+        if status == 401 and (schemes := _missing_digest(response.headers)):
             return AuthError(
                 f"WebDAV at {self._folder}: the server offers {schemes}, digest is needed. The password was not sent. "
                 "Check store_url, or switch digest authentication on."
@@ -199,3 +211,73 @@ def _unique(name: str) -> str:
     path = PurePosixPath(name)
     suffixes = "".join(f"__{secrets.randbelow(100_000):05d}" for _ in range(3))
     return f"{path.stem[:_LONGEST]}{suffixes}{path.suffix}"
+
+
+class _Result(NamedTuple):
+    """What a response comes to.
+
+    Attributes:
+        status: the HTTP status that counts: of a multi-status, that of the first failure in it.
+        is_success: whether the file was stored, or removed.
+        text: the status for a message, with what else was wrong.
+        is_foreign: whether it is no response of a WebDAV server at all.
+    """
+
+    status: int
+    is_success: bool
+    text: str
+    is_foreign: bool = False
+
+
+def _result(method: str, status: int, headers: Mapping[str, str], body: bytes) -> _Result:
+    """Return what a response to PUT or DELETE comes to.
+
+    Args:
+        method: of the request.
+        status: of the response.
+        headers: of the response.
+        body: its beginning.
+    """
+    if status == _MULTI_STATUS:
+        return _multi_status(method, body)
+    is_success = status in _SUCCESS[method]
+    if is_success and status == 200 and _has_page(method, headers, body):
+        kind = headers.get("Content-Type", "no Content-Type").partition(";")[0]
+        text = f"a page ({redact(kind)[:60]}) in place of a confirmation"
+        return _Result(status, is_success=False, text=f"HTTP 200, {text}", is_foreign=True)
+    text = f"HTTP {status}" + (", the file or its folder is locked" if status == _LOCKED else "")
+    return _Result(status, is_success, text, is_foreign=200 <= status < 300 and not is_success)
+
+
+def _missing_digest(headers: Mapping[str, str]) -> str | None:
+    """Return what a refusal (401) offers in place of digest; None where digest is offered, or nothing."""
+    offered = _SCHEME.findall(headers.get("WWW-Authenticate", ""))
+    schemes = list(dict.fromkeys(name.capitalize() for name in offered))
+    return None if not schemes or "Digest" in schemes else shortened(" and ".join(schemes), 80)
+
+
+def _has_page(method: str, headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether a 200 has a body where none belongs: a login page or a firewall answers so, whatever is sent.
+
+    A 201 may describe what was created, as that of Apache does, and a 200 to DELETE what was removed.
+    """
+    if method == "PUT":
+        return bool(body.strip())
+    return "html" in headers.get("Content-Type", "").lower() and bool(body.strip())
+
+
+def _multi_status(method: str, body: bytes) -> _Result:
+    """Read a 207: it is a success only if every status in it is one."""
+    seen = 0
+    for response in _RESPONSE.findall(body):
+        href = _HREF.search(response)
+        name = redact(href[1].decode("utf-8", "replace")) if href else "an unnamed file"
+        for digits in _STATUS.findall(response):
+            seen += 1
+            status = int(digits)
+            if status not in _SUCCESS[method]:
+                locked = ", locked" if status == _LOCKED else ""
+                return _Result(status, is_success=False, text=f"HTTP 207 with {status}{locked} for {name}")
+    if not seen:
+        return _Result(_MULTI_STATUS, is_success=False, text="HTTP 207 without any status", is_foreign=True)
+    return _Result(_MULTI_STATUS, is_success=True, text="HTTP 207")
