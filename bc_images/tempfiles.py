@@ -70,8 +70,11 @@ class JsonLines:
 
     def add(self, value: Any, default: Callable[[Any], Any] | None = None) -> None:
         """Append a value; `default` returns one in place of what JSON does not have."""
-        with disk_errors(self._content):
-            self._file.write(orjson.dumps(value, default, orjson.OPT_APPEND_NEWLINE))
+        line = orjson.dumps(value, default, orjson.OPT_APPEND_NEWLINE)
+        try:  # and no context manager: there are millions
+            self._file.write(line)
+        except OSError as error:
+            raise FatalError(disk_full(self._content, error)) from error
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield each line with its offset, to be read again by `read`."""
@@ -83,7 +86,9 @@ class JsonLines:
             offset += len(line)
 
     def __iter__(self) -> Iterator[Any]:
-        return (orjson.loads(line) for _, line in self.lines())
+        with disk_errors(self._content):
+            self._file.seek(0)
+        return map(orjson.loads, self._file)
 
     def read(self, offset: int) -> Any:
         """Return the value of the line at an offset."""

@@ -145,8 +145,8 @@ def _require_backups(batch: Batch, backed_up: set[str]) -> Batch:
 
 def is_refused_delete(action: Action) -> bool:
     """Whether a mirror would have deleted an image, and must not."""
-    is_extra = action.desired is None and action.existing is not None and not action.is_of_invalid_image
-    return isinstance(action, Reject) and is_extra
+    is_extra = isinstance(action, Reject) and action.desired is None and action.existing is not None
+    return is_extra and not action.is_of_invalid_image
 
 
 def refused_deletes_reason(count: int) -> str:

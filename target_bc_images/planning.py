@@ -10,9 +10,11 @@ Every record names its store: where the input does not, the store written to is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from bc_images.bigcommerce.mapping import InvalidImage, Record, diff, writable_values
+from bc_images.schema import writable_fields
 from target_bc_images.changes import Action, Create, Delete, Keep, Reject, Replace, Update, source_key
 from target_bc_images.context import PictureMatch, PlanContext
 from target_bc_images.differences import Difference, apply_known
@@ -32,6 +34,7 @@ UNPROVEN = frozenset({SIMILAR, NAMED, RE_ENCODED, INCOMPARABLE})
 
 NO_FILE = "the backup has no file of it: the store is to fetch its old address"
 
+_NOTHING_DIFFERS = "nothing differs"
 _KEPT = {"similar": SIMILAR, "named": NAMED}
 
 MOVED_BY_THE_STORE = ("is_thumbnail", "sort_order")
@@ -65,6 +68,8 @@ def plan(
         context: everything else that is known.
         first: when planning again: the first plan, which knows how the images were before any write.
     """
+    if first is None and (kept := _all_kept(product_id, desired, existing, context)) is not None:
+        return kept
     present = existing if first is None else _previously_present(existing, first, context)
     invalid = context.invalid.get(product_id, ())
     split_records = split(desired, invalid, context)
@@ -91,6 +96,31 @@ def plan(
         actions = _within_limit([_apply_policy(action, context) for action in actions], room, unmatched, context)
         writes = [action for action in actions if action.writes]
     return ProductPlan(product_id, desired, present, untouched, actions, writes)
+
+
+def _all_kept(
+    product_id: int, desired: Sequence[Record], existing: Sequence[Record], context: PlanContext
+) -> ProductPlan | None:
+    """Return the plan of a product that is as it should be, as nearly all are; None where that takes a closer look."""
+    if context.invalid.get(product_id) or context.previous_fields or context.verdicts or not context.mode.updates:
+        return None
+    compared = itemgetter("store_hash", "image_file", *writable_fields())
+    free = {image["id"]: image for image in existing}
+    actions: list[Action] = []
+    thumbnails = 0
+    for record in desired:
+        image = free.pop(record["id"], None)
+        try:
+            if image is None or compared(record) != compared(image):
+                return None
+        except KeyError:  # a field that the input does not have is not compared
+            return None
+        thumbnails += record["is_thumbnail"]
+        actions.append(Keep(_NOTHING_DIFFERS, product_id, record, image))
+    if thumbnails > 1 or (free and context.mode.deletes):
+        return None
+    untouched = [] if context.mode.deletes else list(free.values())
+    return ProductPlan(product_id, desired, existing, untouched, actions, [])
 
 
 def _previously_present(existing: Sequence[Record], first: ProductPlan, context: PlanContext) -> Sequence[Record]:
@@ -150,7 +180,7 @@ def _decide(
         reason = f"the store does not take {', '.join(difference.field for difference in differences)}"
         return Keep(reason, product_id, record, image, differences=differences)
     verdict = context.verdicts.get(image["image_file"])
-    reason = verdict.reason if verdict else _KEPT.get(picture, "nothing differs")
+    reason = verdict.reason if verdict else _KEPT.get(picture, _NOTHING_DIFFERS)
     return Keep(reason, product_id, record, image)
 
 

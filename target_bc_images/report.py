@@ -90,7 +90,7 @@ class Report:
         differences = action.differences if differences is None else differences
         if self.by_product is not None:
             self.by_product[action.product_id][action.name] += 1
-        existing_id = action.existing["id"] if action.existing else None
+        existing_id = _existing_id(action)
         source_id = action.desired["id"] if action.desired else None
         self._add_to_lists(action, status, source_id or existing_id, error, differences)
         if self._file is not None:
@@ -127,12 +127,10 @@ class Report:
 
     def add_unwritten(self, actions: Sequence[Action]) -> None:
         """Take down the actions of a product for which nothing is written: what is kept, and what is rejected."""
-        if (
-            self._file is None
-            and self.by_product is None
-            and all(isinstance(action, Keep) and not action.differences for action in actions)
-        ):
+        if self.by_product is None and all(type(action) is Keep and not action.differences for action in actions):
             self.counts[Keep.name, Keep.status] += len(actions)  # nearly every product of nearly every run
+            if self._file is not None:
+                self._file.write(*(_line(action, Keep.status, _existing_id(action), None, ()) for action in actions))
             return
         for action in actions:
             self.add(action, action.status, error=action.reason if isinstance(action, Reject) else None)
@@ -239,6 +237,10 @@ class Report:
         file, self._file = self._file, None  # only once
         if file is not None:
             file.close(self.summary() if self.should_publish else None)
+
+
+def _existing_id(action: Action) -> int | None:
+    return action.existing["id"] if action.existing else None
 
 
 def _line(

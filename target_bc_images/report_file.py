@@ -41,8 +41,8 @@ class ReportFile:
         else:
             self._file = _open_now(path)
 
-    def write(self, line: dict[str, Any]) -> None:
-        """Write one line.
+    def write(self, *lines: dict[str, Any]) -> None:
+        """Write lines.
 
         Raises:
             FatalError: the disk is full, or the like.
@@ -50,7 +50,7 @@ class ReportFile:
         with self._wrap_os_errors():
             if self._file is None:
                 self._file = create_private(self._partial or self._path)
-            self._file.write(orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE))
+            self._file.writelines(orjson.dumps(line, str, orjson.OPT_APPEND_NEWLINE) for line in lines)
 
     def flush(self) -> None:
         """Put on disk what was written so far."""

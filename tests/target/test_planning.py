@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ import pytest
 
 from bc_images import schema
 from bc_images.bigcommerce.mapping import Record, diff
+from target_bc_images import planning
 from target_bc_images.changes import Mode
 from target_bc_images.context import LedgerEntry, PlanContext
 from target_bc_images.matching import needs_digest
@@ -432,3 +434,21 @@ class TestInDoubt:
         existing = record(9, "front")
         context = PlanContext(STORE, digests={existing["image_file"]: A})
         assert needs_digest([record(1, "front", file_sha256=A)], [existing], context) == []
+
+
+def test_the_short_way_for_what_is_as_it_should_be_plans_as_the_long_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every combination of two records with live images that are the same, differ, lack one or have one more."""
+    variants: list[Record] = [{}, {"is_thumbnail": True}, {"description": ""}, {"image_file": "other/1.jpg"}]
+    lists = [
+        [record(n, **fields) for n, fields in enumerate(chosen, 1)]
+        for count in range(3)
+        for chosen in itertools.product(variants, repeat=count)
+    ]
+    cases = [
+        (desired, existing, PlanContext(STORE, mode, deletes=deletes))
+        for desired, existing, mode, deletes in itertools.product(lists, lists, Mode, (True, False))
+    ]
+    short = [plan(1, *case) for case in cases]
+    assert {len(planned.desired) for planned in short if not planned.writes} == {0, 1, 2}
+    monkeypatch.setattr(planning, "_all_kept", lambda *_: None)
+    assert short == [plan(1, *case) for case in cases]
