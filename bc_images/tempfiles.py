@@ -160,6 +160,7 @@ class PageBuffer:
                     self._file.seek(offset)
                     page = self._file.read(length)
             yield page
+            del page  # or two would be held while the next one is read
 
     def close(self) -> None:
         """Delete the file, with the pages that were not read."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Tap
@@ -38,6 +39,7 @@ _SIGNALLED = {128 + signal.SIGTERM, 128 + signal.SIGINT}
 _GRACE = 2.0  # seconds for an orderly end after a signal
 _WRITE_GRACE = 30.0  # seconds for a reader that is busy to take the block that is on its way
 _POLL = 0.05  # seconds
+_M_MMAP_THRESHOLD = -3  # malloc.h
 
 
 class TapBCImages(SingerPlugin, Tap):
@@ -184,6 +186,9 @@ class TapBCImages(SingerPlugin, Tap):
 
 def main() -> None:
     """Run ``tap-bc-images``: every way it can end is one line on stderr and a documented exit code."""
+    with suppress(OSError, AttributeError, TypeError):  # without glibc
+        # Else it keeps the memory of freed pages for each thread: 70 MB of 160, where a page has 10 MB.
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 2**20)
     try:
         run_plugin(TapBCImages, _INTERRUPTED)
     except SystemExit as exiting:

@@ -5,13 +5,14 @@ Whatever does not fit is not judged here: the caller reads the page again value 
 
 from __future__ import annotations
 
+from codecs import getincrementaldecoder
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from types import GenericAlias
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import orjson
-from msgspec import NODEFAULT, Meta, Struct, defstruct
+from msgspec import NODEFAULT, Meta, Raw, Struct, defstruct
 from msgspec.json import Decoder
 from msgspec.structs import asdict
 
@@ -20,6 +21,9 @@ from bc_images.bigcommerce.mapping import EMPTY_RECORD, field_types, sources, ut
 from bc_images.schema import load
 
 __all__ = ["Listing", "decode_products", "read_listing"]
+
+_PIECE = 2**16  # bytes
+_LARGE = 2**20  # bytes above which the products of a page are decoded one at a time, so that few are in memory
 
 _COUNT: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
@@ -34,6 +38,10 @@ def _struct(stream: str, more: Mapping[str, Any]) -> Any:
 _Image = _struct("product_images", {})
 _Product = _struct("products", {"images": GenericAlias(list, _Image)})
 _Page: Any = defstruct("_Page", [("data", GenericAlias(list, _Product))])
+
+
+class _RawPage(Struct):
+    data: list[Raw]
 
 
 class _AnyObject(Struct):
@@ -71,6 +79,8 @@ class Listing(NamedTuple):
 
 _outline = Decoder(_Outline).decode
 _page = Decoder(_Page).decode
+_raw_page = Decoder(_RawPage).decode
+_product = Decoder(_Product).decode
 _image_id = attrgetter("id")
 
 
@@ -83,12 +93,23 @@ def read_listing(content: bytes) -> Listing | Any:
         orjson.JSONDecodeError: it is not valid JSON.
     """
     try:
-        content.decode()  # msgspec does not look into the texts that it skips
+        _require_utf8(content)  # msgspec does not look into the texts that it skips
         page = _outline(content)
     except (ValueError, RecursionError):
         return orjson.loads(content)
     pagination = page.meta.pagination
     return Listing([row.id for row in page.data], pagination.total, pagination.per_page, content)
+
+
+def _require_utf8(content: bytes) -> None:
+    """Raise `UnicodeDecodeError` where it is not; decoded as a whole, it could take four times its size."""
+    decoder = getincrementaldecoder("utf-8")()
+    for start in range(0, len(content), _PIECE):
+        decoder.decode(content[start : start + _PIECE], start + _PIECE >= len(content))
+
+
+def _rows(content: bytes) -> Iterator[Any]:
+    return iter(_page(content).data) if len(content) < _LARGE else map(_product, _raw_page(content).data)
 
 
 def decode_products(content: bytes, store_hash: str) -> Iterator[Product]:
@@ -97,7 +118,7 @@ def decode_products(content: bytes, store_hash: str) -> Iterator[Product]:
     Raises:
         ValueError, UnexpectedResponse: a value does not fit its type, or an image of the next product that product.
     """
-    for row in _page(content).data:
+    for row in _rows(content):
         common = EMPTY_RECORD | {"store_hash": store_hash, "product_sku": row.sku}
         images = []
         before = 0

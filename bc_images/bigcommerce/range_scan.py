@@ -8,6 +8,7 @@ are under way, whatever the size of the store.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor
@@ -23,6 +24,7 @@ __all__ = ["Page", "scan_ranges"]
 
 _SLACK = 2  # a range of whole pages would need one more request to see its end: make each this much shorter
 _LONGEST = 32  # pages of a range
+_IN_FLIGHT = 24 * 2**20  # bytes of the pages that are being fetched
 _AHEAD = 1  # ranges that wait for a thread, so that none waits for the reader
 
 
@@ -57,13 +59,14 @@ def scan_ranges(
     if page.is_last:
         return
     after, left = page.end, page.total - page.count
+    room = _Room(len(page.content))
     del page  # or it would be held until the end
     with worker_pool(concurrency, "scan") as executor:
         waiting: deque[PageBuffer] = deque()
         try:
             for start, end in _ranges(executor, id_at, after, before, left, concurrency):
                 waiting.append(PageBuffer())
-                executor.submit(_read_range, fetch_page, start, before if end is None else end + 1, waiting[-1])
+                executor.submit(_read_range, fetch_page, start, before if end is None else end + 1, waiting[-1], room)
                 if len(waiting) > concurrency + _AHEAD:
                     yield from waiting[0]
                     waiting.popleft().close()
@@ -90,16 +93,37 @@ def _ranges(
     yield start, None
 
 
-def _read_range(fetch_page: FetchPage, after: int, before: int | None, buffer: PageBuffer) -> None:
+def _read_range(fetch_page: FetchPage, after: int, before: int | None, buffer: PageBuffer, room: _Room) -> None:
     """Put every page of one range into its buffer; an error is handed to the reader."""
     try:
         is_last = False
         while not is_last and not buffer.closed:
-            page = fetch_page(after, before)
-            if page.count:
-                buffer.put(page.content)
-            after, is_last = page.end, page.is_last
-            del page  # or two would be held while the next one comes
+            with room:
+                page = fetch_page(after, before)
+                room.largest = max(room.largest, len(page.content))
+                if page.count:
+                    buffer.put(page.content)
+                after, is_last = page.end, page.is_last
+                del page  # or two would be held while the next one comes
         buffer.finish()
     except BaseException as error:  # noqa: BLE001 - raised again where the page would have been read
         buffer.finish(error)
+
+
+class _Room:
+    """Lets in as many threads at once as pages fit into `_IN_FLIGHT`, by the largest so far; always one."""
+
+    def __init__(self, largest: int) -> None:
+        self.largest = largest  # bytes
+        self._threads = 0
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._threads or (self._threads + 1) * self.largest <= _IN_FLIGHT)
+            self._threads += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._threads -= 1
+            self._changed.notify_all()

@@ -88,6 +88,7 @@ class V3Client(BaseClient):
         with closing(scan_ranges(fetch_page, self._product_id_at, first - 1, before, concurrency)) as pages:
             for content in pages:
                 yield from self._decoded(content)
+                del content  # or two would be held while the next one is read
 
     def products(self, ids: Sequence[int]) -> Iterator[Product]:
         """Read 250 products with their images a request."""

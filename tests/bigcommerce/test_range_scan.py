@@ -137,6 +137,22 @@ def test_what_is_read_ahead_is_bounded_whatever_the_size_of_the_store(
     assert shelf.requests <= 40 + 40 / longest + 1
 
 
+def test_few_large_pages_are_fetched_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = Shelf(set(range(1, 40 * PAGE + 1)))
+    monkeypatch.setattr("bc_images.bigcommerce.range_scan._IN_FLIGHT", 2 * len(shelf.fetch_page(9000, None).content))
+    under_way = threading.Semaphore(2)
+
+    def fetch_page(after: int, before: int | None) -> Page:
+        assert under_way.acquire(blocking=False), "three at once"
+        try:
+            return shelf.fetch_page(after, before)
+        finally:
+            under_way.release()
+
+    ids = [row["id"] for row in scanned(fetch_page, shelf.find_rank, 0, None, 8)]
+    assert ids == sorted(shelf.ids)
+
+
 def test_skewed_ids_are_shared_out_by_rank() -> None:
     ids = {*range(1, 2000), 10**9, *range(10**12, 10**12 + 2000), 2**62}
     shelf = Shelf(ids)
