@@ -108,7 +108,7 @@ def _row(manifest: Manifest, now: datetime) -> tuple[str, ...]:
         byte_size(manifest.picture_bytes),
         "yes" if manifest.is_complete else "no",
         _outcome(manifest.last_check, "is_sound", now),
-        _outcome(manifest.last_drill, "is_proved", now),
+        _outcome(manifest.last_drill, "proved", now),
     )
 
 
