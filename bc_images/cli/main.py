@@ -42,6 +42,9 @@ COMMANDS: dict[str, Entry] = {
     "demo": Entry(
         "bc_images.cli.demo.command", "demo", "Back up, damage and restore a store on this machine.", "sandbox"
     ),
+    "diff": Entry(
+        "bc_images.cli.diff", "diff", "Show what has changed from snapshot A to snapshot B, or to the live store."
+    ),
     "drill": Entry(
         "bc_images.cli.drill", "drill", "Prove that a snapshot can be restored, on this machine.", "sandbox"
     ),

@@ -7,10 +7,11 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -31,7 +32,7 @@ from target_bc_images.planning import UNPROVEN
 from target_bc_images.report import rejection
 from target_bc_images.settings import TargetSettings
 
-__all__ = ["differences", "verify"]
+__all__ = ["differences", "print_differences", "verify"]
 
 _GONE = {GONE, NO_PICTURE}
 _WORDS = {"=": "same", "*": "different", "-": "missing", "+": "extra", "!": "unreadable"}
@@ -88,10 +89,16 @@ def verify(
             raise SettingsError("--at and the SNAPSHOT of --archive both say which one is meant: give one of them.")
     if bool(backups) == bool(archive) or (at and not archive):
         raise SettingsError("Give either --backup or --archive; --at goes with --archive.")
+    pairs = differences(settings_files(configs), backups, archive, at, pictures)
+    print_differences(pairs, show_all=show_all, as_json=as_json)
+
+
+def print_differences(pairs: Iterable[tuple[str, Action]], *, show_all: bool, as_json: bool) -> None:
+    """Print what `differences` yields, then a summary; end the command with exit code 1 if anything differs."""
     counts: Counter[str] = Counter()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     unproven = 0
-    for sign, action in differences(configs, backups, archive, at, pictures):
+    for sign, action in pairs:
         counts[sign] += 1
         unproven += sign == "=" and action.reason in UNPROVEN
         if sign != "=" or show_all or action.reason in UNPROVEN:
@@ -116,7 +123,7 @@ def _summarise(counts: Counter[str], unproven: int, *, as_json: bool) -> None:
 
 
 def differences(
-    configs: tuple[str, ...],
+    config: Mapping[str, Any],
     backups: tuple[str, ...],
     archive: str | None = None,
     at: str | None = None,
@@ -124,11 +131,12 @@ def differences(
 ) -> Iterator[tuple[str, Action]]:
     """Yield a sign and what it stands for, for every image of the backup and every image that only the store has.
 
-    The backup is some files, or the newest archive of a name in the file store (not later than `at`).
+    `config` holds settings of the target. The backup is some files, or a snapshot in the file store: the newest of the
+    name `archive` (not later than `at`), or the one of an id in ``<name>/<id>``.
     Of `pictures` live pictures the bytes are compared, too; None: as check_pictures says.
 
     Raises:
-        SettingsError: a file of settings is missing or damaged.
+        SettingsError: a setting is missing or not valid.
         FatalError: the backup is damaged, or the store cannot be read.
     """
 
@@ -140,7 +148,7 @@ def differences(
 
     from target_bc_images.target import TargetBCImages
 
-    target = TargetBCImages(config={**settings_files(configs), "mode": "upsert"}, adapt=adapt)
+    target = TargetBCImages(config={**config, "mode": "upsert"}, adapt=adapt)
     with closing(target):
         try:
             restore_input = target.read(_sources(target.settings, backups, archive, at))
