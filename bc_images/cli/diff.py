@@ -21,7 +21,7 @@ from bc_images.snapshots.compare import PICTURE, ImageChange, compare_snapshots
 from bc_images.text import counted, printable, shortened
 from target_bc_images.target import TargetBCImages
 
-__all__ = ["diff"]
+__all__ = ["change_as_json", "change_line", "diff"]
 
 _WORDS = {"=": "same", "*": "different", "-": "removed", "+": "added"}
 _VALUE = 60  # characters of a value
@@ -61,7 +61,7 @@ def diff(
         for change in compare_snapshots(first, second):
             counts[change.sign] += 1
             if change.sign != "=" or show_all:
-                click.echo(_as_json(change) if as_json else _line(change, width))
+                click.echo(json.dumps(change_as_json(change)) if as_json else change_line(change, width))
     if as_json:
         click.echo(json.dumps({"summary": {word: counts[sign] for sign, word in _WORDS.items()}}))
     else:
@@ -76,7 +76,8 @@ def _messages(store: SnapshotStore, word: str) -> Iterator[dict[str, Any]]:
     return (message for _, _, message in store.messages(snapshot))
 
 
-def _line(change: ImageChange, width: int | None) -> str:
+def change_line(change: ImageChange, width: int | None = None) -> str:
+    """Return one line: sign, SKU, file, what differs, and which image it is; `width` cuts it."""
     image = change.after or change.before or {}
     values = (
         f"{'picture' if name == PICTURE else name}: {_value(name, change.before)} -> {_value(name, change.after)}"
@@ -96,8 +97,9 @@ def _value(name: str, record: dict[str, Any] | None) -> str:
     return shortened(f"'{value}'" if isinstance(value, str) else json.dumps(value), _VALUE)
 
 
-def _as_json(change: ImageChange) -> str:
+def change_as_json(change: ImageChange) -> dict[str, Any]:
+    """Return a change for ``--json``."""
     image = change.after or change.before or {}
     fields = {name: [(change.before or {}).get(name), (change.after or {}).get(name)] for name in change.fields}
     facts = {name: image.get(name) for name in ("product_id", "product_sku", "id", "image_file")}
-    return json.dumps({"sign": change.sign, **facts, "fields": fields})
+    return {"sign": change.sign, **facts, "fields": fields}

@@ -51,6 +51,8 @@ COMMANDS: dict[str, Entry] = {
     "doctor": Entry("bc_images.cli.doctor", "doctor", "Check all that a backup or a restore needs."),
     "init": Entry("bc_images.cli.init", "init", "Ask for the settings, check them, and write them to a file."),
     "restore": Entry("bc_images.cli.restore", "restore", "Put back what SNAPSHOT has and the store has not."),
+    "extract": Entry("bc_images.cli.extract", "extract", "Write pictures of a snapshot as ordinary files."),
+    "history": Entry("bc_images.cli.history", "history", "Show what one product or image was in each snapshot."),
     "retry": Entry(
         "bc_images.cli.retry",
         "retry",
