@@ -206,7 +206,7 @@ class Downloader:
         if not self._verify:
             return True
         try:
-            self._store.verify(saved.sha256)
+            self._store.inspect(saved.sha256)
         except (CorruptFile, FileUnavailable) as error:
             logger.warning("%s", error)
             return False

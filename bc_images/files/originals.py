@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import secrets
 import threading
@@ -21,6 +20,7 @@ from bc_images.errors import FileUnavailable
 from bc_images.files.alteration import Altered, conversion, is_cached, transformation
 from bc_images.files.http_download import HttpDownloader, NotFoundError, RetryBudget, TransientError
 from bc_images.files.media_type import HEAD, MAX_UPLOAD, sniff
+from bc_images.files.store import NotAPictureError, PictureBytes
 from bc_images.files.url_policy import original_url
 from bc_images.settings import Settings
 
@@ -49,10 +49,6 @@ class _Cache:
     def is_judged(self) -> bool:
         """Whether enough pictures were compared."""
         return self.alters or self.compared >= MIN_COMPARISONS
-
-
-class NotAPictureError(FileUnavailable):
-    """What came whole is no picture."""
 
 
 class Look(NamedTuple):
@@ -259,16 +255,10 @@ def digest_of(chunks: Iterable[bytes]) -> str:
     Raises:
         NotAPictureError: they are none.
     """
-    digest = hashlib.sha256()
-    head, size = b"", 0
+    content = PictureBytes()
     for chunk in chunks:
-        digest.update(chunk)
-        size += len(chunk)
-        if len(head) < HEAD:
-            head += chunk
-    if sniff(head[:HEAD], size) is None:
-        raise NotAPictureError("not a picture of a known type" if size else "the file is empty")
-    return digest.hexdigest()
+        content.feed(chunk)
+    return content.picture().sha256
 
 
 def _unconverted(chunks: Iterator[bytes], heads: list[Response], image_file: str) -> Iterator[bytes]:

@@ -18,58 +18,26 @@ __all__ = ["classify", "one_line", "storage_error", "variables"]
 Kind: TypeAlias = Literal["credentials", "network", "missing", "other"]
 
 _CREDENTIALS = {  # names of exception classes
-    "AuthenticationException",
-    "AzureSigningError",
-    "BadHostKeyException",
-    "ClientAuthenticationError",
-    "CredentialRetrievalError",
-    "CredentialUnavailableError",
-    "DefaultCredentialsError",
-    "GoogleAuthError",
-    "HostKeyNotVerifiable",
-    "LogonFailure",
-    "NoCredentialsError",
-    "PartialCredentialsError",
-    "PermissionDenied",
-    "PermissionError",
-    "ProfileNotFound",
-    "SMBAuthenticationError",
-    "SSOTokenLoadError",
-    "TokenRetrievalError",
+    "AuthenticationException", "AzureSigningError", "BadHostKeyException", "ClientAuthenticationError",
+    "CredentialRetrievalError", "CredentialUnavailableError", "DefaultCredentialsError", "GoogleAuthError",
+    "HostKeyNotVerifiable", "LogonFailure", "NoCredentialsError", "PartialCredentialsError", "PermissionDenied",
+    "PermissionError", "ProfileNotFound", "SMBAuthenticationError", "SSOTokenLoadError", "TokenRetrievalError",
     "UnauthorizedSSOTokenError",
-}
+}  # fmt: skip
 _CREDENTIAL_CODES = {  # error codes of S3 and Azure
-    "AccessDenied",
-    "AuthenticationFailed",
-    "AuthorizationFailure",
-    "ExpiredToken",
-    "InvalidAccessKeyId",
-    "InvalidToken",
-    "SignatureDoesNotMatch",
-    "TokenRefreshRequired",
-}
+    "AccessDenied", "AuthenticationFailed", "AuthorizationFailure", "ExpiredToken", "InvalidAccessKeyId",
+    "InvalidToken", "SignatureDoesNotMatch", "TokenRefreshRequired",
+}  # fmt: skip
 _CREDENTIAL_TEXT = re.compile(
     r"^Forbidden\b|\bcredentials!|^unable to connect to account|No authentication methods available|^530 |"
     r"STATUS_LOGON_FAILURE|STATUS_ACCESS_DENIED",
 )
 _NETWORK = {  # names of exception classes
-    "ChannelOpenError",
-    "ClientConnectionError",
-    "ConnectTimeoutError",
-    "ConnectionClosedError",
-    "ConnectionLost",
-    "EOFError",
-    "EndpointConnectionError",
-    "FSTimeoutError",
-    "NoValidConnectionsError",
-    "ProxyConnectionError",
-    "ReadTimeoutError",
-    "SMBConnectionClosed",
-    "SSHException",
-    "ServerDisconnectedError",
-    "ServiceRequestError",
+    "ChannelOpenError", "ClientConnectionError", "ConnectTimeoutError", "ConnectionClosedError", "ConnectionLost",
+    "EOFError", "EndpointConnectionError", "FSTimeoutError", "NoValidConnectionsError", "ProxyConnectionError",
+    "ReadTimeoutError", "SMBConnectionClosed", "SSHException", "ServerDisconnectedError", "ServiceRequestError",
     "TransportError",
-}
+}  # fmt: skip
 _NETWORK_ERRNO = re.compile(
     "ECONNREFUSED|ECONNRESET|ECONNABORTED|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|ETIMEDOUT|EPIPE|ENOTCONN"
 )

@@ -6,6 +6,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -18,7 +19,7 @@ from bc_images.files.inspection import Inspection
 from bc_images.files.layout import OBJECTS, REFS, FileInfo, check_store_hash, object_key
 from bc_images.files.media_type import HEAD, sniff
 
-__all__ = ["CorruptFile", "FileStore", "open_files"]
+__all__ = ["CorruptFile", "FileStore", "NotAPictureError", "PictureBytes", "open_files"]
 
 
 class CorruptFile(FileStoreError):
@@ -31,6 +32,45 @@ class CorruptFile(FileStoreError):
     def __init__(self, key: str, what: str) -> None:
         super().__init__(f"{key} in the file store {what}. Run bc-images check; once removed, it is downloaded again.")
         self.what = what
+
+
+class NotAPictureError(FileUnavailable):
+    """What came whole is no picture."""
+
+
+class PictureBytes:
+    """Takes in the bytes of one picture, in order, and says what they are; memory does not grow with it."""
+
+    def __init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self._inspection = Inspection()
+        self._head = b""
+        self.size = 0
+
+    def feed(self, chunk: bytes) -> None:
+        """Take in the next bytes."""
+        self._sha256.update(chunk)
+        self._inspection.feed(chunk)
+        self.size += len(chunk)
+        if len(self._head) < HEAD:
+            self._head += chunk
+
+    def info(self) -> FileInfo:
+        """Return what is known of the bytes; their type is empty where they are no picture."""
+        media_type = sniff(self._head[:HEAD], self.size) or ""
+        defect = self._inspection.defect(media_type)
+        return FileInfo(self._sha256.hexdigest(), self.size, media_type, defect=defect)
+
+    def picture(self) -> FileInfo:
+        """Return what is known of a picture.
+
+        Raises:
+            NotAPictureError: the bytes are none.
+        """
+        info = self.info()
+        if not info.type:
+            raise NotAPictureError("not a picture of a known type" if info.size else "the file is empty")
+        return info
 
 
 def open_files(url: str, *, writable: bool = False) -> FileStore:
@@ -86,32 +126,22 @@ class FileStore:
             expected_size: how many bytes there must be, or None where nobody knows.
 
         Raises:
-            FileUnavailable: there are no bytes, too few or too many, or they are no picture.
+            FileUnavailable: there are no bytes, too few or too many, or they are no picture (`NotAPictureError`).
             FileStoreError: the file store cannot be written.
         """
         pieces = iter(chunks)
-        head = next(pieces, b"")  # before anything is created: most failures come with the first bytes
-        digest = hashlib.sha256()
-        inspection = Inspection()
-        size = 0
+        first = next(pieces, b"")  # before anything is created: most failures come with the first bytes
+        content = PictureBytes()
         with self.backend.begin() as upload:
-            piece: bytes | None = head
-            while piece is not None:
-                digest.update(piece)
-                inspection.feed(piece)
+            for piece in chain((first,), pieces):
+                content.feed(piece)
                 upload.write(piece)
-                size += len(piece)
-                piece = next(pieces, None)
-                if piece is not None and len(head) < HEAD:
-                    head += piece
+            size = content.size
             if expected_size is not None and size != expected_size:
                 raise FileUnavailable(f"{size} bytes received, not {expected_size}")
-            media_type = sniff(head[:HEAD], size)
-            if media_type is None:
-                raise FileUnavailable("not a picture of a known type" if size else "the file is empty")
-            sha256 = digest.hexdigest()
-            upload.commit(object_key(sha256), size)
-        return FileInfo(sha256, size, media_type, defect=inspection.defect(media_type))
+            info = content.picture()
+            upload.commit(object_key(info.sha256), info.size)
+        return info
 
     def read(self, digest: str) -> bytes:
         """Return a whole file, re-hashed; meant for pictures small enough to be sent.
@@ -126,15 +156,6 @@ class FileStore:
             raise CorruptFile(object_key(digest), _mismatch(actual))
         return content
 
-    def verify(self, digest: str) -> int:
-        """Re-hash a file of any length and return its bytes' number.
-
-        Raises:
-            FileUnavailable: there is no such file.
-            FileStoreError: it holds other bytes (`CorruptFile`), or the file store cannot be used.
-        """
-        return self.inspect(digest).size
-
     def inspect(self, digest: str) -> FileInfo:
         """Re-hash a file of any length and return what is known of it.
 
@@ -142,19 +163,13 @@ class FileStore:
             FileUnavailable: there is no such file.
             FileStoreError: it holds other bytes (`CorruptFile`), or the file store cannot be used.
         """
-        sha256 = hashlib.sha256()
-        inspection = Inspection()
-        head, size = b"", 0
+        content = PictureBytes()
         for chunk in self.chunks(digest):
-            sha256.update(chunk)
-            inspection.feed(chunk)
-            size += len(chunk)
-            if len(head) < HEAD:
-                head += chunk
-        if sha256.hexdigest() != digest:
-            raise CorruptFile(object_key(digest), _mismatch(sha256.hexdigest()))
-        media_type = sniff(head[:HEAD], size) or ""
-        return FileInfo(digest, size, media_type, defect=inspection.defect(media_type))
+            content.feed(chunk)
+        info = content.info()
+        if info.sha256 != digest:
+            raise CorruptFile(object_key(digest), _mismatch(info.sha256))
+        return info
 
     def chunks(self, digest: str) -> Iterator[bytes]:
         """Yield a file's bytes, unchecked.

@@ -84,7 +84,6 @@ class TestReading:
 
     def test_sizes(self, filled: Backend) -> None:
         assert (filled.size(KEY), filled.size(OTHER)) == (5, 9)
-        assert filled.problem(KEY) is None
 
     def test_listings(self, filled: Backend) -> None:
         entries = {entry.key: entry for entry in filled.listing(OBJECTS)}
@@ -101,7 +100,6 @@ class TestReading:
         with pytest.raises(FileNotFoundError):
             read(filled, missing)
         assert filled.size(missing) is None
-        assert filled.problem(missing) is None
         assert filled.modified(missing) is None
 
     def test_missing_folders(self, filled: Backend) -> None:

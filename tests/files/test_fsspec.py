@@ -112,7 +112,7 @@ def test_a_refused_write(s3: str, gateway: Gateway, method: str) -> None:
     found = keys(files)
     assert len(found) == (1 if method == "PUT" else 2)  # before a refused HEAD, the object was taken whole
     for key in found:
-        files.verify(key.rpartition("/")[2])
+        files.inspect(key.rpartition("/")[2])
 
 
 def test_a_refused_read(s3: str, gateway: Gateway) -> None:

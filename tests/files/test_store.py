@@ -33,7 +33,7 @@ def test_what_goes_in_comes_out(files: FileStore, kind: str) -> None:
     assert stored.sha256 == hashlib.sha256(content).hexdigest()
     assert (stored.size, stored.type) == (len(content), MEDIA_TYPES[kind])
     assert files.read(stored.sha256) == content
-    assert files.verify(stored.sha256) == files.size(stored.sha256) == len(content)
+    assert files.inspect(stored.sha256).size == files.size(stored.sha256) == len(content)
     assert keys(files) == {f"sha256/{stored.sha256[:2]}/{stored.sha256}"}
 
 
@@ -52,7 +52,7 @@ def test_another_process_finds_it(place: str) -> None:
 def test_large_files(files: FileStore) -> None:
     content = png(20 * 1024 * 1024 + 1)
     stored = files.add(pieces(content, 100_000), len(content))
-    assert files.verify(stored.sha256) == len(content)
+    assert files.inspect(stored.sha256).size == len(content)
     assert files.read(stored.sha256) == content
 
 
@@ -101,7 +101,7 @@ def test_missing_files(files: FileStore) -> None:
     files.add([picture("png")])
     digest = "0" * 64
     assert files.size(digest) is None
-    for look in (files.read, files.verify):
+    for look in (files.read, files.inspect):
         with pytest.raises(FileUnavailable, match="not in the file store"):
             look(digest)
 
@@ -111,7 +111,7 @@ def test_a_file_store_that_is_not_there_is_not_one_without_files(place: str) -> 
     """As where the address is mistyped, or its disk is not mounted: the folder may be there, and empty."""
     if "://" not in place:
         Path(place).mkdir()
-    for look in (open_files(place).read, open_files(place).verify):
+    for look in (open_files(place).read, open_files(place).inspect):
         with pytest.raises(FileStoreError, match="No file store found at"):
             look("0" * 64)
 
@@ -137,7 +137,7 @@ def test_a_file_store_that_vanishes_meanwhile(files: FileStore, place: str) -> N
     "digest", ["", "..", "../../etc/passwd", "/etc/passwd", "0" * 63, "0" * 65, "A" * 64, "0" * 64 + "\n", "file:///x"]
 )
 def test_a_digest_that_is_none_touches_nothing(files: FileStore, digest: str) -> None:
-    for look in (files.read, files.verify, files.size):
+    for look in (files.read, files.inspect, files.size):
         with pytest.raises(FileUnavailable, match="not a SHA-256"):
             look(digest)
 
@@ -149,7 +149,7 @@ def test_a_flipped_bit_is_noticed(files: FileStore, tamper: Tamper, where: int) 
     damaged = bytearray(picture("png"))
     damaged[where] ^= 1
     tamper(object_key(stored.sha256), bytes(damaged))
-    for look in (files.read, files.verify):
+    for look in (files.read, files.inspect):
         with pytest.raises(CorruptFile, match=r"is corrupt.*bc-images check"):
             look(stored.sha256)
 

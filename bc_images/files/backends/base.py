@@ -81,9 +81,6 @@ class Backend(Protocol):
         Of something that is no object it is any number.
         """
 
-    def problem(self, key: str) -> FileProblem | None:
-        """Return what stands in an object's place, if that is no object."""
-
     def listing(self, prefix: str) -> Iterator[Entry]:
         """Yield every object below the folder `prefix`, in bulk and in no order."""
 

@@ -114,13 +114,6 @@ class FsspecBackend:
             return None
         return int(size)
 
-    def problem(self, key: str) -> FileProblem | None:
-        """Ask what stands there."""
-        try:
-            return _problem(self._info(key)) if self.has_other_types else None
-        except FileNotFoundError:
-            return None
-
     def listing(self, prefix: str) -> Iterator[Entry]:
         """List the folder's own folders one by one, side by side: a single list would grow with the store."""
         top = self._top(prefix)
@@ -200,7 +193,7 @@ class FsspecBackend:
         self._make_parent(key)
         self._fs.put_file(local, self._path(temporary))
         if self._fs.exists(self._path(key)):  # some file systems do not move over what is there
-            problem = self.problem(key)
+            problem = _problem(self._info(key)) if self.has_other_types else None
             if problem is FileProblem.DIRECTORY:
                 self._fs.rm_file(self._path(temporary))
                 raise FileUnavailable(f"{key} in the file store {problem}: remove it")

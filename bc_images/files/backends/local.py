@@ -46,7 +46,7 @@ class LocalBackend:
     def begin(self, *, private: bool = False) -> Iterator[_LocalUpload]:
         """Begin an object in ``tmp/``, which is on the same file system as its final place."""
         path = self.root / TEMPORARY / secrets.token_hex(16)
-        with self._wrap_errors():
+        with self.wrap_errors():
             # Not the tempfile module: it would make pictures readable by their owner alone, whatever the umask says.
             descriptor = self._create(path, 0o600 if private else 0o666)
             if private:
@@ -60,7 +60,7 @@ class LocalBackend:
     def touch(self, key: str) -> None:
         """Create an empty file; not fsynced, since losing it costs a download and nothing else."""
         path = f"{self.display_name}/{key}"
-        with self._wrap_errors():
+        with self.wrap_errors():
             try:
                 try:
                     os.close(os.open(path, _NEW, 0o666))
@@ -78,7 +78,7 @@ class LocalBackend:
 
     def size(self, key: str) -> int | None:
         """Return a file's length."""
-        with self._wrap_errors():
+        with self.wrap_errors():
             try:
                 return (self.root / key).stat().st_size
             except FileNotFoundError:
@@ -88,20 +88,15 @@ class LocalBackend:
                     return 0
                 raise
 
-    def problem(self, key: str) -> FileProblem | None:
-        """Look at what stands there."""
-        with self._wrap_errors():
-            return file_problem(self.root / key)
-
     def listing(self, prefix: str) -> Iterator[Entry]:
         """Walk the folder; one that is not there is empty."""
-        with self._wrap_errors():
+        with self.wrap_errors():
             for entry in _walk(self.root / prefix):
                 yield _entry(self._key(entry.path), entry)
 
     def irregular(self, prefix: str) -> Iterator[tuple[str, FileProblem]]:
         """Walk the folder and look at the types alone."""
-        with self._wrap_errors():
+        with self.wrap_errors():
             for entry in _walk(self.root / prefix, with_folders=True):
                 if not entry.is_file(follow_symlinks=False):
                     problem = file_problem(entry.path)
@@ -110,13 +105,13 @@ class LocalBackend:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Walk the folder without looking at the files."""
-        with self._wrap_errors():
+        with self.wrap_errors():
             for entry in _walk(self.root / prefix):
                 yield self._key(entry.path)
 
     def folders(self, prefix: str) -> list[str]:
         """List one folder; one that is not there is empty."""
-        with self._wrap_errors():
+        with self.wrap_errors():
             try:
                 return [f"{prefix}/{entry.name}" for entry in (self.root / prefix).iterdir() if entry.is_dir()]
             except FileNotFoundError:
@@ -124,19 +119,19 @@ class LocalBackend:
 
     def stale_temporaries(self) -> Iterator[str]:
         """Yield files in ``tmp/`` that are older than a day."""
-        with self._wrap_errors(), suppress(FileNotFoundError), os.scandir(self.root / TEMPORARY) as entries:
+        with self.wrap_errors(), suppress(FileNotFoundError), os.scandir(self.root / TEMPORARY) as entries:
             for entry in entries:
                 if time.time() - entry.stat(follow_symlinks=False).st_mtime > _DAY:
                     yield f"{TEMPORARY}/{entry.name}"
 
     def remove(self, key: str) -> None:
         """Remove a file."""
-        with self._wrap_errors():
+        with self.wrap_errors():
             (self.root / key).unlink(missing_ok=True)
 
     def modified(self, key: str) -> float | None:
         """Return a file's time of modification."""
-        with self._wrap_errors():
+        with self.wrap_errors():
             try:
                 return (self.root / key).stat().st_mtime
             except FileNotFoundError:
@@ -147,7 +142,7 @@ class LocalBackend:
 
     def exists(self) -> bool:
         """Whether one of its two folders is there."""
-        with self._wrap_errors():
+        with self.wrap_errors():
             return any((self.root / folder).is_dir() for folder in (OBJECTS, REFS))
 
     def make(self, folder: Path, *, private: bool = False) -> None:
@@ -205,13 +200,14 @@ class LocalBackend:
         return key if os.sep == "/" else key.replace(os.sep, "/")
 
     @contextmanager
-    def _wrap_errors(self) -> Iterator[None]:
+    def wrap_errors(self) -> Iterator[None]:
+        """Say in one line what an error of the operating system means for the file store."""
         try:
             yield
         except OSError as error:
-            raise FileStoreError(self.explain(error)) from error
+            raise FileStoreError(self._explain(error)) from error
 
-    def explain(self, error: OSError) -> str:
+    def _explain(self, error: OSError) -> str:
         """Say in one line why the folder cannot be used and what to do."""
         place = f"The file store {self.display_name}"
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
@@ -240,19 +236,16 @@ class _LocalUpload:
     def write(self, chunk: bytes) -> None:
         """Append bytes; a disk may take only a part of them at a time."""
         view = memoryview(chunk)
-        try:
+        with self._folder.wrap_errors():
             while view:
                 view = view[os.write(self._open(), view) :]
-        except OSError as error:
-            raise FileStoreError(self._folder.explain(error)) from error
 
     def commit(self, key: str, size: int) -> None:
         """Make the bytes durable, then the name."""
         target = self._folder.root / key
-        try:
+        with self._folder.wrap_errors():
             os.fsync(self._open())
-            written = os.fstat(self._open()).st_size
-            if written != size:
+            if (written := os.fstat(self._open()).st_size) != size:
                 raise FileStoreError(
                     f"The file store {self._folder.display_name} kept {written} of {size} bytes. Check the disk."
                 )
@@ -267,8 +260,6 @@ class _LocalUpload:
                     self._path.replace(target)
                 self._path = None
             fsync_dir(target.parent)
-        except OSError as error:
-            raise FileStoreError(self._folder.explain(error)) from error
 
     def discard(self) -> None:
         """Remove what was not committed. What cannot be removed harms nobody: `check` names it."""
