@@ -240,7 +240,7 @@ EVENTS = st.lists(
     max_size=14,
 )
 QUICK = settings(
-    deadline=None, derandomize=True, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, derandomize=True, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 LONG = settings(
     deadline=None, max_examples=200, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture]

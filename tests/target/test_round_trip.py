@@ -208,7 +208,7 @@ def without_thumbnail(shapes: list[ImageState]) -> list[ImageState]:
 
 
 QUICK = settings(
-    deadline=None, derandomize=True, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, derandomize=True, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 LONG = settings(
     deadline=None, max_examples=250, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
