@@ -39,6 +39,7 @@ class Entry:
 COMMANDS: dict[str, Entry] = {
     "backup": Entry("bc_images.cli.backup", "backup", "Save all images and pictures of the store as one snapshot."),
     "check": Entry("bc_images.cli.check", "check", "Re-hash the file store and compare it with backups."),
+    "copy": Entry("bc_images.cli.copy", "copy", "Copy snapshots and their pictures into another file store."),
     "demo": Entry(
         "bc_images.cli.demo.command", "demo", "Back up, damage and restore a store on this machine.", "sandbox"
     ),

@@ -64,7 +64,7 @@ class SnapshotStore:
     def __init__(self, files: FileStore, name: str) -> None:
         if not _NAME.fullmatch(name):
             raise SettingsError(f"name is {name!r}: it may hold letters, digits, '-' and '_' only.")
-        self._backend = files.backend
+        self.backend = files.backend
         self.name = name
         self._folder = f"{FOLDER}/{name}"
         self.display_name = f"{files.display_name}/{self._folder}"
@@ -72,7 +72,7 @@ class SnapshotStore:
     def list(self) -> list[Snapshot]:
         """Return all snapshots, the oldest first."""
         snapshots = []
-        for entry in self._backend.listing(self._folder):
+        for entry in self.backend.listing(self._folder):
             name = Snapshot(entry.key.removeprefix(f"{self._folder}/"))
             if not name.endswith(COMPLETE) or "/" in name:
                 continue
@@ -144,7 +144,7 @@ class SnapshotStore:
         key = f"{self._folder}/{snapshot.manifest_name}"
         try:
             content = self._read_manifest(key)
-            return parse_manifest(content, snapshot, self._backend.size(f"{self._folder}/{snapshot}"))
+            return parse_manifest(content, snapshot, self.backend.size(self.key(snapshot)))
         except FileNotFoundError:
             pass
         except OSError as error:
@@ -160,7 +160,7 @@ class SnapshotStore:
 
     def _read_manifest(self, key: str) -> bytes:
         content = b""
-        for chunk in self._backend.chunks(key):
+        for chunk in self.backend.chunks(key):
             content += chunk
             if len(content) > _MAX_MANIFEST:
                 raise ValueError("is too large")
@@ -172,12 +172,12 @@ class SnapshotStore:
 
             def compressed() -> Iterator[bytes]:
                 nonlocal size
-                for chunk in self._backend.chunks(f"{self._folder}/{snapshot}"):
+                for chunk in self.backend.chunks(self.key(snapshot)):
                     size += len(chunk)
                     yield chunk
 
             def content() -> Iterator[bytes]:
-                for chunk in self._inflated(snapshot, compressed()):
+                for chunk in self.decompressed(snapshot, compressed()):
                     tally.update(chunk)
                     yield chunk
 
@@ -193,7 +193,7 @@ class SnapshotStore:
             FileStoreError: the file store cannot be written.
         """
         content = manifest.as_json()
-        with self._backend.begin(private=True) as upload:
+        with self.backend.begin(private=True) as upload:
             upload.write(content)
             upload.commit(f"{self._folder}/{Snapshot(manifest.file).manifest_name}", len(content))
 
@@ -226,9 +226,18 @@ class SnapshotStore:
         """
         if "/" in archive or not archive.endswith(COMPLETE):
             raise SettingsError(f"archive is {archive!r}: give the name of one, such as 20250131T020000Z{COMPLETE}.")
-        return decompression.as_file(self._inflated(archive, self._backend.chunks(f"{self._folder}/{archive}")))
+        return decompression.as_file(self.decompressed(archive, self.backend.chunks(self.key(archive))))
 
-    def _inflated(self, archive: str, compressed: Iterator[bytes]) -> Iterator[bytes]:
+    def key(self, snapshot: str) -> str:
+        """Return the key of a snapshot in the file store."""
+        return f"{self._folder}/{snapshot}"
+
+    def decompressed(self, archive: str, compressed: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the content of an archive.
+
+        Raises:
+            InvalidInput: it is not there, or damaged.
+        """
         try:
             yield from decompression.inflated(compressed)
         except FileNotFoundError as error:
@@ -241,15 +250,15 @@ class SnapshotStore:
     @contextmanager
     def create(self, began: datetime) -> Iterator[Writer]:
         """Begin an archive of what is so at the time `began`; without `Writer.commit` nothing of it remains."""
-        with closing(Tally()) as tally, self._backend.begin(private=True) as upload:
+        with closing(Tally()) as tally, self.backend.begin(private=True) as upload:
             yield Writer(self, upload, began, tally)
 
     def unused_name(self, began: datetime, ending: str) -> tuple[Snapshot, str]:
         """Return a name that is not taken, and its key: two runs may begin in the same second."""
         while True:
             name = Snapshot(began.astimezone(UTC).strftime(TIME) + ending)
-            key = f"{self._folder}/{name}"
-            if self._backend.size(key) is None:
+            key = self.key(name)
+            if self.backend.size(key) is None:
                 return name, key
             began += timedelta(seconds=1)
 

@@ -98,6 +98,7 @@ def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sam
 @click.command()
 @click.argument("snapshot", required=False)
 @config_option
+@click.option("--name", help="Name of the snapshots. Default: the setting name.")
 @click.option("--at", help="The newest snapshot that is not later than this date or time.")
 @click.option("--sample", callback=_sample, metavar="N|P%", help="Only so many products, or such a share, at random.")
 @click.option(
@@ -105,7 +106,14 @@ def _sample(ctx: click.Context, param: click.Parameter, text: str | None) -> Sam
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def drill(
-    snapshot: str | None, configs: tuple[str, ...], at: str | None, sample: Sample, api: str, *, as_json: bool
+    snapshot: str | None,
+    configs: tuple[str, ...],
+    name: str | None,
+    at: str | None,
+    sample: Sample,
+    api: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Prove that a snapshot can be restored, on this machine.
 
@@ -118,7 +126,7 @@ def drill(
     """
     settings = load(configs).archive(TargetBCImages)
     usual = from_environment("TAP_SINGER_ARCHIVE_", EXTRACTOR, os.environ)  # as for a restore in Meltano
-    file_store, name = settings["file_store"], usual.get("name") or settings["name"]
+    file_store, name = settings["file_store"], name or usual.get("name") or settings["name"]
     with closing(open_files(file_store)) as files, tempfile.TemporaryDirectory(prefix="bc-images-drill-") as folder:
         snapshots = SnapshotStore(files, name)
         # Once resolved, the same snapshot for every run, whatever is backed up meanwhile.
