@@ -13,7 +13,7 @@ import click
 import orjson
 
 from bc_images import jsonl, logs, schema
-from bc_images.config import settings_files
+from bc_images.cli.options import config_option
 from bc_images.errors import InvalidInput, PartialFailure
 from bc_images.regular_files import open_regular
 from bc_images.singer.reader import Message, MessageSource
@@ -31,12 +31,12 @@ _MAX_LINE = 2 * jsonl.MAX_LINE  # a line holds a record, and what became of it
 
 @click.command()
 @click.argument("report", type=click.Path())
-@click.option("--config", "configs", multiple=True, help="Settings of the target, a JSON file. Repeatable.")
+@config_option
 def retry(report: str, configs: tuple[str, ...]) -> None:
     """Restore once more what REPORT lists as not done or not verified.
 
-    REPORT is what the setting report of target-bc-images has written. Settings come from --config and from
-    TARGET_BC_IMAGES_… as for the target. What has been restored since is kept as it is. A value that the store did not
+    REPORT is what the setting report of target-bc-images has written. TARGET_BC_IMAGES_… of the environment is above
+    all other settings. What has been restored since is kept as it is. A value that the store did not
     take is sent once more: it may take it by now. A report cannot speak for whole products, so that nothing is
     deleted: mode mirror counts as upsert. Where deletes are left to do, the exit code is 1, and it takes another run
     of the mirror to do them.
@@ -46,9 +46,10 @@ def retry(report: str, configs: tuple[str, ...]) -> None:
             "bc-images", "Nothing to do: the report lists nothing that was rejected, failed, unverified or not reached."
         )
         return
+    from bc_images.cli.sources import load  # with the SDK, which --help does without
     from target_bc_images.target import TargetBCImages
 
-    with closing(TargetBCImages(config=settings_files(configs), adapt=_adapt)) as target:
+    with closing(TargetBCImages(config=load(configs).of(TargetBCImages), adapt=_adapt)) as target:
         only = target.config.get("product_ids")
         left = Counter(_obstacle(line, only) for line in _unfinished(report))
         del left[None]

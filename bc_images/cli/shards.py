@@ -4,38 +4,35 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterator
 from itertools import pairwise
 
 import click
 
 from bc_images.bigcommerce import open_store
-from bc_images.config import checked, from_environment, settings_files
+from bc_images.cli.options import config_option
 from bc_images.progress import Progress, Sample
-from bc_images.settings import PROPERTIES, Settings
-from tap_bc_images.settings import PROPERTIES as TAP_PROPERTIES
+from bc_images.settings import Settings
 
 __all__ = ["shards"]
 
 logger = logging.getLogger(__name__)
 
-_PREFIX = "TAP_BC_IMAGES_"
-
 
 @click.command()
 @click.option("--count", type=click.IntRange(1, 1000), required=True, help="How many shards.")
-@click.option("--config", "configs", multiple=True, help="Settings of the tap, a JSON file. Repeatable.")
+@config_option
 def shards(count: int, configs: tuple[str, ...]) -> None:
     """Cut a store into shards of about equally many products.
 
     Prints a JSON list, for each shard the settings product_id_min and product_id_max. Together the shards hold every
-    id there can be, so that products that are added meanwhile belong to one of them. Settings come from --config and
-    from TAP_BC_IMAGES_… as for the tap; a shard costs one small request.
+    id there can be, so that products that are added meanwhile belong to one of them. A shard costs one small request.
+    TAP_BC_IMAGES_… of the environment is above all other settings.
     """
-    properties = {**PROPERTIES, **TAP_PROPERTIES}
-    given = {**settings_files(configs), **from_environment(_PREFIX, properties, os.environ)}
-    settings = Settings.from_config(checked(given, {"type": "object", "properties": properties}))
+    from bc_images.cli.sources import load  # with the SDK, which --help does without
+    from tap_bc_images.tap import TapBCImages
+
+    settings = Settings.from_config(load(configs).of(TapBCImages))
     store = open_store(settings)
     try:
         total = store.count_products()

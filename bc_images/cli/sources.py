@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import click
 from dotenv import dotenv_values
 
+from bc_images.cli.options import DEFAULT_FILE, PREFIX, config_option
 from bc_images.config import checked, from_environment, settings_file
 from bc_images.errors import SettingsError
 from bc_images.regular_files import read_input
@@ -30,8 +30,6 @@ from target_bc_images.target import TargetBCImages
 
 __all__ = ["DEFAULT_FILE", "PREFIX", "CommandSettings", "config_option", "load", "properties"]
 
-DEFAULT_FILE = "bc-images.toml"
-PREFIX = "BC_IMAGES_"
 _DOTENV = ".env"
 _PLUGINS: tuple[type[SingerPlugin], ...] = (TapBCImages, TargetBCImages)
 
@@ -71,18 +69,6 @@ class CommandSettings:
                 "bc-images init asks for what is needed."
             )
         return settings
-
-
-def config_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the option ``--config``, repeatable, as ``configs``."""
-    return click.option(
-        "--config",
-        "configs",
-        multiple=True,
-        metavar="FILE",
-        help=f"Settings, a TOML or JSON file; repeatable. Default: {DEFAULT_FILE} of the current folder. "
-        f"Above it count .env of the current folder and {PREFIX}… of the environment.",
-    )(command)
 
 
 @cache

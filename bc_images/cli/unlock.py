@@ -6,7 +6,7 @@ from contextlib import closing
 
 import click
 
-from bc_images.cli.options import file_store_option
+from bc_images.cli.options import DEFAULT_FILE, file_store_option, from_settings
 from bc_images.errors import FileStoreError
 from bc_images.files.locks import Lock, StoreLock
 from bc_images.files.store import open_files
@@ -19,10 +19,11 @@ __all__ = ["unlock"]
 @file_store_option("TARGET", "TAP")
 @click.option(
     "--store-hash",
-    required=True,
     metavar="HASH",
     envvar=["TARGET_BC_IMAGES_STORE_HASH", "TAP_BC_IMAGES_STORE_HASH"],
-    help="The store. Else TARGET_BC_IMAGES_STORE_HASH or TAP_BC_IMAGES_STORE_HASH of the environment.",
+    callback=from_settings,
+    help="The store. Else TARGET_BC_IMAGES_STORE_HASH or TAP_BC_IMAGES_STORE_HASH of the environment, or store_hash in "
+    f"{DEFAULT_FILE}.",
 )
 @click.option("--all", "everything", is_flag=True, help="Remove the locks of restores that may still be running, too.")
 @click.pass_context

@@ -15,8 +15,8 @@ from typing import Any
 
 import click
 
-from bc_images.cli.options import parse_sample
-from bc_images.config import from_environment, settings_files
+from bc_images.cli.options import config_option, parse_sample
+from bc_images.config import from_environment
 from bc_images.errors import InvalidInput, PartialFailure, SettingsError
 from bc_images.files import open_files
 from bc_images.files.backup import ADVICE, opened_backup
@@ -51,7 +51,7 @@ _WORDS = {"=": "same", "*": "different", "-": "missing", "+": "extra", "!": "unr
 @click.option(
     "--at", help="With --archive: the newest that is not later than this date or time. Else TAP_SINGER_ARCHIVE_AT."
 )
-@click.option("--config", "configs", multiple=True, help="Settings of the target, a JSON file. Repeatable.")
+@config_option
 @click.option(
     "--pictures",
     is_flag=False,
@@ -77,7 +77,7 @@ def verify(
 
     A line an image, with SKU, file and what differs (field: store -> backup): = same, * different, - missing from the
     store, + extra in the store, ! unreadable, without a product, or with a picture that is gone from the store.
-    Settings come from --config and from TARGET_BC_IMAGES_… as for the target; product_ids and match_products_by count.
+    The settings product_ids and match_products_by count; TARGET_BC_IMAGES_… of the environment is above all others.
     Exit code 0 only if all are the same, else 1; a backup without anything to compare is not valid.
     """
     if archive is not None:  # what tap-singer-archive would give back
@@ -89,7 +89,10 @@ def verify(
             raise SettingsError("--at and the SNAPSHOT of --archive both say which one is meant: give one of them.")
     if bool(backups) == bool(archive) or (at and not archive):
         raise SettingsError("Give either --backup or --archive; --at goes with --archive.")
-    pairs = differences(settings_files(configs), backups, archive, at, pictures)
+    from bc_images.cli.sources import load  # with the SDK, which --help does without
+    from target_bc_images.target import TargetBCImages
+
+    pairs = differences(load(configs).of(TargetBCImages), backups, archive, at, pictures)
     print_differences(pairs, show_all=show_all, as_json=as_json)
 
 

@@ -112,8 +112,8 @@ class SnapshotStore:
             return Snapshot(word)
         if not re.fullmatch(r"[0-9a-f]{1,64}", word):
             raise SettingsError(
-                f"archive is {word!r}: give the id of a snapshot, {LATEST}, or a file name such as "
-                f"20250131T020000Z{COMPLETE}."
+                f"{word!r} is not a snapshot: give an id, {LATEST}, or a file name such as 20250131T020000Z{COMPLETE}. "
+                "bc-images snapshots lists them."
             )
         matches: dict[str, Snapshot] = {}
         for snapshot in self.list():

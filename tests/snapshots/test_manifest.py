@@ -173,7 +173,7 @@ def test_what_a_word_means(folder: Path, store: SnapshotStore) -> None:
     with pytest.raises(InvalidInput, match="no snapshot with the id"):
         store.resolve("0" * 64)
     for word in ("../x.singer.gz", "yesterday", ""):
-        with pytest.raises(SettingsError, match="id of a snapshot"):
+        with pytest.raises(SettingsError, match="is not a snapshot"):
             store.resolve(word)
 
 
