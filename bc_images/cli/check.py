@@ -20,7 +20,7 @@ from bc_images.files.audit import Audit, Finding
 from bc_images.files.store import FileStore, open_files
 from bc_images.redaction import redact
 from bc_images.settings import Sample
-from bc_images.snapshots import Snapshot, SnapshotStore, snapshot_stores
+from bc_images.snapshots import Snapshot, SnapshotStore, discarded_snapshots, snapshot_stores
 from bc_images.tempfiles import disk_errors
 from bc_images.text import counted, printable
 
@@ -46,8 +46,8 @@ _RARE = {"wrong_size", "refused", "rendition"}  # kinds that the summary names o
 def check(ctx: click.Context, file_store: str, sample: Sample | None, as_json: bool, backups: tuple[Path, ...]) -> None:
     """Re-hash the file store and compare it with backups.
 
-    BACKUP is a Singer file, plain or gzip; several count together. Without one, all snapshots in the file store and
-    its refs say what has to be there, and the result is noted in the manifests of the snapshots.
+    BACKUP is a Singer file, plain or gzip; several count together. Without one, all snapshots in the file store (those
+    in trash/ too) and its refs say what has to be there, and the result is noted in the manifests of the snapshots.
 
     \b
     !  corrupt: the file's content does not match its name (SHA-256), or it cannot be read
@@ -92,7 +92,8 @@ def check(ctx: click.Context, file_store: str, sample: Sample | None, as_json: b
                 if corrupt:
                     report(corrupt)
         _print_summary(audit, rehashed, counts, as_json=as_json)
-        _note(read, {"files": audit.files, "rehashed": rehashed, "missing": counts["missing"]}, counts)
+        is_sound = not unread and not counts.keys() & {"missing", "corrupt"}
+        _note(read, {"files": audit.files, "rehashed": rehashed, "missing": counts["missing"]}, is_sound=is_sound)
     if unread:
         raise InvalidInput(f"{' '.join(unread)} What these backups name was not looked for, and may count as orphaned.")
     ctx.exit(1 if counts.keys() - {"rendition"} else 0)
@@ -127,12 +128,16 @@ def _read_snapshots(audit: Audit, files: FileStore) -> tuple[list[tuple[Snapshot
                 unread.append(str(error))
             else:
                 read.append((snapshots, snapshot))
+    for key, messages in discarded_snapshots(files):
+        try:
+            audit.read_snapshot(messages, key)
+        except InvalidInput as error:
+            unread.append(str(error))
     return read, unread
 
 
-def _note(read: list[tuple[SnapshotStore, Snapshot]], numbers: dict[str, int], counts: Counter[str]) -> None:
+def _note(read: list[tuple[SnapshotStore, Snapshot]], numbers: dict[str, int], *, is_sound: bool) -> None:
     """Write the result into the manifests of the snapshots that were read."""
-    is_sound = not counts.keys() & {"missing", "corrupt"}
     result = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "is_sound": is_sound, **numbers}
     for snapshots, snapshot in read:
         try:

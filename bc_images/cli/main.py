@@ -54,6 +54,7 @@ COMMANDS: dict[str, Entry] = {
     "restore": Entry("bc_images.cli.restore", "restore", "Put back what SNAPSHOT has and the store has not."),
     "extract": Entry("bc_images.cli.extract", "extract", "Write pictures of a snapshot as ordinary files."),
     "history": Entry("bc_images.cli.history", "history", "Show what one product or image was in each snapshot."),
+    "forget": Entry("bc_images.cli.forget", "forget", "Take old snapshots off the list."),
     "retry": Entry(
         "bc_images.cli.retry",
         "retry",

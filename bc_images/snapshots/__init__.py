@@ -6,6 +6,13 @@ Beside each stands its manifest, ``<time>.manifest.json``: what is in it, and wh
 from __future__ import annotations
 
 from bc_images.snapshots.manifest import Manifest
-from bc_images.snapshots.store import FOLDER, Snapshot, SnapshotStore, open_snapshot, snapshot_stores
+from bc_images.snapshots.store import (
+    FOLDER,
+    Snapshot,
+    SnapshotStore,
+    discarded_snapshots,
+    open_snapshot,
+    snapshot_stores,
+)
 
-__all__ = ["FOLDER", "Manifest", "Snapshot", "SnapshotStore", "open_snapshot", "snapshot_stores"]
+__all__ = ["FOLDER", "Manifest", "Snapshot", "SnapshotStore", "discarded_snapshots", "open_snapshot", "snapshot_stores"]

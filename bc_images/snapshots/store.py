@@ -18,11 +18,20 @@ from bc_images.files import FileStore
 from bc_images.files.backends.base import Upload
 from bc_images.snapshots.manifest import SHORT, TIME, Manifest, Tally, parse_manifest
 
-__all__ = ["FOLDER", "Snapshot", "SnapshotStore", "Writer", "open_snapshot", "snapshot_stores"]
+__all__ = [
+    "FOLDER",
+    "Snapshot",
+    "SnapshotStore",
+    "Writer",
+    "discarded_snapshots",
+    "open_snapshot",
+    "snapshot_stores",
+]
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "archives"
+TRASH = "trash"
 COMPLETE = ".singer.gz"
 INCOMPLETE = ".incomplete.singer.gz"
 MANIFEST = ".manifest.json"
@@ -208,6 +217,30 @@ class SnapshotStore:
         self.write_manifest(manifest)
         return manifest
 
+    def discard(self, snapshot: Snapshot, moment: datetime) -> None:
+        """Move a snapshot and its manifest to ``trash/<name>/<moment>/``.
+
+        It is removed from the list only when it is durable there; a kill in between leaves it on the list.
+
+        Raises:
+            FileStoreError: the file store cannot be written.
+        """
+        folder = f"{TRASH}/{self.name}/{moment.astimezone(UTC).strftime(TIME)}"
+        for name in (snapshot, snapshot.manifest_name):
+            try:
+                self._move(self.key(name), f"{folder}/{name}")
+            except FileNotFoundError:  # a manifest that nobody has made yet
+                continue
+
+    def _move(self, key: str, to: str) -> None:
+        with self.backend.begin(private=True) as upload:
+            size = 0
+            for chunk in self.backend.chunks(key):
+                upload.write(chunk)
+                size += len(chunk)
+            upload.commit(to, size)
+        self.backend.remove(key)
+
     def messages(self, archive: str) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
         """Yield number, text and content of every message of an archive.
 
@@ -318,6 +351,20 @@ def snapshot_stores(files: FileStore) -> list[SnapshotStore]:
     """
     names = sorted(folder.rpartition("/")[2] for folder in files.backend.folders(FOLDER))
     return [SnapshotStore(files, name) for name in names if _NAME.fullmatch(name)]
+
+
+def discarded_snapshots(files: FileStore) -> Iterator[tuple[str, Iterator[tuple[int, bytes, dict[str, Any]]]]]:
+    """Yield the key and the messages of every snapshot in ``trash/``: its pictures are still there.
+
+    Raises:
+        FileStoreError: the file store cannot be listed.
+    """
+    for entry in files.backend.listing(TRASH):
+        folder, name, _, file = (*entry.key.split("/"), "", "", "")[:4]
+        if folder == TRASH and _NAME.fullmatch(name) and file.endswith(COMPLETE):
+            content = SnapshotStore(files, name).decompressed(file, files.backend.chunks(entry.key))
+            opened = decompression.as_file(content)
+            yield entry.key, jsonl.messages(opened, f"the archive {entry.key}", "run bc-images check again.")
 
 
 def open_snapshot(files: FileStore, name: str, word: str | None = None, at: str | None = None) -> tuple[str, BinaryIO]:
