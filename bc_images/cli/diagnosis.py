@@ -18,6 +18,7 @@ from bc_images.bigcommerce.session import DigestAuth, session
 from bc_images.errors import AuthError, BcImagesError, NotFound, RequestRejected
 from bc_images.files import FileStore, open_files
 from bc_images.files.http_download import HttpDownloader
+from bc_images.files.layout import TEMPORARY
 from bc_images.files.originals import Originals
 from bc_images.redaction import redact
 from bc_images.settings import Settings
@@ -137,7 +138,7 @@ def file_store_checks(url: str) -> Iterator[Check]:
 def _written_and_read(files: FileStore) -> Iterator[Check]:
     backend = files.backend
     content = secrets.token_bytes(32)
-    key = f"doctor/{content.hex()[:16]}"
+    key = f"{TEMPORARY}/doctor-{content.hex()[:16]}"  # where later runs clean up, should this one be killed
     try:
         with backend.begin(private=True) as upload:
             upload.write(content)

@@ -111,6 +111,11 @@ def test_doctor_says_where_settings_come_from(folder: Path, monkeypatch: pytest.
     assert "api_version = v3 (environment BC_IMAGES_API_VERSION)" in done.out
 
 
+def test_doctor_leaves_nothing_in_the_file_store(folder: Path) -> None:
+    assert run("bc-images", "doctor", cwd=folder).code == 0
+    assert [path for path in (folder / "files").rglob("*") if path.name != "tmp"] == []
+
+
 def test_doctor_as_json(folder: Path) -> None:
     done = run("bc-images", "doctor", "--json", cwd=folder)
     rows = [json.loads(line) for line in done.lines]
