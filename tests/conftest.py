@@ -26,7 +26,7 @@ pytest_plugins = [
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
-NO_SKIPS = os.environ.get("BC_IMAGES_NO_SKIPS", "") not in {"", "0"}
+NO_SKIPS = os.environ.get("TESTS_NO_SKIPS", "") not in {"", "0"}
 """CI sets this: there a skipped test is a failed one, since every part it could miss is installed."""
 
 
@@ -72,7 +72,7 @@ def _fail_skip(report: Report) -> Report:
         longrepr: Any = report.longrepr
         reason = longrepr[2] if isinstance(longrepr, tuple) else longrepr
         report.outcome = "failed"
-        report.longrepr = f"BC_IMAGES_NO_SKIPS is set, and this was skipped: {reason}"
+        report.longrepr = f"TESTS_NO_SKIPS is set, and this was skipped: {reason}"
     return report
 
 

@@ -10,8 +10,8 @@ Needs Airflow 3 with ``meltano`` and, for the mark, ``psql`` on the path. Once: 
 From the environment:
     MELTANO_PROJECT_ROOT   folder of meltano.yml; default: the working directory
     MELTANO_ENVIRONMENT    sandbox or prod; default: prod
-    BC_IMAGES_SHARDS       how many shards; default: 4
-    BC_IMAGES_WAREHOUSE    address of the database for psql, such as postgresql://loader@db/warehouse; its password in
+    DAG_SHARDS             how many shards; default: 4
+    DAG_WAREHOUSE          address of the database for psql, such as postgresql://loader@db/warehouse; its password in
                            PGPASSWORD or ~/.pgpass. Empty: deletions are not marked here.
 """
 
@@ -28,8 +28,8 @@ from airflow.sdk import DAG, task
 
 PROJECT = Path(os.environ.get("MELTANO_PROJECT_ROOT", "."))
 ENVIRONMENT = os.environ.get("MELTANO_ENVIRONMENT", "prod")
-SHARDS = int(os.environ.get("BC_IMAGES_SHARDS", "4"))
-WAREHOUSE = os.environ.get("BC_IMAGES_WAREHOUSE", "")
+SHARDS = int(os.environ.get("DAG_SHARDS", "4"))
+WAREHOUSE = os.environ.get("DAG_WAREHOUSE", "")
 FAN_OUT = {"warehouse"}  # not the backup: an archive is one full sync
 POOL = "bigcommerce"
 RETRY = {"retries": 2, "retry_delay": timedelta(minutes=5)}

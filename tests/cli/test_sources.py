@@ -18,7 +18,6 @@ from target_bc_images.target import TargetBCImages
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("BC_IMAGES_NO_SKIPS", raising=False)  # it is of the tests
     return tmp_path
 
 

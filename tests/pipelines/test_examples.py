@@ -234,8 +234,8 @@ class TestAirflow:
             "PATH": ":".join(map(str, path)),
             "MELTANO_PROJECT_ROOT": str(with_postgres.folder),
             "MELTANO_ENVIRONMENT": "sandbox",
-            "BC_IMAGES_SHARDS": "4",
-            "BC_IMAGES_WAREHOUSE": f"postgresql://postgres@127.0.0.1:{warehouse.port}/{warehouse.database}",
+            "DAG_SHARDS": "4",
+            "DAG_WAREHOUSE": f"postgresql://postgres@127.0.0.1:{warehouse.port}/{warehouse.database}",
             "PGPASSWORD": warehouse.password,
         }
         return Airflow(home, DAG_FILE.parent, environment)

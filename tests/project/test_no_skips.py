@@ -26,7 +26,7 @@ def run(folder: Path, no_skips: str) -> subprocess.CompletedProcess[str]:
         "PATH": "/usr/bin:/bin",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "BC_IMAGES_NO_SKIPS": no_skips,
+        "TESTS_NO_SKIPS": no_skips,
     }
     return subprocess.run(command, capture_output=True, text=True, env=env, cwd=folder)
 

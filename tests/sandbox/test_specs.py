@@ -34,7 +34,7 @@ URL = "http://127.0.0.1/sample.png"  # stands in the description for the sandbox
 PRODUCT_IDS = [101, 102, 999]  # all that there are, and one that is missing
 IMAGE_IDS = [*range(11, 17), 999]
 
-VARIABLE = "BC_IMAGES_SPEC_EXAMPLES"
+VARIABLE = "TESTS_SPEC_EXAMPLES"
 QUICK = 8
 EXAMPLES = int(os.environ.get(VARIABLE, QUICK))
 
