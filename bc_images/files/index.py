@@ -67,10 +67,12 @@ class FileIndex:
         self._db.executemany(
             # Of several refs of one path the newest content counts, even where its file is lost; of the same content,
             # a file that is there, and the original before what once stood in for it.
-            "INSERT INTO refs SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7,"
-            " ?8 + 10 * EXISTS (SELECT 1 FROM objects WHERE sha256 = ?2 AND coalesce(size, ?3) = ?3) AS rank"
-            " WHERE true ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size,"
-            " type = excluded.type, source = excluded.source, defect = excluded.defect,"
+            "INSERT INTO refs SELECT name, sha256, size, type, source, defect, generation, rank + 10 * EXISTS"
+            " (SELECT 1 FROM objects WHERE sha256 = ref.sha256 AND coalesce(size, ref.size) = ref.size) FROM"
+            " (SELECT ? AS name, ? AS sha256, ? AS size, ? AS type, ? AS source, ? AS defect, ? AS generation,"
+            " ? AS rank) AS ref WHERE true"
+            " ON CONFLICT (name) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, type = excluded.type,"
+            " source = excluded.source, defect = excluded.defect,"
             " generation = excluded.generation, rank = excluded.rank"
             " WHERE (excluded.generation, excluded.rank) > (refs.generation, refs.rank)",
             self._rows(),
