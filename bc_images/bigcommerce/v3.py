@@ -228,7 +228,7 @@ class V3Client(BaseClient):
         try:
             for number, product in enumerate(decode_products(content, self.settings.store_hash), 1):  # noqa: B007
                 yield product
-        except (ValueError, UnexpectedResponse):
+        except (ValueError, RecursionError, UnexpectedResponse):
             yield from islice(self._checked(content), number, None)
 
     def _checked(self, content: bytes) -> Iterator[Product]:
