@@ -150,11 +150,21 @@ class FileStore:
             FileUnavailable: there is no such file.
             FileStoreError: it holds other bytes (`CorruptFile`), or the file store cannot be used.
         """
-        content = b"".join(self.chunks(digest))
-        actual = hashlib.sha256(content).hexdigest()
-        if actual != digest:
-            raise CorruptFile(object_key(digest), _mismatch(actual))
-        return content
+        return b"".join(self.verified_chunks(digest))
+
+    def verified_chunks(self, digest: str) -> Iterator[bytes]:
+        """Yield a file's bytes, re-hashed on the way: they count only once the last of them has come.
+
+        Raises:
+            FileUnavailable: there is no such file.
+            FileStoreError: it holds other bytes (`CorruptFile`), or the file store cannot be used.
+        """
+        sha256 = hashlib.sha256()
+        for chunk in self.chunks(digest):
+            sha256.update(chunk)
+            yield chunk
+        if sha256.hexdigest() != digest:
+            raise CorruptFile(object_key(digest), _mismatch(sha256.hexdigest()))
 
     def inspect(self, digest: str) -> FileInfo:
         """Re-hash a file of any length and return what is known of it.

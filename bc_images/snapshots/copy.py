@@ -16,7 +16,7 @@ from typing import Any
 from bc_images.concurrency import ordered_map, worker_pool
 from bc_images.errors import FileUnavailable, InvalidInput
 from bc_images.files import FileStore
-from bc_images.files.layout import DIGEST, OBJECTS, REFS, object_key, parse_ref
+from bc_images.files.layout import DIGEST, OBJECTS, REFS, parse_ref
 from bc_images.files.store import CorruptFile
 from bc_images.snapshots.compare import image_records
 from bc_images.snapshots.manifest import Manifest
@@ -130,7 +130,7 @@ def _copy_pictures(
 
     def copy(digest: str) -> tuple[str, int, str | None]:
         try:
-            return digest, destination.add(_verified(source, digest)).size, None
+            return digest, destination.add(source.verified_chunks(digest)).size, None
         except (FileUnavailable, CorruptFile) as error:
             return digest, 0, str(error)
 
@@ -158,20 +158,6 @@ def _missing(messages: Iterator[dict[str, Any]], there: Pictures) -> Iterator[st
         if len(under_way) > 10_000:
             del under_way[next(iter(under_way))]
         yield digest
-
-
-def _verified(files: FileStore, digest: str) -> Iterator[bytes]:
-    """Yield the bytes of a picture.
-
-    Raises:
-        CorruptFile: they are not those of its digest; after the last of them.
-    """
-    actual = hashlib.sha256()
-    for chunk in files.chunks(digest):
-        actual.update(chunk)
-        yield chunk
-    if actual.hexdigest() != digest:
-        raise CorruptFile(object_key(digest), f"is corrupt: its bytes have the digest {actual.hexdigest()[:12]}…")
 
 
 def _copy_archive(source: SnapshotStore, destination: SnapshotStore, manifest: Manifest) -> None:
