@@ -200,6 +200,8 @@ class Drill:
         self._expected = expected
         self._products = products
         self._folder = folder
+        self._product_list = folder / "products.jsonl"
+        expected.write_products(self._product_list)
 
     def runs(self, api_version: str) -> Iterator[Run]:
         """Yield the run by each set of answers; where only the disputed ones fail, each by itself as well."""
@@ -211,10 +213,11 @@ class Drill:
             yield from (self._run(api_version, {name: value}) for name, value in DISPUTED.items())
 
     def _run(self, api_version: str, flags: Mapping[str, str]) -> Run:
-        product_list = self._folder / "products.jsonl"
-        self._expected.write_products(product_list)
         problems: list[str] = []
-        with DrillStore(product_list, flags) as store, tempfile.TemporaryDirectory(dir=self._folder) as state_dir:
+        with (
+            closing(DrillStore(self._product_list, flags)) as store,
+            tempfile.TemporaryDirectory(dir=self._folder) as state_dir,
+        ):
             config = {
                 **store.settings(api_version),
                 "file_store": self._file_store,

@@ -6,8 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import requests
 
@@ -20,7 +19,7 @@ _TIMEOUT = 60.0  # seconds for one answer; a part of the store is hashed already
 
 
 class DrillStore:
-    """A running sandbox; it ends with this process, however that ends.
+    """A running sandbox; close it in the end. It ends with this process, however that ends.
 
     Of the pictures that it is sent it keeps digest and size, so that a drill takes no room for them.
 
@@ -81,11 +80,3 @@ class DrillStore:
         """End the sandbox."""
         self._process.kill()  # it has nothing to keep
         self._process.communicate()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
