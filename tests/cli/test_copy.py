@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bc_images.files.backends.local import LocalBackend
 from bigcommerce_sandbox import STORE_HASH, TOKEN, SandboxServer
 from tests.support.commands import CommandResult, run
 from tests.support.file_stores import everywhere
+from tests.support.stopped_writes import Killed, StoppedWrites
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +136,6 @@ def test_a_corrupt_snapshot_costs_itself(files: Path, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "second/archives/store").glob("*.gz")] == ["20250131T020000Z.singer.gz"]
 
 
-class Killed(BaseException):
-    """Stands for the end of the process."""
-
-
 def test_stopped_at_any_write_it_is_completed_by_the_next(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,32 +144,17 @@ def test_stopped_at_any_write_it_is_completed_by_the_next(
     from bc_images.snapshots import copy as copying
 
     monkeypatch.setattr(copying, "THREADS", 1)
-    writes = 0
-    limit = 10**9
-
-    def counted(name: str) -> None:
-        real = getattr(LocalBackend, name)
-
-        def write(self: LocalBackend, *args: object, **kwargs: object) -> object:
-            nonlocal writes
-            if self.display_name.endswith("second"):
-                writes += 1
-                if writes > limit:
-                    raise Killed
-            return real(self, *args, **kwargs)
-
-        monkeypatch.setattr(LocalBackend, name, write)
-
-    counted("begin")
-    counted("touch")
+    stopped = StoppedWrites(
+        monkeypatch, "begin", "touch", counts=lambda backend: backend.display_name.endswith("second")
+    )
     destination = tmp_path / "second"
     arguments = [str(destination), "--config", str(files.with_name("config.json"))]
     assert command.copy.main(arguments, standalone_mode=False) is None
-    total, expected = writes, tree(destination)
+    total, expected = stopped.calls, tree(destination)
     assert total >= 4 + 2 * 2 + 4
     for limit in range(total):
         shutil.rmtree(destination)
-        writes = 0
+        stopped.calls, stopped.limit = 0, limit
         with pytest.raises(Killed):
             command.copy.main(arguments, standalone_mode=False)
         if destination.exists():
@@ -185,7 +166,7 @@ def test_stopped_at_any_write_it_is_completed_by_the_next(
                         assert digest is None or f"sha256/{digest[:2]}/{digest}" in kept
         else:
             destination.mkdir()
-        limit = 10**9  # noqa: PLW2901 - the next one is not stopped
+        stopped.limit = 10**9  # the next one is not stopped
         command.copy.main(arguments, standalone_mode=False)
         assert tree(destination) == expected
 

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
-from bc_images.files.backends.local import LocalBackend
 from tests.support.commands import CommandResult, run
 from tests.support.pictures import picture
+from tests.support.stopped_writes import Killed, StoppedWrites
 
 
 @pytest.fixture
@@ -124,34 +124,15 @@ def test_without_snapshots_or_file_store(files: Path, tmp_path: Path) -> None:
     assert not files.exists()
 
 
-class Killed(BaseException):
-    """Stands for the end of the process."""
-
-
 def test_stopped_at_any_write_no_snapshot_is_lost(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bc_images.cli.forget import forget as function
 
     command(files, "snapshots")
     contents = {path.name: path.read_bytes() for path in (files / "archives/store").glob("*.singer.gz")}
-    calls, limit = 0, 0
-
-    def count(name: str) -> None:
-        real = getattr(LocalBackend, name)
-
-        def counted(self: LocalBackend, *args: Any, **kwargs: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls > limit:
-                raise Killed
-            return real(self, *args, **kwargs)
-
-        monkeypatch.setattr(LocalBackend, name, counted)
-
-    count("begin")
-    count("remove")
+    stopped = StoppedWrites(monkeypatch, "begin", "remove")
     arguments = ["--config", str(files.with_name("config.json")), "--keep-last", "1"]
-    for limit in range(1, 100):  # noqa: B007 - read by the wrapper
-        calls = 0
+    for stopped.limit in range(1, 100):
+        stopped.calls = 0
         try:
             function.main(arguments, standalone_mode=False)
             break
